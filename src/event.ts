@@ -1,0 +1,101 @@
+/**
+ * Tracepoints: one stream of typed events from every layer of the model.
+ *
+ * An event is declared once with {@link event}: its name as the kernel or QEMU spells it, its layer, its fields, its
+ * text in the original's format, and one line of documentation. It is fired as
+ * `if (kvmPio.on) kvmPio(stream, { … })`: while nobody listens, that is one load and one branch.
+ */
+
+/** Who speaks: `--trace` prints it, reports draw a lane for each. */
+export type Layer = 'guest' | 'vcpu' | 'kvm' | 'qemu' | 'syscall' | 'host' | 'vfio' | 'mdev' | 'driver';
+
+/** Type of one event field. `u64` and `s64` values are bigints, everything narrower (and addresses) a number. */
+export type FieldType = 'bool' | 'u8' | 'u16' | 'u32' | 's32' | 'address' | 'u64' | 's64' | 'string';
+type FieldValue<T extends FieldType> = T extends 'bool'
+  ? boolean
+  : T extends 'string'
+    ? string
+    : T extends 'u64' | 's64'
+      ? bigint
+      : number;
+export type Schema = Readonly<Record<string, FieldType>>;
+export type FieldsOf<S extends Schema> = { readonly [K in keyof S]: FieldValue<S[K]> };
+
+/** The declaration of one event; call it to fire. `on` is true while any stream listens to it. */
+export interface Event<S extends Schema = Schema> {
+  (stream: EventStream, fields: FieldsOf<S>): void;
+  /** The event's name as its original spells it: `kvm_pio`, `vfio_region_write`. (`name` is taken by Function.) */
+  readonly title: string;
+  readonly layer: Layer;
+  readonly schema: S;
+  readonly doc: string;
+  readonly text: (fields: FieldsOf<S>) => string;
+  on: boolean;
+}
+
+/** One fired event as a sink gets it. `time` is virtual nanoseconds; `access` the guest access that caused it, 0 if none. */
+export interface EventRecord {
+  readonly event: Event;
+  readonly fields: Readonly<Record<string, boolean | number | bigint | string>>;
+  readonly time: bigint;
+  readonly access: number;
+}
+
+const registry = new Map<string, Event>();
+
+/** Declare an event. `text` receives the fields and returns the words after the event's name. */
+export function event<const S extends Schema>(
+  title: string,
+  layer: Layer,
+  schema: S,
+  text: (fields: FieldsOf<S>) => string,
+  doc: string,
+): Event<S> {
+  const fire = (stream: EventStream, fields: FieldsOf<S>) => stream.emit(declared as unknown as Event, fields);
+  const declared: Event<S> = Object.assign(fire, { title, layer, schema, text, doc, on: false });
+  registry.set(title, declared as unknown as Event);
+  return declared;
+}
+
+/** All declared events, by name. Only the modules that have been imported have declared theirs. */
+export const events = (): readonly Event[] => [...registry.values()].sort((a, b) => (a.title < b.title ? -1 : 1));
+
+/** `kvm_*,!kvm_entry`: a later pattern overrules an earlier one. */
+export function matchingEvents(globs: string): readonly Event[] {
+  const patterns = globs.split(',').map((glob) => {
+    const negative = glob.startsWith('!');
+    const words = (negative ? glob.slice(1) : glob)
+      .split('*')
+      .map((word) => word.replace(/[\\^$.+?()[\]{}|]/g, '\\$&'));
+    return { negative, regex: new RegExp(`^${words.join('.*')}$`) };
+  });
+  const chosen = (title: string) =>
+    patterns.reduce((on, pattern) => (pattern.regex.test(title) ? !pattern.negative : on), false);
+  return events().filter((candidate) => chosen(candidate.title));
+}
+
+/** The events of one machine, in order, delivered to its sinks. */
+export class EventStream {
+  readonly #now: () => bigint;
+  readonly #sinks: { readonly events: ReadonlySet<Event>; readonly sink: (record: EventRecord) => void }[] = [];
+  /** Number of the guest access being served; the vCPU counts it up at each access that leaves the guest. */
+  access = 0;
+
+  /** `now` reads the machine's virtual clock, in nanoseconds. */
+  constructor(now: () => bigint) {
+    this.#now = now;
+  }
+
+  /** Deliver every later firing of `chosen` to `sink`. */
+  subscribe(chosen: Iterable<Event>, sink: (record: EventRecord) => void): void {
+    const set = new Set(chosen);
+    for (const listened of set) listened.on = true;
+    this.#sinks.push({ events: set, sink });
+  }
+
+  emit(fired: Event, fields: EventRecord['fields']): void {
+    for (const { events: chosen, sink } of this.#sinks) {
+      if (chosen.has(fired)) sink({ event: fired, fields, time: this.#now(), access: this.access });
+    }
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * How a hypervisor completes one instruction that the CPU could not: the instruction's own definition runs once more,
+ * and the accesses that left the guest are served through this port instead of exiting.
+ */
+
+import type { Gpa, Gva } from '../../address.ts';
+
+/** What became of one access: `done`, or `later`: user space must serve it first and the instruction is abandoned unchanged. */
+export type Served = 'done' | 'later';
+
+/** Serves accesses that miss RAM during {@link Vcpu.emulate}. `data` is exactly as long as the access (1–8 bytes within one page). */
+export interface EmulatorPort {
+  readMemory(linear: Gva, physical: Gpa, data: Uint8Array): Served;
+  /** A write counts as performed for the guest whatever is answered: `later` only means that user space has to see it. */
+  writeMemory(linear: Gva, physical: Gpa, data: Uint8Array): Served;
+  readPort(port: number, data: Uint8Array): Served;
+  writePort(port: number, data: Uint8Array): Served;
+}
+
+/** Outcome of {@link Vcpu.emulate}: the instruction retired, waits for user space, raised a guest exception, or cannot be decoded. */
+export type Emulated = 'retired' | 'userspace' | 'exception' | 'undecodable';

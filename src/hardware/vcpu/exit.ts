@@ -1,0 +1,66 @@
+/** VM exits: Intel's basic exit reasons, and the exit-information fields of the VMCS (SDM vol. 3C, ch. 28 and app. C). */
+
+import type { Gpa, Gva } from '../../address.ts';
+
+export const EXIT_REASON = {
+  EXCEPTION_NMI: 0,
+  EXTERNAL_INTERRUPT: 1,
+  TRIPLE_FAULT: 2,
+  INTERRUPT_WINDOW: 7,
+  CPUID: 10,
+  HLT: 12,
+  INVLPG: 14,
+  RDTSC: 16,
+  VMCALL: 18,
+  CR_ACCESS: 28,
+  DR_ACCESS: 29,
+  IO_INSTRUCTION: 30,
+  MSR_READ: 31,
+  MSR_WRITE: 32,
+  INVALID_STATE: 33,
+  PAUSE_INSTRUCTION: 40,
+  EPT_VIOLATION: 48,
+  EPT_MISCONFIG: 49,
+  PREEMPTION_TIMER: 52,
+  WBINVD: 54,
+} as const;
+export type ExitReason = (typeof EXIT_REASON)[keyof typeof EXIT_REASON];
+
+const names = new Map<number, string>(Object.entries(EXIT_REASON).map(([name, number]) => [number, name]));
+/** The name that the kernel's kvm_exit event prints. */
+export const exitReasonName = (reason: number): string => names.get(reason) ?? `0x${reason.toString(16)}`;
+
+/** Exit qualification of IO_INSTRUCTION: bits as SDM table 28-5. */
+export const ioQualification = (
+  size: 1 | 2 | 4,
+  input: boolean,
+  string: boolean,
+  repeat: boolean,
+  immediate: boolean,
+  port: number,
+): number =>
+  ((size - 1) | (input ? 8 : 0) | (string ? 16 : 0) | (repeat ? 32 : 0) | (immediate ? 64 : 0) | (port << 16)) >>> 0;
+
+/** Exit qualification of EPT_VIOLATION: SDM table 28-7. */
+export const EPT_QUALIFICATION = {
+  READ: 1 << 0,
+  WRITE: 1 << 1,
+  FETCH: 1 << 2,
+  READABLE: 1 << 3,
+  WRITABLE: 1 << 4,
+  EXECUTABLE: 1 << 5,
+  LINEAR_ADDRESS_VALID: 1 << 7,
+  /** Set: the access was to the final translation; clear: to a guest paging structure. */
+  FINAL_TRANSLATION: 1 << 8,
+} as const;
+
+/** The exit-information fields; one object a vCPU, overwritten at each exit. */
+export interface VmExit {
+  reason: ExitReason;
+  qualification: number;
+  guestPhysical: Gpa;
+  guestLinear: Gva;
+  instructionLength: number;
+  /** IDT-vectoring information: an event that was being delivered when the exit happened; 0 if none. */
+  idtVectoring: number;
+}

@@ -1,0 +1,49 @@
+/** Open files: `struct file` and `struct file_operations` (include/linux/fs.h). */
+
+import type { Hva } from '../../address.ts';
+import type { Vma } from './mm.ts';
+
+/**
+ * What a file does. Each call returns a result or `-errno` and runs in the context of `kernel.current`. A missing method
+ * is what it is in Linux: read/write EINVAL, ioctl ENOTTY, mmap ENODEV, poll always ready.
+ */
+export interface FileOperations {
+  read?(file: OpenFile, buffer: Hva, count: number, position: number): number;
+  write?(file: OpenFile, buffer: Hva, count: number, position: number): number;
+  ioctl?(file: OpenFile, request: number, argument: number): number;
+  /** Fill the pages of a new mapping: set `vma.pages` or its fault handler. */
+  mmap?(file: OpenFile, vma: Vma): number;
+  /** Mask of POLLIN | POLLOUT … that are ready. */
+  poll?(file: OpenFile): number;
+  /** The last reference is gone. */
+  release?(file: OpenFile): void;
+}
+
+/** One open file description; file descriptors, kernel objects and mappings hold references to it. */
+export class OpenFile<Private = unknown> {
+  /** As /proc/PID/fd shows it: `/dev/vfio/0`, `anon_inode:kvm-vm`. */
+  readonly path: string;
+  readonly operations: FileOperations;
+  readonly flags: number;
+  readonly privateData: Private;
+  position = 0;
+  #references = 1;
+
+  constructor(path: string, operations: FileOperations, flags: number, privateData: Private) {
+    this.path = path;
+    this.operations = operations;
+    this.flags = flags;
+    this.privateData = privateData;
+  }
+
+  /** get_file. */
+  get(): this {
+    this.#references++;
+    return this;
+  }
+
+  /** fput: the last one calls `release`. */
+  put(): void {
+    if (--this.#references === 0) this.operations.release?.(this);
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * The system calls a user program of the modeled host may make, and its view of its own memory.
+ *
+ * QEMU is written against these two interfaces and nothing else, so the same VMM could run on the real kernel.
+ * A call returns a non-negative result or `-errno`, as the raw system call does.
+ */
+
+import type { Hva } from '../../address.ts';
+
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+export const O_NONBLOCK = 0o4000;
+export const O_CLOEXEC = 0o2000000;
+export const PROT_NONE = 0;
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const MAP_SHARED = 0x01;
+export const MAP_PRIVATE = 0x02;
+export const MAP_ANONYMOUS = 0x20;
+export const POLLIN = 1;
+export const POLLOUT = 4;
+export const POLLERR = 8;
+export const EFD_SEMAPHORE = 1;
+export const EFD_NONBLOCK = O_NONBLOCK;
+export const EFD_CLOEXEC = O_CLOEXEC;
+
+/** The fields of `struct stat` the model keeps. */
+export interface Stat {
+  readonly kind: 'file' | 'directory' | 'symlink' | 'character device';
+  readonly mode: number;
+}
+
+/** System calls of one process. Paths and stat results cross as values; every other pointer is an {@link Hva}. */
+export interface Syscalls {
+  open(path: string, flags: number): number;
+  close(fd: number): number;
+  read(fd: number, buffer: Hva, count: number): number;
+  write(fd: number, buffer: Hva, count: number): number;
+  pread(fd: number, buffer: Hva, count: number, offset: number): number;
+  pwrite(fd: number, buffer: Hva, count: number, offset: number): number;
+  /** `argument` is an integer or the address of a structure, as the request defines. */
+  ioctl(fd: number, request: number, argument: number): number;
+  /** Returns the address of the mapping or `-errno`. `fd` is -1 for MAP_ANONYMOUS. */
+  mmap(length: number, protection: number, flags: number, fd: number, offset: number): number;
+  munmap(address: Hva, length: number): number;
+  eventfd(initial: number, flags: number): number;
+  /** Which of `events` are ready on `fd` now (never sleeps: a poll with timeout 0); 0 if none. */
+  poll(fd: number, events: number): number;
+  /** stat(2): follows links. */
+  stat(path: string): Stat | number;
+  readlink(path: string): string | number;
+  /** finit_module(2) as `insmod` uses it: load the host's module `name` with `key=value …` parameters. */
+  init_module(name: string, parameters: string): number;
+  delete_module(name: string): number;
+}
+
+/**
+ * A process's own loads and stores through its page tables. Touching an unmapped page is a SIGSEGV: an assertion of
+ * ours, since the programs are ours. Pages of anonymous mappings are allocated at the first touch.
+ */
+export interface UserMemory {
+  /** The `length` bytes at `address`, live and shared; they must lie in one page. For hot paths: keep the view. */
+  view(address: Hva, length: number): Uint8Array;
+  /** Copy out; may cross pages. */
+  read(address: Hva, length: number): Uint8Array;
+  /** Copy in; may cross pages. */
+  write(address: Hva, bytes: Uint8Array): void;
+}
+
+/** What a user program is given at start: its number, its calls, its memory. */
+export interface UserProcess {
+  readonly pid: number;
+  readonly name: string;
+  readonly syscalls: Syscalls;
+  readonly memory: UserMemory;
+}
