@@ -1,0 +1,214 @@
+/**
+ * VFIO's user API: structures and ioctls of container, group and device fds (include/uapi/linux/vfio.h of Linux 6.1).
+ * Every number is `_IO(';', 100 + n)`: the size travels in `argsz`, and numbers repeat between the kinds of fd.
+ */
+
+import { _IO, type Ioctl, type IoctlArgument, ioctl } from './ioctl.ts';
+import { type Struct, s32, struct, u16, u32, u64 } from './struct.ts';
+
+export const VFIO_API_VERSION = 0;
+export const VFIO_TYPE = 0x3b;
+export const VFIO_BASE = 100;
+
+// --- IOMMU types, as VFIO_CHECK_EXTENSION and VFIO_SET_IOMMU take them --------------------------------------------
+
+export const VFIO_TYPE1_IOMMU = 1;
+export const VFIO_SPAPR_TCE_IOMMU = 2;
+export const VFIO_TYPE1v2_IOMMU = 3;
+export const VFIO_DMA_CC_IOMMU = 4;
+export const VFIO_EEH = 5;
+export const VFIO_TYPE1_NESTING_IOMMU = 6;
+export const VFIO_SPAPR_TCE_v2_IOMMU = 7;
+export const VFIO_NOIOMMU_IOMMU = 8;
+export const VFIO_UNMAP_ALL = 9;
+export const VFIO_UPDATE_VADDR = 10;
+
+// --- group ------------------------------------------------------------------------------------------------------
+
+export const VFIO_GROUP_FLAGS_VIABLE = 1;
+export const VFIO_GROUP_FLAGS_CONTAINER_SET = 2;
+export const vfio_group_status = struct('vfio_group_status', { argsz: u32, flags: u32 });
+const intPointee = struct('int', { value: s32 });
+
+// --- device -----------------------------------------------------------------------------------------------------
+
+export const VFIO_DEVICE_FLAGS_RESET = 1;
+export const VFIO_DEVICE_FLAGS_PCI = 2;
+export const VFIO_DEVICE_FLAGS_PLATFORM = 4;
+export const VFIO_DEVICE_FLAGS_AMBA = 8;
+export const VFIO_DEVICE_FLAGS_CCW = 16;
+export const VFIO_DEVICE_FLAGS_AP = 32;
+export const VFIO_DEVICE_FLAGS_FSL_MC = 64;
+export const VFIO_DEVICE_FLAGS_CAPS = 128;
+export const vfio_device_info = struct('vfio_device_info', {
+  argsz: u32,
+  flags: u32,
+  num_regions: u32,
+  num_irqs: u32,
+  cap_offset: u32,
+});
+export const VFIO_REGION_INFO_FLAG_READ = 1;
+export const VFIO_REGION_INFO_FLAG_WRITE = 2;
+export const VFIO_REGION_INFO_FLAG_MMAP = 4;
+export const VFIO_REGION_INFO_FLAG_CAPS = 8;
+export const vfio_region_info = struct('vfio_region_info', {
+  argsz: u32,
+  flags: u32,
+  index: u32,
+  cap_offset: u32,
+  size: u64,
+  offset: u64,
+});
+export const vfio_info_cap_header = struct('vfio_info_cap_header', { id: u16, version: u16, next: u32 });
+export const VFIO_REGION_INFO_CAP_SPARSE_MMAP = 1;
+export const VFIO_REGION_INFO_CAP_TYPE = 2;
+export const VFIO_REGION_INFO_CAP_MSIX_MAPPABLE = 3;
+export const VFIO_IRQ_INFO_EVENTFD = 1;
+export const VFIO_IRQ_INFO_MASKABLE = 2;
+export const VFIO_IRQ_INFO_AUTOMASKED = 4;
+export const VFIO_IRQ_INFO_NORESIZE = 8;
+export const vfio_irq_info = struct('vfio_irq_info', { argsz: u32, flags: u32, index: u32, count: u32 });
+export const VFIO_IRQ_SET_DATA_NONE = 1;
+export const VFIO_IRQ_SET_DATA_BOOL = 2;
+export const VFIO_IRQ_SET_DATA_EVENTFD = 4;
+export const VFIO_IRQ_SET_ACTION_MASK = 8;
+export const VFIO_IRQ_SET_ACTION_UNMASK = 16;
+export const VFIO_IRQ_SET_ACTION_TRIGGER = 32;
+export const VFIO_IRQ_SET_DATA_TYPE_MASK = 7;
+export const VFIO_IRQ_SET_ACTION_TYPE_MASK = 56;
+/** Header of VFIO_DEVICE_SET_IRQS; the data (nothing, bytes, or s32 eventfds) follows it. */
+export const vfio_irq_set = struct('vfio_irq_set', { argsz: u32, flags: u32, index: u32, start: u32, count: u32 });
+/** Header of VFIO_DEVICE_GET_PCI_HOT_RESET_INFO. */
+export const vfio_pci_hot_reset_info = struct('vfio_pci_hot_reset_info', { argsz: u32, flags: u32, count: u32 });
+export const vfio_device_feature = struct('vfio_device_feature', { argsz: u32, flags: u32 });
+
+/** The region index lives in the file offset's upper bits: `index << 40`. As a factor, since offsets are numbers. */
+export const VFIO_PCI_OFFSET_SHIFT = 40;
+export const VFIO_PCI_BAR0_REGION_INDEX = 0;
+export const VFIO_PCI_BAR5_REGION_INDEX = 5;
+export const VFIO_PCI_ROM_REGION_INDEX = 6;
+export const VFIO_PCI_CONFIG_REGION_INDEX = 7;
+export const VFIO_PCI_VGA_REGION_INDEX = 8;
+export const VFIO_PCI_NUM_REGIONS = 9;
+export const VFIO_PCI_INTX_IRQ_INDEX = 0;
+export const VFIO_PCI_MSI_IRQ_INDEX = 1;
+export const VFIO_PCI_MSIX_IRQ_INDEX = 2;
+export const VFIO_PCI_ERR_IRQ_INDEX = 3;
+export const VFIO_PCI_REQ_IRQ_INDEX = 4;
+export const VFIO_PCI_NUM_IRQS = 5;
+
+// --- type1 IOMMU (container fd) ---------------------------------------------------------------------------------
+
+export const VFIO_IOMMU_INFO_PGSIZES = 1;
+export const VFIO_IOMMU_INFO_CAPS = 2;
+export const vfio_iommu_type1_info = struct('vfio_iommu_type1_info', {
+  argsz: u32,
+  flags: u32,
+  iova_pgsizes: u64,
+  cap_offset: u32,
+  pad: u32,
+});
+export const VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE = 1;
+export const VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION = 2;
+export const VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL = 3;
+/** Capability MIGRATION, after its vfio_info_cap_header. */
+export const vfio_iommu_type1_info_cap_migration = struct('vfio_iommu_type1_info_cap_migration', {
+  flags: u32,
+  pgsize_bitmap: u64,
+  max_dirty_bitmap_size: u64,
+});
+/** Capability DMA_AVAIL, after its vfio_info_cap_header. */
+export const vfio_iommu_type1_info_dma_avail = struct('vfio_iommu_type1_info_dma_avail', { avail: u32 });
+export const VFIO_DMA_MAP_FLAG_READ = 1;
+export const VFIO_DMA_MAP_FLAG_WRITE = 2;
+export const VFIO_DMA_MAP_FLAG_VADDR = 4;
+export const vfio_iommu_type1_dma_map = struct('vfio_iommu_type1_dma_map', {
+  argsz: u32,
+  flags: u32,
+  vaddr: u64,
+  iova: u64,
+  size: u64,
+});
+export const VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP = 1;
+export const VFIO_DMA_UNMAP_FLAG_ALL = 2;
+export const VFIO_DMA_UNMAP_FLAG_VADDR = 4;
+/** `size` is written back: the bytes unmapped. */
+export const vfio_iommu_type1_dma_unmap = struct('vfio_iommu_type1_dma_unmap', {
+  argsz: u32,
+  flags: u32,
+  iova: u64,
+  size: u64,
+});
+
+// --- ioctls -----------------------------------------------------------------------------------------------------
+
+const none: IoctlArgument = { kind: 'none' };
+const row = (name: string, nr: number, argument: IoctlArgument, doc: string): Ioctl =>
+  ioctl(name, _IO(VFIO_TYPE, VFIO_BASE + nr), argument, doc);
+const takes = (passed: Struct): IoctlArgument => ({ kind: 'in', struct: passed });
+const both = (passed: Struct): IoctlArgument => ({ kind: 'inout', struct: passed });
+
+// container
+export const VFIO_GET_API_VERSION = row('VFIO_GET_API_VERSION', 0, none, 'Returns 0.');
+export const VFIO_CHECK_EXTENSION = row('VFIO_CHECK_EXTENSION', 1, { kind: 'int' }, 'Whether an IOMMU type is there.');
+export const VFIO_SET_IOMMU = row('VFIO_SET_IOMMU', 2, { kind: 'int' }, 'Chooses the IOMMU type of the container.');
+export const VFIO_IOMMU_GET_INFO = row('VFIO_IOMMU_GET_INFO', 12, both(vfio_iommu_type1_info), 'Page sizes, limits.');
+export const VFIO_IOMMU_MAP_DMA = row(
+  'VFIO_IOMMU_MAP_DMA',
+  13,
+  takes(vfio_iommu_type1_dma_map),
+  'Maps IOVA to memory.',
+);
+export const VFIO_IOMMU_UNMAP_DMA = row('VFIO_IOMMU_UNMAP_DMA', 14, both(vfio_iommu_type1_dma_unmap), 'Unmaps IOVA.');
+export const VFIO_IOMMU_ENABLE = row('VFIO_IOMMU_ENABLE', 15, none, 'sPAPR: switches translation on.');
+export const VFIO_IOMMU_DISABLE = row('VFIO_IOMMU_DISABLE', 16, none, 'sPAPR: switches translation off.');
+
+// group
+export const VFIO_GROUP_GET_STATUS = row(
+  'VFIO_GROUP_GET_STATUS',
+  3,
+  both(vfio_group_status),
+  'Viable? In a container?',
+);
+export const VFIO_GROUP_SET_CONTAINER = row('VFIO_GROUP_SET_CONTAINER', 4, takes(intPointee), 'Joins a container.');
+export const VFIO_GROUP_UNSET_CONTAINER = row('VFIO_GROUP_UNSET_CONTAINER', 5, none, 'Leaves the container.');
+export const VFIO_GROUP_GET_DEVICE_FD = row(
+  'VFIO_GROUP_GET_DEVICE_FD',
+  6,
+  { kind: 'string' },
+  'Opens a device by name.',
+);
+
+// device
+export const VFIO_DEVICE_GET_INFO = row('VFIO_DEVICE_GET_INFO', 7, both(vfio_device_info), 'Bus, regions, interrupts.');
+export const VFIO_DEVICE_GET_REGION_INFO = row(
+  'VFIO_DEVICE_GET_REGION_INFO',
+  8,
+  both(vfio_region_info),
+  'Size, offset and flags of a region.',
+);
+export const VFIO_DEVICE_GET_IRQ_INFO = row(
+  'VFIO_DEVICE_GET_IRQ_INFO',
+  9,
+  both(vfio_irq_info),
+  'Count, flags of an IRQ.',
+);
+export const VFIO_DEVICE_SET_IRQS = row(
+  'VFIO_DEVICE_SET_IRQS',
+  10,
+  takes(vfio_irq_set),
+  'Masks, unmasks, triggers, wires.',
+);
+export const VFIO_DEVICE_RESET = row('VFIO_DEVICE_RESET', 11, none, 'Resets the function.');
+export const VFIO_DEVICE_GET_PCI_HOT_RESET_INFO = row(
+  'VFIO_DEVICE_GET_PCI_HOT_RESET_INFO',
+  12,
+  both(vfio_pci_hot_reset_info),
+  'Which devices a bus reset would hit.',
+);
+export const VFIO_DEVICE_FEATURE = row(
+  'VFIO_DEVICE_FEATURE',
+  17,
+  both(vfio_device_feature),
+  'Gets, sets, probes a feature.',
+);
