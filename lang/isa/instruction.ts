@@ -91,7 +91,7 @@ export type SourceOperand =
 /** What the assembler asks for. */
 export interface SourceInstruction {
   readonly mnemonic: string;
-  /** `rep`, `repne`, `lock`, `o16`, `o32`, `o64`, `a32`, `a64` … as written, lower case. */
+  /** `rep`, `repne`, `lock`, `o16`, `o32`, `o64`, `a32`, `a64` … as written, lower case; `far` of `jmp far [rax]` is here too. */
   readonly prefixes: readonly string[];
   readonly operands: readonly SourceOperand[];
 }
@@ -113,6 +113,8 @@ export interface Fixup {
 export interface Encoding {
   readonly bytes: Uint8Array;
   readonly fixups: readonly Fixup[];
+  /** What NASM would warn of: a value that was cut to its field (`dword data exceeds bounds`). */
+  readonly warnings?: readonly string[];
 }
 
 /** Why no row takes these operands. `operand` is the one at fault where one can be told; `forms` the forms the mnemonic has. */
