@@ -1,7 +1,7 @@
 /** Open files: `struct file` and `struct file_operations` (include/linux/fs.h). */
 
 import type { Hva } from '../../address.ts';
-import type { Vma } from './mm.ts';
+import type { Vma } from './vma.ts';
 
 /**
  * What a file does. Each call returns a result or `-errno` and runs in the context of `kernel.current`. A missing method
@@ -11,12 +11,14 @@ export interface FileOperations {
   read?(file: OpenFile, buffer: Hva, count: number, position: number): number;
   write?(file: OpenFile, buffer: Hva, count: number, position: number): number;
   ioctl?(file: OpenFile, request: number, argument: number): number;
-  /** Fill the pages of a new mapping: set `vma.pages` or its fault handler. */
+  /** Fill the pages of a new mapping: set `vma.pages` or `vma.fault`. The frames stay the file's own. */
   mmap?(file: OpenFile, vma: Vma): number;
   /** Mask of POLLIN | POLLOUT … that are ready. */
   poll?(file: OpenFile): number;
   /** The last reference is gone. */
   release?(file: OpenFile): void;
+  /** The file has no positions: pread and pwrite are ESPIPE (FMODE_PREAD is not set). */
+  readonly stream?: boolean;
 }
 
 /** One open file description; file descriptors, kernel objects and mappings hold references to it. */

@@ -21,6 +21,7 @@ export const EMFILE = 24;
 export const ENOTTY = 25;
 export const ENOSPC = 28;
 export const ESPIPE = 29;
+export const ELOOP = 40;
 export const EUSERS = 87;
 export const EOPNOTSUPP = 95;
 
@@ -46,6 +47,7 @@ const named: ReadonlyMap<number, readonly [name: string, text: string]> = new Ma
   [ENOTTY, ['ENOTTY', 'Inappropriate ioctl for device']],
   [ENOSPC, ['ENOSPC', 'No space left on device']],
   [ESPIPE, ['ESPIPE', 'Illegal seek']],
+  [ELOOP, ['ELOOP', 'Too many levels of symbolic links']],
   [EUSERS, ['EUSERS', 'Too many users']],
   [EOPNOTSUPP, ['EOPNOTSUPP', 'Operation not supported']],
 ]);

@@ -130,7 +130,8 @@ function writeMember(view: DataView, at: number, member: Member, value: unknown)
       return;
     }
     case 'struct':
-      return member.struct.write(view, (value ?? {}) as Partial<StructValue<Members>>, at);
+      member.struct.write(view, (value ?? {}) as Partial<StructValue<Members>>, at);
+      return;
     case 'int':
       if (member.bytes === 8) view.setBigUint64(at, BigInt.asUintN(64, (value ?? 0n) as bigint), true);
       else if (member.bytes === 4) view.setUint32(at, (value ?? 0) as number, true);

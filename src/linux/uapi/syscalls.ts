@@ -10,6 +10,10 @@ import type { Hva } from '../../address.ts';
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
+export const O_ACCMODE = 3;
+export const O_CREAT = 0o100;
+export const O_TRUNC = 0o1000;
+export const O_APPEND = 0o2000;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const PROT_NONE = 0;
@@ -21,6 +25,8 @@ export const MAP_ANONYMOUS = 0x20;
 export const POLLIN = 1;
 export const POLLOUT = 4;
 export const POLLERR = 8;
+export const POLLHUP = 0x10;
+export const POLLNVAL = 0x20;
 export const EFD_SEMAPHORE = 1;
 export const EFD_NONBLOCK = O_NONBLOCK;
 export const EFD_CLOEXEC = O_CLOEXEC;
@@ -29,6 +35,12 @@ export const EFD_CLOEXEC = O_CLOEXEC;
 export interface Stat {
   readonly kind: 'file' | 'directory' | 'symlink' | 'character device';
   readonly mode: number;
+}
+
+/** One name in a directory, as getdents64 tells it. */
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly kind: Stat['kind'];
 }
 
 /** System calls of one process. Paths and stat results cross as values; every other pointer is an {@link Hva}. */
@@ -50,6 +62,8 @@ export interface Syscalls {
   /** stat(2): follows links. */
   stat(path: string): Stat | number;
   readlink(path: string): string | number;
+  /** Names in a directory, sorted, without `.` and `..` (open, getdents64, close in one). */
+  readdir(path: string): readonly DirectoryEntry[] | number;
   /** finit_module(2) as `insmod` uses it: load the host's module `name` with `key=value …` parameters. */
   init_module(name: string, parameters: string): number;
   delete_module(name: string): number;

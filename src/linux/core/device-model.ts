@@ -1,0 +1,5 @@
+export class DeviceModel {
+  constructor(kernel: unknown) {
+    void kernel;
+  }
+}

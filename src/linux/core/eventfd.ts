@@ -1,0 +1,137 @@
+/**
+ * eventfd: a 64-bit counter behind a file descriptor, and a wait queue on which the kernel's own users hang (fs/eventfd.c).
+ * An irqfd waits here and takes the counter itself; an ioeventfd signals.
+ */
+
+import { strict as assert } from 'node:assert';
+import { EAGAIN, EBADF, EFAULT, EINTR, EINVAL } from '../uapi/errno.ts';
+import { EFD_SEMAPHORE, O_NONBLOCK, POLLERR, POLLHUP, POLLIN, POLLOUT } from '../uapi/syscalls.ts';
+import type { FileOperations, OpenFile } from './file.ts';
+import { copyFromUser, copyToUser, type UserContext } from './uaccess.ts';
+
+const ULLONG_MAX = 0xffff_ffff_ffff_ffffn;
+
+/** eventfd_ctx. */
+export class Eventfd {
+  readonly #semaphore: boolean;
+  readonly #waiters: ((events: number) => void)[] = [];
+  #counter: bigint;
+
+  constructor(initial: bigint, semaphore: boolean) {
+    this.#counter = initial;
+    this.#semaphore = semaphore;
+  }
+
+  get counter(): bigint {
+    return this.#counter;
+  }
+
+  /** eventfd_signal: add `n`, saturating at 2^64 - 1, and wake. Never fails, never sleeps. */
+  signal(n = 1n): void {
+    const room = ULLONG_MAX - this.#counter;
+    this.#counter += n < room ? n : room;
+    this.#wake(POLLIN);
+  }
+
+  /** eventfd_ctx_do_read: the counter, which becomes 0; for a semaphore 1, and the counter sinks by 1. 0 if it is 0. */
+  consume(): bigint {
+    const taken = this.#semaphore && this.#counter > 0n ? 1n : this.#counter;
+    this.#counter -= taken;
+    return taken;
+  }
+
+  /** Add from user space: false if the counter would pass 2^64 - 2. */
+  add(n: bigint): boolean {
+    if (ULLONG_MAX - this.#counter <= n) return false;
+    this.#counter += n;
+    if (n > 0n) this.#wake(POLLIN);
+    return true;
+  }
+
+  /** Read from user space wakes writers, unlike {@link consume}. */
+  take(): bigint {
+    const taken = this.consume();
+    this.#wake(POLLOUT);
+    return taken;
+  }
+
+  /** eventfd_poll: which of POLLIN, POLLOUT and POLLERR hold. */
+  ready(): number {
+    return (
+      (this.#counter > 0n ? POLLIN : 0) |
+      (this.#counter === ULLONG_MAX ? POLLERR : 0) |
+      (this.#counter < ULLONG_MAX - 1n ? POLLOUT : 0)
+    );
+  }
+
+  /**
+   * Hang a callback on the wait queue; it gets the POLL* bits of each wake-up, POLLHUP when the last descriptor is closed.
+   * Newest first, as add_wait_queue puts them. Returns how to leave.
+   */
+  addWaiter(waiter: (events: number) => void): () => void {
+    this.#waiters.unshift(waiter);
+    return () => {
+      const at = this.#waiters.indexOf(waiter);
+      if (at >= 0) this.#waiters.splice(at, 1);
+    };
+  }
+
+  /** eventfd_release. */
+  hangUp(): void {
+    this.#wake(POLLHUP);
+  }
+
+  #wake(events: number): void {
+    if (this.#waiters.length === 0) return;
+    // A waiter may leave the queue while it is called.
+    for (const waiter of [...this.#waiters]) waiter(events);
+  }
+}
+
+/** The file operations of eventfds of one kernel. */
+export function eventfdOperations(kernel: UserContext): FileOperations {
+  const scratch = new Uint8Array(8);
+  const word = new DataView(scratch.buffer);
+  const contextOf = (file: OpenFile) => file.privateData as Eventfd;
+  const sleeps = (file: OpenFile, call: string) => {
+    if ((file.flags & O_NONBLOCK) !== 0) return -EAGAIN;
+    if (kernel.current.pendingSignal !== undefined) return -EINTR;
+    return assert.fail(
+      `${kernel.current.name} would sleep for ever in ${call} of an eventfd: the model runs one thread, and it is this one`,
+    );
+  };
+  return {
+    stream: true,
+    read(file, buffer, count) {
+      if (count < 8) return -EINVAL;
+      const context = contextOf(file);
+      if (context.counter === 0n) return sleeps(file, 'read');
+      word.setBigUint64(0, context.take(), true);
+      return copyToUser(kernel, buffer, scratch) < 0 ? -EFAULT : 8;
+    },
+    write(file, buffer, count) {
+      if (count < 8) return -EINVAL;
+      if (copyFromUser(kernel, scratch, buffer) < 0) return -EFAULT;
+      const added = word.getBigUint64(0, true);
+      if (added === ULLONG_MAX) return -EINVAL;
+      return contextOf(file).add(added) ? 8 : sleeps(file, 'write');
+    },
+    poll: (file) => contextOf(file).ready(),
+    release: (file) => contextOf(file).hangUp(),
+  };
+}
+
+/** What eventfd2 makes of its flags; undefined for unknown ones (EINVAL). */
+export const newEventfd = (initial: number, flags: number, known: number): Eventfd | undefined =>
+  (flags & ~known) !== 0 ? undefined : new Eventfd(BigInt(initial >>> 0), (flags & EFD_SEMAPHORE) !== 0);
+
+/** The eventfd behind an open file, or undefined if it is another kind of file. */
+export const eventfdFromFile = (file: OpenFile): Eventfd | undefined =>
+  file.privateData instanceof Eventfd ? file.privateData : undefined;
+
+/** eventfd_ctx_fdget in the current process: -EBADF if `fd` is not open, -EINVAL if it is no eventfd. */
+export function eventfdFromFd(kernel: UserContext, fd: number): Eventfd | number {
+  const file = kernel.current.files.get(fd);
+  if (file === undefined) return -EBADF;
+  return eventfdFromFile(file) ?? -EINVAL;
+}

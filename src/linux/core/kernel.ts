@@ -1,0 +1,120 @@
+/**
+ * The host kernel: what its parts share. KVM, VFIO, mdev and the drivers are handed one of these, and meet each other only
+ * through it: `symbols` stands for EXPORT_SYMBOL and symbol_get.
+ */
+
+import { type Hpa, hpa } from '../../address.ts';
+import { type EventStream, event } from '../../event.ts';
+import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
+import { errnoName } from '../uapi/errno.ts';
+import { O_RDONLY, O_WRONLY, type UserProcess } from '../uapi/syscalls.ts';
+import { DeviceModel } from './device-model.ts';
+import { eventfdOperations } from './eventfd.ts';
+import { type FileOperations, OpenFile } from './file.ts';
+import { AddressSpace } from './mm.ts';
+import { ModuleRegistry } from './modules.ts';
+import { PageAllocator } from './page-allocator.ts';
+import { KernelLog } from './printk.ts';
+import { Process } from './process.ts';
+import { ProcessSyscalls } from './syscalls.ts';
+import { Sysfs } from './sysfs.ts';
+import { copyFromUser } from './uaccess.ts';
+import { ProcessMemory } from './user-memory.ts';
+import { Vfs } from './vfs.ts';
+
+/** Event `refusal`: the rule behind an errno, for --explain. */
+export const refusal = event(
+  'refusal',
+  'host',
+  { errno: 'u32', because: 'string' },
+  (e) => `${errnoName(e.errno)}: ${e.because}`,
+  'The host kernel refused a request: the rule that was broken.',
+);
+
+/** Frames below this address belong to firmware, as on a PC; they are never handed out. */
+const FIRST_FREE: Hpa = hpa(0x100000);
+
+/** A longer write is done in parts, as a terminal's is. */
+const LONGEST_WRITE = 65536;
+
+/** One booted host kernel. */
+export class Kernel {
+  readonly memory: PhysicalMemory;
+  readonly stream: EventStream;
+  readonly pages: PageAllocator;
+  readonly log: KernelLog;
+  readonly files: Vfs;
+  readonly sysfs: Sysfs;
+  readonly devices: DeviceModel;
+  readonly modules: ModuleRegistry<Kernel>;
+  /** EXPORT_SYMBOL / symbol_get between parts that may not import each other. */
+  readonly symbols = new Map<string, unknown>();
+  /** The process on whose behalf the kernel works; pid 0 while there is none. */
+  current: Process;
+  readonly #eventfdOperations: FileOperations;
+  #lastPid = 0;
+
+  constructor(options: { readonly memory: PhysicalMemory; readonly stream: EventStream }) {
+    this.memory = options.memory;
+    this.stream = options.stream;
+    this.pages = new PageAllocator(this.memory, FIRST_FREE);
+    this.log = new KernelLog(this.stream);
+    this.current = new Process(this, 0, 'swapper', new AddressSpace(this.memory, this.pages));
+    this.files = new Vfs(this);
+    this.sysfs = new Sysfs(this, this.files);
+    this.devices = new DeviceModel(this);
+    this.modules = new ModuleRegistry<Kernel>(this, this);
+    this.#eventfdOperations = eventfdOperations(this);
+    this.sysfs.directory('/sys/module');
+    const nullOperations: FileOperations = { read: () => 0, write: (_file, _buffer, count) => count };
+    const openNull = (flags: number) => new OpenFile('/dev/null', nullOperations, flags, undefined);
+    this.files.registerDevice('/dev/null', 0o666, openNull);
+  }
+
+  /** One line into the kernel's log (dmesg). */
+  printk(text: string): void {
+    this.log.print(text);
+  }
+
+  /** Returns -errno, and records which rule was broken for whoever listens. */
+  refuse(errno: number, because: string): number {
+    if (refusal.on) refusal(this.stream, { errno, because });
+    return -errno;
+  }
+
+  /** anon_inode_getfile: an open file without a path, shown as `anon_inode:NAME`. */
+  anonFile<P>(name: string, operations: FileOperations, flags: number, privateData: P): OpenFile<P> {
+    return new OpenFile(`anon_inode:${name}`, operations, flags, privateData);
+  }
+
+  /** The open file of a new eventfd. */
+  eventfdFile(context: unknown, flags: number): OpenFile {
+    return this.anonFile('[eventfd]', this.#eventfdOperations, flags, context);
+  }
+
+  /**
+   * A new process for a program of ours: fd 0 is empty input, writes to fds 1 and 2 arrive at `stdio`.
+   * `process.exit()` ends it.
+   */
+  spawn(
+    name: string,
+    stdio: (fd: 1 | 2, bytes: Uint8Array) => void,
+  ): { readonly process: Process; readonly user: UserProcess } {
+    const process = new Process(this, ++this.#lastPid, name, new AddressSpace(this.memory, this.pages));
+    const operations: FileOperations = {
+      stream: true,
+      read: () => 0,
+      write: (file, buffer, count) => {
+        const bytes = new Uint8Array(Math.min(count, LONGEST_WRITE));
+        const error = copyFromUser(this, bytes, buffer);
+        if (error < 0) return error;
+        stdio(file.privateData as 1 | 2, bytes);
+        return bytes.length;
+      },
+    };
+    const terminal = (fd: number) => new OpenFile('/dev/pts/0', operations, fd === 0 ? O_RDONLY : O_WRONLY, fd);
+    for (const fd of [0, 1, 2]) process.files.install(terminal(fd));
+    const syscalls = new ProcessSyscalls(this, process);
+    return { process, user: { pid: process.pid, name, syscalls, memory: new ProcessMemory(process) } };
+  }
+}

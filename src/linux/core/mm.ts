@@ -1,0 +1,208 @@
+/**
+ * A process's address space: `struct mm_struct`, mmap and munmap (mm/mmap.c), demand paging (mm/memory.c), and
+ * get_user_pages (mm/gup.c). New mappings go to the highest gap below the mmap base, as Linux places them; without
+ * address randomisation, so that runs are repeatable.
+ */
+
+import { type Hpa, type Hva, hva, PAGE_SIZE } from '../../address.ts';
+import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
+import { EFAULT, EINVAL, ENODEV, ENOMEM } from '../uapi/errno.ts';
+import { MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE } from '../uapi/syscalls.ts';
+import type { OpenFile } from './file.ts';
+import type { PageAllocator } from './page-allocator.ts';
+import type { Vma } from './vma.ts';
+
+export type { Vma } from './vma.ts';
+
+/** One past the last user address: 47 bits less a guard page (TASK_SIZE_MAX). */
+export const TASK_SIZE = 0x7fff_ffff_f000;
+/** Mappings grow down from here; above it lies the stack. */
+export const MMAP_BASE = 0x7fff_f7ff_f000;
+/** vm.mmap_min_addr. */
+const MMAP_MIN_ADDRESS = 0x10000;
+
+/** Entries of the look-aside cache in front of the mappings; direct mapped by page number. */
+const CACHED_PAGES = 64;
+const READABLE = 1;
+const WRITABLE = 2;
+
+const endOf = (vma: Vma) => vma.start + vma.length;
+
+/** mm_struct: the mappings of one process, sorted by address. */
+export class AddressSpace {
+  readonly memory: PhysicalMemory;
+  readonly #pages: PageAllocator;
+  #vmas: Vma[] = [];
+  readonly #listeners = new Set<(start: Hva, length: number) => void>();
+  // Hot: every user access asks here first, and only a miss searches the mappings.
+  readonly #cachedPage = new Float64Array(CACHED_PAGES).fill(-1);
+  readonly #cachedFrame = new Float64Array(CACHED_PAGES);
+  readonly #cachedRights = new Uint8Array(CACHED_PAGES);
+
+  constructor(memory: PhysicalMemory, pages: PageAllocator) {
+    this.memory = memory;
+    this.#pages = pages;
+  }
+
+  /** The mappings, lowest first. */
+  get mappings(): readonly Vma[] {
+    return this.#vmas;
+  }
+
+  /**
+   * Map `length` bytes (rounded up to pages). Returns the address, or -EINVAL (length 0, unaligned offset, not exactly
+   * one of MAP_SHARED and MAP_PRIVATE), -ENOMEM (no gap), -ENODEV (the file cannot be mapped), or the file's errno.
+   */
+  mmap(length: number, protection: number, flags: number, file: OpenFile | undefined, offset: number): Hva | number {
+    const shared = (flags & MAP_SHARED) !== 0;
+    if (length <= 0 || offset % PAGE_SIZE !== 0 || offset < 0) return -EINVAL;
+    if (shared === ((flags & MAP_PRIVATE) !== 0)) return -EINVAL;
+    const rounded = Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
+    const start = this.#gap(rounded);
+    if (start === undefined) return -ENOMEM;
+    const backing = (flags & MAP_ANONYMOUS) === 0 ? file : undefined;
+    const vma: Vma = {
+      start,
+      length: rounded,
+      protection,
+      shared,
+      file: backing,
+      offset,
+      pages: [],
+      fault: undefined,
+    };
+    if (backing !== undefined) {
+      if (backing.operations.mmap === undefined) return -ENODEV;
+      const error = backing.operations.mmap(backing, vma);
+      if (error < 0) return error;
+      backing.get();
+    }
+    this.#vmas.splice(this.#firstEndingAfter(start), 0, vma);
+    return start;
+  }
+
+  /** Unmap every page of `[start, start + length)`, splitting mappings that stick out. -EINVAL for a bad range. */
+  munmap(start: number, length: number): number {
+    if (start % PAGE_SIZE !== 0 || length <= 0 || !this.accessOk(start, length)) return -EINVAL;
+    const end = start + Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
+    const from = this.#firstEndingAfter(start);
+    let to = from;
+    while (to < this.#vmas.length && (this.#vmas[to] as Vma).start < end) to++;
+    if (from === to) return 0;
+    this.#invalidate(hva(start), end - start);
+    const removed = this.#vmas.slice(from, to);
+    const kept: Vma[] = [];
+    const gone: Vma[] = [];
+    for (const vma of removed) {
+      const low = Math.max(vma.start, start);
+      const high = Math.min(endOf(vma), end);
+      if (vma.start < low) kept.push(part(vma, vma.start, low));
+      if (high < endOf(vma)) kept.push(part(vma, high, endOf(vma)));
+      gone.push(part(vma, low, high));
+    }
+    // Each piece that stays holds its own reference to the file; the old mapping's is dropped last.
+    for (const vma of kept) vma.file?.get();
+    this.#vmas.splice(from, to - from, ...kept);
+    for (const vma of gone) this.#freeFrames(vma);
+    for (const vma of removed) vma.file?.put();
+    return 0;
+  }
+
+  /**
+   * get_user_pages: the frame behind the page of `address`, brought in if need be. -EFAULT if it is not mapped or the
+   * protection forbids the access, -ENOMEM if no frame is left.
+   */
+  frame(address: number, write: boolean): Hpa | number {
+    const page = Math.floor(address / PAGE_SIZE);
+    const slot = page & (CACHED_PAGES - 1);
+    const needed = write ? WRITABLE : READABLE;
+    if (this.#cachedPage[slot] === page && ((this.#cachedRights[slot] as number) & needed) !== 0) {
+      return this.#cachedFrame[slot] as number;
+    }
+    return this.#fault(page, slot, needed);
+  }
+
+  /** access_ok: whether `[address, address + length)` is user space at all. */
+  accessOk(address: number, length: number): boolean {
+    return Number.isInteger(address) && address >= 0 && length >= 0 && address + length <= TASK_SIZE;
+  }
+
+  /** Call `listener(start, length)` before pages go away (mmu_notifier invalidate_range). Returns how to stop. */
+  onInvalidate(listener: (start: Hva, length: number) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** exit_mmap: every mapping goes. */
+  release(): void {
+    for (const vma of [...this.#vmas]) this.munmap(vma.start, vma.length);
+  }
+
+  #fault(page: number, slot: number, needed: number): Hpa | number {
+    const address = page * PAGE_SIZE;
+    const vma = this.#vmas[this.#firstEndingAfter(address)];
+    if (vma === undefined || address < vma.start) return -EFAULT;
+    // A page that may be written may be read as well: the x86 page table has no write-only.
+    const rights =
+      ((vma.protection & (PROT_READ | PROT_WRITE)) !== 0 ? READABLE : 0) |
+      ((vma.protection & PROT_WRITE) !== 0 ? WRITABLE : 0);
+    if ((rights & needed) === 0) return -EFAULT;
+    const index = (address - vma.start) / PAGE_SIZE;
+    let frame: Hpa | number | undefined = vma.pages[index];
+    if (frame === undefined) {
+      if (vma.file === undefined) frame = this.#pages.allocate() ?? -ENOMEM;
+      else frame = vma.fault === undefined ? -EFAULT : vma.fault(vma.offset / PAGE_SIZE + index);
+      if (frame < 0) return frame;
+      vma.pages[index] = frame as Hpa;
+    }
+    this.#cachedPage[slot] = page;
+    this.#cachedFrame[slot] = frame;
+    this.#cachedRights[slot] = rights;
+    return frame;
+  }
+
+  /** The highest gap of `length` bytes below the mmap base (vm_unmapped_area, top-down). */
+  #gap(length: number): Hva | undefined {
+    let top = MMAP_BASE;
+    for (let i = this.#vmas.length - 1; i >= 0; i--) {
+      const vma = this.#vmas[i] as Vma;
+      if (top - endOf(vma) >= length) break;
+      top = vma.start;
+    }
+    return top - length >= MMAP_MIN_ADDRESS ? hva(top - length) : undefined;
+  }
+
+  /** find_vma: index of the lowest mapping whose end lies above `address`; the number of mappings if there is none. */
+  #firstEndingAfter(address: number): number {
+    let low = 0;
+    let high = this.#vmas.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (endOf(this.#vmas[middle] as Vma) > address) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  #invalidate(start: Hva, length: number): void {
+    for (const listener of [...this.#listeners]) listener(start, length);
+    this.#cachedPage.fill(-1);
+  }
+
+  #freeFrames(vma: Vma): void {
+    if (vma.file !== undefined) return;
+    for (const frame of vma.pages) if (frame !== undefined) this.#pages.free(frame);
+  }
+}
+
+/** The piece `[start, end)` of a mapping, with its share of the frames (__split_vma). */
+function part(vma: Vma, start: number, end: number): Vma {
+  const skipped = (start - vma.start) / PAGE_SIZE;
+  return {
+    ...vma,
+    start: hva(start),
+    length: end - start,
+    offset: vma.offset + skipped * PAGE_SIZE,
+    pages: vma.pages.slice(skipped, skipped + (end - start) / PAGE_SIZE),
+  };
+}

@@ -1,0 +1,127 @@
+/**
+ * The host kernel's page frames: a buddy allocator (mm/page_alloc.c). A block of 2^order pages is aligned to its size; a
+ * freed block joins its buddy. Lowest address first, so that runs are repeatable. Frames are handed out zeroed.
+ */
+
+import { strict as assert } from 'node:assert';
+import { type Hpa, hpa, PAGE_SHIFT, PAGE_SIZE, pageNumber } from '../../address.ts';
+import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
+
+/** Largest block: 2^10 pages, 4 MiB. */
+export const MAX_ORDER = 10;
+const NOT_FREE = 0xff;
+const NONE = -1;
+
+/** Free lists of page blocks over `[first, end of RAM)`. */
+export class PageAllocator {
+  readonly #memory: PhysicalMemory;
+  /** Order of the free block that starts at a page; NOT_FREE for any other page. */
+  readonly #freeOrder: Uint8Array;
+  /** Pages that held data once and need zeroing; RAM starts as zeros. */
+  readonly #written: Uint8Array;
+  /** Doubly linked free lists, by page number. */
+  readonly #next: Int32Array;
+  readonly #previous: Int32Array;
+  readonly #heads = new Int32Array(MAX_ORDER + 1).fill(NONE);
+  readonly #firstPage: number;
+  readonly #endPage: number;
+  /** Pages managed in all. */
+  readonly total: number;
+  #used = 0;
+
+  /** Manages the RAM from `first` (rounded up to a page) to the end of `memory`. */
+  constructor(memory: PhysicalMemory, first: Hpa) {
+    this.#memory = memory;
+    this.#firstPage = Math.ceil(first / PAGE_SIZE);
+    this.#endPage = Math.floor(memory.size / PAGE_SIZE);
+    this.total = this.#endPage - this.#firstPage;
+    this.#freeOrder = new Uint8Array(this.#endPage).fill(NOT_FREE);
+    this.#written = new Uint8Array(this.#endPage);
+    this.#next = new Int32Array(this.#endPage);
+    this.#previous = new Int32Array(this.#endPage);
+    // Pushed from the top down, so that each list starts at its lowest block.
+    for (let end = this.#endPage; end > this.#firstPage; ) {
+      let order = MAX_ORDER;
+      while (end % (1 << order) !== 0 || end - (1 << order) < this.#firstPage) order--;
+      end -= 1 << order;
+      this.#push(end, order);
+    }
+  }
+
+  /** Pages handed out and not yet freed. */
+  get used(): number {
+    return this.#used;
+  }
+
+  /** Pages that can still be handed out. */
+  get available(): number {
+    return this.total - this.#used;
+  }
+
+  /** 2^order zeroed pages, aligned to their size; undefined when no block is left (Linux: -ENOMEM). */
+  allocate(order = 0): Hpa | undefined {
+    let from = order;
+    while (from <= MAX_ORDER && this.#heads[from] === NONE) from++;
+    if (from > MAX_ORDER) return undefined;
+    const page = this.#heads[from] as number;
+    this.#unlink(page, from);
+    // The upper halves go back to the lists of smaller blocks.
+    while (from > order) {
+      from--;
+      this.#push(page + (1 << from), from);
+    }
+    const count = 1 << order;
+    this.#used += count;
+    for (let i = page; i < page + count; i++) {
+      if (this.#written[i] === 1) this.#memory.page(hpa(i * PAGE_SIZE)).fill(0);
+      else this.#written[i] = 1;
+    }
+    return hpa(page << PAGE_SHIFT);
+  }
+
+  /** Give back a block that {@link allocate} returned for the same `order`. */
+  free(address: Hpa, order = 0): void {
+    let page = pageNumber(address);
+    assert(
+      page >= this.#firstPage && page + (1 << order) <= this.#endPage && page % (1 << order) === 0,
+      `freed page ${address.toString(16)} of order ${order} is no block of this allocator`,
+    );
+    assert(!this.#isFree(page), `page ${address.toString(16)} was freed twice`);
+    this.#used -= 1 << order;
+    let size = order;
+    while (size < MAX_ORDER) {
+      const buddy = page ^ (1 << size);
+      if (buddy < this.#firstPage || buddy >= this.#endPage || this.#freeOrder[buddy] !== size) break;
+      this.#unlink(buddy, size);
+      page = Math.min(page, buddy);
+      size++;
+    }
+    this.#push(page, size);
+  }
+
+  #isFree(page: number): boolean {
+    for (let order = 0; order <= MAX_ORDER; order++) {
+      const start = page & ~((1 << order) - 1);
+      if (this.#freeOrder[start] === order) return true;
+    }
+    return false;
+  }
+
+  #push(page: number, order: number): void {
+    const head = this.#heads[order] as number;
+    this.#freeOrder[page] = order;
+    this.#next[page] = head;
+    this.#previous[page] = NONE;
+    if (head !== NONE) this.#previous[head] = page;
+    this.#heads[order] = page;
+  }
+
+  #unlink(page: number, order: number): void {
+    const next = this.#next[page] as number;
+    const previous = this.#previous[page] as number;
+    if (previous === NONE) this.#heads[order] = next;
+    else this.#next[previous] = next;
+    if (next !== NONE) this.#previous[next] = previous;
+    this.#freeOrder[page] = NOT_FREE;
+  }
+}

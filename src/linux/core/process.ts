@@ -1,0 +1,86 @@
+/** A process of the modeled host: `struct task_struct` with its descriptors and memory (fs/file.c, kernel/exit.c). */
+
+import { EBADF, EMFILE } from '../uapi/errno.ts';
+import type { OpenFile } from './file.ts';
+import type { AddressSpace } from './mm.ts';
+
+/** RLIMIT_NOFILE. */
+const MAX_DESCRIPTORS = 1024;
+
+/** files_struct: descriptor numbers to open files. */
+export class FdTable {
+  readonly #files: (OpenFile | undefined)[] = [];
+
+  /** Give `file` the lowest free number; the table takes over the caller's reference. -EMFILE when full. */
+  install(file: OpenFile): number {
+    let fd = 0;
+    while (this.#files[fd] !== undefined) fd++;
+    if (fd >= MAX_DESCRIPTORS) return -EMFILE;
+    this.#files[fd] = file;
+    return fd;
+  }
+
+  /** The file behind `fd`, without a reference; undefined if the number is not open (EBADF). */
+  get(fd: number): OpenFile | undefined {
+    return this.#files[fd];
+  }
+
+  /** Close one descriptor: 0 or -EBADF. */
+  close(fd: number): number {
+    const file = this.#files[fd];
+    if (file === undefined) return -EBADF;
+    this.#files[fd] = undefined;
+    file.put();
+    return 0;
+  }
+
+  /** Close all, lowest number first. */
+  closeAll(): void {
+    for (let fd = 0; fd < this.#files.length; fd++) this.close(fd);
+  }
+
+  /** Open descriptor numbers, ascending. */
+  open(): readonly number[] {
+    return [...this.#files.keys()].filter((fd) => this.#files[fd] !== undefined);
+  }
+}
+
+/** Where "the current task" is kept; the kernel. */
+export interface CurrentTask {
+  current: Process;
+}
+
+/** One process. It runs when its program calls; the kernel works on its behalf while `kernel.current` is it. */
+export class Process {
+  readonly pid: number;
+  /** As in /proc/PID/comm. */
+  readonly name: string;
+  readonly mm: AddressSpace;
+  readonly files = new FdTable();
+  /** Name of a signal that waits for delivery: KVM_RUN and other sleeping calls return -EINTR. */
+  pendingSignal: string | undefined;
+  readonly #task: CurrentTask;
+  #exited = false;
+
+  constructor(task: CurrentTask, pid: number, name: string, mm: AddressSpace) {
+    this.#task = task;
+    this.pid = pid;
+    this.name = name;
+    this.mm = mm;
+  }
+
+  get exited(): boolean {
+    return this.#exited;
+  }
+
+  /** do_exit: the memory goes first, then the descriptors, both in the context of the dying process. */
+  exit(): void {
+    if (this.#exited) return;
+    this.#exited = true;
+    const before = this.#task.current;
+    this.#task.current = this;
+    this.mm.release();
+    this.files.closeAll();
+    this.#task.current = before;
+  }
+}

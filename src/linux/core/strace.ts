@@ -1,0 +1,315 @@
+/**
+ * System calls as events, with the text that `strace -y` prints: paths behind descriptors, names for constants, structures
+ * in braces, `= -1 EBUSY (Device or resource busy)`. Unlike strace, every structure that gvm declares is decoded.
+ */
+
+import type { Hva } from '../../address.ts';
+import { type Event, type EventStream, event } from '../../event.ts';
+import { errnoName, strerror } from '../uapi/errno.ts';
+import { flags as flagNames, hex, structText } from '../uapi/field-text.ts';
+import type { Ioctl } from '../uapi/ioctl.ts';
+import { kvmCapName } from '../uapi/kvm-capability.ts';
+import type { Struct } from '../uapi/struct.ts';
+import type { DirectoryEntry, Stat } from '../uapi/syscalls.ts';
+import * as uapi from '../uapi/syscalls.ts';
+import { fdKindOf, findIoctl } from '../uapi/tables.ts';
+import type { Process } from './process.ts';
+import { copyFromUser, stringFromUser, type UserContext } from './uaccess.ts';
+
+const schema = { pid: 'u32', call: 'string', result: 'string' } as const;
+/** One system call that returned. */
+export type SyscallEvent = Event<typeof schema>;
+
+// strace puts the result at column 40, or one blank behind a longer call.
+const declare = (name: string): SyscallEvent =>
+  event(
+    `sys_${name}`,
+    'syscall',
+    schema,
+    (e) => `${e.call.padEnd(39)} = ${e.result}`,
+    `System call ${name} returned, as strace prints it.`,
+  );
+
+export const sysOpenat = declare('openat');
+export const sysClose = declare('close');
+export const sysRead = declare('read');
+export const sysWrite = declare('write');
+export const sysPread64 = declare('pread64');
+export const sysPwrite64 = declare('pwrite64');
+export const sysIoctl = declare('ioctl');
+export const sysMmap = declare('mmap');
+export const sysMunmap = declare('munmap');
+export const sysEventfd2 = declare('eventfd2');
+export const sysPoll = declare('poll');
+export const sysNewfstatat = declare('newfstatat');
+export const sysReadlink = declare('readlink');
+export const sysGetdents64 = declare('getdents64');
+export const sysInitModule = declare('init_module');
+export const sysDeleteModule = declare('delete_module');
+
+const openFlags = flagNames({
+  [uapi.O_CREAT]: 'O_CREAT',
+  [uapi.O_TRUNC]: 'O_TRUNC',
+  [uapi.O_APPEND]: 'O_APPEND',
+  [uapi.O_NONBLOCK]: 'O_NONBLOCK',
+  [uapi.O_CLOEXEC]: 'O_CLOEXEC',
+});
+const accessModes = ['O_RDONLY', 'O_WRONLY', 'O_RDWR'];
+const protections = flagNames({ [uapi.PROT_READ]: 'PROT_READ', [uapi.PROT_WRITE]: 'PROT_WRITE' });
+const mapFlags = flagNames({
+  [uapi.MAP_SHARED]: 'MAP_SHARED',
+  [uapi.MAP_PRIVATE]: 'MAP_PRIVATE',
+  [uapi.MAP_ANONYMOUS]: 'MAP_ANONYMOUS',
+});
+const eventfdFlags = flagNames({
+  [uapi.EFD_SEMAPHORE]: 'EFD_SEMAPHORE',
+  [uapi.EFD_CLOEXEC]: 'EFD_CLOEXEC',
+  [uapi.EFD_NONBLOCK]: 'EFD_NONBLOCK',
+});
+const pollBits = flagNames({
+  [uapi.POLLIN]: 'POLLIN',
+  [uapi.POLLOUT]: 'POLLOUT',
+  [uapi.POLLERR]: 'POLLERR',
+  [uapi.POLLHUP]: 'POLLHUP',
+  [uapi.POLLNVAL]: 'POLLNVAL',
+});
+const fileTypes: Readonly<Record<Stat['kind'], string>> = {
+  file: 'S_IFREG',
+  directory: 'S_IFDIR',
+  symlink: 'S_IFLNK',
+  'character device': 'S_IFCHR',
+};
+const extensions: Readonly<Record<string, (value: number) => string>> = {
+  KVM_CHECK_EXTENSION: kvmCapName,
+  VFIO_CHECK_EXTENSION: (value) => iommuTypes[value] ?? hex(value),
+  VFIO_SET_IOMMU: (value) => iommuTypes[value] ?? hex(value),
+};
+const iommuTypes: Readonly<Record<number, string>> = {
+  1: 'VFIO_TYPE1_IOMMU',
+  2: 'VFIO_SPAPR_TCE_IOMMU',
+  3: 'VFIO_TYPE1v2_IOMMU',
+  4: 'VFIO_DMA_CC_IOMMU',
+  5: 'VFIO_EEH',
+  6: 'VFIO_TYPE1_NESTING_IOMMU',
+  7: 'VFIO_SPAPR_TCE_v2_IOMMU',
+  8: 'VFIO_NOIOMMU_IOMMU',
+  9: 'VFIO_UNMAP_ALL',
+  10: 'VFIO_UPDATE_VADDR',
+};
+
+/** How a non-negative result is written. */
+export type ResultForm = 'number' | 'address' | 'fd';
+
+/** Fire `traced` for one finished call. */
+export function trace(
+  traced: SyscallEvent,
+  stream: EventStream,
+  process: Process,
+  call: string,
+  result: number,
+  form: ResultForm = 'number',
+): void {
+  traced(stream, { pid: process.pid, call, result: resultText(process, result, form) });
+}
+
+function resultText(process: Process, result: number, form: ResultForm): string {
+  if (result < 0) return `-1 ${errnoName(-result)} (${strerror(-result)})`;
+  if (form === 'address') return hex(result);
+  return form === 'fd' ? fdText(process, result) : String(result);
+}
+
+/** `3</dev/kvm>`; the bare number if it is not open. */
+export function fdText(process: Process, fd: number): string {
+  const file = process.files.get(fd);
+  return file === undefined ? String(fd) : `${fd}<${file.path}>`;
+}
+
+/** A C string literal as strace escapes it, at most 32 characters, then `...`. */
+export function quoted(bytes: Uint8Array): string {
+  const shown = bytes.subarray(0, 32);
+  let text = '';
+  for (const [i, byte] of shown.entries()) text += escaped(byte, shown[i + 1]);
+  return `"${text}"${bytes.length > 32 ? '...' : ''}`;
+}
+
+const controls: Readonly<Record<number, string>> = {
+  9: '\\t',
+  10: '\\n',
+  11: '\\v',
+  12: '\\f',
+  13: '\\r',
+  34: '\\"',
+  92: '\\\\',
+};
+
+function escaped(byte: number, next: number | undefined): string {
+  const named = controls[byte];
+  if (named !== undefined) return named;
+  if (byte >= 0x20 && byte < 0x7f) return String.fromCharCode(byte);
+  // Octal, short unless a digit follows, which would be read as part of it.
+  const digits = byte.toString(8);
+  const digitFollows = next !== undefined && next >= 0x30 && next <= 0x39;
+  return `\\${digitFollows ? digits.padStart(3, '0') : digits}`;
+}
+
+const quotedText = (text: string) => quoted(new TextEncoder().encode(text));
+/** Path arguments are never cut short. */
+const quotedPath = (path: string) => `"${path.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+
+export function traceOpen(stream: EventStream, process: Process, path: string, flags: number, result: number): void {
+  const rest = flags & ~3;
+  const words = `${accessModes[flags & 3] ?? '0x3'}${rest === 0 ? '' : `|${openFlags(rest)}`}`;
+  const mode = (flags & uapi.O_CREAT) !== 0 ? ', 0666' : '';
+  trace(sysOpenat, stream, process, `openat(AT_FDCWD, ${quotedPath(path)}, ${words}${mode})`, result, 'fd');
+}
+
+/** Made before the call: afterwards the descriptor has no path. */
+export const closeText = (process: Process, fd: number): string => `close(${fdText(process, fd)})`;
+
+/** read, write, pread64 and pwrite64; `offset` is -1 for the first two. */
+export function traceTransfer(
+  traced: SyscallEvent,
+  kernel: UserContext & { readonly stream: EventStream },
+  process: Process,
+  fd: number,
+  buffer: Hva,
+  count: number,
+  offset: number,
+  result: number,
+): void {
+  const reading = traced === sysRead || traced === sysPread64;
+  const length = reading ? result : count;
+  let data = hex(buffer);
+  if (length >= 0) {
+    // One byte more than is shown tells whether there is more.
+    const bytes = new Uint8Array(Math.min(length, 33));
+    if (asProcess(kernel, process, (context) => copyFromUser(context, bytes, buffer)) === 0) data = quoted(bytes);
+  }
+  const name = traced.title.slice('sys_'.length);
+  const at = offset < 0 ? '' : `, ${offset}`;
+  trace(traced, kernel.stream, process, `${name}(${fdText(process, fd)}, ${data}, ${count}${at})`, result);
+}
+
+/** A system call's memory is its own, whoever is current when the event is written. */
+const asProcess = <R>(kernel: UserContext, process: Process, use: (context: UserContext) => R): R =>
+  use({ memory: kernel.memory, current: process });
+
+/** An ioctl under way: what was known of it before the call. */
+export interface ToldIoctl {
+  readonly fd: string;
+  readonly request: number;
+  readonly known: Ioctl | undefined;
+  readonly argument: number;
+  readonly given: string;
+}
+
+/** Write down the call and what its structure holds on the way in. */
+export function beginIoctl(
+  kernel: UserContext,
+  process: Process,
+  fd: number,
+  request: number,
+  argument: number,
+): ToldIoctl {
+  const path = process.files.get(fd)?.path ?? '';
+  const known = findIoctl(fdKindOf(path), request);
+  const given = known === undefined ? hex(argument) : argumentText(kernel, process, known, argument, false);
+  return { fd: fdText(process, fd), request, known, argument, given };
+}
+
+/** Fire the event of an ioctl that returned. A structure that is filled is shown as `{before} => {after}`. */
+export function endIoctl(
+  told: ToldIoctl,
+  kernel: UserContext & { readonly stream: EventStream },
+  process: Process,
+  result: number,
+): void {
+  const { known, argument } = told;
+  let { given } = told;
+  const kind = known?.argument.kind;
+  if (known !== undefined && result >= 0 && (kind === 'out' || kind === 'inout')) {
+    const filled = argumentText(kernel, process, known, argument, true);
+    if (kind === 'out') given = filled;
+    else if (filled !== given) given = `${given} => ${filled}`;
+  }
+  const name = known?.name ?? `_IOC(${hex(told.request >>> 0)})`;
+  const form = returnsFd.has(known?.name ?? '') ? 'fd' : 'number';
+  trace(sysIoctl, kernel.stream, process, `ioctl(${told.fd}, ${name}, ${given})`, result, form);
+}
+
+const returnsFd = new Set(['KVM_CREATE_VM', 'KVM_CREATE_VCPU', 'KVM_GET_STATS_FD', 'VFIO_GROUP_GET_DEVICE_FD']);
+
+function argumentText(kernel: UserContext, process: Process, known: Ioctl, argument: number, after: boolean): string {
+  const taken = known.argument;
+  switch (taken.kind) {
+    case 'none':
+      return hex(argument);
+    case 'int':
+      return extensions[known.name]?.(argument) ?? String(argument);
+    case 'string': {
+      const text = asProcess(kernel, process, (context) => stringFromUser(context, argument, 4096));
+      return typeof text === 'string' ? quotedText(text) : hex(argument);
+    }
+    default:
+      // What the kernel is to fill holds nothing to tell before the call.
+      if (taken.kind === 'out' && !after) return hex(argument);
+      return pointedText(kernel, process, taken.struct, argument);
+  }
+}
+
+function pointedText(kernel: UserContext, process: Process, struct: Struct, address: number): string {
+  const encoded = new Uint8Array(struct.size);
+  const error = asProcess(kernel, process, (context) => copyFromUser(context, encoded, address));
+  return error < 0 ? hex(address) : structText(struct, struct.read(new DataView(encoded.buffer)));
+}
+
+export function mmapText(
+  process: Process,
+  length: number,
+  protection: number,
+  flags: number,
+  fd: number,
+  offset: number,
+): string {
+  const words = protection === 0 ? 'PROT_NONE' : protections(protection);
+  return `mmap(NULL, ${length}, ${words}, ${mapFlags(flags)}, ${fd < 0 ? '-1' : fdText(process, fd)}, ${hex(offset)})`;
+}
+
+export const eventfdText = (initial: number, flags: number): string => `eventfd2(${initial}, ${eventfdFlags(flags)})`;
+
+export function tracePoll(stream: EventStream, process: Process, fd: number, events: number, ready: number): void {
+  const call = `poll([{fd=${fdText(process, fd)}, events=${pollBits(events)}}], 1, 0)`;
+  const result = ready === 0 ? '0 (Timeout)' : `1 ([{fd=${fd}, revents=${pollBits(ready)}}])`;
+  sysPoll(stream, { pid: process.pid, call, result });
+}
+
+export function traceStat(stream: EventStream, process: Process, path: string, result: Stat | number): void {
+  const failed = typeof result === 'number';
+  const answer = failed
+    ? '0x0'
+    : `{st_mode=${fileTypes[result.kind]}|${result.mode.toString(8).padStart(4, '0')}, ...}`;
+  const call = `newfstatat(AT_FDCWD, ${quotedPath(path)}, ${answer}, 0)`;
+  trace(sysNewfstatat, stream, process, call, failed ? result : 0);
+}
+
+export function traceReadlink(stream: EventStream, process: Process, path: string, result: string | number): void {
+  const failed = typeof result === 'number';
+  const call = `readlink(${quotedPath(path)}, ${failed ? '0x0' : quotedPath(result)}, 4096)`;
+  trace(sysReadlink, stream, process, call, failed ? result : result.length);
+}
+
+export function traceReaddir(
+  stream: EventStream,
+  process: Process,
+  path: string,
+  result: readonly DirectoryEntry[] | number,
+): void {
+  const failed = typeof result === 'number';
+  const call = `getdents64(AT_FDCWD<${path}>, 0x0 /* ${failed ? 0 : result.length} entries */, 32768)`;
+  trace(sysGetdents64, stream, process, call, failed ? result : result.length);
+}
+
+export const initModuleText = (name: string, parameters: string): string =>
+  `init_module(${quotedText(name)}, ${quotedText(parameters)})`;
+
+export const deleteModuleText = (name: string): string => `delete_module(${quotedText(name)}, O_NONBLOCK)`;

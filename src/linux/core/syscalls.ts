@@ -1,0 +1,255 @@
+/**
+ * The system call entry of one process: checks that Linux makes before it asks the file (fs/read_write.c, fs/ioctl.c,
+ * mm/mmap.c, fs/select.c), and the strace-style events. Hot: ioctl, pread and pwrite allocate nothing while nobody traces.
+ */
+
+import type { Hva } from '../../address.ts';
+import type { EventStream } from '../../event.ts';
+import { EACCES, EBADF, EFAULT, EINVAL, ENOTTY, ESPIPE } from '../uapi/errno.ts';
+import {
+  type DirectoryEntry,
+  EFD_CLOEXEC,
+  EFD_NONBLOCK,
+  EFD_SEMAPHORE,
+  MAP_ANONYMOUS,
+  MAP_SHARED,
+  O_ACCMODE,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLNVAL,
+  POLLOUT,
+  PROT_WRITE,
+  type Stat,
+  type Syscalls,
+} from '../uapi/syscalls.ts';
+import { newEventfd } from './eventfd.ts';
+import type { OpenFile } from './file.ts';
+import type { ModuleRegistry } from './modules.ts';
+import type { Process } from './process.ts';
+import * as strace from './strace.ts';
+import type { UserContext } from './uaccess.ts';
+import type { Vfs } from './vfs.ts';
+
+/** MAX_RW_COUNT: the most that one read or write moves. */
+const MAX_RW_COUNT = 0x7fff_f000;
+
+/** What the system calls need of the kernel. */
+export interface SyscallHost extends UserContext {
+  readonly stream: EventStream;
+  readonly files: Vfs;
+  readonly modules: Pick<ModuleRegistry, 'load' | 'unload'>;
+  current: Process;
+  eventfdFile(context: unknown, flags: number): OpenFile;
+  refuse(errno: number, because: string): number;
+}
+
+/** The system calls of one process. */
+export class ProcessSyscalls implements Syscalls {
+  readonly #kernel: SyscallHost;
+  readonly #process: Process;
+
+  constructor(kernel: SyscallHost, process: Process) {
+    this.#kernel = kernel;
+    this.#process = process;
+  }
+
+  open(path: string, flags: number): number {
+    const before = this.#enter();
+    const file = this.#kernel.files.open(path, flags);
+    const result = typeof file === 'number' ? file : this.#process.files.install(file);
+    this.#kernel.current = before;
+    if (strace.sysOpenat.on) strace.traceOpen(this.#kernel.stream, this.#process, path, flags, result);
+    return result;
+  }
+
+  close(fd: number): number {
+    const text = strace.sysClose.on ? strace.closeText(this.#process, fd) : '';
+    const before = this.#enter();
+    const result = this.#process.files.close(fd);
+    this.#kernel.current = before;
+    if (strace.sysClose.on) strace.trace(strace.sysClose, this.#kernel.stream, this.#process, text, result);
+    return result;
+  }
+
+  read(fd: number, buffer: Hva, count: number): number {
+    const before = this.#enter();
+    const result = this.#transfer(fd, buffer, count, -1, false);
+    this.#kernel.current = before;
+    if (strace.sysRead.on)
+      strace.traceTransfer(strace.sysRead, this.#kernel, this.#process, fd, buffer, count, -1, result);
+    return result;
+  }
+
+  write(fd: number, buffer: Hva, count: number): number {
+    const before = this.#enter();
+    const result = this.#transfer(fd, buffer, count, -1, true);
+    this.#kernel.current = before;
+    if (strace.sysWrite.on) {
+      strace.traceTransfer(strace.sysWrite, this.#kernel, this.#process, fd, buffer, count, -1, result);
+    }
+    return result;
+  }
+
+  pread(fd: number, buffer: Hva, count: number, offset: number): number {
+    const before = this.#enter();
+    const result = offset < 0 ? -EINVAL : this.#transfer(fd, buffer, count, offset, false);
+    this.#kernel.current = before;
+    if (strace.sysPread64.on) {
+      strace.traceTransfer(strace.sysPread64, this.#kernel, this.#process, fd, buffer, count, offset, result);
+    }
+    return result;
+  }
+
+  pwrite(fd: number, buffer: Hva, count: number, offset: number): number {
+    const before = this.#enter();
+    const result = offset < 0 ? -EINVAL : this.#transfer(fd, buffer, count, offset, true);
+    this.#kernel.current = before;
+    if (strace.sysPwrite64.on) {
+      strace.traceTransfer(strace.sysPwrite64, this.#kernel, this.#process, fd, buffer, count, offset, result);
+    }
+    return result;
+  }
+
+  ioctl(fd: number, request: number, argument: number): number {
+    // What goes in is told before the call: the structure may be overwritten by the answer.
+    const told = strace.sysIoctl.on ? strace.beginIoctl(this.#kernel, this.#process, fd, request, argument) : undefined;
+    const before = this.#enter();
+    const file = this.#process.files.get(fd);
+    let result: number;
+    if (file === undefined) result = -EBADF;
+    else if (file.operations.ioctl === undefined) result = -ENOTTY;
+    else result = file.operations.ioctl(file, request, argument);
+    this.#kernel.current = before;
+    if (told !== undefined) strace.endIoctl(told, this.#kernel, this.#process, result);
+    return result;
+  }
+
+  mmap(length: number, protection: number, flags: number, fd: number, offset: number): number {
+    const before = this.#enter();
+    const result = this.#map(length, protection, flags, fd, offset);
+    this.#kernel.current = before;
+    if (strace.sysMmap.on) {
+      const text = strace.mmapText(this.#process, length, protection, flags, fd, offset);
+      strace.trace(strace.sysMmap, this.#kernel.stream, this.#process, text, result, 'address');
+    }
+    return result;
+  }
+
+  munmap(address: Hva, length: number): number {
+    const before = this.#enter();
+    const result = this.#process.mm.munmap(address, length);
+    this.#kernel.current = before;
+    if (strace.sysMunmap.on) {
+      const text = `munmap(0x${address.toString(16)}, ${length})`;
+      strace.trace(strace.sysMunmap, this.#kernel.stream, this.#process, text, result);
+    }
+    return result;
+  }
+
+  eventfd(initial: number, flags: number): number {
+    const before = this.#enter();
+    const context = newEventfd(initial, flags, EFD_SEMAPHORE | EFD_CLOEXEC | EFD_NONBLOCK);
+    const result =
+      context === undefined
+        ? this.#kernel.refuse(EINVAL, `eventfd2 does not know all of the flags 0x${flags.toString(16)}`)
+        : this.#process.files.install(
+            this.#kernel.eventfdFile(context, O_RDWR | (flags & (EFD_CLOEXEC | EFD_NONBLOCK))),
+          );
+    this.#kernel.current = before;
+    if (strace.sysEventfd2.on) {
+      const text = strace.eventfdText(initial, flags);
+      strace.trace(strace.sysEventfd2, this.#kernel.stream, this.#process, text, result, 'fd');
+    }
+    return result;
+  }
+
+  poll(fd: number, events: number): number {
+    const before = this.#enter();
+    const file = this.#process.files.get(fd);
+    const ready = file === undefined ? POLLNVAL : (file.operations.poll?.(file) ?? POLLIN | POLLOUT);
+    const result = ready & (events | POLLERR | POLLHUP | POLLNVAL);
+    this.#kernel.current = before;
+    if (strace.sysPoll.on) strace.tracePoll(this.#kernel.stream, this.#process, fd, events, result);
+    return result;
+  }
+
+  stat(path: string): Stat | number {
+    const result = this.#kernel.files.stat(path);
+    if (strace.sysNewfstatat.on) strace.traceStat(this.#kernel.stream, this.#process, path, result);
+    return result;
+  }
+
+  readlink(path: string): string | number {
+    const result = this.#kernel.files.readlink(path);
+    if (strace.sysReadlink.on) strace.traceReadlink(this.#kernel.stream, this.#process, path, result);
+    return result;
+  }
+
+  readdir(path: string): readonly DirectoryEntry[] | number {
+    const result = this.#kernel.files.readdir(path);
+    if (strace.sysGetdents64.on) strace.traceReaddir(this.#kernel.stream, this.#process, path, result);
+    return result;
+  }
+
+  init_module(name: string, parameters: string): number {
+    const before = this.#enter();
+    const result = this.#kernel.modules.load(name, parameters);
+    this.#kernel.current = before;
+    if (strace.sysInitModule.on) {
+      const text = strace.initModuleText(name, parameters);
+      strace.trace(strace.sysInitModule, this.#kernel.stream, this.#process, text, result);
+    }
+    return result;
+  }
+
+  delete_module(name: string): number {
+    const before = this.#enter();
+    const result = this.#kernel.modules.unload(name);
+    this.#kernel.current = before;
+    if (strace.sysDeleteModule.on) {
+      const text = strace.deleteModuleText(name);
+      strace.trace(strace.sysDeleteModule, this.#kernel.stream, this.#process, text, result);
+    }
+    return result;
+  }
+
+  /** The kernel works for this process from here on; returns whom it worked for before. */
+  #enter(): Process {
+    const before = this.#kernel.current;
+    this.#kernel.current = this.#process;
+    return before;
+  }
+
+  /** vfs_read and vfs_write; `offset` is -1 for the file's own position. */
+  #transfer(fd: number, buffer: Hva, count: number, offset: number, writing: boolean): number {
+    const file = this.#process.files.get(fd);
+    if (file === undefined) return -EBADF;
+    const { operations } = file;
+    if (offset >= 0 && operations.stream === true) return -ESPIPE;
+    if ((file.flags & O_ACCMODE) === (writing ? O_RDONLY : O_WRONLY)) return -EBADF;
+    if (writing ? operations.write === undefined : operations.read === undefined) return -EINVAL;
+    if (!this.#process.mm.accessOk(buffer, count)) return -EFAULT;
+    const length = count < MAX_RW_COUNT ? count : MAX_RW_COUNT;
+    const position = offset >= 0 ? offset : file.position;
+    const result = writing
+      ? (operations.write as NonNullable<typeof operations.write>).call(operations, file, buffer, length, position)
+      : (operations.read as NonNullable<typeof operations.read>).call(operations, file, buffer, length, position);
+    if (offset < 0 && result > 0 && operations.stream !== true) file.position += result;
+    return result;
+  }
+
+  #map(length: number, protection: number, flags: number, fd: number, offset: number): number {
+    if ((flags & MAP_ANONYMOUS) !== 0) return this.#process.mm.mmap(length, protection, flags, undefined, 0);
+    const file = this.#process.files.get(fd);
+    if (file === undefined) return -EBADF;
+    // Every mapping of a file reads it; a shared one that may write needs a file open for writing.
+    const access = file.flags & O_ACCMODE;
+    if (access === O_WRONLY) return -EACCES;
+    if ((flags & MAP_SHARED) !== 0 && (protection & PROT_WRITE) !== 0 && access !== O_RDWR) return -EACCES;
+    return this.#process.mm.mmap(length, protection, flags, file, offset);
+  }
+}

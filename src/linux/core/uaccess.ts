@@ -1,0 +1,89 @@
+/**
+ * Copying between the kernel and the memory of the current process (lib/usercopy.c, asm/uaccess.h). A bad pointer is
+ * -EFAULT; an unmapped page of a good mapping is brought in on the way.
+ */
+
+import { type Hva, PAGE_SIZE } from '../../address.ts';
+import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
+import { EFAULT, EINVAL } from '../uapi/errno.ts';
+import type { Members, Struct, StructValue } from '../uapi/struct.ts';
+import type { Process } from './process.ts';
+
+/** What a copy needs of the kernel. */
+export interface UserContext {
+  readonly memory: PhysicalMemory;
+  readonly current: Process;
+}
+
+/** Below this, a loop is quicker than making a view of the page. */
+const SHORT = 64;
+
+/** Fill `into` from user memory at `from`. 0 or -EFAULT; what came before the fault is copied. */
+export function copyFromUser(kernel: UserContext, into: Uint8Array, from: number): number {
+  const { mm } = kernel.current;
+  const { bytes } = kernel.memory;
+  const { length } = into;
+  if (!mm.accessOk(from, length)) return -EFAULT;
+  for (let done = 0; done < length; ) {
+    const frame = mm.frame(from + done, false);
+    if (frame < 0) return -EFAULT;
+    const offset = (from + done) % PAGE_SIZE;
+    const count = Math.min(length - done, PAGE_SIZE - offset);
+    const at = frame + offset;
+    if (count <= SHORT) for (let i = 0; i < count; i++) into[done + i] = bytes[at + i] as number;
+    else into.set(bytes.subarray(at, at + count), done);
+    done += count;
+  }
+  return 0;
+}
+
+/** Write `from` to user memory at `to`. 0 or -EFAULT. */
+export function copyToUser(kernel: UserContext, to: number, from: Uint8Array): number {
+  const { mm } = kernel.current;
+  const { bytes } = kernel.memory;
+  const { length } = from;
+  if (!mm.accessOk(to, length)) return -EFAULT;
+  for (let done = 0; done < length; ) {
+    const frame = mm.frame(to + done, true);
+    if (frame < 0) return -EFAULT;
+    const offset = (to + done) % PAGE_SIZE;
+    const count = Math.min(length - done, PAGE_SIZE - offset);
+    const at = frame + offset;
+    if (count <= SHORT) for (let i = 0; i < count; i++) bytes[at + i] = from[done + i] as number;
+    else bytes.set(from.subarray(done, done + count), at);
+    done += count;
+  }
+  return 0;
+}
+
+/** copy_from_user of one structure, decoded; -EFAULT. */
+export function getStruct<M extends Members>(
+  kernel: UserContext,
+  struct: Struct<M>,
+  from: Hva | number,
+): StructValue<M> | number {
+  const encoded = new Uint8Array(struct.size);
+  const error = copyFromUser(kernel, encoded, from);
+  return error < 0 ? error : struct.read(new DataView(encoded.buffer));
+}
+
+/** copy_to_user of one structure; 0 or -EFAULT. */
+export const putStruct = <M extends Members>(
+  kernel: UserContext,
+  struct: Struct<M>,
+  to: Hva | number,
+  value: Partial<StructValue<M>>,
+): number => copyToUser(kernel, to, struct.encode(value));
+
+/** strndup_user: the NUL-terminated string at `from`. -EFAULT, or -EINVAL when longer than `limit` bytes with its NUL. */
+export function stringFromUser(kernel: UserContext, from: Hva | number, limit: number): string | number {
+  const one = new Uint8Array(1);
+  let text = '';
+  for (let i = 0; i < limit; i++) {
+    if (copyFromUser(kernel, one, from + i) < 0) return -EFAULT;
+    const byte = one[0] as number;
+    if (byte === 0) return text;
+    text += String.fromCharCode(byte);
+  }
+  return -EINVAL;
+}
