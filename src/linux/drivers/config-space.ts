@@ -1,0 +1,122 @@
+/**
+ * PCI configuration space of a simple function as mtty keeps it (mtty_create_config_space, handle_pci_cfg_write in
+ * samples/vfio-mdev/mtty.c): 255 bytes, I/O BARs that size by a mask, no capabilities.
+ *
+ * A write is matched by its exact offset and its count is not looked at, so a write in the middle of a BAR goes nowhere.
+ */
+
+import {
+  PCI_BASE_ADDRESS_0,
+  PCI_BASE_ADDRESS_SPACE_IO,
+  PCI_CLASS_REVISION,
+  PCI_COMMAND,
+  PCI_COMMAND_IO,
+  PCI_INTERRUPT_LINE,
+  PCI_INTERRUPT_PIN,
+  PCI_STATUS,
+  PCI_STATUS_DEVSEL_MEDIUM,
+  PCI_SUBSYSTEM_VENDOR_ID,
+  PCI_VENDOR_ID,
+} from '../uapi/pci.ts';
+
+/** Size as VFIO reports it: one byte short of the standard 256, as in the sample. */
+export const CONFIG_SPACE_SIZE = 0xff;
+/** The sample's allocation rounds up, so the byte at 0xff reads as the zero it is. */
+const ALLOCATED = 0x100;
+const BAR_COUNT = 6;
+
+/** What the config space says at the start. */
+export interface FunctionIdentity {
+  readonly vendor: number;
+  readonly device: number;
+  readonly revision: number;
+  /** Base class, subclass and programming interface: 0x070002 is a 16550 serial port. */
+  readonly class: number;
+  /** 1 is INTA#. */
+  readonly interruptPin: number;
+  /** Bytes of each I/O BAR, from BAR0 on; powers of two. */
+  readonly bars: readonly number[];
+  /** How many BARs, from BAR0 on, a write of the unimplemented ones finds handled: it stores 0. */
+  readonly handledBars: number;
+}
+
+/** What a write did: stored a BAR, was taken (stored or ignored on purpose), or is not handled. */
+export type ConfigWrite = 'bar' | 'taken' | 'unhandled';
+
+/** The 255 bytes and the rule for writing them. */
+export class ConfigSpace {
+  readonly #bytes = new Uint8Array(ALLOCATED);
+  readonly #view = new DataView(this.#bytes.buffer);
+  readonly #masks: readonly number[];
+  readonly #handledBars: number;
+
+  constructor(identity: FunctionIdentity) {
+    const view = this.#view;
+    view.setUint16(PCI_VENDOR_ID, identity.vendor, true);
+    view.setUint16(PCI_VENDOR_ID + 2, identity.device, true);
+    view.setUint16(PCI_COMMAND, PCI_COMMAND_IO, true);
+    view.setUint16(PCI_STATUS, PCI_STATUS_DEVSEL_MEDIUM, true);
+    view.setUint32(PCI_CLASS_REVISION, ((identity.class << 8) | identity.revision) >>> 0, true);
+    view.setUint16(PCI_SUBSYSTEM_VENDOR_ID, identity.vendor, true);
+    view.setUint16(PCI_SUBSYSTEM_VENDOR_ID + 2, identity.device, true);
+    view.setUint8(PCI_INTERRUPT_PIN, identity.interruptPin);
+    for (let bar = 0; bar < identity.bars.length; bar++) {
+      view.setUint32(PCI_BASE_ADDRESS_0 + 4 * bar, PCI_BASE_ADDRESS_SPACE_IO, true);
+    }
+    this.#masks = identity.bars.map((size) => ~(size - 1) >>> 0);
+    this.#handledBars = identity.handledBars;
+  }
+
+  /** Store initial bytes that the identity has no word for. */
+  place(offset: number, bytes: Uint8Array): void {
+    this.#bytes.set(bytes, offset);
+  }
+
+  /** Copy `into.length` bytes from `offset`. Past the space: zeros. Fidelity: the sample reads the memory behind. */
+  read(offset: number, into: Uint8Array): void {
+    for (let i = 0; i < into.length; i++) into[i] = this.#bytes[offset + i] ?? 0;
+  }
+
+  /** The 32-bit word at `offset`. */
+  dword(offset: number): number {
+    return this.#view.getUint32(offset, true);
+  }
+
+  /** handle_pci_cfg_write. `data` is 1, 2 or 4 bytes. */
+  write(offset: number, data: Uint8Array): ConfigWrite {
+    switch (offset) {
+      case PCI_COMMAND:
+      case PCI_STATUS:
+      case PCI_INTERRUPT_PIN:
+        return 'taken';
+      case PCI_INTERRUPT_LINE:
+        this.#bytes[offset] = data[0] ?? 0;
+        return 'taken';
+    }
+    const bar = (offset - PCI_BASE_ADDRESS_0) / 4;
+    if (!Number.isInteger(bar) || bar < 0 || bar >= BAR_COUNT || bar >= this.#handledBars) return 'unhandled';
+    const mask = this.#masks[bar];
+    if (mask === undefined) {
+      this.#view.setUint32(offset, 0, true);
+      return 'taken';
+    }
+    this.#writeBar(offset, mask, littleEndian(data));
+    return 'bar';
+  }
+
+  /** Only all ones are masked: any other value is stored as it is, under the type bits of old. */
+  #writeBar(offset: number, mask: number, value: number): void {
+    const address = value === 0xffff_ffff ? mask : value;
+    this.#view.setUint32(offset, (address | (this.dword(offset) & 3)) >>> 0, true);
+  }
+}
+
+/**
+ * The number in up to four bytes. Fidelity: for a BAR write of 1 or 2 bytes the sample reads past its buffer and stores
+ * garbage above; here the missing bytes are 0.
+ */
+export function littleEndian(data: Uint8Array): number {
+  let value = 0;
+  for (let i = data.length - 1; i >= 0; i--) value = value * 256 + (data[i] ?? 0);
+  return value;
+}

@@ -1,0 +1,144 @@
+/**
+ * A VFIO device and the file that GROUP_GET_DEVICE_FD makes for it (`struct vfio_device`, vfio_device_fops in
+ * drivers/vfio/vfio_main.c). Reads, writes and nearly every ioctl go to the driver's ops; the first open and the last
+ * close are told to the driver, the ones between are not (5.10 told it each time).
+ */
+
+import type { Hva } from '../../address.ts';
+import type { FileOperations, OpenFile } from '../core/file.ts';
+import type { Kernel } from '../core/kernel.ts';
+import type { Vma } from '../core/vma.ts';
+import { EINVAL, ENOTTY } from '../uapi/errno.ts';
+import { VFIO_DEVICE_FEATURE, vfio_device_feature } from '../uapi/vfio.ts';
+import { getSized } from './argsz.ts';
+import { vfioDeviceRead, vfioDeviceWrite } from './events.ts';
+import type { Type1 } from './type1.ts';
+
+/** What a driver does for its device: `struct vfio_device_ops`. A missing method answers -EINVAL. */
+export interface VfioDeviceOps {
+  /** The first open. `device.kvm` is the VM's by then, if the group has one. */
+  openDevice?(): number;
+  /** The last close. */
+  closeDevice?(): void;
+  read?(buffer: Hva, count: number, position: number): number;
+  write?(buffer: Hva, count: number, position: number): number;
+  ioctl?(request: number, argument: number): number;
+  mmap?(vma: Vma): number;
+}
+
+/** Called with an action and its data: `struct notifier_block`. */
+export interface NotifierBlock {
+  notify(action: number, data: unknown): void;
+}
+
+/** What a device needs of its group. */
+export interface GroupOfDevice {
+  readonly id: number;
+  /** IOMMU backend of the group's container; undefined while there is none. */
+  readonly iommu: Type1 | undefined;
+  /** The opaque VM pointer that the kvm-vfio device gave the group. */
+  readonly kvm: object | undefined;
+  readonly notifiers: Set<NotifierBlock>;
+}
+
+const DEVICE_FEATURE_PROBE = 1 << 18;
+const DEVICE_FEATURE_SET = 1 << 17;
+const DEVICE_FEATURE_GET = 1 << 16;
+const DEVICE_FEATURE_MASK = 0xffff;
+/** MIGRATION, MIG_DEVICE_STATE, DMA_LOGGING_START, _STOP and _REPORT: the core's, for drivers with migration ops. */
+const MIGRATION_FEATURES: readonly number[] = [1, 2, 6, 7, 8];
+
+const REGION_SIZE = 2 ** 40;
+/** Region index of a file offset. */
+export const regionOf = (position: number): number => Math.floor(position / REGION_SIZE);
+/** Offset in the region of a file offset. */
+export const offsetInRegion = (position: number): number => position % REGION_SIZE;
+/** File offset of a region. */
+export const regionOffset = (index: number): bigint => BigInt(index) << 40n;
+
+/** `struct vfio_device`. */
+export class VfioDevice {
+  readonly kernel: Kernel;
+  /** dev_name, which GET_DEVICE_FD asks for. */
+  readonly name: string;
+  readonly ops: VfioDeviceOps;
+  /** Undefined before registration and after removal. */
+  group: GroupOfDevice | undefined;
+  openCount = 0;
+  /** The group's VM as it was at the first open; undefined while closed. Opaque to VFIO. */
+  kvm: object | undefined;
+
+  constructor(kernel: Kernel, name: string, ops: VfioDeviceOps) {
+    this.kernel = kernel;
+    this.name = name;
+    this.ops = ops;
+  }
+
+  /** vfio_device_fops_unl_ioctl. */
+  ioctl(request: number, argument: number): number {
+    if (request === VFIO_DEVICE_FEATURE.number) return this.#feature(argument);
+    if (this.ops.ioctl === undefined) return this.kernel.refuse(EINVAL, `the driver of ${this.name} has no ioctl`);
+    return this.ops.ioctl(request, argument);
+  }
+
+  /** vfio_ioctl_device_feature, for drivers without migration: none here has ops for it. */
+  #feature(argument: number): number {
+    const { kernel } = this;
+    const feature = getSized(kernel, vfio_device_feature, 'flags', argument);
+    if (typeof feature === 'number') return feature;
+    const { flags } = feature;
+    const known = DEVICE_FEATURE_MASK | DEVICE_FEATURE_GET | DEVICE_FEATURE_SET | DEVICE_FEATURE_PROBE;
+    if (flags & ~known) return kernel.refuse(EINVAL, `DEVICE_FEATURE has no flag 0x${(flags & ~known).toString(16)}`);
+    const both = DEVICE_FEATURE_GET | DEVICE_FEATURE_SET;
+    if (!(flags & DEVICE_FEATURE_PROBE) && (flags & both) === both) {
+      return kernel.refuse(EINVAL, 'DEVICE_FEATURE takes GET or SET, both only with PROBE');
+    }
+    const number = flags & DEVICE_FEATURE_MASK;
+    return MIGRATION_FEATURES.includes(number)
+      ? kernel.refuse(ENOTTY, `the driver of ${this.name} has no migration`)
+      : kernel.refuse(EINVAL, `the driver of ${this.name} has no feature ${number}`);
+  }
+}
+
+/** What an open device file holds: the device, and what to do when the file goes. */
+export class DeviceFile {
+  readonly device: VfioDevice;
+  readonly release: () => void;
+
+  constructor(device: VfioDevice, release: () => void) {
+    this.device = device;
+    this.release = release;
+  }
+}
+
+const deviceOf = (file: OpenFile): VfioDevice => (file.privateData as DeviceFile).device;
+
+/** Operations of an `anon_inode:[vfio-device]` file whose private data is a {@link DeviceFile}. Hot: read and write. */
+export const deviceOperations: FileOperations = {
+  read(file, buffer, count, position) {
+    const device = deviceOf(file);
+    if (vfioDeviceRead.on) {
+      const [region, offset] = [regionOf(position), offsetInRegion(position)];
+      vfioDeviceRead(device.kernel.stream, { device: device.name, region, offset, count });
+    }
+    if (device.ops.read === undefined) return device.kernel.refuse(EINVAL, `the driver of ${device.name} has no read`);
+    return device.ops.read(buffer, count, position);
+  },
+  write(file, buffer, count, position) {
+    const device = deviceOf(file);
+    if (vfioDeviceWrite.on) {
+      const [region, offset] = [regionOf(position), offsetInRegion(position)];
+      vfioDeviceWrite(device.kernel.stream, { device: device.name, region, offset, count });
+    }
+    if (device.ops.write === undefined)
+      return device.kernel.refuse(EINVAL, `the driver of ${device.name} has no write`);
+    return device.ops.write(buffer, count, position);
+  },
+  ioctl: (file, request, argument) => deviceOf(file).ioctl(request, argument),
+  mmap(file, vma) {
+    const device = deviceOf(file);
+    if (device.ops.mmap === undefined) return device.kernel.refuse(EINVAL, `the driver of ${device.name} has no mmap`);
+    return device.ops.mmap(vma);
+  },
+  release: (file) => (file.privateData as DeviceFile).release(),
+};

@@ -1,0 +1,59 @@
+/**
+ * DMA by the CPU: how a mediated driver, which has no hardware that could, reaches the memory behind an I/O address
+ * (vfio_dma_rw, vfio_iommu_type1_dma_rw in drivers/vfio/). With no virtual IOMMU QEMU maps RAM one to one, so an IOVA
+ * is a guest physical address; KVM is not needed.
+ */
+
+import { hva, type Iova, PAGE_SIZE, pageOffset } from '../../address.ts';
+import { EFAULT, EINVAL, EPERM } from '../uapi/errno.ts';
+import type { VfioDevice } from './device.ts';
+import type { DmaMapping } from './dma-list.ts';
+import { vfioDmaRw } from './events.ts';
+
+/**
+ * Copy `data` to (`write`) or from the memory at `iova`, across mappings. 0, or -EINVAL if part of it is not mapped,
+ * -EPERM if a mapping forbids it (reading must be allowed even to write), -EFAULT if the memory behind is gone.
+ * On an error the first bytes may have been copied.
+ */
+export function vfio_dma_rw(device: VfioDevice, iova: Iova, data: Uint8Array, write: boolean): number {
+  const result = transfer(device, iova, data, write);
+  if (vfioDmaRw.on) {
+    vfioDmaRw(device.kernel.stream, { device: device.name, write, iova: BigInt(iova), length: data.length, result });
+  }
+  return result;
+}
+
+function transfer(device: VfioDevice, iova: Iova, data: Uint8Array, write: boolean): number {
+  const { kernel } = device;
+  const iommu = device.group?.iommu;
+  if (iommu === undefined || device.openCount === 0) return kernel.refuse(EINVAL, `${device.name} is not open`);
+  if (data.length === 0) return kernel.refuse(EINVAL, 'a DMA of no bytes');
+  let done = 0;
+  while (done < data.length) {
+    const at = BigInt(iova) + BigInt(done);
+    const mapping = iommu.mappings.find(at, at + 1n);
+    if (mapping === undefined) return kernel.refuse(EINVAL, `iova 0x${at.toString(16)} is not mapped`);
+    if (!mapping.readable || (write && !mapping.writable)) {
+      return kernel.refuse(EPERM, `the mapping of iova 0x${at.toString(16)} does not allow it`);
+    }
+    const inMapping = mapping.iova + mapping.size - at;
+    const length = Math.min(data.length - done, inMapping < PAGE_SIZE ? Number(inMapping) : PAGE_SIZE);
+    const copied = copyInPage(device, mapping, at, data.subarray(done, done + length), write);
+    if (copied < 0) return kernel.refuse(EFAULT, `no memory is behind iova 0x${at.toString(16)}`);
+    done += copied;
+  }
+  return 0;
+}
+
+/** Copy as much as lies in the first page; the bytes copied, or -EFAULT. */
+function copyInPage(device: VfioDevice, mapping: DmaMapping, at: bigint, data: Uint8Array, write: boolean): number {
+  const user = hva(Number(mapping.vaddr + (at - mapping.iova)));
+  const frame = mapping.mm.frame(user, write);
+  if (frame < 0) return frame;
+  const offset = pageOffset(user);
+  const length = Math.min(data.length, PAGE_SIZE - offset);
+  const memory = device.kernel.memory.bytes.subarray(frame + offset, frame + offset + length);
+  if (write) memory.set(data.subarray(0, length));
+  else data.set(memory);
+  return length;
+}

@@ -1,0 +1,252 @@
+/**
+ * /dev/vfio/N: an IOMMU group as user space gets it (`struct vfio_group`, drivers/vfio/vfio_main.c of Linux 6.1). The
+ * group is opened once, put into a container, and gives out files of its devices.
+ */
+
+import { PAGE_SIZE } from '../../address.ts';
+import { type FileOperations, OpenFile } from '../core/file.ts';
+import type { Kernel } from '../core/kernel.ts';
+import { copyFromUser, stringFromUser } from '../core/uaccess.ts';
+import { EBADF, EBUSY, EFAULT, EINVAL, ENODEV, ENOTTY } from '../uapi/errno.ts';
+import { O_CLOEXEC, O_RDWR } from '../uapi/syscalls.ts';
+import {
+  VFIO_DMA_CC_IOMMU,
+  VFIO_GROUP_FLAGS_CONTAINER_SET,
+  VFIO_GROUP_FLAGS_VIABLE,
+  VFIO_GROUP_GET_DEVICE_FD,
+  VFIO_GROUP_GET_STATUS,
+  VFIO_GROUP_SET_CONTAINER,
+  VFIO_GROUP_UNSET_CONTAINER,
+  vfio_group_status,
+} from '../uapi/vfio.ts';
+import { getSized, putSized } from './argsz.ts';
+import { containerFromFile, type VfioContainer } from './container.ts';
+import { DeviceFile, deviceOperations, type GroupOfDevice, type NotifierBlock, type VfioDevice } from './device.ts';
+import { vfioDeviceClose, vfioDeviceOpen, vfioGroupSetKvm } from './events.ts';
+import { VFIO_GROUP_NOTIFY_SET_KVM } from './notifier.ts';
+import type { Type1 } from './type1.ts';
+
+/** `struct vfio_group`. */
+export class VfioGroup implements GroupOfDevice {
+  readonly #kernel: Kernel;
+  /** Number of the IOMMU group, and name of the node. */
+  readonly id: number;
+  readonly notifiers = new Set<NotifierBlock>();
+  readonly #devices = new Set<VfioDevice>();
+  /** What waits for a device's last close, by device: the rest of its removal. */
+  readonly #removals = new Map<VfioDevice, () => void>();
+  #opened: OpenFile | undefined;
+  #container: VfioContainer | undefined;
+  /** Open device files: UNSET_CONTAINER must wait for them. */
+  #openFiles = 0;
+  #kvm: object | undefined;
+  #gone = false;
+
+  constructor(kernel: Kernel, id: number) {
+    this.#kernel = kernel;
+    this.id = id;
+  }
+
+  get path(): string {
+    return `/dev/vfio/${this.id}`;
+  }
+
+  get iommu(): Type1 | undefined {
+    return this.#container?.iommu;
+  }
+
+  get container(): VfioContainer | undefined {
+    return this.#container;
+  }
+
+  get kvm(): object | undefined {
+    return this.#kvm;
+  }
+
+  /** vfio_group_fops_open: the group's file, -ENODEV if its devices are gone, -EBUSY if somebody has it open. */
+  open(flags: number): OpenFile | number {
+    if (this.#gone) return this.#kernel.refuse(ENODEV, `the devices of group ${this.id} are gone`);
+    if (this.#opened !== undefined)
+      return this.#kernel.refuse(EBUSY, `group ${this.id} is open: it can be opened once`);
+    this.#opened = new OpenFile(this.path, groupOperations, flags, this);
+    return this.#opened;
+  }
+
+  /** vfio_group_fops_unl_ioctl. */
+  ioctl(request: number, argument: number): number {
+    switch (request) {
+      case VFIO_GROUP_GET_STATUS.number:
+        return this.#getStatus(argument);
+      case VFIO_GROUP_SET_CONTAINER.number:
+        return this.#setContainer(argument);
+      case VFIO_GROUP_UNSET_CONTAINER.number:
+        return this.#unsetContainer();
+      case VFIO_GROUP_GET_DEVICE_FD.number:
+        return this.#getDeviceFd(argument);
+      default:
+        return this.#kernel.refuse(ENOTTY, `a VFIO group has no ioctl 0x${request.toString(16)}`);
+    }
+  }
+
+  /** vfio_group_fops_release. No device file is open: each holds a reference to this file. */
+  release(): void {
+    if (this.#container !== undefined) this.#detach(this.#container);
+    this.#opened = undefined;
+  }
+
+  /** vfio_file_set_kvm: the VM that has the group (undefined: none any more). Tells everybody who asked to be told. */
+  setKvm(kvm: object | undefined): void {
+    this.#kvm = kvm;
+    const notified = this.notifiers.size;
+    if (vfioGroupSetKvm.on) vfioGroupSetKvm(this.#kernel.stream, { group: this.id, set: kvm !== undefined, notified });
+    for (const notifier of [...this.notifiers]) notifier.notify(VFIO_GROUP_NOTIFY_SET_KVM, kvm);
+  }
+
+  /** vfio_file_enforced_coherent: whether DMA snoops the caches whatever the guest asks; true for a group in no container. */
+  get enforcedCoherent(): boolean {
+    return this.#container?.checkExtension(VFIO_DMA_CC_IOMMU) !== 0;
+  }
+
+  addDevice(device: VfioDevice): void {
+    this.#devices.add(device);
+    device.group = this;
+  }
+
+  /**
+   * vfio_unregister_group_dev: no new opens; `removed` runs once no file of the device is open. Fidelity: Linux puts the
+   * remover to sleep until then; here its call returns and the rest happens at the last close.
+   */
+  removeDevice(device: VfioDevice, removed: () => void): void {
+    this.#devices.delete(device);
+    const finish = () => {
+      device.group = undefined;
+      if (this.#devices.size === 0) this.#revoke();
+      removed();
+    };
+    if (device.openCount === 0) finish();
+    else this.#removals.set(device, finish);
+  }
+
+  /** The last device left: the group fd, if open, answers ENODEV from now on. */
+  #revoke(): void {
+    this.#gone = true;
+    if (this.#container !== undefined) this.#detach(this.#container);
+  }
+
+  #detach(container: VfioContainer): void {
+    container.detachGroup(this);
+    this.#container = undefined;
+  }
+
+  #getStatus(argument: number): number {
+    const status = getSized(this.#kernel, vfio_group_status, 'flags', argument);
+    if (typeof status === 'number') return status;
+    if (this.#gone) return this.#kernel.refuse(ENODEV, `the devices of group ${this.id} are gone`);
+    // A group with an emulated IOMMU is always viable: nobody else can own its DMA.
+    const flags = VFIO_GROUP_FLAGS_VIABLE | (this.#container === undefined ? 0 : VFIO_GROUP_FLAGS_CONTAINER_SET);
+    return putSized(this.#kernel, vfio_group_status, 'flags', argument, { ...status, flags });
+  }
+
+  #setContainer(argument: number): number {
+    const kernel = this.#kernel;
+    const pointee = new Uint8Array(4);
+    if (copyFromUser(kernel, pointee, argument) < 0) {
+      return kernel.refuse(EFAULT, `the int at 0x${argument.toString(16)} is not in the process's memory`);
+    }
+    const fd = new DataView(pointee.buffer).getInt32(0, true);
+    const file = kernel.current.files.get(fd);
+    if (file === undefined) return kernel.refuse(EBADF, `fd ${fd} is not open`);
+    if (this.#container !== undefined) return kernel.refuse(EINVAL, `group ${this.id} already has a container`);
+    if (this.#gone) return kernel.refuse(ENODEV, `the devices of group ${this.id} are gone`);
+    const container = containerFromFile(file);
+    if (container === undefined) return kernel.refuse(EINVAL, `fd ${fd} (${file.path}) is no VFIO container`);
+    const error = container.attachGroup(this);
+    if (error < 0) return error;
+    this.#container = container;
+    return 0;
+  }
+
+  #unsetContainer(): number {
+    const container = this.#container;
+    if (container === undefined) return this.#kernel.refuse(EINVAL, `group ${this.id} is in no container`);
+    if (this.#openFiles > 0) {
+      return this.#kernel.refuse(EBUSY, `${this.#openFiles} device file(s) of group ${this.id} are open`);
+    }
+    this.#detach(container);
+    return 0;
+  }
+
+  /** vfio_group_ioctl_get_device_fd: the name is looked up first, so ENODEV comes before EINVAL. */
+  #getDeviceFd(argument: number): number {
+    const kernel = this.#kernel;
+    const name = stringFromUser(kernel, argument, PAGE_SIZE);
+    if (name === -EFAULT) return kernel.refuse(EFAULT, `the name at 0x${argument.toString(16)} is not in memory`);
+    if (typeof name === 'number') return kernel.refuse(-name, `a device name has at most ${PAGE_SIZE} bytes`);
+    const device = [...this.#devices].find((candidate) => candidate.name === name);
+    if (device === undefined) return kernel.refuse(ENODEV, `group ${this.id} has no device "${name}"`);
+    if (this.#container === undefined) return kernel.refuse(EINVAL, `group ${this.id} is in no container`);
+    if (this.iommu === undefined) return kernel.refuse(EINVAL, `the container of group ${this.id} has no IOMMU set`);
+    const error = this.#openDevice(device);
+    if (error < 0) return error;
+    const file = kernel.anonFile('[vfio-device]', deviceOperations, O_RDWR | O_CLOEXEC, this.#deviceFile(device));
+    const fd = kernel.current.files.install(file);
+    if (fd < 0) {
+      file.put();
+      return kernel.refuse(-fd, 'the process has no file descriptor left');
+    }
+    return fd;
+  }
+
+  /** vfio_device_open: the first open gives the device its VM and calls the driver. */
+  #openDevice(device: VfioDevice): number {
+    this.#openFiles++;
+    device.openCount++;
+    if (device.openCount === 1) {
+      device.kvm = this.#kvm;
+      const error = device.ops.openDevice?.() ?? 0;
+      if (error < 0) {
+        device.kvm = undefined;
+        device.openCount = 0;
+        this.#openFiles--;
+        return error;
+      }
+    }
+    this.#opened?.get();
+    if (vfioDeviceOpen.on) {
+      vfioDeviceOpen(this.#kernel.stream, { device: device.name, group: this.id, opens: device.openCount });
+    }
+    return 0;
+  }
+
+  #deviceFile(device: VfioDevice): DeviceFile {
+    const groupFile = this.#opened;
+    return new DeviceFile(device, () => {
+      this.#closeDevice(device);
+      groupFile?.put();
+    });
+  }
+
+  /** vfio_device_fops_release: the last close calls the driver, and ends a removal that waits. */
+  #closeDevice(device: VfioDevice): void {
+    if (device.openCount === 1) device.ops.closeDevice?.();
+    device.openCount--;
+    this.#openFiles--;
+    if (vfioDeviceClose.on) {
+      vfioDeviceClose(this.#kernel.stream, { device: device.name, group: this.id, opens: device.openCount });
+    }
+    if (device.openCount > 0) return;
+    device.kvm = undefined;
+    const finish = this.#removals.get(device);
+    this.#removals.delete(device);
+    finish?.();
+  }
+}
+
+const groupOperations: FileOperations = {
+  ioctl: (file, request, argument) => (file.privateData as VfioGroup).ioctl(request, argument),
+  release: (file) => (file.privateData as VfioGroup).release(),
+};
+
+/** The group behind a file; undefined if the file is something else. */
+export const groupFromFile = (file: OpenFile): VfioGroup | undefined =>
+  file.operations === groupOperations ? (file.privateData as VfioGroup) : undefined;
