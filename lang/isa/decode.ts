@@ -238,7 +238,7 @@ function readMemory(cursor: Cursor, head: Head, mod: number, rm: number): Memory
   let base: Register | undefined;
   let index: Register | undefined;
   let scale: 1 | 2 | 4 | 8 = 1;
-  let displacementBytes = mod === 1 ? 1 : mod === 2 ? 4 : 0;
+  let displacementBytes: 0 | 1 | 4 = mod === 1 ? 1 : mod === 2 ? 4 : 0;
   if (rm === 4) {
     const sib = cursor.byte();
     scale = (1 << (sib >> 6)) as 1 | 2 | 4 | 8;
@@ -253,7 +253,7 @@ function readMemory(cursor: Cursor, head: Head, mod: number, rm: number): Memory
   } else base = registers[rm | ((head.rex & 1) << 3)];
   const displacement =
     displacementBytes === 0 ? 0n : BigInt.asIntN(displacementBytes * 8, cursor.value(displacementBytes));
-  return { base, index, scale, displacement, segment };
+  return { base, index, scale, displacement, segment, displacementBytes };
 }
 
 function registerOperand(register: Register | undefined): Operand | undefined {
@@ -313,11 +313,13 @@ function readOperand(
     case 'one':
       return { kind: 'immediate', value: 1n, width: 8 };
     case 'moffs': {
-      const displacement = head.addressWidth === 64 ? BigInt.asIntN(64, cursor.value(8)) : cursor.value(4);
+      const displacementBytes = head.addressWidth === 64 ? 8 : 4;
+      const raw = cursor.value(displacementBytes);
+      const displacement = displacementBytes === 8 ? BigInt.asIntN(64, raw) : raw;
       const { segment } = head.prefixes;
       return {
         kind: 'memory',
-        memory: { base: undefined, index: undefined, scale: 1, displacement, segment },
+        memory: { base: undefined, index: undefined, scale: 1, displacement, segment, displacementBytes },
         width: size,
       };
     }
@@ -340,6 +342,7 @@ function impliedMemory(pattern: OperandPattern, head: Head): MemoryReference {
     index: number === 3 ? byteRegister(0, false) : undefined,
     scale: 1,
     displacement: 0n,
+    displacementBytes: 0,
     segment: number === 7 ? undefined : head.prefixes.segment,
   };
 }

@@ -1,7 +1,8 @@
 /** Instructions as NASM source: text that assembles to the same instruction. */
 
 import type { Instruction, MemoryReference, Operand } from './instruction.ts';
-import { shapeOf } from './shape.ts';
+import { type OperandPattern, shapeOf } from './shape.ts';
+import { candidates } from './table.ts';
 
 const SIZE_WORDS: Record<number, string> = { 8: 'byte ', 16: 'word ', 32: 'dword ', 64: 'qword ', 128: 'oword ' };
 
@@ -14,14 +15,7 @@ export function format(instruction: Instruction, address?: bigint): string {
   const operands = instruction.operands.filter((_, i) => shape.operands[i]!.written);
   const prefixes = instructionPrefixes(instruction);
   if (operands.length === 0) return `${prefixes}${instruction.mnemonic}`;
-  const texts = operands.map((each, i) => {
-    const pattern = shape.written[i]!;
-    const far = pattern.kind === 'far' ? 'far ' : '';
-    const offsetOnly = pattern.kind === 'moffs';
-    // The one-byte form holds a value the assembler would rather put elsewhere only when told to.
-    const word = pattern.extension === 'none' || each.kind !== 'immediate' ? '' : immediateWord(instruction, each);
-    return word + far + operand(instruction, each, offsetOnly, address);
-  });
+  const texts = operands.map((each, i) => operand(instruction, shape.written[i]!, each, address));
   return `${prefixes}${instruction.mnemonic} ${texts.join(', ')}`;
 }
 
@@ -40,39 +34,77 @@ function instructionPrefixes(instruction: Instruction): string {
       if (each.kind === 'memory' && each.memory.segment) text += `${each.memory.segment.name} `;
     }
   } else if (instruction.row.meaning.startsWith('loop') && instruction.addressWidth === 32) text += 'a32 ';
-  const unsized = shape.widths.length === 0 && shape.fixedWidth === undefined && shape.operands.length === 0;
+  const unsized = shape.widths.length === 0 && shape.fixedWidth === undefined;
   const usual = shape.default64 ? 64 : 32;
   if (unsized && instruction.width !== usual) text += `o${instruction.width} `;
   return text;
 }
 
-/** Immediates that the decoder extended are written as signed numbers, so that they fit the field they came from. */
-function immediateWord(instruction: Instruction, operandOf: Operand): string {
-  const push = instruction.row.mnemonic === 'push' && operandOf.kind === 'immediate' && operandOf.width === 16;
-  return push ? 'word ' : '';
-}
-
-function operand(instruction: Instruction, each: Operand, offsetOnly: boolean, address: bigint | undefined): string {
+function operand(
+  instruction: Instruction,
+  pattern: OperandPattern,
+  each: Operand,
+  address: bigint | undefined,
+): string {
   switch (each.kind) {
     case 'register':
       return each.register.name;
     case 'immediate':
-      return number(
-        each.width === 64 || isSignedSmall(each.value, each.width) ? BigInt.asIntN(each.width, each.value) : each.value,
+      return (
+        immediateHint(instruction, pattern, each) + number(pattern.extension === 'none' ? each.value : signed(each))
       );
     case 'relative': {
-      const distance = BigInt(instruction.length) + each.displacement;
-      const target = address === undefined ? against(distance) : number(BigInt.asUintN(64, address + distance));
       const hasChoice = instruction.row.meaning === 'jmp' || instruction.row.meaning === 'jcc';
-      return (hasChoice ? (each.width === 8 ? 'short ' : 'near ') : '') + target;
+      return (
+        (hasChoice ? (each.width === 8 ? 'short ' : 'near ') : '') + target(instruction, each.displacement, address)
+      );
     }
-    case 'memory':
-      return (SIZE_WORDS[each.width] ?? '') + bracket(instruction, each.memory, offsetOnly, address);
+    case 'memory': {
+      const size = pattern.sizeOptional && pattern.kind !== 'far' ? '' : SIZE_WORDS[each.width];
+      const far = pattern.kind === 'far' ? 'far ' : '';
+      return far + (size ?? '') + bracket(instruction, each.memory, pattern.kind === 'moffs', address);
+    }
   }
 }
 
-function isSignedSmall(value: bigint, width: number): boolean {
-  return BigInt.asIntN(width, value) < 0n && BigInt.asIntN(width, value) >= -128n;
+type Immediate = Extract<Operand, { kind: 'immediate' }>;
+
+/** Values the CPU sign-extends are written signed, and so are others that are small then. */
+function signed({ value, width }: Immediate): bigint {
+  const negative = BigInt.asIntN(width, value);
+  return width === 64 || negative >= -128n ? negative : value;
+}
+
+/** The words that keep the assembler from a shorter form than the one this instruction has. */
+function immediateHint(instruction: Instruction, pattern: OperandPattern, each: Immediate): string {
+  const { row } = instruction;
+  const value = BigInt.asIntN(each.width, each.value);
+  const push = row.mnemonic === 'push' && each.width === 16 ? 'word ' : '';
+  if (row.mnemonic === 'mov') {
+    if (each.width !== 64) return '';
+    const zeroExtends = value >= 0n && value < 1n << 32n;
+    if (pattern.extension === 'row')
+      return zeroExtends && instruction.operands[0]!.kind === 'register' ? 'strict dword ' : '';
+    return zeroExtends || (value < 0n && value >= -(1n << 31n)) ? 'strict qword ' : '';
+  }
+  const shorter = (kind: (other: OperandPattern) => boolean) =>
+    candidates(row.mnemonic)?.rows.some((other) => {
+      const { written } = shapeOf(other);
+      return written.length === instruction.operands.length && kind(written.at(-1)!);
+    });
+  if (pattern.extension === 'row' && each.width > 8 && value >= -128n && value <= 127n) {
+    return shorter((other) => other.extension === 'sign') ? `strict ${SIZE_WORDS[each.width]}` : push;
+  }
+  if (pattern.kind === 'immediate' && pattern.extension === 'none' && each.value === 1n)
+    return shorter((other) => other.kind === 'one') ? 'byte ' : push;
+  return push;
+}
+
+/** A place counted from the end of the instruction, as a number or against `$`, its start. */
+function target(instruction: Instruction, displacement: bigint, address: bigint | undefined): string {
+  const distance = BigInt(instruction.length) + displacement;
+  if (address !== undefined) return number(BigInt.asUintN(64, address + distance));
+  return distance === 0n ? '$' : distance < 0n ? `$-${number(-distance)}` : `$+${number(distance)}`;
 }
 
 function bracket(
@@ -84,26 +116,30 @@ function bracket(
   const { base, index, scale, displacement } = memory;
   const segment = memory.segment ? `${memory.segment.name}:` : '';
   if (base?.class === 'pointer') {
-    const distance = BigInt(instruction.length) + displacement;
-    const target = address === undefined ? against(distance) : number(BigInt.asUintN(64, address + distance));
-    return `[${segment}${base.width === 32 ? 'a32 ' : ''}rel ${target}]`;
+    return `[${base.width === 32 ? 'a32 ' : ''}rel ${segment}${target(instruction, displacement, address)}]`;
   }
   const narrow = instruction.addressWidth === 32;
   if (!base && !index) {
-    const words = offsetOnly ? (narrow ? 'a32 ' : 'qword ') : narrow ? 'a32 qword abs ' : 'abs ';
+    // Without `rel` or `abs` an address with fs or gs is absolute whatever `default` says.
+    const absolute = memory.segment && memory.segment.number >= 4 ? '' : 'abs ';
+    const words = offsetOnly ? (narrow ? 'a32 ' : 'qword ') : (narrow ? 'a32 qword ' : '') + absolute;
     return `[${words}${segment}${number(narrow ? BigInt.asUintN(32, displacement) : displacement)}]`;
   }
   const terms: string[] = [];
   if (base) terms.push(base.name);
   if (index) terms.push(base && scale === 1 ? index.name : `${index.name}*${scale}`);
+  const size = displacementHint(memory);
   const split = !base && scale <= 2 ? 'nosplit ' : '';
   const tail = displacement === 0n ? '' : displacement < 0n ? `-${number(-displacement)}` : `+${number(displacement)}`;
-  return `[${split}${segment}${terms.join('+')}${tail}]`;
+  return `[${size}${split}${segment}${terms.join('+')}${tail}]`;
 }
 
-/** A distance from the start of the instruction. */
-function against(distance: bigint): string {
-  return distance === 0n ? '$' : distance < 0n ? `$-${number(-distance)}` : `$+${number(distance)}`;
+/** A size word where the displacement is longer than the assembler would make it. */
+function displacementHint({ base, displacement, displacementBytes }: MemoryReference): string {
+  if (!base) return '';
+  const short = displacement >= -128n && displacement <= 127n;
+  if (displacementBytes === 4) return short ? 'dword ' : '';
+  return displacementBytes === 1 && displacement === 0n && (base.number & 7) !== 5 ? 'byte ' : '';
 }
 
 function number(value: bigint): string {

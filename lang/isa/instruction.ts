@@ -20,6 +20,8 @@ export interface MemoryReference {
   readonly displacement: bigint;
   /** Segment override that has an effect on the linear address or was written; undefined for the default. */
   readonly segment: Register | undefined;
+  /** Bytes the displacement takes in the encoding. */
+  readonly displacementBytes: 0 | 1 | 4 | 8;
 }
 
 /** One operand of a decoded instruction, implied ones (al of `out dx, al`) included, in NASM's order. */

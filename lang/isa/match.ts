@@ -28,13 +28,15 @@ export function match(
   assumed: Width | 128 | undefined,
 ): Match {
   let missing: Match | undefined;
+  let mismatch: Match | undefined;
   for (let i = 0; i < operands.length; i++) {
     const fit = matchOperand(shape.written[i]!, operands[i]!, width, far, assumed);
     if (fit === 'missing-size' && sizeFromImmediate(shape, operands, width)) continue;
     if (fit === 'missing-size') missing = { fit, operand: i };
+    else if (fit === 'size' && shape.written[i]!.extension === 'row') mismatch = { fit, operand: i };
     else if (fit !== 'fits') return { fit, operand: i };
   }
-  return missing ?? FITS;
+  return missing ?? mismatch ?? FITS;
 }
 
 /** `mov [rax], dword 5`: the size word of the immediate is the memory's too, where the row takes an immediate of its width. */

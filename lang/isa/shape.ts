@@ -213,7 +213,7 @@ function compile(row: Row): Shape {
     throw new Error(`the instruction table has a row without an opcode: ${row.mnemonic} ${row.encoding}`);
   const letter = /(?:^|[ ,])(?:rmr|rm|r|vex|m|moffs|a)([vys])\b/.exec(row.operands)?.[1];
   const rm = operands.find((each) => each.field === 'rm');
-  const fixed = operands.find(setsWidth)?.width;
+  const fixed = tokens.includes('f64') ? 64 : operands.find(setsWidth)?.width;
   return {
     row,
     operands,

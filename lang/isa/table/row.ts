@@ -30,7 +30,8 @@
  *   /r /0…/7                  ModRM with a register, or with the digit, in its reg field
  *   ib iw id iq iz iv         immediate: 1, 2, 4, 8 bytes; of the row's width up to 4 bytes, or in full
  *   cb cd mo                  branch displacement of 1 or 4 bytes; address-sized offset
- *   o16 o32 o64               only with this operand size;  d64: the size is 64 without REX.W
+ *   o16 o32 o64               only with this operand size;  d64: the size is 64 without REX.W;  f64: 64 whatever the
+ *                             prefixes say, as Intel's CPUs do it
  *   a32 a64                   only with this address size
  *   w                         NASM writes REX.W although the CPU ignores it
  *   norexb                    only without REX.B (nop against xchg r8, rax)
