@@ -1,0 +1,38 @@
+/** KVM_CHECK_EXTENSION: what this KVM can do (arch/x86/kvm/x86.c: kvm_vm_ioctl_check_extension). */
+
+import { KVM_CAP } from '../uapi/kvm-capability.ts';
+import { KVM_ADDRESS_SPACES, KVM_USER_MEM_SLOTS } from './memslots.ts';
+
+export const KVM_MAX_VCPUS = 1024;
+export const KVM_MAX_VCPU_IDS = 4096;
+/** num_online_cpus of the modeled host. */
+const ONLINE_CPUS = 1;
+
+/** What is not listed is not modeled, and answers 0. */
+const capabilities: ReadonlyMap<number, number> = new Map<number, number>([
+  [KVM_CAP.HLT, 1],
+  [KVM_CAP.USER_MEMORY, 1],
+  [KVM_CAP.SET_TSS_ADDR, 1],
+  [KVM_CAP.EXT_CPUID, 1],
+  [KVM_CAP.NR_VCPUS, ONLINE_CPUS],
+  [KVM_CAP.NR_MEMSLOTS, KVM_USER_MEM_SLOTS],
+  [KVM_CAP.MP_STATE, 1],
+  [KVM_CAP.SYNC_MMU, 1],
+  [KVM_CAP.DESTROY_MEMORY_REGION_WORKS, 1],
+  [KVM_CAP.JOIN_MEMORY_REGIONS_WORKS, 1],
+  [KVM_CAP.IOEVENTFD, 1],
+  [KVM_CAP.SET_IDENTITY_MAP_ADDR, 1],
+  [KVM_CAP.INTERNAL_ERROR_DATA, 1],
+  [KVM_CAP.MAX_VCPUS, KVM_MAX_VCPUS],
+  [KVM_CAP.READONLY_MEM, 1],
+  [KVM_CAP.DEVICE_CTRL, 1],
+  [KVM_CAP.IOEVENTFD_NO_LENGTH, 1],
+  [KVM_CAP.CHECK_EXTENSION_VM, 1],
+  [KVM_CAP.MULTI_ADDRESS_SPACE, KVM_ADDRESS_SPACES],
+  [KVM_CAP.IOEVENTFD_ANY_LENGTH, 1],
+  [KVM_CAP.MAX_VCPU_ID, KVM_MAX_VCPU_IDS],
+  [KVM_CAP.IMMEDIATE_EXIT, 1],
+]);
+
+/** Never an error: an unknown capability is an absent one. */
+export const checkExtension = (capability: number): number => capabilities.get(capability) ?? 0;

@@ -1,0 +1,78 @@
+/**
+ * What kvm.ko needs of a CPU with VMX: enter the guest, read why it left, reach the guest's registers. The CPU of the
+ * model (hardware/vcpu) has this shape; tests script one.
+ */
+
+import type { Hpa } from '../../address.ts';
+import type { EventStream } from '../../event.ts';
+import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
+import type { Emulated, EmulatorPort } from '../../hardware/vcpu/emulator-port.ts';
+import type { ExitReason, VmExit } from '../../hardware/vcpu/exit.ts';
+
+export type SegmentName = 'cs' | 'ds' | 'es' | 'fs' | 'gs' | 'ss' | 'tr' | 'ldt';
+/** A segment register with its hidden part, as `struct kvm_segment` has it. */
+export interface SegmentState {
+  readonly base: bigint;
+  readonly limit: number;
+  readonly selector: number;
+  readonly type: number;
+  readonly present: number;
+  readonly dpl: number;
+  readonly db: number;
+  readonly s: number;
+  readonly l: number;
+  readonly g: number;
+  readonly avl: number;
+  readonly unusable: number;
+}
+export interface DescriptorTable {
+  readonly base: bigint;
+  readonly limit: number;
+}
+export type ControlRegister = 0 | 2 | 3 | 4 | 8;
+
+export interface Cpu {
+  /** Filled at each exit. */
+  readonly exit: VmExit;
+  /** Guest instructions retired since power-on. */
+  readonly retired: number;
+  rip: bigint;
+  rflags: bigint;
+  efer: bigint;
+  /** VM entry to VM exit; PREEMPTION_TIMER when `instructionLimit` instructions have retired. */
+  run(instructionLimit: number): ExitReason;
+  setEptPointer(eptp: number): void;
+  /** INVEPT: drop every translation that came from EPT. */
+  invalidateEpt(): void;
+  register(index: number): bigint;
+  setRegister(index: number, value: bigint): void;
+  segment(name: SegmentName): SegmentState;
+  setSegment(name: SegmentName, segment: SegmentState): void;
+  descriptorTable(name: 'gdt' | 'idt'): DescriptorTable;
+  setDescriptorTable(name: 'gdt' | 'idt', table: DescriptorTable): void;
+  control(register: ControlRegister): bigint;
+  setControl(register: ControlRegister, value: bigint): void;
+  /** `undefined`: the CPU has no such MSR. */
+  readMsr(index: number): bigint | undefined;
+  /** False: the CPU has no such MSR, or refuses the value. */
+  writeMsr(index: number, value: bigint): boolean;
+  /** rip += length of the instruction that exited. */
+  skipInstruction(): void;
+  /** Complete the instruction at rip; accesses that miss RAM go to `port`. */
+  emulate(port: EmulatorPort): Emulated;
+  readAccumulator(size: 1 | 2 | 4): number;
+  /** al, ax or eax with the CPU's merge rules: a 4-byte write clears the upper half of rax. */
+  writeAccumulator(size: 1 | 2 | 4, value: number): void;
+  injectException(vector: number, errorCode?: number): void;
+}
+
+/** Numbers of the general registers, as instructions encode them. */
+export const RAX = 0;
+export const RCX = 1;
+export const RDX = 2;
+export const RBX = 3;
+export const RSI = 6;
+export const RDI = 7;
+
+/** Makes the CPU of a new vCPU; `stateAt` is a zeroed page frame for its state. */
+export type CpuFactory = (memory: PhysicalMemory, stateAt: Hpa, stream: EventStream) => Cpu;

@@ -1,0 +1,99 @@
+/**
+ * CPUID: what KVM offers, what user space chose of it, and what the guest's instruction finds
+ * (arch/x86/kvm/cpuid.c: __do_cpuid_func, cpuid_entry2_find, kvm_cpuid; leaves: SDM vol. 2A).
+ */
+
+import { KVM_CPUID_FLAG_SIGNIFCANT_INDEX } from '../uapi/kvm.ts';
+import { RAX, RBX, RCX, RDX } from './cpu.ts';
+import { kvmCpuid } from './trace.ts';
+import type { CpuidEntry, KvmVcpu } from './vcpu.ts';
+
+/** KVM_MAX_CPUID_ENTRIES. */
+export const MAX_CPUID_ENTRIES = 256;
+
+const bits = (...numbers: readonly number[]) => numbers.reduce((word, bit) => (word | (1 << bit)) >>> 0, 0);
+const letters = (text: string) =>
+  new DataView(new TextEncoder().encode(text.padEnd(4, '\0')).buffer).getUint32(0, true);
+
+/** Leaf 1: CMPXCHG16B, MOVBE, POPCNT, hypervisor present. No SSE: the model's CPU has general registers only. */
+const LEAF_1_ECX = bits(13, 22, 23, 31);
+/** Leaf 1: PSE, TSC, MSR, PAE, CMPXCHG8B, MTRR, PGE, CMOV, PAT, PSE-36, CLFLUSH. */
+const LEAF_1_EDX = bits(3, 4, 5, 6, 8, 12, 13, 15, 16, 17, 19);
+/** Leaf 7: BMI1, BMI2. */
+const LEAF_7_EBX = bits(3, 8);
+/** Leaf 0x80000001: LAHF in 64-bit mode, LZCNT. */
+const EXTENDED_ECX = bits(0, 5);
+/** Leaf 0x80000001: SYSCALL, NX, 1 GiB pages, RDTSCP, long mode. */
+const EXTENDED_EDX = bits(11, 20, 26, 27, 29);
+
+const padding = new Uint8Array(12);
+const leaf = (number: number, eax = 0, ebx = 0, ecx = 0, edx = 0, flags = 0): CpuidEntry => ({
+  function: number,
+  index: 0,
+  flags,
+  eax,
+  ebx,
+  ecx,
+  edx,
+  padding,
+});
+
+/** KVM_GET_SUPPORTED_CPUID. */
+export const supportedCpuid: readonly CpuidEntry[] = [
+  leaf(0, 7, letters('Genu'), letters('ntel'), letters('ineI')),
+  leaf(1, 0x000306c3, 8 << 8, LEAF_1_ECX, LEAF_1_EDX),
+  leaf(7, 0, LEAF_7_EBX, 0, 0, KVM_CPUID_FLAG_SIGNIFCANT_INDEX),
+  leaf(0x40000000, 0x40000001, letters('KVMK'), letters('VMKV'), letters('M')),
+  leaf(0x40000001),
+  leaf(0x80000000, 0x80000008),
+  leaf(0x80000001, 0, 0, EXTENDED_ECX, EXTENDED_EDX),
+  leaf(0x80000002, letters('gvm '), letters('inte'), letters('rpre'), letters('ted ')),
+  leaf(0x80000003, letters('x86-'), letters('64 C'), letters('PU'), 0),
+  leaf(0x80000004),
+  // 46 physical, 48 linear address bits.
+  leaf(0x80000008, 46 | (48 << 8)),
+];
+
+const find = (entries: readonly CpuidEntry[], number: number, index: number): CpuidEntry | undefined =>
+  entries.find(
+    (entry) =>
+      entry.function === number && ((entry.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) === 0 || entry.index === index),
+  );
+
+/** get_out_of_range_cpuid_entry: Intel answers a leaf beyond the last of its class with the last basic leaf. */
+function outOfRange(entries: readonly CpuidEntry[], number: number, index: number): CpuidEntry | undefined {
+  const basic = find(entries, 0, 0);
+  if (basic === undefined || basic.ebx !== letters('Genu')) return undefined;
+  const hypervisor = number >= 0x40000000 && number <= 0x4fffffff;
+  const classBase = hypervisor ? (number & 0xffffff00) >>> 0 : (number & 0x80000000) >>> 0;
+  const last = find(entries, classBase, 0);
+  if (last !== undefined && number <= last.eax) return undefined;
+  return find(entries, basic.eax, index);
+}
+
+/** The CPUID exit: registers from the entries that user space set; zeros where there is none. */
+export function emulateCpuid(vcpu: KvmVcpu): number {
+  const { cpu, cpuid } = vcpu;
+  const number = Number(BigInt.asUintN(32, cpu.register(RAX)));
+  const index = Number(BigInt.asUintN(32, cpu.register(RCX)));
+  const exact = find(cpuid, number, index);
+  const entry = exact ?? outOfRange(cpuid, number, index);
+  const { eax, ebx, ecx, edx } = entry ?? { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+  if (kvmCpuid.on)
+    kvmCpuid(vcpu.vm.kernel.stream, {
+      function: number,
+      index,
+      rax: eax,
+      rbx: ebx,
+      rcx: ecx,
+      rdx: edx,
+      found: exact !== undefined,
+      outOfRange: exact === undefined && entry !== undefined,
+    });
+  cpu.setRegister(RAX, BigInt(eax));
+  cpu.setRegister(RBX, BigInt(ebx));
+  cpu.setRegister(RCX, BigInt(ecx));
+  cpu.setRegister(RDX, BigInt(edx));
+  cpu.skipInstruction();
+  return 1;
+}

@@ -1,0 +1,93 @@
+/**
+ * x86_emulate_instruction: complete the instruction at RIP through the CPU's own definition of it, with memory and ports
+ * served by {@link Emulation}, and turn what it then needs into an exit (arch/x86/kvm/x86.c).
+ */
+
+import { gva } from '../../address.ts';
+import { guestBytes } from './guest-paging.ts';
+import { kvmEmulateInsn } from './trace.ts';
+import type { KvmVcpu } from './vcpu.ts';
+
+const UD_VECTOR = 6;
+const EFER_LMA = 1n << 10n;
+const CR0_PE = 1n;
+
+/** Emulate the instruction that exited: 1 to go on in the guest, 0 to return to user space. */
+export function emulateInstruction(vcpu: KvmVcpu): number {
+  if (kvmEmulateInsn.on) trace(vcpu, false);
+  vcpu.emulation.begin();
+  return carryOut(vcpu);
+}
+
+function carryOut(vcpu: KvmVcpu): number {
+  const { cpu, emulation } = vcpu;
+  let outcome = cpu.emulate(emulation);
+  if (emulation.inputLeft) {
+    // INS took one element; the others were read ahead and belong to the same instruction.
+    const { rip } = cpu;
+    while (outcome === 'retired' && emulation.inputLeft && cpu.rip === rip) outcome = cpu.emulate(emulation);
+  }
+  if (outcome === 'undecodable') return failed(vcpu);
+  switch (emulation.needed) {
+    case 'nothing':
+      return 1;
+    case 'pio-out':
+      return 0;
+    case 'pio-in':
+      vcpu.completion = completePioIn;
+      return 0;
+    case 'mmio-read':
+    case 'mmio-write':
+      emulation.exitMmio();
+      vcpu.completion = completeMmio;
+      return 0;
+  }
+}
+
+function completePioIn(vcpu: KvmVcpu): number {
+  vcpu.emulation.completePioIn();
+  vcpu.emulation.rewind();
+  return carryOut(vcpu);
+}
+
+function completeMmio(vcpu: KvmVcpu): number {
+  const { emulation } = vcpu;
+  if (!emulation.completeMmio()) {
+    emulation.exitMmio();
+    vcpu.completion = completeMmio;
+    return 0;
+  }
+  // A write's instruction had finished before user space saw it.
+  if (emulation.needed === 'mmio-write') return 1;
+  emulation.rewind();
+  return carryOut(vcpu);
+}
+
+/** handle_emulation_failure: #UD, and at CPL 0 user space is told. */
+function failed(vcpu: KvmVcpu): number {
+  const { cpu } = vcpu;
+  if (kvmEmulateInsn.on) trace(vcpu, true);
+  vcpu.queueException(UD_VECTOR);
+  if (cpu.segment('ss').dpl !== 0) return 1;
+  const { exit } = cpu;
+  const bytes = instructionBytes(vcpu);
+  vcpu.run.emulationFailed(bytes, [exit.reason, exit.qualification, exit.idtVectoring, 0, 0]);
+  return 0;
+}
+
+/** The instruction at RIP, as far as it can be fetched. */
+function instructionBytes(vcpu: KvmVcpu): Uint8Array {
+  const { cpu } = vcpu;
+  return guestBytes(vcpu, gva(codeBase(vcpu) + cpu.rip), cpu.exit.instructionLength || 15);
+}
+
+const is64Bit = (vcpu: KvmVcpu) => (vcpu.cpu.efer & EFER_LMA) !== 0n && vcpu.cpu.segment('cs').l !== 0;
+const codeBase = (vcpu: KvmVcpu) => (is64Bit(vcpu) ? 0n : vcpu.cpu.segment('cs').base);
+
+function trace(vcpu: KvmVcpu, fails: boolean): void {
+  const { cpu } = vcpu;
+  const bytes = Array.from(instructionBytes(vcpu), (byte) => byte.toString(16).padStart(2, '0')).join(' ');
+  const protectedMode = cpu.segment('cs').db ? 'prot32' : 'prot16';
+  const mode = is64Bit(vcpu) ? 'prot64' : (cpu.control(0) & CR0_PE) !== 0n ? protectedMode : 'real';
+  kvmEmulateInsn(vcpu.vm.kernel.stream, { csBase: codeBase(vcpu), rip: cpu.rip, bytes, mode, failed: fails });
+}

@@ -1,0 +1,239 @@
+/**
+ * The instruction emulator's view of memory and ports: where an access goes that the CPU could not do by itself, and how
+ * user space's answer comes back (arch/x86/kvm/x86.c: emulator_read_write_onepage, complete_emulated_mmio,
+ * emulator_pio_in_out; kvm.ko's side of Vcpu.emulate).
+ *
+ * A read that user space must answer abandons the instruction; it runs again when the answer is there, and reads that
+ * were answered before are not repeated. A write is queued and the instruction finishes; user space sees it afterwards.
+ */
+
+import { type Gpa, type Gva, PAGE_SIZE, pageNumber, pageOffset } from '../../address.ts';
+import type { EmulatorPort, Served } from '../../hardware/vcpu/emulator-port.ts';
+import { type Cpu, RCX, RDI } from './cpu.ts';
+import { kvm_read_guest, kvm_write_guest } from './guest-memory.ts';
+import { isReadonly } from './memslots.ts';
+import type { MmioCache } from './mmu.ts';
+import type { RunPage } from './run-page.ts';
+import { kvmMmio, kvmPio, vcpuMatchMmio } from './trace.ts';
+import type { Vm } from './vm.ts';
+
+/** What the emulated instruction waits for. */
+export type Needed = 'nothing' | 'mmio-read' | 'mmio-write' | 'pio-in' | 'pio-out';
+
+/** INS reads ahead at most this many bytes (pio_in_emulated). */
+const READ_AHEAD = 1024;
+const RFLAGS_DF = 1n << 10n;
+const QUALIFICATION_REP = 32;
+
+/** One access of at most 8 bytes within a page. */
+class Fragment {
+  gpa = 0 as Gpa;
+  length = 0;
+  readonly data = new Uint8Array(8);
+}
+
+/** A list of fragments that keeps its objects when emptied: the exit path allocates only when it grows. */
+class Fragments {
+  readonly #items: Fragment[] = [];
+  count = 0;
+
+  at(index: number): Fragment {
+    return this.#items[index]!;
+  }
+
+  push(gpa: Gpa, length: number): Fragment {
+    if (this.count === this.#items.length) this.#items.push(new Fragment());
+    const fragment = this.#items[this.count++]!;
+    fragment.gpa = gpa;
+    fragment.length = length;
+    return fragment;
+  }
+}
+
+export class Emulation implements EmulatorPort {
+  readonly #vm: Vm;
+  readonly #cpu: Cpu;
+  readonly #run: RunPage;
+  readonly #cache: MmioCache;
+  /** Reads of this instruction whose values are known, in order. */
+  readonly #answered = new Fragments();
+  #replayed = 0;
+  /** Accesses that user space has to serve. */
+  readonly #waiting = new Fragments();
+  #served = 0;
+  /** Data of INS that were read ahead. */
+  readonly #input = new Uint8Array(READ_AHEAD);
+  #inputAt = 0;
+  #inputEnd = 0;
+  #port = 0;
+  #size = 0;
+  #count = 0;
+  #needed: Needed = 'nothing';
+
+  constructor(vm: Vm, cpu: Cpu, run: RunPage, cache: MmioCache) {
+    this.#vm = vm;
+    this.#cpu = cpu;
+    this.#run = run;
+    this.#cache = cache;
+  }
+
+  /** What user space must do before the guest goes on; `nothing` when the kernel served all. */
+  get needed(): Needed {
+    return this.#needed;
+  }
+
+  /** INS data that no instruction has taken yet. */
+  get inputLeft(): boolean {
+    return this.#inputAt < this.#inputEnd;
+  }
+
+  /** A new instruction: nothing of the last one is kept. */
+  begin(): void {
+    this.#answered.count = 0;
+    this.#inputAt = this.#inputEnd = 0;
+    this.rewind();
+  }
+
+  /** The same instruction from the start, with the answers got so far. */
+  rewind(): void {
+    this.#replayed = 0;
+    this.#waiting.count = 0;
+    this.#served = 0;
+    this.#needed = 'nothing';
+  }
+
+  readMemory(linear: Gva, physical: Gpa, data: Uint8Array): Served {
+    if (this.#replayed < this.#answered.count) {
+      data.set(this.#answered.at(this.#replayed++).data.subarray(0, data.length));
+      return 'done';
+    }
+    if (!this.#isMmio(linear, physical, false) && this.#isRam(physical, false))
+      if (kvm_read_guest(this.#vm, physical, data, data.length) === 0) return 'done';
+    if (this.#vm.mmioBus.read(physical, data) === 0) {
+      this.#answered.push(physical, data.length).data.set(data);
+      this.#replayed++;
+      if (kvmMmio.on) this.#traceMmio('read', physical, data);
+      return 'done';
+    }
+    this.#waiting.push(physical, data.length);
+    this.#needed = 'mmio-read';
+    if (kvmMmio.on)
+      kvmMmio(this.#vm.kernel.stream, { type: 'unsatisfied-read', length: data.length, gpa: physical, value: 0n });
+    return 'later';
+  }
+
+  writeMemory(linear: Gva, physical: Gpa, data: Uint8Array): Served {
+    if (!this.#isMmio(linear, physical, true) && this.#isRam(physical, true))
+      if (kvm_write_guest(this.#vm, physical, data, data.length) === 0) return 'done';
+    if (kvmMmio.on) this.#traceMmio('write', physical, data);
+    if (this.#vm.mmioBus.write(physical, data) === 0) return 'done';
+    this.#waiting.push(physical, data.length).data.set(data);
+    this.#needed = 'mmio-write';
+    return 'later';
+  }
+
+  /** em_out: one element, and the answer does not matter to the instruction. */
+  writePort(port: number, data: Uint8Array): Served {
+    if (kvmPio.on) this.#tracePio(true, port, data.length, 1, data);
+    if (this.#vm.pioBus.write(port, data) === 0) return 'done';
+    this.#run.pioData.set(data);
+    this.#run.exitIo(false, data.length, port, 1);
+    this.#needed = 'pio-out';
+    return 'later';
+  }
+
+  /** pio_in_emulated: INS reads ahead to the end of the page, and takes its elements from what was read. */
+  readPort(port: number, data: Uint8Array): Served {
+    const size = data.length;
+    if (!this.inputLeft && !this.#readAhead(port, size)) return 'later';
+    data.set(this.#input.subarray(this.#inputAt, this.#inputAt + size));
+    this.#inputAt += size;
+    return 'done';
+  }
+
+  /** Show the next waiting MMIO access to user space. */
+  exitMmio(): void {
+    const fragment = this.#waiting.at(this.#served);
+    this.#run.exitMmio(fragment.gpa, fragment.data, fragment.length, this.#needed === 'mmio-write');
+  }
+
+  /** complete_emulated_mmio: user space has served one access; true when it was the last. */
+  completeMmio(): boolean {
+    const fragment = this.#waiting.at(this.#served++);
+    if (this.#needed === 'mmio-read') {
+      this.#run.mmioAnswer(fragment.data, fragment.length);
+      this.#answered.push(fragment.gpa, fragment.length).data.set(fragment.data);
+      if (kvmMmio.on) this.#traceMmio('read', fragment.gpa, fragment.data.subarray(0, fragment.length));
+    }
+    return this.#served === this.#waiting.count;
+  }
+
+  /** complete_emulator_pio_in: the data page holds the elements that INS asked for. */
+  completePioIn(): void {
+    const bytes = this.#size * this.#count;
+    this.#input.set(this.#run.pioData.subarray(0, bytes));
+    this.#inputReady(bytes);
+  }
+
+  /** True when the data are in the read-ahead buffer, false when user space must provide them. */
+  #readAhead(port: number, size: number): boolean {
+    const { pioBus } = this.#vm;
+    this.#port = port;
+    this.#size = size;
+    this.#count = this.#elements(size);
+    const bytes = size * this.#count;
+    this.#input.fill(0, 0, bytes);
+    for (let at = 0; at < bytes; at += size) {
+      if (pioBus.read(port, this.#input.subarray(at, at + size)) === 0) continue;
+      // A device that vanishes in the middle leaves zeros; one that was never there means user space.
+      if (at > 0) break;
+      this.#run.pioData.fill(0, 0, bytes);
+      this.#run.exitIo(true, size, port, this.#count);
+      this.#needed = 'pio-in';
+      return false;
+    }
+    this.#inputReady(bytes);
+    return true;
+  }
+
+  #inputReady(bytes: number): void {
+    this.#inputAt = 0;
+    this.#inputEnd = bytes;
+    if (kvmPio.on) this.#tracePio(false, this.#port, this.#size, this.#count, this.#input);
+  }
+
+  /** How many elements INS reads at once; the bytes left in the page are compared as a count, as KVM does. */
+  #elements(size: number): number {
+    if ((this.#cpu.exit.qualification & QUALIFICATION_REP) === 0) return 1;
+    const offset = pageOffset(Number(BigInt.asUintN(32, this.#cpu.register(RDI))));
+    const backward = (this.#cpu.rflags & RFLAGS_DF) !== 0n;
+    const inPage = backward ? offset : PAGE_SIZE - offset;
+    const left = this.#cpu.register(RCX);
+    const wanted = Math.min(inPage, READ_AHEAD / size);
+    return Math.max(1, left < BigInt(wanted) ? Number(left) : wanted);
+  }
+
+  /** vcpu_is_mmio_gpa: is this the page that the vCPU remembers as MMIO? */
+  #isMmio(linear: Gva, physical: Gpa, write: boolean): boolean {
+    if (!this.#cache.holds(physical, this.#vm.memslots.generation())) return false;
+    if (vcpuMatchMmio.on) vcpuMatchMmio(this.#vm.kernel.stream, { gva: linear, gpa: physical, write, gpaMatch: true });
+    return true;
+  }
+
+  #isRam(physical: Gpa, write: boolean): boolean {
+    const slot = this.#vm.memslots.find(pageNumber(physical));
+    return slot !== undefined && !(write && isReadonly(slot));
+  }
+
+  #traceMmio(type: 'read' | 'write', gpa: Gpa, data: Uint8Array): void {
+    let value = 0n;
+    for (let i = data.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(data[i]!);
+    kvmMmio(this.#vm.kernel.stream, { type, length: data.length, gpa, value });
+  }
+
+  #tracePio(write: boolean, port: number, size: number, count: number, data: Uint8Array): void {
+    let value = 0;
+    for (let i = size - 1; i >= 0; i--) value = value * 256 + data[i]!;
+    kvmPio(this.#vm.kernel.stream, { write, port, size, count, value });
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * The in-kernel I/O buses of one VM: devices that answer port and memory accesses without leaving the kernel
+ * (virt/kvm/kvm_main.c: kvm_io_bus_*; include/kvm/iodev.h).
+ */
+
+import { ENOSPC, EOPNOTSUPP } from '../uapi/errno.ts';
+
+export const KVM_MMIO_BUS = 0;
+export const KVM_PIO_BUS = 1;
+/** Index 2 is KVM_VIRTIO_CCW_NOTIFY_BUS, which only s390 uses. */
+export const KVM_FAST_MMIO_BUS = 3;
+
+/** Ioeventfds are not counted. */
+const NR_IOBUS_DEVS = 1000;
+
+/**
+ * A device on a bus. 0 means handled; anything else, by convention -EOPNOTSUPP, means "not mine" and the next device is
+ * asked. A missing method is "not mine". `data` has the access's length and is little-endian; on the fast MMIO bus, which
+ * knows neither direction nor length, it is empty.
+ */
+export interface IoDevice {
+  read?(address: number, data: Uint8Array): number;
+  write?(address: number, data: Uint8Array): number;
+  /** The VM ends with the device still on the bus. */
+  destroy?(): void;
+}
+
+interface Range {
+  readonly address: number;
+  readonly length: number;
+  readonly device: IoDevice;
+  readonly ioeventfd: boolean;
+}
+
+/**
+ * Order of an access (or of another range) against a range, as kvm_io_bus_cmp: equal if the access lies wholly inside;
+ * a range of length 0 equals every length at exactly its address.
+ */
+function compare(address: number, length: number, range: Range): number {
+  if (address < range.address) return -1;
+  if (range.length === 0) return address > range.address ? 1 : 0;
+  return address + length > range.address + range.length ? 1 : 0;
+}
+
+/** One bus: ranges sorted by address, equal ones in the order of their registration. */
+export class IoBus {
+  #ranges: readonly Range[] = [];
+  #ioeventfds = 0;
+
+  get deviceCount(): number {
+    return this.#ranges.length;
+  }
+
+  /** kvm_io_bus_register_dev: -ENOSPC when 1000 devices that are not ioeventfds are on the bus. Overlap is allowed. */
+  register(address: number, length: number, device: IoDevice, ioeventfd = false): number {
+    if (this.#ranges.length - this.#ioeventfds > NR_IOBUS_DEVS - 1) return -ENOSPC;
+    const added = { address, length, device, ioeventfd };
+    const after = this.#ranges.findIndex((range) => compare(range.address, range.length, added) > 0);
+    this.#ranges = this.#ranges.toSpliced(after < 0 ? this.#ranges.length : after, 0, added);
+    if (ioeventfd) this.#ioeventfds++;
+    return 0;
+  }
+
+  /** kvm_io_bus_unregister_dev: the device goes, undestroyed; 0 also for one that is not on the bus. */
+  unregister(device: IoDevice): number {
+    const at = this.#ranges.findIndex((range) => range.device === device);
+    if (at < 0) return 0;
+    if (this.#ranges[at]!.ioeventfd) this.#ioeventfds--;
+    this.#ranges = this.#ranges.toSpliced(at, 1);
+    return 0;
+  }
+
+  /** kvm_io_bus_destroy: the VM ends. */
+  destroy(): void {
+    const ranges = this.#ranges;
+    this.#ranges = [];
+    this.#ioeventfds = 0;
+    for (const { device } of ranges) device.destroy?.();
+  }
+
+  /** 0 if a device took the write, else -EOPNOTSUPP. */
+  write(address: number, data: Uint8Array): number {
+    const ranges = this.#ranges;
+    for (let at = this.#first(address, data.length); at >= 0 && at < ranges.length; at++) {
+      const range = ranges[at]!;
+      if (compare(address, data.length, range) !== 0) break;
+      if (range.device.write !== undefined && range.device.write(address, data) === 0) return 0;
+    }
+    return -EOPNOTSUPP;
+  }
+
+  /** 0 if a device filled `data`, else -EOPNOTSUPP. */
+  read(address: number, data: Uint8Array): number {
+    const ranges = this.#ranges;
+    for (let at = this.#first(address, data.length); at >= 0 && at < ranges.length; at++) {
+      const range = ranges[at]!;
+      if (compare(address, data.length, range) !== 0) break;
+      if (range.device.read !== undefined && range.device.read(address, data) === 0) return 0;
+    }
+    return -EOPNOTSUPP;
+  }
+
+  /**
+   * kvm_io_bus_get_first_dev: binary search for any match, then back to the first equal neighbour. Nested ranges can
+   * hide a match from it, as in the kernel. -1 if nothing matches.
+   */
+  #first(address: number, length: number): number {
+    const ranges = this.#ranges;
+    let low = 0;
+    let high = ranges.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const order = compare(address, length, ranges[middle]!);
+      if (order < 0) high = middle;
+      else if (order > 0) low = middle + 1;
+      else {
+        let first = middle;
+        while (first > 0 && compare(address, length, ranges[first - 1]!) === 0) first--;
+        return first;
+      }
+    }
+    return -1;
+  }
+}

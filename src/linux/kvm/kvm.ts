@@ -1,0 +1,105 @@
+/**
+ * kvm.ko: /dev/kvm and its ioctls (virt/kvm/kvm_main.c: kvm_init, kvm_dev_ioctl). A VM is a file descriptor that it
+ * gives out; everything else happens on that one.
+ */
+
+import { Vcpu } from '../../hardware/vcpu/vcpu.ts';
+import { type FileOperations, OpenFile } from '../core/file.ts';
+import type { Kernel } from '../core/kernel.ts';
+import { copyToUser, getStruct, putStruct } from '../core/uaccess.ts';
+import { E2BIG, EFAULT, EINVAL, ENOMEM } from '../uapi/errno.ts';
+import {
+  KVM_API_VERSION,
+  KVM_CHECK_EXTENSION,
+  KVM_CREATE_VM,
+  KVM_GET_API_VERSION,
+  KVM_GET_MSR_INDEX_LIST,
+  KVM_GET_SUPPORTED_CPUID,
+  KVM_GET_VCPU_MMAP_SIZE,
+  kvm_msr_list,
+} from '../uapi/kvm.ts';
+import { KVM_VCPU_MMAP_SIZE } from '../uapi/kvm-run.ts';
+import { O_CLOEXEC, O_RDWR } from '../uapi/syscalls.ts';
+import { checkExtension } from './capabilities.ts';
+import type { Cpu, CpuFactory } from './cpu.ts';
+import { supportedCpuid } from './cpuid.ts';
+import { IoctlTable } from './ioctl-table.ts';
+import { msrIndexList } from './msr-table.ts';
+import { giveCpuid } from './vcpu-ioctl.ts';
+import { Vm } from './vm.ts';
+import { vmOperations } from './vm-ioctl.ts';
+
+/** The loaded module, as the host's own tools hold it: reports and limits reach the running VMs through it. */
+export class KvmModule {
+  readonly kernel: Kernel;
+  /** VMs that exist, oldest first. */
+  readonly vms: Vm[] = [];
+  /** What a new VM's {@link Vm.instructionLimit} starts with. */
+  instructionLimit = Number.POSITIVE_INFINITY;
+  readonly #makeCpu: CpuFactory;
+
+  constructor(kernel: Kernel, makeCpu: CpuFactory) {
+    this.kernel = kernel;
+    this.#makeCpu = makeCpu;
+  }
+
+  /** KVM_CREATE_VM: an fd, -EINVAL for a machine type, -ENOMEM, -EMFILE. */
+  createVm(machineType: number): number {
+    const { kernel } = this;
+    if (machineType !== 0) return kernel.refuse(EINVAL, 'x86 has one machine type, 0');
+    const ringFrame = kernel.pages.allocate();
+    if (ringFrame === undefined) return kernel.refuse(ENOMEM, 'no page frame for the coalesced ring');
+    const vm = new Vm({
+      kernel,
+      makeCpu: this.#makeCpu,
+      ringFrame,
+      instructionLimit: this.instructionLimit,
+      onDestroy: (gone) => this.vms.splice(this.vms.indexOf(gone), 1),
+    });
+    this.vms.push(vm);
+    const file = kernel.anonFile('kvm-vm', vmOperations, O_RDWR | O_CLOEXEC, vm);
+    const fd = kernel.current.files.install(file);
+    if (fd < 0) file.put();
+    return fd;
+  }
+}
+
+const zero = (result: (module: KvmModule) => number) => (module: KvmModule, argument: number) =>
+  argument === 0 ? result(module) : module.kernel.refuse(EINVAL, 'the argument of this ioctl is 0');
+
+const table = new IoctlTable<KvmModule>()
+  .plain(
+    KVM_GET_API_VERSION,
+    zero(() => KVM_API_VERSION),
+  )
+  .plain(KVM_CREATE_VM, (module, type) => module.createVm(type))
+  .plain(KVM_CHECK_EXTENSION, (_module, capability) => checkExtension(capability))
+  .plain(
+    KVM_GET_VCPU_MMAP_SIZE,
+    zero(() => KVM_VCPU_MMAP_SIZE),
+  )
+  .plain(KVM_GET_SUPPORTED_CPUID, (module, argument) => giveCpuid(module, argument, supportedCpuid))
+  .plain(KVM_GET_MSR_INDEX_LIST, ({ kernel }, argument) => {
+    const asked = getStruct(kernel, kvm_msr_list, argument);
+    if (typeof asked === 'number') return asked;
+    const nmsrs = msrIndexList.length;
+    if (putStruct(kernel, kvm_msr_list, argument, { nmsrs }) < 0) return -EFAULT;
+    if (asked.nmsrs < nmsrs) return kernel.refuse(E2BIG, `there are ${nmsrs} MSRs, room for ${asked.nmsrs}`);
+    return copyToUser(kernel, argument + kvm_msr_list.size, new Uint8Array(Uint32Array.from(msrIndexList).buffer));
+  });
+
+const systemOperations: FileOperations = {
+  ioctl(file, request, argument) {
+    const module = file.privateData as KvmModule;
+    return table.dispatch(module, request, argument) ?? module.kernel.refuse(EINVAL, 'no such /dev/kvm ioctl');
+  },
+};
+
+const hardware: CpuFactory = (memory, stateAt, stream): Cpu => new Vcpu(memory, stateAt, stream);
+
+/** Load kvm.ko: /dev/kvm appears. `makeCpu` is the hardware that vCPUs run on. */
+export function initKvm(kernel: Kernel, makeCpu: CpuFactory = hardware): KvmModule {
+  const module = new KvmModule(kernel, makeCpu);
+  kernel.files.registerDevice('/dev/kvm', 0o660, (flags) => new OpenFile('/dev/kvm', systemOperations, flags, module));
+  return module;
+}

@@ -1,0 +1,217 @@
+/**
+ * Memory slots: which user-space memory stands behind which guest physical addresses (virt/kvm/kvm_main.c:
+ * __kvm_set_memory_region, kvm_set_memslot). Numbers of pages and bytes fit doubles: physical addresses have 52 bits.
+ */
+
+import { type Gpa, type Hva, PAGE_SIZE } from '../../address.ts';
+import { EEXIST, EINVAL } from '../uapi/errno.ts';
+import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from '../uapi/kvm.ts';
+
+/** Slot numbers user space may use; three more are KVM's own. */
+export const KVM_USER_MEM_SLOTS = 32764;
+const KVM_MEM_SLOTS_NUM = 32767;
+export const TSS_PRIVATE_MEMSLOT = KVM_USER_MEM_SLOTS;
+/** x86 has two address spaces: 0 normal, 1 system management mode. */
+export const KVM_ADDRESS_SPACES = 2;
+const KVM_MEM_MAX_NR_PAGES = 2 ** 31 - 1;
+const TWO_TO_64 = 1n << 64n;
+
+export interface Memslot {
+  readonly id: number;
+  readonly asId: number;
+  readonly baseGfn: number;
+  readonly pages: number;
+  readonly flags: number;
+  readonly userspaceAddress: Hva;
+}
+/** What KVM_SET_USER_MEMORY_REGION asks for, in its 64-bit numbers. */
+export interface MemoryRegion {
+  readonly slot: number;
+  readonly flags: number;
+  readonly guest_phys_addr: bigint;
+  readonly memory_size: bigint;
+  readonly userspace_addr: bigint;
+}
+
+type Change = 'create' | 'delete' | 'move' | 'flags';
+
+/** What the rest of the VM does about a change of the slots. */
+export interface MemslotListener {
+  /** kvm_arch_flush_shadow_memslot: a slot is being deleted or moved away. */
+  flushSlot(slot: Memslot): void;
+  /** kvm_arch_memslots_updated: the table with the new generation is in force. */
+  updated(generation: number): void;
+}
+
+export const isReadonly = (slot: Memslot): boolean => (slot.flags & KVM_MEM_READONLY) !== 0;
+export const logsDirtyPages = (slot: Memslot): boolean => (slot.flags & KVM_MEM_LOG_DIRTY_PAGES) !== 0;
+/** __gfn_to_hva_memslot. */
+export const slotHva = (slot: Memslot, gfn: number): Hva =>
+  (slot.userspaceAddress + (gfn - slot.baseGfn) * PAGE_SIZE) as Hva;
+
+/** The slots of one address space, found by number or by frame. */
+class SlotTable {
+  readonly #byId = new Map<number, Memslot>();
+  #sorted: Memslot[] = [];
+  #last: Memslot | undefined;
+  generation: number;
+
+  constructor(asId: number) {
+    this.generation = asId;
+  }
+
+  get(id: number): Memslot | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** search_memslots, with the slot of the last hit tried first. */
+  find(gfn: number): Memslot | undefined {
+    const last = this.#last;
+    if (last !== undefined && gfn >= last.baseGfn && gfn < last.baseGfn + last.pages) return last;
+    let low = 0;
+    let high = this.#sorted.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#sorted[middle]!.baseGfn <= gfn) low = middle + 1;
+      else high = middle;
+    }
+    const slot = low > 0 ? this.#sorted[low - 1] : undefined;
+    if (slot === undefined || gfn >= slot.baseGfn + slot.pages) return undefined;
+    this.#last = slot;
+    return slot;
+  }
+
+  overlaps(id: number, start: number, end: number): Memslot | undefined {
+    return this.#sorted.find((slot) => slot.id !== id && slot.baseGfn < end && slot.baseGfn + slot.pages > start);
+  }
+
+  replace(id: number, slot: Memslot | undefined): void {
+    if (slot === undefined) this.#byId.delete(id);
+    else this.#byId.set(id, slot);
+    this.#sorted = [...this.#byId.values()].sort((a, b) => a.baseGfn - b.baseGfn);
+    this.#last = undefined;
+    this.generation += KVM_ADDRESS_SPACES;
+  }
+
+  all(): readonly Memslot[] {
+    return this.#sorted;
+  }
+}
+
+/** All memory slots of one VM. */
+export class Memslots {
+  readonly #tables = [new SlotTable(0), new SlotTable(1)] as const;
+  readonly #accessOk: (address: number, length: number) => boolean;
+  readonly #refuse: (errno: number, because: string) => number;
+  readonly #maxGfn: number;
+  readonly #listener: MemslotListener;
+
+  constructor(options: {
+    /** access_ok of the VM's process. */
+    accessOk: (address: number, length: number) => boolean;
+    refuse: (errno: number, because: string) => number;
+    /** kvm_mmu_max_gfn. */
+    maxGfn: number;
+    listener: MemslotListener;
+  }) {
+    this.#accessOk = options.accessOk;
+    this.#refuse = options.refuse;
+    this.#maxGfn = options.maxGfn;
+    this.#listener = options.listener;
+  }
+
+  /** gfn_to_memslot. */
+  find(gfn: number, asId = 0): Memslot | undefined {
+    return this.#table(asId).find(gfn);
+  }
+
+  /** id_to_memslot. */
+  get(id: number, asId = 0): Memslot | undefined {
+    return this.#table(asId).get(id);
+  }
+
+  /**
+   * Counts the changes of one address space: +2 each, so the two spaces never share a number. The kernel's
+   * update-in-progress flag (bit 63) has no place here: a change is one step that nothing else runs in between.
+   */
+  generation(asId = 0): number {
+    return this.#table(asId).generation;
+  }
+
+  /** By address, space 0 first. */
+  all(): readonly Memslot[] {
+    return this.#tables.flatMap((table) => table.all());
+  }
+
+  /** gfn_to_hva_memslot_prot: the user address behind a guest physical address, `undefined` without a slot. */
+  hva(gpa: Gpa, asId = 0): Hva | undefined {
+    const slot = this.find(Math.floor(gpa / PAGE_SIZE), asId);
+    return slot && ((slotHva(slot, Math.floor(gpa / PAGE_SIZE)) + (gpa % PAGE_SIZE)) as Hva);
+  }
+
+  /** KVM_SET_USER_MEMORY_REGION: 0, -EINVAL or -EEXIST. */
+  setUserRegion(region: MemoryRegion): number {
+    if ((region.slot & 0xffff) >= KVM_USER_MEM_SLOTS)
+      return this.#refuse(EINVAL, `slot ${region.slot & 0xffff} is not below ${KVM_USER_MEM_SLOTS}`);
+    return this.setRegion(region);
+  }
+
+  /** __kvm_set_memory_region, also for KVM's own slots; the checks are in the kernel's order. */
+  setRegion(region: MemoryRegion): number {
+    const refuse = this.#refuse;
+    const id = region.slot & 0xffff;
+    const asId = region.slot >>> 16;
+    const { flags, guest_phys_addr: gpa, memory_size: size, userspace_addr: user } = region;
+    if (flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)) return refuse(EINVAL, `unknown slot flags ${flags}`);
+    if (size % 4096n || gpa % 4096n) return refuse(EINVAL, 'a slot covers whole pages of guest memory');
+    if (user % 4096n || !this.#accessOk(Number(user), Number(size)))
+      return refuse(EINVAL, "a slot's memory is whole pages below the end of the user address space");
+    if (asId >= KVM_ADDRESS_SPACES || id >= KVM_MEM_SLOTS_NUM)
+      return refuse(EINVAL, `address space ${asId}, slot ${id} does not exist`);
+    if (gpa + size >= TWO_TO_64) return refuse(EINVAL, 'the slot wraps round the address space');
+    const pages = Number(size >> 12n);
+    if (pages > KVM_MEM_MAX_NR_PAGES) return refuse(EINVAL, 'a slot has at most 2^31 - 1 pages');
+
+    const table = this.#table(asId);
+    const old = table.get(id);
+    if (pages === 0) {
+      if (old === undefined) return refuse(EINVAL, `slot ${id} does not exist: there is nothing to delete`);
+      return this.#apply(table, 'delete', old, undefined);
+    }
+    const baseGfn = Number(gpa >> 12n);
+    const added = { id, asId, baseGfn, pages, flags, userspaceAddress: Number(user) as Hva };
+    let kind: Change = 'create';
+    if (old !== undefined) {
+      if (old.userspaceAddress !== added.userspaceAddress || old.pages !== pages)
+        return refuse(EINVAL, `slot ${id} exists with other memory or another size: delete it first`);
+      if ((old.flags ^ flags) & KVM_MEM_READONLY)
+        return refuse(EINVAL, `slot ${id} exists: READONLY changes only by deleting it first`);
+      if (old.baseGfn !== baseGfn) kind = 'move';
+      else if (old.flags !== flags) kind = 'flags';
+      else return 0;
+    }
+    if (kind !== 'flags') {
+      const other = table.overlaps(id, baseGfn, baseGfn + pages);
+      if (other !== undefined) return refuse(EEXIST, `slot ${id} would overlap slot ${other.id}`);
+    }
+    if (kind !== 'flags' && baseGfn + pages - 1 > this.#maxGfn)
+      return refuse(EINVAL, 'the slot ends above the highest guest physical address');
+    return this.#apply(table, kind, old, added);
+  }
+
+  /** kvm_set_memslot: deleting and moving install an invalid slot first, which is a generation of its own. */
+  #apply(table: SlotTable, kind: Change, removed: Memslot | undefined, added: Memslot | undefined): number {
+    if (removed !== undefined && (kind === 'delete' || kind === 'move')) {
+      table.replace(removed.id, undefined);
+      this.#listener.updated(table.generation);
+      this.#listener.flushSlot(removed);
+    }
+    table.replace((added ?? removed!).id, added);
+    this.#listener.updated(table.generation);
+    return 0;
+  }
+
+  #table(asId: number): SlotTable {
+    return asId === 0 ? this.#tables[0] : this.#tables[1];
+  }
+}

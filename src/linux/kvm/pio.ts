@@ -1,0 +1,84 @@
+/**
+ * Port accesses without a string prefix: no decoding, straight from the exit qualification to the bus or to user space
+ * (arch/x86/kvm/x86.c: kvm_fast_pio and its completions; vmx.c: handle_io).
+ */
+
+import { emulateInstruction } from './emulate.ts';
+import { kvmPio } from './trace.ts';
+import type { KvmVcpu } from './vcpu.ts';
+
+const INPUT = 1 << 3;
+const STRING = 1 << 4;
+/** A port that old BIOSes poke; RIP must already be past the instruction when user space sees it. */
+const QUIRK_PORT = 0x7e;
+
+/** Bytes of the access under way, one view for each size. */
+const buffer = new DataView(new ArrayBuffer(4));
+const bytesOf = [0, 1, 2, 3, 4].map((size) => new Uint8Array(buffer.buffer, 0, size));
+
+/** handle_io: 1 to go on in the guest, 0 to return to user space. */
+export function handleIo(vcpu: KvmVcpu): number {
+  const { qualification } = vcpu.cpu.exit;
+  if (qualification & STRING) return emulateInstruction(vcpu);
+  const size = ((qualification & 7) + 1) as 1 | 2 | 4;
+  const port = qualification >>> 16;
+  return qualification & INPUT ? fastIn(vcpu, size, port) : fastOut(vcpu, size, port);
+}
+
+function fastOut(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {
+  const { cpu, run, vm } = vcpu;
+  const value = cpu.readAccumulator(size);
+  if (kvmPio.on) kvmPio(vm.kernel.stream, { write: true, port, size, count: 1, value });
+  buffer.setUint32(0, value, true);
+  const data = bytesOf[size]!;
+  if (vm.pioBus.write(port, data) === 0) {
+    cpu.skipInstruction();
+    return 1;
+  }
+  run.exitIo(false, size, port, 1);
+  for (let i = 0; i < size; i++) run.pioData[i] = data[i]!;
+  if (port === QUIRK_PORT) {
+    cpu.skipInstruction();
+    return 0;
+  }
+  vcpu.pioRip = cpu.rip;
+  vcpu.completion = completeOut;
+  return 0;
+}
+
+function completeOut(vcpu: KvmVcpu): number {
+  if (vcpu.cpu.rip === vcpu.pioRip) vcpu.cpu.skipInstruction();
+  return 1;
+}
+
+function fastIn(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {
+  const { cpu, run, vm } = vcpu;
+  vcpu.pioSize = size;
+  vcpu.pioPort = port;
+  buffer.setUint32(0, 0, true);
+  if (vm.pioBus.read(port, bytesOf[size]!) === 0) {
+    finishIn(vcpu, buffer.getUint32(0, true));
+    return 1;
+  }
+  run.exitIo(true, size, port, 1);
+  run.pioData.fill(0, 0, size);
+  vcpu.pioRip = cpu.rip;
+  vcpu.completion = completeIn;
+  return 0;
+}
+
+function completeIn(vcpu: KvmVcpu): number {
+  if (vcpu.cpu.rip !== vcpu.pioRip) return 1;
+  const { pioData } = vcpu.run;
+  let value = 0;
+  for (let i = vcpu.pioSize - 1; i >= 0; i--) value = value * 256 + pioData[i]!;
+  finishIn(vcpu, value);
+  return 1;
+}
+
+function finishIn(vcpu: KvmVcpu, value: number): void {
+  const { cpu, pioPort: port, pioSize: size } = vcpu;
+  if (kvmPio.on) kvmPio(vcpu.vm.kernel.stream, { write: false, port, size, count: 1, value });
+  cpu.writeAccumulator(size, value);
+  cpu.skipInstruction();
+}

@@ -1,0 +1,118 @@
+/**
+ * KVM_GET/SET_REGS and KVM_GET/SET_SREGS: the guest's registers between the modeled CPU and the uapi structures
+ * (arch/x86/kvm/x86.c: __get_regs, __set_sregs_common, kvm_is_valid_sregs).
+ */
+
+import { EINVAL } from '../uapi/errno.ts';
+import type { kvm_regs, kvm_segment, kvm_sregs } from '../uapi/kvm.ts';
+import type { StructOf } from '../uapi/struct.ts';
+import type { SegmentName, SegmentState } from './cpu.ts';
+import type { KvmVcpu } from './vcpu.ts';
+
+type Regs = StructOf<typeof kvm_regs>;
+type Sregs = StructOf<typeof kvm_sregs>;
+type Filling<T> = { -readonly [K in keyof T]?: T[K] };
+type Segment = StructOf<typeof kvm_segment>;
+
+/** In the order of their numbers. */
+const GENERAL = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+] as const;
+const SEGMENTS: readonly SegmentName[] = ['cs', 'ds', 'es', 'fs', 'gs', 'ss', 'tr', 'ldt'];
+const RFLAGS_FIXED = 2n;
+
+export function getRegs(vcpu: KvmVcpu): Partial<Regs> {
+  const { cpu } = vcpu;
+  const regs: Filling<Regs> = { rip: cpu.rip, rflags: cpu.rflags };
+  for (const [number, name] of GENERAL.entries()) regs[name] = cpu.register(number);
+  return regs;
+}
+
+/** Bit 1 of RFLAGS is always set; a pending exception is dropped. */
+export function setRegs(vcpu: KvmVcpu, regs: Regs): number {
+  const { cpu } = vcpu;
+  for (const [number, name] of GENERAL.entries()) cpu.setRegister(number, regs[name]);
+  cpu.rip = regs.rip;
+  cpu.rflags = regs.rflags | RFLAGS_FIXED;
+  vcpu.clearException();
+  return 0;
+}
+
+export function getSregs(vcpu: KvmVcpu): Partial<Sregs> {
+  const { cpu } = vcpu;
+  const sregs: Filling<Sregs> = {
+    gdt: { ...cpu.descriptorTable('gdt'), padding: new Uint8Array(6) },
+    idt: { ...cpu.descriptorTable('idt'), padding: new Uint8Array(6) },
+    cr0: cpu.control(0),
+    cr2: cpu.control(2),
+    cr3: cpu.control(3),
+    cr4: cpu.control(4),
+    cr8: cpu.control(8),
+    efer: cpu.efer,
+    apic_base: vcpu.apicBase,
+  };
+  for (const name of SEGMENTS) sregs[name] = { ...cpu.segment(name), padding: 0 };
+  return sregs;
+}
+
+/** -EINVAL for a mode that no x86 CPU can be in. */
+export function setSregs(vcpu: KvmVcpu, sregs: Sregs): number {
+  const { cpu, kernel } = vcpu;
+  const broken = invalid(sregs);
+  if (broken !== undefined) return kernel.refuse(EINVAL, broken);
+  vcpu.apicBase = sregs.apic_base;
+  cpu.setDescriptorTable('idt', { base: sregs.idt.base, limit: sregs.idt.limit });
+  cpu.setDescriptorTable('gdt', { base: sregs.gdt.base, limit: sregs.gdt.limit });
+  cpu.efer = sregs.efer;
+  cpu.setControl(0, sregs.cr0);
+  cpu.setControl(4, sregs.cr4);
+  cpu.setControl(3, sregs.cr3);
+  cpu.setControl(2, sregs.cr2);
+  vcpu.setCr8(Number(sregs.cr8));
+  for (const name of SEGMENTS) cpu.setSegment(name, segmentState(sregs[name]));
+  return 0;
+}
+
+const segmentState = ({ padding: _, ...state }: Segment): SegmentState => state;
+
+const CR0_PE = 1n << 0n;
+const CR0_NW = 1n << 29n;
+const CR0_CD = 1n << 30n;
+const CR0_PG = 1n << 31n;
+const CR4_PAE = 1n << 5n;
+const EFER_LME = 1n << 8n;
+const EFER_LMA = 1n << 10n;
+const CR3_RESERVED = ~0n << 46n;
+
+/** kvm_is_valid_sregs and kvm_is_valid_cr0, in words; `undefined` when all is well. */
+function invalid(sregs: Sregs): string | undefined {
+  const { cr0, cr3, cr4, efer, cs } = sregs;
+  const has = (value: bigint, bit: bigint) => (value & bit) !== 0n;
+  if (has(cr0, CR0_NW) && !has(cr0, CR0_CD)) return 'CR0.NW needs CR0.CD';
+  if (has(cr0, CR0_PG) && !has(cr0, CR0_PE)) return 'paging (CR0.PG) needs protected mode (CR0.PE)';
+  if (has(efer, EFER_LME) && has(cr0, CR0_PG)) {
+    if (!has(cr4, CR4_PAE)) return 'long mode needs CR4.PAE';
+    if (!has(efer, EFER_LMA)) return 'EFER.LME with CR0.PG is long mode: EFER.LMA must be set';
+    if (has(cr3, CR3_RESERVED)) return 'CR3 points above the highest physical address';
+  } else if (has(efer, EFER_LMA) || cs.l !== 0) {
+    return 'outside long mode EFER.LMA and CS.L must be clear';
+  }
+  if (sregs.cr8 > 0xfn) return 'CR8 has four bits';
+  if (sregs.interrupt_bitmap.some((byte) => byte !== 0)) return 'external interrupts are not delivered yet';
+  return undefined;
+}

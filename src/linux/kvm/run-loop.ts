@@ -1,0 +1,128 @@
+/**
+ * KVM_RUN: finish what user space was asked for, then enter the guest until an exit needs user space again or a signal
+ * comes (arch/x86/kvm/x86.c: kvm_arch_vcpu_ioctl_run, vcpu_run, vcpu_enter_guest).
+ */
+
+import { EINTR, EINVAL } from '../uapi/errno.ts';
+import {
+  KVM_EXIT_INTR,
+  RUN_APIC_BASE,
+  RUN_CR8,
+  RUN_DIRTY_REGS,
+  RUN_FLAGS,
+  RUN_IF_FLAG,
+  RUN_READY_FOR_INTERRUPT_INJECTION,
+  RUN_VALID_REGS,
+} from '../uapi/kvm-run.ts';
+import { kvmEntry, kvmExit, kvmInjException, kvmUserspaceExit } from './trace.ts';
+import type { KvmVcpu } from './vcpu.ts';
+import { handleExit } from './vmx.ts';
+
+const RFLAGS_IF = 1n << 9n;
+/** The VMX preemption timer is 32 bits wide: a longer limit takes several entries. */
+const TIMER_MAX = 2 ** 31;
+/** CR8 holds the task priority in four bits. */
+const CR8_BITS = 0xf;
+
+/** KVM_RUN: 0 with `exit_reason` set, or -EINTR, -EINVAL, or what a page fault came to (-EFAULT, -ENOMEM). */
+export function runVcpu(vcpu: KvmVcpu, argument: number): number {
+  const { kernel } = vcpu.vm;
+  if (argument !== 0) return kernel.refuse(EINVAL, 'the argument of KVM_RUN is 0');
+  const result = arrive(vcpu);
+  if (kvmUserspaceExit.on) kvmUserspaceExit(kernel.stream, { reason: vcpu.run.exitReason, result });
+  return result;
+}
+
+function arrive(vcpu: KvmVcpu): number {
+  const { run, vm } = vcpu;
+  const { view } = run;
+  view.setUint16(RUN_FLAGS, 0, true);
+  if (registerSets(view, RUN_VALID_REGS) || registerSets(view, RUN_DIRTY_REGS))
+    return vm.kernel.refuse(EINVAL, 'kvm_valid_regs and kvm_dirty_regs name register sets that are not offered');
+  const cr8 = view.getUint32(RUN_CR8, true);
+  if (cr8 > CR8_BITS || view.getUint32(RUN_CR8 + 4, true) !== 0)
+    return vm.kernel.refuse(EINVAL, 'kvm_run.cr8 has bits that CR8 has not');
+  if (vcpu.cr8 !== cr8) vcpu.setCr8(cr8);
+
+  let result = 1;
+  const { completion } = vcpu;
+  if (completion !== undefined) {
+    vcpu.completion = undefined;
+    result = completion(vcpu);
+  }
+  if (result > 0) result = run.immediateExit ? -EINTR : loop(vcpu);
+  leave(vcpu);
+  return result;
+}
+
+const registerSets = (view: DataView, at: number) =>
+  view.getUint32(at, true) !== 0 || view.getUint32(at + 4, true) !== 0;
+
+/** post_kvm_run_save. */
+function leave(vcpu: KvmVcpu): void {
+  const { view } = vcpu.run;
+  const interruptible = (vcpu.cpu.rflags & RFLAGS_IF) !== 0n;
+  view.setUint8(RUN_IF_FLAG, interruptible ? 1 : 0);
+  view.setUint8(RUN_READY_FOR_INTERRUPT_INJECTION, interruptible ? 1 : 0);
+  vcpu.cr8 = Number(vcpu.cpu.control(8));
+  view.setUint32(RUN_CR8, vcpu.cr8, true);
+  view.setBigUint64(RUN_APIC_BASE, vcpu.apicBase, true);
+}
+
+/** vcpu_run. */
+function loop(vcpu: KvmVcpu): number {
+  const { kernel } = vcpu.vm;
+  for (;;) {
+    if (kernel.current.pendingSignal !== undefined) {
+      vcpu.run.exit(KVM_EXIT_INTR);
+      return -EINTR;
+    }
+    const result = enterGuest(vcpu);
+    if (result <= 0) return result;
+  }
+}
+
+/** vcpu_enter_guest. */
+function enterGuest(vcpu: KvmVcpu): number {
+  const { cpu, vm } = vcpu;
+  const { kernel, mmu } = vm;
+  const budget = vm.instructionLimit - vm.retired;
+  if (budget <= 0) {
+    kernel.current.pendingSignal = 'SIGALRM';
+    return 1;
+  }
+  const pointer = mmu.eptPointer();
+  if (pointer < 0) return pointer;
+  if (pointer !== vcpu.eptPointer) {
+    vcpu.eptPointer = pointer;
+    cpu.setEptPointer(pointer);
+  }
+  injectPending(vcpu);
+  if (kvmEntry.on) kvmEntry(kernel.stream, { vcpu: vcpu.id, rip: cpu.rip, immediateExit: false });
+  const before = cpu.retired;
+  const reason = cpu.run(Math.min(budget, TIMER_MAX));
+  vm.retired += cpu.retired - before;
+  if (kvmExit.on)
+    kvmExit(kernel.stream, {
+      vcpu: vcpu.id,
+      reason,
+      rip: cpu.rip,
+      info1: cpu.exit.qualification,
+      info2: cpu.exit.idtVectoring,
+      intrInfo: 0,
+      errorCode: 0,
+    });
+  return handleExit(vcpu, reason);
+}
+
+/** inject_pending_event. */
+function injectPending(vcpu: KvmVcpu): void {
+  const exception = vcpu.takeException();
+  if (exception === undefined) return;
+  const { vector, errorCode } = exception;
+  if (kvmInjException.on) {
+    const hasErrorCode = errorCode !== undefined;
+    kvmInjException(vcpu.vm.kernel.stream, { vector, hasErrorCode, errorCode: errorCode ?? 0 });
+  }
+  vcpu.cpu.injectException(vector, errorCode);
+}

@@ -1,0 +1,126 @@
+/**
+ * The pages a vCPU shares with user space: `struct kvm_run` and the port-data page. Written in place at declared
+ * offsets, because this is the exit path.
+ */
+
+import { type Gpa, type Hpa, PAGE_SIZE } from '../../address.ts';
+import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
+import {
+  KVM_EXIT_INTERNAL_ERROR,
+  KVM_EXIT_IO,
+  KVM_EXIT_IO_IN,
+  KVM_EXIT_IO_OUT,
+  KVM_EXIT_MMIO,
+  KVM_INTERNAL_ERROR_EMULATION,
+  KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON,
+  KVM_PIO_PAGE_OFFSET,
+  RUN_EXIT_REASON,
+  RUN_HARDWARE_EXIT_REASON,
+  RUN_IMMEDIATE_EXIT,
+  RUN_INTERNAL_DATA,
+  RUN_INTERNAL_NDATA,
+  RUN_INTERNAL_SUBERROR,
+  RUN_IO_COUNT,
+  RUN_IO_DATA_OFFSET,
+  RUN_IO_DIRECTION,
+  RUN_IO_PORT,
+  RUN_IO_SIZE,
+  RUN_MMIO_DATA,
+  RUN_MMIO_IS_WRITE,
+  RUN_MMIO_LEN,
+  RUN_MMIO_PHYS_ADDR,
+} from '../uapi/kvm-run.ts';
+
+const TWO_TO_32 = 2 ** 32;
+
+export class RunPage {
+  readonly frame: Hpa;
+  readonly pioFrame: Hpa;
+  /** `struct kvm_run`. */
+  readonly view: DataView;
+  /** The 4096 bytes at KVM_PIO_PAGE_OFFSET. */
+  readonly pioData: Uint8Array;
+  readonly #mmioData: Uint8Array;
+
+  /** Both frames are zeroed and the vCPU's own. */
+  constructor(memory: PhysicalMemory, frame: Hpa, pioFrame: Hpa) {
+    this.frame = frame;
+    this.pioFrame = pioFrame;
+    this.view = new DataView(memory.wasm.buffer, frame, PAGE_SIZE);
+    this.pioData = memory.page(pioFrame);
+    this.#mmioData = memory.bytes.subarray(frame + RUN_MMIO_DATA, frame + RUN_MMIO_DATA + 8);
+  }
+
+  get exitReason(): number {
+    return this.view.getUint32(RUN_EXIT_REASON, true);
+  }
+
+  get immediateExit(): boolean {
+    return this.view.getUint8(RUN_IMMEDIATE_EXIT) !== 0;
+  }
+
+  /** An exit without data. */
+  exit(reason: number): void {
+    this.view.setUint32(RUN_EXIT_REASON, reason, true);
+  }
+
+  /** KVM_EXIT_IO; the data are in or belong into `pioData`. */
+  exitIo(input: boolean, size: number, port: number, count: number): void {
+    const { view } = this;
+    view.setUint32(RUN_EXIT_REASON, KVM_EXIT_IO, true);
+    view.setUint8(RUN_IO_DIRECTION, input ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT);
+    view.setUint8(RUN_IO_SIZE, size);
+    view.setUint16(RUN_IO_PORT, port, true);
+    view.setUint32(RUN_IO_COUNT, count, true);
+    view.setUint32(RUN_IO_DATA_OFFSET, KVM_PIO_PAGE_OFFSET, true);
+    view.setUint32(RUN_IO_DATA_OFFSET + 4, 0, true);
+  }
+
+  /** KVM_EXIT_MMIO; `data` holds the bytes of a write. */
+  exitMmio(gpa: Gpa, data: Uint8Array, length: number, write: boolean): void {
+    const { view } = this;
+    view.setUint32(RUN_EXIT_REASON, KVM_EXIT_MMIO, true);
+    view.setUint32(RUN_MMIO_PHYS_ADDR, gpa % TWO_TO_32, true);
+    view.setUint32(RUN_MMIO_PHYS_ADDR + 4, Math.floor(gpa / TWO_TO_32), true);
+    view.setUint32(RUN_MMIO_LEN, length, true);
+    view.setUint8(RUN_MMIO_IS_WRITE, write ? 1 : 0);
+    if (write) for (let i = 0; i < length; i++) this.#mmioData[i] = data[i]!;
+  }
+
+  /** What user space answered to an MMIO read. */
+  mmioAnswer(into: Uint8Array, length: number): void {
+    for (let i = 0; i < length; i++) into[i] = this.#mmioData[i]!;
+  }
+
+  /** KVM_EXIT_UNKNOWN with the hardware's reason. */
+  exitUnknown(reason: number): void {
+    this.exit(0);
+    this.view.setBigUint64(RUN_HARDWARE_EXIT_REASON, BigInt(reason), true);
+  }
+
+  /** KVM_INTERNAL_ERROR_EMULATION: flags, the instruction's bytes if they could be fetched, the exit's information. */
+  emulationFailed(instruction: Uint8Array, information: readonly number[]): void {
+    const words: bigint[] = [instruction.length > 0 ? 1n : 0n];
+    if (instruction.length > 0) {
+      const bytes = new Uint8Array(16).fill(0x90);
+      bytes[0] = instruction.length;
+      bytes.set(instruction.subarray(0, 15), 1);
+      const packed = new DataView(bytes.buffer);
+      words.push(packed.getBigUint64(0, true), packed.getBigUint64(8, true));
+    }
+    this.#internalError(KVM_INTERNAL_ERROR_EMULATION, [...words, ...information.map(BigInt)]);
+  }
+
+  /** KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON: an exit that has no handler. */
+  unexpectedExit(reason: number): void {
+    this.#internalError(KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, [BigInt(reason), 0n]);
+  }
+
+  #internalError(suberror: number, data: readonly bigint[]): void {
+    const { view } = this;
+    view.setUint32(RUN_EXIT_REASON, KVM_EXIT_INTERNAL_ERROR, true);
+    view.setUint32(RUN_INTERNAL_SUBERROR, suberror, true);
+    view.setUint32(RUN_INTERNAL_NDATA, data.length, true);
+    for (const [i, word] of data.entries()) view.setBigUint64(RUN_INTERNAL_DATA + 8 * i, word, true);
+  }
+}

@@ -1,0 +1,87 @@
+/** The tracepoints of KVM's MMU: page faults, EPT entries, MMIO entries (trace.h and mmu/mmutrace.h of Linux 6.1). */
+
+import type { Hpa } from '../../address.ts';
+import { event } from '../../event.ts';
+
+const hex = (value: number | bigint) => value.toString(16);
+
+/** Linux's direct map of all RAM: what a kernel pointer to a page-table entry looks like. */
+const PAGE_OFFSET = 0xffff888000000000n;
+/** `%p` of a kernel pointer to the word at `address`. */
+export const kernelPointer = (address: Hpa): bigint => PAGE_OFFSET + BigInt(address);
+
+export const kvmPageFault = event(
+  'kvm_page_fault',
+  'kvm',
+  { vcpu: 'u32', rip: 'u64', address: 'address', errorCode: 'address' },
+  (e) =>
+    `vcpu ${e.vcpu} rip 0x${hex(e.rip)} address 0x${hex(e.address).padStart(16, '0')} error_code 0x${hex(e.errorCode)}`,
+  'An EPT violation; on VMX error_code is the exit qualification.',
+);
+
+export const markMmioSpte = event(
+  'mark_mmio_spte',
+  'kvm',
+  { sptep: 'u64', gfn: 'address', access: 'u32', generation: 'u32' },
+  (e) => `sptep:${hex(e.sptep)} gfn ${hex(e.gfn)} access ${hex(e.access)} gen ${hex(e.generation)}`,
+  'An EPT entry becomes an MMIO entry: later accesses raise a misconfiguration.',
+);
+
+export const checkMmioSpte = event(
+  'check_mmio_spte',
+  'kvm',
+  { spte: 'u64', kvmGeneration: 'u32', spteGeneration: 'u32', valid: 'bool' },
+  (e) =>
+    `spte ${hex(e.spte)} kvm_gen ${hex(e.kvmGeneration)} spte-gen ${hex(e.spteGeneration)} valid ${e.valid ? 1 : 0}`,
+  'After a misconfiguration: is the MMIO entry from the present generation of memory slots?',
+);
+
+export const handleMmioPageFault = event(
+  'handle_mmio_page_fault',
+  'kvm',
+  { address: 'address', gfn: 'address', access: 'u32' },
+  (e) => `addr:${hex(e.address)} gfn ${hex(e.gfn)} access ${hex(e.access)}`,
+  'A valid MMIO entry was hit: the access will be emulated.',
+);
+
+export const kvmMmuSetSpte = event(
+  'kvm_mmu_set_spte',
+  'kvm',
+  { gfn: 'address', spte: 'u64', read: 'bool', write: 'bool', execute: 'bool', level: 'u8', sptep: 'address' },
+  (e) =>
+    `gfn ${hex(e.gfn)} spte ${hex(e.spte)} (${e.read ? 'r' : '-'}${e.write ? 'w' : '-'}${e.execute ? 'x' : '-'}` +
+    `${e.read ? 'u' : '-'}) level ${e.level} at ${hex(e.sptep)}`,
+  'An EPT leaf entry was written.',
+);
+
+export const kvmMmuSpteRequested = event(
+  'kvm_mmu_spte_requested',
+  'kvm',
+  { gfn: 'address', pfn: 'u64', level: 'u8' },
+  (e) => `gfn ${hex(e.gfn)} pfn ${hex(e.pfn)} level ${e.level}`,
+  'A page fault is about to be mapped.',
+);
+
+export const kvmTdpMmuSpteChanged = event(
+  'kvm_tdp_mmu_spte_changed',
+  'kvm',
+  { asId: 'u8', gfn: 'address', level: 'u8', oldSpte: 'u64', newSpte: 'u64' },
+  (e) => `as id ${e.asId} gfn ${hex(e.gfn)} level ${e.level} old_spte ${hex(e.oldSpte)} new_spte ${hex(e.newSpte)}`,
+  'Any EPT entry changed.',
+);
+
+export const kvmMmuZapAllFast = event(
+  'kvm_mmu_zap_all_fast',
+  'kvm',
+  { generation: 'u32', usedPages: 'u32' },
+  (e) => `kvm-mmu-valid-gen ${e.generation} used_pages ${hex(e.usedPages)}`,
+  'All EPT tables were dropped.',
+);
+
+export const kvmUnmapHvaRange = event(
+  'kvm_unmap_hva_range',
+  'kvm',
+  { start: 'address', end: 'address' },
+  (e) => `mmu notifier unmap range: 0x${hex(e.start).padStart(14, '0')} -- 0x${hex(e.end).padStart(14, '0')}`,
+  "The VM's process unmaps memory: KVM drops the EPT entries made from it.",
+);

@@ -1,0 +1,182 @@
+/** The vCPU fd: its mapping and its ioctls (virt/kvm/kvm_main.c: kvm_vcpu_ioctl; arch/x86/kvm/x86.c: kvm_arch_vcpu_ioctl). */
+
+import type { Hpa } from '../../address.ts';
+import { gva } from '../../address.ts';
+import type { FileOperations, OpenFile } from '../core/file.ts';
+import { copyFromUser, copyToUser, getStruct, putStruct } from '../core/uaccess.ts';
+import type { Vma } from '../core/vma.ts';
+import { E2BIG, EFAULT, EINVAL, EIO } from '../uapi/errno.ts';
+import {
+  KVM_GET_CPUID2,
+  KVM_GET_MP_STATE,
+  KVM_GET_MSRS,
+  KVM_GET_REGS,
+  KVM_GET_SREGS,
+  KVM_MP_STATE_RUNNABLE,
+  KVM_RUN,
+  KVM_SET_CPUID2,
+  KVM_SET_MP_STATE,
+  KVM_SET_MSRS,
+  KVM_SET_REGS,
+  KVM_SET_SIGNAL_MASK,
+  KVM_SET_SREGS,
+  KVM_TRANSLATE,
+  kvm_cpuid_entry2,
+  kvm_cpuid2,
+  kvm_mp_state,
+  kvm_msr_entry,
+  kvm_msrs,
+  kvm_regs,
+  kvm_signal_mask,
+  kvm_sregs,
+  kvm_translation,
+} from '../uapi/kvm.ts';
+import { MAX_CPUID_ENTRIES } from './cpuid.ts';
+import { translate } from './guest-paging.ts';
+import { IoctlTable } from './ioctl-table.ts';
+import { readMsr, writeMsr } from './msrs.ts';
+import { getRegs, getSregs, setRegs, setSregs } from './registers.ts';
+import { runVcpu } from './run-loop.ts';
+import type { CpuidEntry, KvmVcpu } from './vcpu.ts';
+
+/** MAX_IO_MSRS. */
+const MAX_MSRS = 256;
+/** SIGSETSIZE: a 64-bit mask. */
+const SIGNAL_SET_BYTES = 8;
+
+const table = new IoctlTable<KvmVcpu>()
+  .plain(KVM_RUN, runVcpu)
+  .gives(KVM_GET_REGS, kvm_regs, getRegs)
+  .takes(KVM_SET_REGS, kvm_regs, setRegs)
+  .gives(KVM_GET_SREGS, kvm_sregs, getSregs)
+  .takes(KVM_SET_SREGS, kvm_sregs, setSregs)
+  .plain(KVM_GET_MSRS, getMsrs)
+  .plain(KVM_SET_MSRS, setMsrs)
+  .plain(KVM_SET_CPUID2, setCpuid)
+  .plain(KVM_GET_CPUID2, getCpuid)
+  .gives(KVM_GET_MP_STATE, kvm_mp_state, (vcpu) => ({ mp_state: vcpu.mpState }))
+  .takes(KVM_SET_MP_STATE, kvm_mp_state, (vcpu, { mp_state }) =>
+    // Without an in-kernel local APIC a vCPU can only be runnable: user space keeps the rest.
+    mp_state === KVM_MP_STATE_RUNNABLE
+      ? 0
+      : vcpu.kernel.refuse(EINVAL, 'without an in-kernel local APIC a vCPU is RUNNABLE'),
+  )
+  .updates(KVM_TRANSLATE, kvm_translation, (vcpu, translation) => {
+    const found = translate(vcpu, gva(translation.linear_address));
+    return {
+      ...translation,
+      physical_address: found === undefined ? ~0n : BigInt(found.gpa),
+      valid: found === undefined ? 0 : 1,
+      // kvm_arch_vcpu_ioctl_translate says so of every address.
+      writeable: 1,
+      usermode: 0,
+    };
+  })
+  .plain(KVM_SET_SIGNAL_MASK, (vcpu, argument) => {
+    if (argument === 0) return 0;
+    const mask = getStruct(vcpu.kernel, kvm_signal_mask, argument);
+    if (typeof mask === 'number') return mask;
+    return mask.len === SIGNAL_SET_BYTES ? 0 : vcpu.kernel.refuse(EINVAL, 'a signal mask has 8 bytes');
+  });
+
+function getMsrs(vcpu: KvmVcpu, argument: number): number {
+  return eachMsr(vcpu, argument, true, (entry) => {
+    const value = readMsr(vcpu, entry.index);
+    if (value === undefined) return false;
+    entry.data = value;
+    return true;
+  });
+}
+
+function setMsrs(vcpu: KvmVcpu, argument: number): number {
+  return eachMsr(vcpu, argument, false, (entry) => writeMsr(vcpu, entry.index, entry.data));
+}
+
+/** msr_io: how many entries were processed before one was refused; -E2BIG, -EFAULT. */
+function eachMsr(
+  { kernel }: KvmVcpu,
+  argument: number,
+  writeBack: boolean,
+  process: (entry: { index: number; data: bigint }) => boolean,
+): number {
+  const header = getStruct(kernel, kvm_msrs, argument);
+  if (typeof header === 'number') return header;
+  if (header.nmsrs >= MAX_MSRS) return kernel.refuse(E2BIG, `at most ${MAX_MSRS - 1} MSRs at once`);
+  const bytes = new Uint8Array(header.nmsrs * kvm_msr_entry.size);
+  if (copyFromUser(kernel, bytes, argument + kvm_msrs.size) < 0) return -EFAULT;
+  const view = new DataView(bytes.buffer);
+  let done = 0;
+  for (; done < header.nmsrs; done++) {
+    const at = done * kvm_msr_entry.size;
+    const entry = kvm_msr_entry.read(view, at);
+    if (!process(entry)) break;
+    kvm_msr_entry.write(view, entry, at);
+  }
+  if (writeBack && copyToUser(kernel, argument + kvm_msrs.size, bytes) < 0) return -EFAULT;
+  return done;
+}
+
+function setCpuid(vcpu: KvmVcpu, argument: number): number {
+  const { kernel } = vcpu;
+  const header = getStruct(kernel, kvm_cpuid2, argument);
+  if (typeof header === 'number') return header;
+  if (header.nent > MAX_CPUID_ENTRIES) return kernel.refuse(E2BIG, `at most ${MAX_CPUID_ENTRIES} CPUID entries`);
+  const entries: CpuidEntry[] = [];
+  for (let i = 0; i < header.nent; i++) {
+    const entry = getStruct(kernel, kvm_cpuid_entry2, argument + kvm_cpuid2.size + i * kvm_cpuid_entry2.size);
+    if (typeof entry === 'number') return entry;
+    entries.push(entry);
+  }
+  vcpu.cpuid = entries;
+  return 0;
+}
+
+function getCpuid(vcpu: KvmVcpu, argument: number): number {
+  return giveCpuid(vcpu, argument, vcpu.cpuid);
+}
+
+/** Copy CPUID entries to `struct kvm_cpuid2`; -E2BIG, with the number needed filled in, when user space left too little room. */
+export function giveCpuid(
+  { kernel }: Pick<KvmVcpu, 'kernel'>,
+  argument: number,
+  entries: readonly CpuidEntry[],
+): number {
+  const header = getStruct(kernel, kvm_cpuid2, argument);
+  if (typeof header === 'number') return header;
+  const nent = entries.length;
+  const fits = header.nent >= nent;
+  if (putStruct(kernel, kvm_cpuid2, argument, { nent, padding: 0 }) < 0) return -EFAULT;
+  if (!fits) return kernel.refuse(E2BIG, `there are ${nent} CPUID entries, room for ${header.nent}`);
+  for (const [i, entry] of entries.entries()) {
+    const at = argument + kvm_cpuid2.size + i * kvm_cpuid_entry2.size;
+    if (putStruct(kernel, kvm_cpuid_entry2, at, entry) < 0) return -EFAULT;
+  }
+  return 0;
+}
+
+/** File operations of a vCPU fd. */
+export const vcpuOperations: FileOperations = {
+  ioctl(file, request, argument) {
+    const vcpu = vcpuOf(file);
+    const { kernel } = vcpu;
+    if (kernel.current.mm !== vcpu.vm.mm) return kernel.refuse(EIO, 'the vCPU belongs to another process');
+    const result = table.dispatch(vcpu, request, argument);
+    return result ?? kernel.refuse(EINVAL, 'no such vCPU ioctl');
+  },
+  mmap(file, vma) {
+    const vcpu = vcpuOf(file);
+    const frames: readonly Hpa[] = [vcpu.run.frame, vcpu.run.pioFrame, vcpu.vm.ringFrame];
+    mapFrames(vma, frames);
+    return 0;
+  },
+  release(file) {
+    vcpuOf(file).vm.put();
+  },
+};
+
+const vcpuOf = (file: OpenFile) => file.privateData as KvmVcpu;
+
+/** kvm_vcpu_fault: kvm_run, the port data, the coalesced ring; beyond them a touch is SIGBUS. */
+function mapFrames(vma: Vma, frames: readonly Hpa[]): void {
+  vma.fault = (page) => frames[page] ?? -EFAULT;
+}

@@ -1,0 +1,101 @@
+/**
+ * One vCPU of a VM, as kvm.ko keeps it: the modeled CPU, the pages shared with user space, and what is left half-done
+ * between two KVM_RUNs (struct kvm_vcpu, include/linux/kvm_host.h).
+ */
+
+import type { Hpa } from '../../address.ts';
+import type { Kernel } from '../core/kernel.ts';
+import { KVM_MP_STATE_RUNNABLE, type kvm_cpuid_entry2 } from '../uapi/kvm.ts';
+import type { StructOf } from '../uapi/struct.ts';
+import type { Cpu } from './cpu.ts';
+import { Emulation } from './emulation.ts';
+import { MmioCache } from './mmu.ts';
+import { defaultMsrs } from './msr-table.ts';
+import { RunPage } from './run-page.ts';
+import type { Vm, VmVcpu } from './vm.ts';
+
+export type CpuidEntry = StructOf<typeof kvm_cpuid_entry2>;
+
+/** complete_userspace_io: finishes at the next KVM_RUN what user space was asked for. Result as an exit handler's. */
+export type Completion = (vcpu: KvmVcpu) => number;
+
+/** The page frames of one vCPU. */
+export interface VcpuFrames {
+  readonly state: Hpa;
+  readonly run: Hpa;
+  readonly pio: Hpa;
+}
+
+const NO_EXCEPTION = -1;
+
+export class KvmVcpu implements VmVcpu {
+  readonly vm: Vm;
+  readonly kernel: Kernel;
+  readonly id: number;
+  readonly cpu: Cpu;
+  readonly run: RunPage;
+  readonly emulation: Emulation;
+  readonly mmioCache = new MmioCache();
+  readonly msrs = defaultMsrs();
+  cpuid: readonly CpuidEntry[] = [];
+  mpState: number = KVM_MP_STATE_RUNNABLE;
+  apicBase = 0n;
+  /** What the next KVM_RUN has to complete first. */
+  completion: Completion | undefined;
+  /** The port access that user space is serving (vcpu->arch.pio, fast path). */
+  pioSize: 1 | 2 | 4 = 1;
+  pioPort = 0;
+  /** Where the port access's instruction stands; if user space moves RIP away, the access is void. */
+  pioRip = 0n;
+  /** CR8 as user space last saw it; KVM_RUN takes kvm_run.cr8 over only when it differs. */
+  cr8 = 0;
+  /** EPTP in force; 0 until the first entry. */
+  eptPointer = 0;
+  #exception = NO_EXCEPTION;
+  #exceptionCode: number | undefined;
+  readonly #frames: VcpuFrames;
+
+  /** `frames` are zeroed pages that belong to the vCPU from here on. */
+  constructor(vm: Vm, id: number, frames: VcpuFrames) {
+    const { memory, stream } = vm.kernel;
+    this.vm = vm;
+    this.kernel = vm.kernel;
+    this.id = id;
+    this.#frames = frames;
+    this.cpu = vm.makeCpu(memory, frames.state, stream);
+    this.run = new RunPage(memory, frames.run, frames.pio);
+    this.emulation = new Emulation(vm, this.cpu, this.run, this.mmioCache);
+  }
+
+  /** kvm_queue_exception: delivered at the next entry. */
+  queueException(vector: number, errorCode?: number): void {
+    this.#exception = vector;
+    this.#exceptionCode = errorCode;
+  }
+
+  /** KVM_SET_REGS drops what was pending. */
+  clearException(): void {
+    this.#exception = NO_EXCEPTION;
+  }
+
+  /** The pending exception's vector and error code, which is pending no longer; `undefined` if there is none. */
+  takeException(): { readonly vector: number; readonly errorCode: number | undefined } | undefined {
+    if (this.#exception === NO_EXCEPTION) return undefined;
+    const taken = { vector: this.#exception, errorCode: this.#exceptionCode };
+    this.#exception = NO_EXCEPTION;
+    return taken;
+  }
+
+  /** kvm_set_cr8. */
+  setCr8(value: number): void {
+    this.cr8 = value;
+    this.cpu.setControl(8, BigInt(value));
+  }
+
+  destroy(): void {
+    const { pages } = this.vm.kernel;
+    pages.free(this.#frames.state);
+    pages.free(this.#frames.run);
+    pages.free(this.#frames.pio);
+  }
+}

@@ -1,0 +1,120 @@
+/** The VM fd's ioctls (virt/kvm/kvm_main.c: kvm_vm_ioctl; arch/x86/kvm/x86.c: kvm_arch_vm_ioctl). */
+
+import type { FileOperations, OpenFile } from '../core/file.ts';
+import { getStruct, putStruct } from '../core/uaccess.ts';
+import { EBUSY, EEXIST, EINVAL, EIO, ENODEV, ENOMEM, ENOTTY } from '../uapi/errno.ts';
+import {
+  KVM_CHECK_EXTENSION,
+  KVM_CREATE_DEVICE,
+  KVM_CREATE_DEVICE_TEST,
+  KVM_CREATE_VCPU,
+  KVM_DEV_TYPE_VFIO,
+  KVM_ENABLE_CAP,
+  KVM_IOEVENTFD,
+  KVM_SET_BOOT_CPU_ID,
+  KVM_SET_IDENTITY_MAP_ADDR,
+  KVM_SET_NR_MMU_PAGES,
+  KVM_SET_TSS_ADDR,
+  KVM_SET_USER_MEMORY_REGION,
+  kvm_create_device,
+  kvm_enable_cap,
+  kvm_ioeventfd,
+  kvm_userspace_memory_region,
+} from '../uapi/kvm.ts';
+import { struct, u64 } from '../uapi/struct.ts';
+import { O_CLOEXEC, O_RDWR } from '../uapi/syscalls.ts';
+import { checkExtension, KVM_MAX_VCPU_IDS, KVM_MAX_VCPUS } from './capabilities.ts';
+import { DeviceFile, deviceOperations } from './device-ioctl.ts';
+import { IoctlTable } from './ioctl-table.ts';
+import { setTssAddress } from './real-mode-tss.ts';
+import { KvmVcpu } from './vcpu.ts';
+import { vcpuOperations } from './vcpu-ioctl.ts';
+import { KvmVfioDevice } from './vfio-device.ts';
+import type { Vm } from './vm.ts';
+
+/** KVM_MIN_ALLOC_MMU_PAGES. */
+const MIN_MMU_PAGES = 64;
+const DEFAULT_IDENTITY_MAP = 0xfffbc000n;
+const address = struct('u64', { value: u64 });
+
+const table = new IoctlTable<Vm>()
+  .plain(KVM_CHECK_EXTENSION, (_vm, capability) => checkExtension(capability))
+  .plain(KVM_CREATE_VCPU, createVcpu)
+  .takes(KVM_SET_USER_MEMORY_REGION, kvm_userspace_memory_region, (vm, region) => vm.memslots.setUserRegion(region))
+  .takes(KVM_IOEVENTFD, kvm_ioeventfd, (vm, args) => vm.ioeventfds.set(args))
+  .plain(KVM_CREATE_DEVICE, createDevice)
+  .plain(KVM_SET_TSS_ADDR, setTssAddress)
+  .takes(KVM_SET_IDENTITY_MAP_ADDR, address, (vm, { value }) => {
+    if (vm.vcpus.length > 0) return vm.kernel.refuse(EINVAL, 'the identity map is chosen before the first vCPU');
+    vm.identityMapAddress = value === 0n ? DEFAULT_IDENTITY_MAP : value;
+    return 0;
+  })
+  .plain(KVM_SET_NR_MMU_PAGES, (vm, pages) =>
+    pages < MIN_MMU_PAGES ? vm.kernel.refuse(EINVAL, `the MMU needs at least ${MIN_MMU_PAGES} pages`) : 0,
+  )
+  .plain(KVM_SET_BOOT_CPU_ID, (vm) =>
+    vm.vcpus.length > 0 ? vm.kernel.refuse(EBUSY, 'the boot CPU is chosen before the first vCPU') : 0,
+  )
+  .takes(KVM_ENABLE_CAP, kvm_enable_cap, (vm, { cap }) =>
+    vm.kernel.refuse(EINVAL, `capability ${cap} cannot be switched on`),
+  );
+
+/** kvm_vm_ioctl_create_vcpu. */
+function createVcpu(vm: Vm, id: number): number {
+  const { kernel } = vm;
+  if (id >= KVM_MAX_VCPU_IDS || id < 0) return kernel.refuse(EINVAL, `vCPU ids are below ${KVM_MAX_VCPU_IDS}`);
+  if (vm.vcpus.length >= KVM_MAX_VCPUS) return kernel.refuse(EINVAL, `a VM has at most ${KVM_MAX_VCPUS} vCPUs`);
+  if (vm.vcpus.some((other) => other.id === id)) return kernel.refuse(EEXIST, `vCPU ${id} exists`);
+  const { pages } = kernel;
+  const frames = [pages.allocate(), pages.allocate(), pages.allocate()] as const;
+  const [state, run, pio] = frames;
+  if (state === undefined || run === undefined || pio === undefined) {
+    for (const frame of frames) if (frame !== undefined) pages.free(frame);
+    return kernel.refuse(ENOMEM, 'no page frames for a vCPU');
+  }
+  const vcpu = new KvmVcpu(vm, id, { state, run, pio });
+  const fd = install(vm, `kvm-vcpu:${id}`, vcpuOperations, vcpu);
+  if (fd < 0) vcpu.destroy();
+  else vm.vcpus.push(vcpu);
+  return fd;
+}
+
+/** kvm_ioctl_create_device. */
+function createDevice(vm: Vm, argument: number): number {
+  const { kernel } = vm;
+  const asked = getStruct(kernel, kvm_create_device, argument);
+  if (typeof asked === 'number') return asked;
+  if (asked.type !== KVM_DEV_TYPE_VFIO) return kernel.refuse(ENODEV, `no device type ${asked.type}`);
+  if (asked.flags & KVM_CREATE_DEVICE_TEST) return 0;
+  if (vm.devices.some((device) => device instanceof KvmVfioDevice))
+    return kernel.refuse(EBUSY, 'a VM has one kvm-vfio device');
+  const device = new KvmVfioDevice(vm);
+  vm.devices.push(device);
+  const fd = install(vm, device.name, deviceOperations, new DeviceFile(vm, device));
+  return fd < 0 ? fd : putStruct(kernel, kvm_create_device, argument, { ...asked, fd });
+}
+
+/** A new fd that keeps the VM alive. */
+function install(vm: Vm, name: string, operations: FileOperations, privateData: unknown): number {
+  const { kernel } = vm;
+  const file = kernel.anonFile(name, operations, O_RDWR | O_CLOEXEC, privateData);
+  vm.get();
+  const fd = kernel.current.files.install(file);
+  if (fd < 0) file.put();
+  return fd;
+}
+
+/** File operations of a VM fd. */
+export const vmOperations: FileOperations = {
+  ioctl(file, request, argument) {
+    const vm = vmOf(file);
+    const { kernel } = vm;
+    if (kernel.current.mm !== vm.mm) return kernel.refuse(EIO, 'the VM belongs to another process');
+    return table.dispatch(vm, request, argument) ?? kernel.refuse(ENOTTY, 'no such VM ioctl');
+  },
+  release(file) {
+    vmOf(file).put();
+  },
+};
+
+const vmOf = (file: OpenFile) => file.privateData as Vm;

@@ -1,0 +1,113 @@
+/**
+ * Exit handlers by VMX exit reason (arch/x86/kvm/vmx/vmx.c: kvm_vmx_exit_handlers). A handler returns 1 to enter the
+ * guest again, 0 to return to user space with `kvm_run` filled, or -errno.
+ */
+
+import { EPT_QUALIFICATION, EXIT_REASON, type ExitReason } from '../../hardware/vcpu/exit.ts';
+import { KVM_EXIT_HLT, KVM_EXIT_SHUTDOWN } from '../uapi/kvm-run.ts';
+import { RAX, RBX, RCX, RDX, RSI } from './cpu.ts';
+import { emulateCpuid } from './cpuid.ts';
+import { emulateInstruction } from './emulate.ts';
+import { RET_PF_EMULATE, RET_PF_INVALID } from './mmu.ts';
+import { emulateRdmsr, emulateWrmsr } from './msrs.ts';
+import { handleIo } from './pio.ts';
+import { kvmFastMmio, kvmHypercall } from './trace.ts';
+import { kvmPageFault } from './trace-mmu.ts';
+import type { KvmVcpu } from './vcpu.ts';
+
+type Handler = (vcpu: KvmVcpu) => number;
+
+/** KVM_ENOSYS and KVM_EPERM: results of a hypercall are not errnos of the host. */
+const KVM_ENOSYS = 1000n;
+const KVM_EPERM = 1n;
+/** A device on the fast MMIO bus hears only that its address was touched. */
+const NO_DATA = new Uint8Array(0);
+
+/** No interrupt controller in the kernel: user space waits for what ends the halt. */
+function handleHlt(vcpu: KvmVcpu): number {
+  vcpu.cpu.skipInstruction();
+  vcpu.run.exit(KVM_EXIT_HLT);
+  return 0;
+}
+
+function handleTripleFault(vcpu: KvmVcpu): number {
+  vcpu.run.exit(KVM_EXIT_SHUTDOWN);
+  return 0;
+}
+
+/** kvm_emulate_hypercall: KVM offers no hypercall to this guest. */
+function handleVmcall(vcpu: KvmVcpu): number {
+  const { cpu } = vcpu;
+  const nr = cpu.register(RAX);
+  if (kvmHypercall.on)
+    kvmHypercall(vcpu.vm.kernel.stream, {
+      nr,
+      a0: cpu.register(RBX),
+      a1: cpu.register(RCX),
+      a2: cpu.register(RDX),
+      a3: cpu.register(RSI),
+    });
+  const privileged = cpu.segment('ss').dpl === 0;
+  cpu.setRegister(RAX, BigInt.asUintN(64, -(privileged ? KVM_ENOSYS : KVM_EPERM)));
+  cpu.skipInstruction();
+  return 1;
+}
+
+/** An address whose EPT entry is missing or forbids the access. */
+function handleEptViolation(vcpu: KvmVcpu): number {
+  const { exit } = vcpu.cpu;
+  if (kvmPageFault.on)
+    kvmPageFault(vcpu.vm.kernel.stream, {
+      vcpu: vcpu.id,
+      rip: vcpu.cpu.rip,
+      address: exit.guestPhysical,
+      errorCode: exit.qualification,
+    });
+  return pageFault(vcpu);
+}
+
+/** An MMIO entry was hit: KVM does not know yet whether to read or write. */
+function handleEptMisconfig(vcpu: KvmVcpu): number {
+  const { cpu, vm } = vcpu;
+  const gpa = cpu.exit.guestPhysical;
+  if (vm.fastMmioBus.write(gpa, NO_DATA) === 0) {
+    if (kvmFastMmio.on) kvmFastMmio(vm.kernel.stream, { gpa });
+    cpu.skipInstruction();
+    return 1;
+  }
+  const result = vm.mmu.mmioPageFault(vcpu.mmioCache, gpa);
+  if (result === RET_PF_EMULATE) return emulateInstruction(vcpu);
+  return result === RET_PF_INVALID ? pageFault(vcpu) : Math.min(result, 1);
+}
+
+/** kvm_mmu_page_fault. */
+function pageFault(vcpu: KvmVcpu): number {
+  const { exit } = vcpu.cpu;
+  // After a misconfiguration the qualification says nothing; the fault is taken for a read, as KVM takes it.
+  const write = exit.reason === EXIT_REASON.EPT_VIOLATION && (exit.qualification & EPT_QUALIFICATION.WRITE) !== 0;
+  const result = vcpu.vm.mmu.pageFault(vcpu.mmioCache, exit.guestPhysical, write);
+  return result === RET_PF_EMULATE ? emulateInstruction(vcpu) : Math.min(result, 1);
+}
+
+/** The run loop looks after the instruction limit. */
+const handlePreemptionTimer: Handler = () => 1;
+
+const handlers: (Handler | undefined)[] = [];
+handlers[EXIT_REASON.TRIPLE_FAULT] = handleTripleFault;
+handlers[EXIT_REASON.CPUID] = emulateCpuid;
+handlers[EXIT_REASON.HLT] = handleHlt;
+handlers[EXIT_REASON.VMCALL] = handleVmcall;
+handlers[EXIT_REASON.IO_INSTRUCTION] = handleIo;
+handlers[EXIT_REASON.MSR_READ] = emulateRdmsr;
+handlers[EXIT_REASON.MSR_WRITE] = emulateWrmsr;
+handlers[EXIT_REASON.EPT_VIOLATION] = handleEptViolation;
+handlers[EXIT_REASON.EPT_MISCONFIG] = handleEptMisconfig;
+handlers[EXIT_REASON.PREEMPTION_TIMER] = handlePreemptionTimer;
+
+/** vmx_handle_exit. */
+export function handleExit(vcpu: KvmVcpu, reason: ExitReason): number {
+  const handler = handlers[reason];
+  if (handler !== undefined) return handler(vcpu);
+  vcpu.run.unexpectedExit(reason);
+  return 0;
+}
