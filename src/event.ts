@@ -78,7 +78,7 @@ export function matchingEvents(globs: string): readonly Event[] {
 export class EventStream {
   readonly #now: () => bigint;
   readonly #sinks: { readonly events: ReadonlySet<Event>; readonly sink: (record: EventRecord) => void }[] = [];
-  /** Number of the guest access being served; the vCPU counts it up at each access that leaves the guest. */
+  /** Number of the guest access being served; the vCPU counts it up at each VM exit. */
   access = 0;
 
   /** `now` reads the machine's virtual clock, in nanoseconds. */

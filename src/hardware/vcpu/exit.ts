@@ -30,16 +30,15 @@ const names = new Map<number, string>(Object.entries(EXIT_REASON).map(([name, nu
 /** The name that the kernel's kvm_exit event prints. */
 export const exitReasonName = (reason: number): string => names.get(reason) ?? `0x${reason.toString(16)}`;
 
-/** Exit qualification of IO_INSTRUCTION: bits as SDM table 28-5. */
-export const ioQualification = (
-  size: 1 | 2 | 4,
-  input: boolean,
-  string: boolean,
-  repeat: boolean,
-  immediate: boolean,
-  port: number,
-): number =>
-  ((size - 1) | (input ? 8 : 0) | (string ? 16 : 0) | (repeat ? 32 : 0) | (immediate ? 64 : 0) | (port << 16)) >>> 0;
+/** Exit qualification of IO_INSTRUCTION (SDM table 28-5): bits 2:0 are the size − 1, bits 31:16 the port. */
+export const IO_QUALIFICATION = {
+  SIZE_MASK: 7,
+  IN: 1 << 3,
+  STRING: 1 << 4,
+  REPEATED: 1 << 5,
+  IMMEDIATE: 1 << 6,
+  PORT_SHIFT: 16,
+} as const;
 
 /** Exit qualification of EPT_VIOLATION: SDM table 28-7. */
 export const EPT_QUALIFICATION = {

@@ -1,0 +1,134 @@
+/**
+ * Decoded guest code: straight runs of closures, kept by the page frame that they were decoded from and dropped when the
+ * frame is written.
+ */
+
+import { decode } from '../../../lang/isa/decode.ts';
+import { format } from '../../../lang/isa/format.ts';
+import type { DecodeFailure, Instruction } from '../../../lang/isa/instruction.ts';
+import type { PhysicalMemory } from '../physical-memory.ts';
+import type { FormCompiler, Step } from './interpreter/form.ts';
+import type { CodeWatch } from './mmu.ts';
+
+/** A run of instructions that are executed one after the other unless one of them says otherwise. */
+export interface Block {
+  readonly steps: readonly Step[];
+  /** Page offset of each instruction, and of what follows the last. */
+  readonly offsets: readonly number[];
+}
+
+/** Blocks of one page frame, by the page offset of their first instruction. */
+export interface CodePage {
+  readonly host: number;
+  readonly blocks: (Block | undefined)[];
+}
+
+/** Why there is no block: the decoder's word, or an instruction of the table that this vCPU cannot execute. */
+export type Undecodable =
+  | DecodeFailure
+  | { readonly failure: 'unimplemented'; readonly length: number; readonly text: string };
+
+/** Longest instruction (SDM vol. 2 §2.3.11). */
+export const MAX_INSTRUCTION_BYTES = 15;
+const MAX_BLOCK = 32;
+
+/** Instructions after which the next one is not simply the one behind. */
+const ENDS_BLOCK: ReadonlySet<string> = new Set([
+  'jmp',
+  'jcc',
+  'jrcxz',
+  'jecxz',
+  'loop',
+  'loope',
+  'loopne',
+  'call',
+  'ret',
+  'retf',
+  'int',
+  'int3',
+  'int1',
+  'iret',
+  'hlt',
+  'ud2',
+  'syscall',
+  'sysret',
+]);
+/** These look at the count of retired instructions, which is exact between blocks: they stand alone. */
+const STANDS_ALONE: ReadonlySet<string> = new Set(['rdtsc', 'rdtscp', 'rdmsr']);
+
+/** All decoded code of one vCPU. */
+export class CodeCache implements CodeWatch {
+  readonly #memory: PhysicalMemory;
+  readonly #pages = new Map<number, CodePage>();
+  /** One byte a page frame: whether code was decoded from it. */
+  readonly #frames: Uint8Array;
+  #forms: FormCompiler | undefined;
+  /** Called when a frame becomes code, so that stores into it are noticed from now on. */
+  #onCode: () => void = () => {};
+
+  constructor(memory: PhysicalMemory) {
+    this.#memory = memory;
+    this.#frames = new Uint8Array(memory.size >>> 12);
+  }
+
+  /** The compiler needs the MMU, which needs this: it is handed in once both exist. */
+  connect(forms: FormCompiler, onCode: () => void): void {
+    this.#forms = forms;
+    this.#onCode = onCode;
+  }
+
+  holdsCode(host: number): boolean {
+    return this.#frames[host >>> 12] === 1;
+  }
+
+  written(host: number): void {
+    const frame = host - (host & 4095);
+    // In place: whoever runs code of this page holds the same array and sees that it is empty.
+    this.#pages.get(frame)?.blocks.fill(undefined);
+  }
+
+  /** The page of frame `host` (page-aligned host offset). */
+  page(host: number): CodePage {
+    const known = this.#pages.get(host);
+    if (known) return known;
+    const page: CodePage = { host, blocks: new Array(4096).fill(undefined) };
+    this.#pages.set(host, page);
+    this.#frames[host >>> 12] = 1;
+    this.#onCode();
+    return page;
+  }
+
+  /** The block at `offset` of `page`, or why its first instruction cannot run; 'truncated' if it crosses into the next page. */
+  block(page: CodePage, offset: number): Block | Undecodable {
+    const known = page.blocks[offset];
+    if (known) return known;
+    const decoded = this.#decode(page, offset);
+    if ('steps' in decoded) page.blocks[offset] = decoded;
+    return decoded;
+  }
+
+  #decode(page: CodePage, start: number): Block | Undecodable {
+    const steps: Step[] = [];
+    const offsets = [start];
+    const end = page.host + 4096;
+    for (let offset = start; offset < 4096 && steps.length < MAX_BLOCK; ) {
+      const instruction = decode(this.#memory.bytes, page.host + offset, end, 'long');
+      if ('failure' in instruction) return steps.length > 0 ? { steps, offsets } : instruction;
+      const { meaning } = instruction.row;
+      if (steps.length > 0 && STANDS_ALONE.has(meaning)) break;
+      const step = this.step(instruction, offset);
+      if (typeof step !== 'function') return steps.length > 0 ? { steps, offsets } : step;
+      steps.push(step);
+      offset += instruction.length;
+      offsets.push(offset);
+      if (ENDS_BLOCK.has(meaning) || STANDS_ALONE.has(meaning)) break;
+    }
+    return { steps, offsets };
+  }
+
+  /** The closure of one instruction at `offset` of its page. */
+  step(instruction: Instruction, offset: number): Step | Undecodable {
+    const step = this.#forms!.step(instruction, offset);
+    return step ?? { failure: 'unimplemented', length: instruction.length, text: format(instruction) };
+  }
+}

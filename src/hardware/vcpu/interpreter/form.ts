@@ -1,0 +1,111 @@
+/**
+ * From a decoded instruction to the closure that executes it. The definition runs once a *form* (same meaning, same operand
+ * shapes); the function it yields is then bound to each instruction's own numbers.
+ */
+
+import type { Instruction, Operand } from '../../../../lang/isa/instruction.ts';
+import type { Meaning } from '../ops.ts';
+import { JsCode } from './js-code.ts';
+import { JsOps } from './js-ops.ts';
+import { formKey, type OperandShape, shapesOf } from './operand-shape.ts';
+
+/** Executes one instruction: 0 to go on, 1 + offset to jump in the page, or an {@link OUTCOME}. */
+export type Step = () => number;
+
+type Parameter = number | bigint;
+
+interface Form {
+  readonly bind: (...parameters: Parameter[]) => Step;
+  readonly parameters: readonly string[];
+}
+
+/** The objects that generated code reaches by name. */
+export type Environment = Readonly<Record<string, unknown>>;
+
+/** Compiled forms of one vCPU. */
+export class FormCompiler {
+  readonly #meanings: Readonly<Record<string, Meaning>>;
+  readonly #names: readonly string[];
+  readonly #values: readonly unknown[];
+  readonly #forms = new Map<string, Form>();
+
+  constructor(meanings: Readonly<Record<string, Meaning>>, environment: Environment) {
+    this.#meanings = meanings;
+    this.#names = Object.keys(environment);
+    this.#values = Object.values(environment);
+  }
+
+  /**
+   * The closure for `instruction`, whose first byte is at `offset` of its page, or undefined if its meaning is not known.
+   */
+  step(instruction: Instruction, offset: number): Step | undefined {
+    const next = offset + instruction.length;
+    const shapes = shapesOf(instruction, next);
+    const key = formKey(instruction, shapes);
+    let form = this.#forms.get(key);
+    if (form === undefined) {
+      const meaning = this.#meanings[instruction.row.meaning];
+      if (meaning === undefined) return undefined;
+      form = this.#compile(meaning, instruction, shapes);
+      this.#forms.set(key, form);
+    }
+    return form.bind(...form.parameters.map((name) => parameterValue(name, instruction, offset)));
+  }
+
+  #compile(meaning: Meaning, instruction: Instruction, shapes: readonly OperandShape[]): Form {
+    const js = new JsCode();
+    const { width, addressWidth, condition, repeat } = instruction;
+    meaning(new JsOps(js, { width, addressWidth, condition, repeat, shapes }));
+    const { parameters } = js;
+    const source = `return (${parameters.join(',')}) => () => {${js.body}};`;
+    // The source is ours alone: no text of the guest's or the user's gets into it, only operand shapes.
+    const factory = new Function(...this.#names, source);
+    return { bind: factory(...this.#values) as Form['bind'], parameters };
+  }
+}
+
+/** Slot of a general register in the view of its width: bytes, halves, words or quads of the state page. */
+function registerSlot(operand: Operand): number {
+  if (operand.kind !== 'register') throw new Error('parameter r names an operand that is no register');
+  const { register } = operand;
+  return register.class === 'high-byte' ? (register.number - 4) * 8 + 1 : register.number * (64 / register.width);
+}
+
+/** The number that `name` stands for in this instruction: its kind's letter, then the operand it belongs to. */
+function parameterValue(name: string, instruction: Instruction, offset: number): Parameter {
+  const next = offset + instruction.length;
+  if (name === 'next') return BigInt(next);
+  if (name === 'again') return offset + 1;
+  const [index, width] = name.slice(1).split('_');
+  const operand = instruction.operands[Number(index)]!;
+  switch (operand.kind) {
+    case 'register':
+      return registerSlot(operand);
+    case 'immediate': {
+      const value = BigInt.asIntN(operand.width, operand.value);
+      return name[0] === 'I' ? value : Number(BigInt.asIntN(Number(width), operand.value));
+    }
+    case 'relative': {
+      const target = next + Number(operand.displacement);
+      return name[0] === 'T' ? BigInt(target) : target + 1;
+    }
+    case 'memory': {
+      const { base, index: scaled, displacement } = operand.memory;
+      const fromPage = base?.class === 'pointer' ? displacement + BigInt(next) : displacement;
+      switch (name[0]) {
+        case 'b':
+          return base!.number * 2;
+        case 'B':
+          return base!.number;
+        case 'x':
+          return scaled!.number * 2;
+        case 'X':
+          return scaled!.number;
+        case 'D':
+          return BigInt.asIntN(64, fromPage);
+        default:
+          return Number(BigInt.asIntN(64, fromPage));
+      }
+    }
+  }
+}

@@ -1,0 +1,425 @@
+/** The operations of {@link Ops} as JavaScript source: how the interpreter turns an instruction's definition into a closure body. */
+
+import type { Width } from '../../../../lang/isa/instruction.ts';
+import { FLAG_KIND } from '../flags.ts';
+import type { ExtraFlags, FlagName, Ops, PortForm, ServiceName } from '../ops.ts';
+import { SLOT } from '../state.ts';
+import * as arithmetic from './js-arithmetic.ts';
+import { type JsCode, type JsValue, OUTCOME } from './js-code.ts';
+import * as flags from './js-flags.ts';
+import * as memory from './js-memory.ts';
+import type { OperandShape } from './operand-shape.ts';
+
+/** What of an instruction, besides its operands' shapes, a definition may ask for at staging time. */
+export interface Staging {
+  readonly width: Width;
+  readonly addressWidth: 32 | 64;
+  readonly condition: number | undefined;
+  readonly repeat: 'none' | 'rep' | 'repne';
+  readonly shapes: readonly OperandShape[];
+}
+
+/** String elements done before the vCPU looks up again: bounds the time between two looks at limits and events. */
+const STRING_BATCH = 4096;
+const RSP = SLOT.RSP;
+
+/** One instruction form being described. */
+export class JsOps implements Ops<JsValue> {
+  readonly width: Width;
+  readonly addressWidth: 32 | 64;
+  readonly condition: number | undefined;
+  readonly repeat: 'none' | 'rep' | 'repne';
+  readonly operandCount: number;
+  readonly #js: JsCode;
+  readonly #shapes: readonly OperandShape[];
+  /** Host offsets of memory operands that readForUpdate has translated. */
+  readonly #hosts = new Map<number, string>();
+
+  constructor(js: JsCode, staging: Staging) {
+    this.#js = js;
+    this.#shapes = staging.shapes;
+    this.width = staging.width;
+    this.addressWidth = staging.addressWidth;
+    this.condition = staging.condition;
+    this.repeat = staging.repeat;
+    this.operandCount = staging.shapes.length;
+  }
+
+  #shape(k: number): OperandShape {
+    const shape = this.#shapes[k];
+    if (!shape) throw new Error(`the definition names operand ${k} of an instruction that has ${this.operandCount}`);
+    return shape;
+  }
+
+  #memory(k: number): OperandShape & { kind: 'memory' } {
+    const shape = this.#shape(k);
+    if (shape.kind !== 'memory')
+      throw new Error(`the definition takes operand ${k} for memory, but it is a ${shape.kind}`);
+    return shape;
+  }
+
+  widthOf(k: number): Width {
+    return this.#shape(k).width;
+  }
+  isMemory(k: number): boolean {
+    return this.#shape(k).kind === 'memory';
+  }
+  isImmediate(k: number): boolean {
+    return this.#shape(k).kind === 'immediate';
+  }
+  isRelative(k: number): boolean {
+    return this.#shape(k).kind === 'relative';
+  }
+  registerNumber(k: number): number {
+    const shape = this.#shape(k);
+    if (shape.kind !== 'special') throw new Error(`operand ${k} is no system register`);
+    return shape.number;
+  }
+
+  constant(width: Width, value: bigint): JsValue {
+    return arithmetic.constant(width, value);
+  }
+
+  read(k: number, width: Width = this.widthOf(k)): JsValue {
+    const shape = this.#shape(k);
+    switch (shape.kind) {
+      case 'register': {
+        const slot = this.#js.parameter(`r${k}`);
+        const value = this.#registerAt(slot, shape.width);
+        return width < shape.width ? arithmetic.truncate(this.#js, width, value) : value;
+      }
+      case 'immediate':
+        return { width, code: this.#js.parameter(width === 64 ? `I${k}` : `i${k}_${width}`) };
+      case 'memory':
+        return memory.loadHost(
+          this.#js,
+          width,
+          memory.translate(this.#js, width, memory.linearAddress(this.#js, k, shape), 'read'),
+        );
+      default:
+        throw new Error(`operand ${k} (${shape.kind}) has no value to read`);
+    }
+  }
+
+  #registerAt(slot: string, width: Width): JsValue {
+    switch (width) {
+      case 8:
+        return this.#js.number(8, `B[${slot}]`);
+      case 16:
+        return this.#js.number(16, `S[${slot}]`);
+      case 32:
+        return this.#js.number(32, `L[${slot}]`);
+      case 64:
+        return this.#js.quad(`R[${slot}]`);
+    }
+  }
+
+  readForUpdate(k: number): JsValue {
+    const shape = this.#shape(k);
+    if (shape.kind !== 'memory') return this.read(k);
+    const host = memory.translate(this.#js, shape.width, memory.linearAddress(this.#js, k, shape), 'update');
+    this.#hosts.set(k, host);
+    return memory.loadHost(this.#js, shape.width, host);
+  }
+
+  write(k: number, value: JsValue): void {
+    const shape = this.#shape(k);
+    if (shape.kind === 'register') {
+      this.#writeRegister(this.#js.parameter(`r${k}`), value);
+      return;
+    }
+    const translated = this.#hosts.get(k);
+    const host =
+      translated ??
+      memory.translate(this.#js, value.width as Width, memory.linearAddress(this.#js, k, this.#memory(k)), 'write');
+    memory.storeHost(this.#js, host, value);
+  }
+
+  #writeRegister(slot: string, value: JsValue): void {
+    const js = this.#js;
+    switch (value.width) {
+      case 8:
+        js.line(`B[${slot}]=${value.code};`);
+        break;
+      case 16:
+        js.line(`S[${slot}]=${value.code};`);
+        break;
+      case 32:
+        js.line(`L[${slot}]=${value.code};L[${slot}+1]=0;`);
+        break;
+      default:
+        if (value.low !== undefined) js.line(`L[${slot}*2]=${value.low};L[${slot}*2+1]=${value.high};`);
+        else js.line(`R[${slot}]=${js.whole(value)};`);
+    }
+  }
+
+  effectiveAddress(k: number): JsValue {
+    return memory.effectiveAddress(this.#js, k, this.#memory(k));
+  }
+
+  linearAddress(k: number, distance: JsValue): JsValue {
+    return { width: 64, address: memory.linearAddress(this.#js, k, this.#memory(k), distance) };
+  }
+
+  register(number: number, width: Width): JsValue {
+    return this.#registerAt(String(number * (64 / width)), width);
+  }
+
+  setRegister(number: number, value: JsValue): void {
+    this.#writeRegister(String(number * (64 / value.width)), value);
+  }
+
+  load(width: Width, address: JsValue): JsValue {
+    return memory.loadHost(this.#js, width, memory.translate(this.#js, width, this.#js.address(address), 'read'));
+  }
+
+  store(address: JsValue, value: JsValue): void {
+    const host = memory.translate(this.#js, value.width as Width, this.#js.address(address), 'write');
+    memory.storeHost(this.#js, host, value);
+  }
+
+  probeStore(width: Width, address: JsValue): void {
+    memory.translate(this.#js, width, this.#js.address(address), 'write');
+  }
+
+  #stackPointer(): string {
+    return `L[${RSP * 2 + 1}]*4294967296+U[${RSP * 2}]`;
+  }
+
+  push(value: JsValue): void {
+    const bytes = (value.width as Width) / 8;
+    const address = this.#js.local(`${this.#stackPointer()}-${bytes}`);
+    const host = memory.translate(this.#js, value.width as Width, address, 'write');
+    this.#js.line(`R[${RSP}]=R[${RSP}]-${bytes}n;`);
+    memory.storeHost(this.#js, host, value);
+  }
+
+  pop(width: Width): JsValue {
+    const host = memory.translate(this.#js, width, this.#js.local(this.#stackPointer()), 'read');
+    const value = memory.loadHost(this.#js, width, host);
+    this.#js.line(`R[${RSP}]=R[${RSP}]+${width / 8}n;`);
+    return value;
+  }
+
+  popToMemory(k: number): void {
+    const shape = this.#memory(k);
+    const value = this.pop(shape.width);
+    const bytes = shape.width / 8;
+    // The address is taken with rsp moved; if the store then faults, rsp has to be as it was.
+    const address = memory.linearAddress(this.#js, k, shape);
+    const host = this.#js.local(`mmu.writeSlow(${address},${bytes},false)`);
+    this.#js.line(`if(${host}<0){R[${RSP}]=R[${RSP}]-${bytes}n;return ${host};}`);
+    memory.storeHost(this.#js, host, value);
+  }
+
+  stringAddress(which: 'source' | 'destination'): JsValue {
+    const word = (which === 'source' ? 6 : 7) * 2;
+    const offset = this.addressWidth === 64 ? `L[${word + 1}]*4294967296+U[${word}]` : `U[${word}]`;
+    return { width: 64, address: this.#js.local(offset) };
+  }
+
+  add(a: JsValue, b: JsValue): JsValue {
+    return arithmetic.binary(this.#js, '+', a, b);
+  }
+  subtract(a: JsValue, b: JsValue): JsValue {
+    return arithmetic.binary(this.#js, '-', a, b);
+  }
+  and(a: JsValue, b: JsValue): JsValue {
+    return arithmetic.binary(this.#js, '&', a, b);
+  }
+  or(a: JsValue, b: JsValue): JsValue {
+    return arithmetic.binary(this.#js, '|', a, b);
+  }
+  xor(a: JsValue, b: JsValue): JsValue {
+    return arithmetic.binary(this.#js, '^', a, b);
+  }
+  not(a: JsValue): JsValue {
+    return arithmetic.not(this.#js, a);
+  }
+  multiply(a: JsValue, b: JsValue): JsValue {
+    return arithmetic.multiply(this.#js, a, b);
+  }
+  multiplyHigh(a: JsValue, b: JsValue, signed: boolean): JsValue {
+    return arithmetic.multiplyHigh(this.#js, a, b, signed);
+  }
+  multiplySpills(a: JsValue, b: JsValue, signed: boolean): JsValue {
+    return arithmetic.multiplySpills(this.#js, a, b, signed);
+  }
+
+  divide(high: JsValue, low: JsValue, divisor: JsValue, signed: boolean): { quotient: JsValue; remainder: JsValue } {
+    const js = this.#js;
+    const width = divisor.width as Width;
+    const parts = [high, low, divisor].map((value) => (width === 64 ? js.whole(value) : value.code));
+    js.line(
+      `if(!divider.divide${width === 64 ? 64 : ''}(${width === 64 ? '' : `${width},`}${parts.join(',')},${signed}))return services.divideError();`,
+    );
+    const result = (name: string): JsValue =>
+      width === 64 ? js.quad(`divider.${name}64`) : js.number(width, `divider.${name}<<${32 - width}>>${32 - width}`);
+    return { quotient: result('quotient'), remainder: result('remainder') };
+  }
+
+  shiftLeft(a: JsValue, count: JsValue): JsValue {
+    return arithmetic.shiftLeft(this.#js, a, count);
+  }
+  shiftRight(a: JsValue, count: JsValue): JsValue {
+    return arithmetic.shiftRight(this.#js, a, count);
+  }
+  shiftRightArithmetic(a: JsValue, count: JsValue): JsValue {
+    return arithmetic.shiftRightArithmetic(this.#js, a, count);
+  }
+  zeroExtend(width: Width, a: JsValue): JsValue {
+    return arithmetic.zeroExtend(this.#js, width, a);
+  }
+  signExtend(width: Width, a: JsValue): JsValue {
+    return arithmetic.signExtend(this.#js, width, a);
+  }
+  truncate(width: Width, a: JsValue): JsValue {
+    return arithmetic.truncate(this.#js, width, a);
+  }
+  fromBoolean(width: Width, a: JsValue): JsValue {
+    return arithmetic.fromBoolean(this.#js, width, a);
+  }
+  equal(a: JsValue, b: JsValue): JsValue {
+    return arithmetic.equal(this.#js, a, b);
+  }
+  below(a: JsValue, b: JsValue): JsValue {
+    return arithmetic.below(this.#js, a, b);
+  }
+  less(a: JsValue, b: JsValue): JsValue {
+    return arithmetic.less(this.#js, a, b);
+  }
+  bit(a: JsValue, count: JsValue): JsValue {
+    return arithmetic.bit(this.#js, a, count);
+  }
+  signBit(a: JsValue): JsValue {
+    return arithmetic.signBit(this.#js, a);
+  }
+  not1(a: JsValue): JsValue {
+    return this.#js.boolean(`!${a.code}`);
+  }
+  and1(a: JsValue, b: JsValue): JsValue {
+    return this.#js.boolean(`${a.code}&&${b.code}`);
+  }
+  xor1(a: JsValue, b: JsValue): JsValue {
+    return this.#js.boolean(`${a.code}!==${b.code}`);
+  }
+  select(condition: JsValue, a: JsValue, b: JsValue): JsValue {
+    return arithmetic.select(this.#js, condition, a, b);
+  }
+  lowestBit(a: JsValue): JsValue {
+    return arithmetic.bitFunction(this.#js, 'lowestBit', a);
+  }
+  highestBit(a: JsValue): JsValue {
+    return arithmetic.bitFunction(this.#js, 'highestBit', a);
+  }
+  populationCount(a: JsValue): JsValue {
+    return arithmetic.bitFunction(this.#js, 'populationCount', a);
+  }
+  byteSwap(a: JsValue): JsValue {
+    return arithmetic.byteSwap(this.#js, a);
+  }
+
+  flag(name: FlagName): JsValue {
+    return flags.flag(this.#js, name);
+  }
+  setFlag(name: FlagName, value: JsValue): void {
+    flags.setFlag(this.#js, name, value);
+  }
+  statusFlags(): JsValue {
+    return this.#js.number(32, 'flags.status()');
+  }
+  setStatusFlags(value: JsValue, mask: number): void {
+    this.#js.line(`flags.setStatus(flags.status()&${~mask}|${value.code}&${mask});`);
+  }
+  holds(condition: number): JsValue {
+    return flags.holds(this.#js, condition);
+  }
+  flagsOfAdd(a: JsValue, b: JsValue, result: JsValue): void {
+    flags.flagsOfSum(this.#js, FLAG_KIND.ADD, a, b, result);
+  }
+  flagsOfSubtract(a: JsValue, b: JsValue, result: JsValue, borrow: boolean): void {
+    flags.flagsOfSum(this.#js, borrow ? FLAG_KIND.SUBTRACT_WITH_BORROW : FLAG_KIND.SUBTRACT, a, b, result);
+  }
+  flagsOfResult(result: JsValue, extra: ExtraFlags<JsValue> = {}): void {
+    flags.flagsOfResult(this.#js, result, extra);
+  }
+
+  when(condition: JsValue, then: () => void, otherwise?: () => void): void {
+    this.#js.line(`if(${condition.code}){`);
+    then();
+    if (otherwise) {
+      this.#js.line('}else{');
+      otherwise();
+    }
+    this.#js.line('}');
+  }
+
+  repeatString(body: (stopIf: (condition: JsValue) => void) => void): void {
+    const js = this.#js;
+    if (this.repeat === 'none') {
+      body(() => {});
+      return;
+    }
+    const again = js.parameter('again');
+    js.stores = true;
+    js.line(`for(let n=0;${this.addressWidth === 64 ? 'R[1]!==0n' : 'L[2]!==0'};n++){`);
+    js.line(`if(n===${STRING_BATCH}||end!==0)return ${again};`);
+    const stops: string[] = [];
+    body((condition) => stops.push(condition.code!));
+    js.line(this.addressWidth === 64 ? 'R[1]=R[1]-1n;' : 'L[2]=L[2]-1;L[3]=0;');
+    for (const stop of stops) js.line(`if(${stop})break;`);
+    js.line('}');
+  }
+
+  next(): JsValue {
+    return this.#js.quad(`BigInt.asIntN(64,R[${SLOT.PAGE_BASE}]+${this.#js.parameter('next')})`);
+  }
+
+  jumpRelative(k: number): void {
+    const shape = this.#shape(k);
+    if (shape.kind === 'relative' && shape.inPage) this.#js.line(`return ${this.#js.parameter(`t${k}`)};`);
+    else this.jumpTo(this.#js.quad(`BigInt.asIntN(64,R[${SLOT.PAGE_BASE}]+${this.#js.parameter(`T${k}`)})`));
+  }
+
+  jumpTo(target: JsValue): void {
+    this.#js.line(`R[${SLOT.RIP}]=${this.#js.whole(target)};return ${OUTCOME.JUMP};`);
+  }
+
+  portIn(width: 8 | 16 | 32, port: JsValue, form: PortForm): JsValue {
+    this.#outcome(`ports.input(${width / 8},${port.code}&65535,${this.#portForm(form)})`);
+    return this.#js.number(width, `ports.value<<${32 - width}>>${32 - width}`);
+  }
+
+  portOut(port: JsValue, value: JsValue, form: PortForm): void {
+    this.#outcome(
+      `ports.output(${(value.width as Width) / 8},${port.code}&65535,${value.code},${this.#portForm(form)})`,
+    );
+  }
+
+  /** Bits 4–6 of the exit qualification: string, repeated, immediate. */
+  #portForm(form: PortForm): number {
+    return (form === 'string' ? 16 : 0) | (this.repeat === 'none' ? 0 : 32) | (form === 'immediate' ? 64 : 0);
+  }
+
+  #outcome(call: string): void {
+    const outcome = this.#js.local(call);
+    this.#js.line(`if(${outcome}!==0)return ${outcome};`);
+  }
+
+  #arguments(args: readonly JsValue[]): string {
+    return args.map((value) => (value.address !== undefined ? value.address : this.#js.whole(value))).join(',');
+  }
+
+  service(name: ServiceName, ...args: JsValue[]): void {
+    this.#outcome(`services.${name}(${this.#arguments(args)})`);
+  }
+
+  query(name: ServiceName, ...args: JsValue[]): JsValue {
+    this.#outcome(`services.${name}(${this.#arguments(args)})`);
+    return this.#js.quad(`R[${SLOT.SCRATCH}]`);
+  }
+
+  fault(vector: number): void {
+    this.#js.line(`return services.fault(${vector});`);
+  }
+}

@@ -1,0 +1,124 @@
+/** Moves: SDM vol. 2, MOV MOVZX MOVSX MOVSXD LEA XCHG CMOVcc SETcc PUSH POP LEAVE, CBW family, CMPXCHG XADD. */
+
+import type { Meaning, Ops } from '../ops.ts';
+
+const RAX = 0;
+const RDX = 2;
+const RSP = 4;
+const RBP = 5;
+
+const mov: Meaning = (o) => {
+  o.write(0, o.read(1, o.widthOf(0)));
+};
+const movzx: Meaning = (o) => {
+  o.write(0, o.zeroExtend(o.widthOf(0), o.read(1)));
+};
+const movsx: Meaning = (o) => {
+  o.write(0, o.signExtend(o.widthOf(0), o.read(1)));
+};
+const lea: Meaning = (o) => {
+  const address = o.effectiveAddress(1);
+  o.write(0, o.widthOf(0) === 64 ? address : o.truncate(o.widthOf(0), address));
+};
+
+const xchg: Meaning = (o) => {
+  const memory = o.isMemory(0) ? 0 : 1;
+  const a = o.readForUpdate(memory);
+  const b = o.read(1 - memory);
+  o.write(memory, b);
+  o.write(1 - memory, a);
+};
+
+/** A 32-bit cmov clears the upper half even when the condition is false, so the destination is always written. */
+const cmovcc: Meaning = (o) => {
+  const source = o.read(1);
+  o.write(0, o.select(o.holds(o.condition!), source, o.read(0)));
+};
+const setcc: Meaning = (o) => {
+  o.write(0, o.fromBoolean(8, o.holds(o.condition!)));
+};
+
+const push: Meaning = (o) => {
+  const value = o.read(0);
+  o.push(o.width === 64 && o.widthOf(0) !== 64 ? o.signExtend(64, value) : value);
+};
+
+/** `pop [rsp+n]` computes its address with rsp already moved; a fault on the store puts rsp back. */
+const pop: Meaning = (o) => {
+  if (!o.isMemory(0)) {
+    const value = o.load(o.widthOf(0), o.register(RSP, 64));
+    o.setRegister(RSP, o.add(o.register(RSP, 64), o.constant(64, BigInt(o.widthOf(0) / 8))));
+    o.write(0, value);
+    return;
+  }
+  o.popToMemory(0);
+};
+
+const leave: Meaning = (o) => {
+  const frame = o.register(RBP, 64);
+  const saved = o.load(64, frame);
+  o.setRegister(RSP, o.add(frame, o.constant(64, 8n)));
+  o.setRegister(RBP, saved);
+};
+
+/** cbw, cwde, cdqe: the lower half of the accumulator, sign-extended over the whole of it. */
+const widenAccumulator = <V>(o: Ops<V>, from: 8 | 16 | 32, to: 16 | 32 | 64): void =>
+  o.setRegister(RAX, o.signExtend(to, o.register(RAX, from)));
+const cbw: Meaning = (o) => widenAccumulator(o, 8, 16);
+const cwde: Meaning = (o) => widenAccumulator(o, 16, 32);
+const cdqe: Meaning = (o) => widenAccumulator(o, 32, 64);
+
+/** cwd, cdq, cqo: the accumulator's sign, over all of rdx. */
+const spreadSign = <V>(o: Ops<V>, width: 16 | 32 | 64): void =>
+  o.setRegister(RDX, o.shiftRightArithmetic(o.register(RAX, width), o.constant(8, BigInt(width - 1))));
+const cwd: Meaning = (o) => spreadSign(o, 16);
+const cdq: Meaning = (o) => spreadSign(o, 32);
+const cqo: Meaning = (o) => spreadSign(o, 64);
+
+/** The destination is written in either case: with its old value when the comparison fails. */
+const cmpxchg: Meaning = (o) => {
+  const width = o.widthOf(0);
+  const replacement = o.read(1);
+  const current = o.readForUpdate(0);
+  const expected = o.register(RAX, width);
+  const equal = o.equal(expected, current);
+  o.write(0, o.select(equal, replacement, current));
+  o.flagsOfSubtract(expected, current, o.subtract(expected, current), false);
+  o.when(o.not1(equal), () => o.setRegister(RAX, current));
+};
+
+const xadd: Meaning = (o) => {
+  const b = o.read(1);
+  const a = o.readForUpdate(0);
+  const sum = o.add(a, b);
+  if (o.isMemory(0)) {
+    o.write(0, sum);
+    o.write(1, a);
+  } else {
+    o.write(1, a);
+    o.write(0, sum);
+  }
+  o.flagsOfAdd(a, b, sum);
+};
+
+export const moves = {
+  mov,
+  movzx,
+  movsx,
+  movsxd: movsx,
+  lea,
+  xchg,
+  cmovcc,
+  setcc,
+  push,
+  pop,
+  leave,
+  cbw,
+  cwde,
+  cdqe,
+  cwd,
+  cdq,
+  cqo,
+  cmpxchg,
+  xadd,
+} as const;

@@ -1,0 +1,109 @@
+/** Shifts and rotates: SDM vol. 2, SHL SHR SAR ROL ROR RCL RCR SHLD SHRD. */
+
+import type { Meaning, Ops } from '../ops.ts';
+
+/** The count is taken modulo 32, or 64 for a 64-bit operand. */
+const maskedCount = <V>(o: Ops<V>, k: number): V => {
+  const mask = o.widthOf(0) === 64 ? 63n : 31n;
+  return o.and(o.zeroExtend(32, o.read(k, 8)), o.constant(32, mask));
+};
+
+/** Counts up to 31 exceed 8- and 16-bit operands: work at 32 bits there, where every count is in range. */
+const working = (width: number): 32 | 64 => (width === 64 ? 64 : 32);
+
+const shift = <V>(o: Ops<V>, kind: 'left' | 'right' | 'arithmetic'): void => {
+  const width = o.widthOf(0);
+  const wide = working(width);
+  const count = maskedCount(o, 1);
+  const value = o.readForUpdate(0);
+  o.when(
+    o.not1(o.equal(count, o.constant(32, 0n))),
+    () => {
+      const one = o.constant(32, 1n);
+      const before = o.subtract(count, one);
+      let last: V;
+      let result: V;
+      if (kind === 'left') {
+        const extended = o.zeroExtend(wide, value);
+        const partial = o.shiftLeft(extended, before);
+        last = o.signBit(o.truncate(width, partial));
+        result = o.truncate(width, o.shiftLeft(partial, one));
+      } else {
+        const extended = kind === 'right' ? o.zeroExtend(wide, value) : o.signExtend(wide, value);
+        const by = (v: V, n: V) => (kind === 'right' ? o.shiftRight(v, n) : o.shiftRightArithmetic(v, n));
+        const partial = by(extended, before);
+        last = o.bit(partial, o.constant(32, 0n));
+        result = o.truncate(width, by(partial, one));
+      }
+      o.write(0, result);
+      // OF is defined for a count of 1 only; this is what the silicon gives there, applied to every count.
+      const overflow =
+        kind === 'left'
+          ? o.xor1(o.signBit(result), last)
+          : kind === 'right'
+            ? o.xor1(o.signBit(value), o.signBit(result))
+            : undefined;
+      o.flagsOfResult(result, overflow ? { carry: last, overflow } : { carry: last });
+    },
+    () => o.write(0, value),
+  );
+};
+const shl: Meaning = (o) => shift(o, 'left');
+const shr: Meaning = (o) => shift(o, 'right');
+const sar: Meaning = (o) => shift(o, 'arithmetic');
+
+/** ROL and ROR change CF and OF only. */
+const rotate = <V>(o: Ops<V>, left: boolean): void => {
+  const width = o.widthOf(0);
+  const wide = working(width);
+  const count = maskedCount(o, 1);
+  const value = o.readForUpdate(0);
+  o.when(
+    o.not1(o.equal(count, o.constant(32, 0n))),
+    () => {
+      const turn = o.and(count, o.constant(32, BigInt(width - 1)));
+      const back = o.and(o.subtract(o.constant(32, BigInt(width)), turn), o.constant(32, BigInt(width - 1)));
+      const extended = o.zeroExtend(wide, value);
+      const up = o.shiftLeft(extended, left ? turn : back);
+      const down = o.shiftRight(extended, left ? back : turn);
+      const result = o.truncate(width, o.or(up, down));
+      o.write(0, result);
+      const low = o.bit(result, o.constant(32, 0n));
+      const high = o.signBit(result);
+      o.setFlag('CF', left ? low : high);
+      o.setFlag('OF', left ? o.xor1(high, low) : o.xor1(high, o.bit(result, o.constant(32, BigInt(width - 2)))));
+    },
+    () => o.write(0, value),
+  );
+};
+const rol: Meaning = (o) => rotate(o, true);
+const ror: Meaning = (o) => rotate(o, false);
+
+/** SHLD and SHRD: bits shifted in come from the second operand. A 16-bit count beyond 16 gives an undefined result. */
+const doubleShift = <V>(o: Ops<V>, left: boolean): void => {
+  const width = o.widthOf(0);
+  const count = maskedCount(o, 2);
+  const fill = o.read(1);
+  const value = o.readForUpdate(0);
+  o.when(
+    o.not1(o.equal(count, o.constant(32, 0n))),
+    () => {
+      const within = o.and(count, o.constant(32, BigInt(width - 1)));
+      const back = o.and(o.subtract(o.constant(32, BigInt(width)), within), o.constant(32, BigInt(width - 1)));
+      const kept = left ? o.shiftLeft(value, within) : o.shiftRight(value, within);
+      const entering = left ? o.shiftRight(fill, back) : o.shiftLeft(fill, back);
+      const result = o.or(kept, entering);
+      o.write(0, result);
+      const last = o.bit(
+        value,
+        left ? back : o.and(o.subtract(within, o.constant(32, 1n)), o.constant(32, BigInt(width - 1))),
+      );
+      o.flagsOfResult(result, { carry: last, overflow: o.xor1(o.signBit(value), o.signBit(result)) });
+    },
+    () => o.write(0, value),
+  );
+};
+const shld: Meaning = (o) => doubleShift(o, true);
+const shrd: Meaning = (o) => doubleShift(o, false);
+
+export const shifts = { shl, shr, sar, rol, ror, shld, shrd } as const;

@@ -1,0 +1,301 @@
+/**
+ * The vCPU's memory management unit: linear to guest physical by the guest's 4-level tables (SDM vol. 3A ch. 4.5), then to
+ * host physical, with everything that does not fit a single TLB hit: page crossings, MMIO under emulation, code pages.
+ */
+
+import { type Gpa, gva } from '../../address.ts';
+import { tableIndex } from '../ept.ts';
+import type { PhysicalMemory } from '../physical-memory.ts';
+import type { EmulatorPort } from './emulator-port.ts';
+import { AC } from './flags.ts';
+import { OUTCOME } from './interpreter/js-code.ts';
+import { NestedPaging } from './nested-paging.ts';
+import { type Access, CR0_WP, CR4_SMAP, CR4_SMEP, EFER_NXE, isCanonical, PAGE_FAULT, PTE } from './paging.ts';
+import { type PendingEvent, VECTOR } from './pending-event.ts';
+import { type CpuState, WORD } from './state.ts';
+import { Tlb } from './tlb.ts';
+
+/** Which page frames hold decoded code, and what to do when one is written. */
+export interface CodeWatch {
+  holdsCode(host: number): boolean;
+  /** The bytes at `host` have changed. */
+  written(host: number): void;
+}
+
+/** One half of a store that has no single place: its bytes go to RAM at `host`, or (host < 0) out through the emulator. */
+interface Part {
+  host: number;
+  linear: number;
+  physical: number;
+  bytes: number;
+}
+
+/** Address translation and slow-path accesses of one vCPU. */
+export class Mmu {
+  readonly tlb = new Tlb();
+  readonly nested: NestedPaging;
+  /** Set while the hypervisor completes an instruction: misses of the EPT are served by it. */
+  emulator: EmulatorPort | null = null;
+  cr0 = 0n;
+  cr3 = 0n;
+  cr4 = 0n;
+  efer = 0n;
+  privilege = 0;
+
+  readonly #memory: PhysicalMemory;
+  readonly #state: CpuState;
+  readonly #event: PendingEvent;
+  readonly #code: CodeWatch;
+  /** Guest physical address that the last successful walk found, and whether the page may be written without more ado. */
+  #physical = 0;
+  readonly #parts: [Part, Part] = [
+    { host: 0, linear: 0, physical: 0, bytes: 0 },
+    { host: 0, linear: 0, physical: 0, bytes: 0 },
+  ];
+  #partCount = 0;
+  /** Host offsets of the table entries of the walk at hand, by level. */
+  readonly #entryHosts = new Int32Array(5);
+  /** Where a table entry is put that has to be fetched through the emulator. */
+  readonly #tableEntry: number;
+
+  constructor(memory: PhysicalMemory, state: CpuState, event: PendingEvent, code: CodeWatch) {
+    this.#memory = memory;
+    this.#state = state;
+    this.#event = event;
+    this.#code = code;
+    this.nested = new NestedPaging(memory, event);
+    this.#tableEntry = state.bounce + 64;
+  }
+
+  /** Forget all translations: MOV to CR3, changes of paging mode, INVEPT. */
+  flush(): void {
+    this.tlb.flush();
+  }
+
+  /** Host offset of the code byte at `address`, or an outcome. */
+  fetch(address: number): number {
+    return this.#translate(address, 'fetch');
+  }
+
+  /** Host offset where `bytes` bytes at `address` can be read, or an outcome. */
+  readSlow(address: number, bytes: number): number {
+    const within = pageOffset(address);
+    if (within + bytes > 4096) return this.#readAcross(address, bytes, 4096 - within);
+    const host = this.#translate(address, 'read');
+    if (host >= 0) {
+      this.tlb.fillRead(address - within, host - within);
+      return host;
+    }
+    if (!this.#emulates(host)) return host;
+    return this.#readPart(address, 0, bytes) === 'later' ? OUTCOME.LATER : this.#state.bounce;
+  }
+
+  #readAcross(address: number, bytes: number, first: number): number {
+    const { bounce } = this.#state;
+    for (let done = 0; done < bytes; ) {
+      const length = done === 0 ? first : bytes - done;
+      const host = this.#translate(address + done, 'read');
+      if (host >= 0) this.#memory.bytes.copyWithin(bounce + done, host, host + length);
+      else if (!this.#emulates(host)) return host;
+      else if (this.#readPart(address + done, done, length) === 'later') return OUTCOME.LATER;
+      done += length;
+    }
+    return bounce;
+  }
+
+  /** Let the emulator fill `bytes` bytes of the bounce buffer, for the physical address of the last walk. */
+  #readPart(address: number, at: number, bytes: number): 'done' | 'later' {
+    const { bounce } = this.#state;
+    const data = this.#memory.bytes.subarray(bounce + at, bounce + at + bytes);
+    return this.emulator!.readMemory(gva(BigInt(address)), this.#physical as Gpa, data);
+  }
+
+  /**
+   * Host offset where `bytes` bytes may be written, or an outcome. `update` says that the old value is read there first.
+   * If it is the bounce buffer, {@link commitBounce} has to follow the store.
+   */
+  writeSlow(address: number, bytes: number, update: boolean): number {
+    const within = pageOffset(address);
+    this.#partCount = 0;
+    const first = Math.min(bytes, 4096 - within);
+    const host = this.#probe(address, first);
+    if (host < 0 && !this.#emulates(host)) return host;
+    if (host >= 0 && first === bytes && !this.#code.holdsCode(host)) {
+      this.tlb.fillWrite(address - within, host - within);
+      return host;
+    }
+    if (first < bytes) {
+      const second = this.#probe(address + first, bytes - first);
+      if (second < 0 && !this.#emulates(second)) return second;
+    }
+    if (update && !this.#fillBounce()) return OUTCOME.LATER;
+    return this.#state.bounce;
+  }
+
+  /** Translate one part of a store and note where it goes. */
+  #probe(address: number, bytes: number): number {
+    const host = this.#translate(address, 'write');
+    const part = this.#parts[this.#partCount++]!;
+    part.host = host;
+    part.linear = address;
+    part.physical = this.#physical;
+    part.bytes = bytes;
+    return host;
+  }
+
+  #fillBounce(): boolean {
+    let at = 0;
+    for (let index = 0; index < this.#partCount; index++) {
+      const { host, linear, physical, bytes } = this.#parts[index]!;
+      const from = this.#state.bounce + at;
+      if (host >= 0) this.#memory.bytes.copyWithin(from, host, host + bytes);
+      else {
+        const data = this.#memory.bytes.subarray(from, from + bytes);
+        if (this.emulator!.readMemory(gva(BigInt(linear)), physical as Gpa, data) === 'later') return false;
+      }
+      at += bytes;
+    }
+    return true;
+  }
+
+  /** Carry a store from the bounce buffer to where it belongs. STOP if it changed code. */
+  commitBounce(): number {
+    let outcome = 0;
+    let at = this.#state.bounce;
+    for (let index = 0; index < this.#partCount; index++) {
+      const { host, linear, physical, bytes } = this.#parts[index]!;
+      if (host >= 0) {
+        this.#memory.bytes.copyWithin(host, at, at + bytes);
+        if (this.#code.holdsCode(host)) {
+          this.#code.written(host);
+          outcome = OUTCOME.STOP;
+        }
+      } else {
+        this.emulator!.writeMemory(gva(BigInt(linear)), physical as Gpa, this.#memory.bytes.subarray(at, at + bytes));
+      }
+      at += bytes;
+    }
+    return outcome;
+  }
+
+  /** Whether a failed translation is one that the emulator stands in for: an exit whose final address is known. */
+  #emulates(outcome: number): boolean {
+    return outcome === OUTCOME.EXIT && this.emulator !== null;
+  }
+
+  /**
+   * Copy `bytes` bytes at `address` for the processor itself (descriptor tables, stacks of handlers), as supervisor. 0, or
+   * an outcome with nothing copied.
+   */
+  readSystem(address: number, into: number, bytes: number): number {
+    const privilege = this.privilege;
+    this.privilege = 0;
+    const host = this.readSlow(address, bytes);
+    this.privilege = privilege;
+    if (host < 0) return host;
+    this.#memory.bytes.copyWithin(into, host, host + bytes);
+    return 0;
+  }
+
+  /** Store `value` for the processor itself, as supervisor. 0 or an outcome. */
+  writeSystem(address: number, value: bigint): number {
+    const privilege = this.privilege;
+    this.privilege = 0;
+    const host = this.writeSlow(address, 8, false);
+    this.privilege = privilege;
+    if (host < 0) return host;
+    this.#memory.view.setBigUint64(host, BigInt.asUintN(64, value), true);
+    if (host === this.#state.bounce) this.commitBounce();
+    return 0;
+  }
+
+  /** Both walks. The physical address found is left in #physical even if the EPT does not map it. */
+  #translate(address: number, access: Access): number {
+    if (!isCanonical(address)) return this.#event.raise(VECTOR.GP, 0);
+    const outcome = this.#walk(address, access);
+    if (outcome < 0) return outcome;
+    return this.nested.translate(this.#physical, access, true, address);
+  }
+
+  /** The guest's tables, level 4 down to the leaf; sets #physical. 0 or an outcome. */
+  #walk(address: number, access: Access): number {
+    const hosts = this.#entryHosts;
+    const { words } = this.#memory;
+    let table = Number(this.cr3 & 0x000f_ffff_ffff_f000n);
+    let flags = PTE.WRITABLE | PTE.USER;
+    let noExecute = false;
+    let level = 4;
+    for (; ; level--) {
+      const host = this.#tableHost(table + tableIndex(address, level) * 8, address);
+      if (host < 0) return host;
+      hosts[level] = host;
+      const low = words[host >> 2]!;
+      const high = words[(host >> 2) + 1]!;
+      if ((low & PTE.PRESENT) === 0) return this.#fault(address, access, 0);
+      const large = level > 1 && (low & PTE.LARGE_PAGE) !== 0;
+      if ((high < 0 && (this.efer & EFER_NXE) === 0n) || (large && level === 4)) {
+        return this.#fault(address, access, PAGE_FAULT.PRESENT | PAGE_FAULT.RESERVED);
+      }
+      flags &= low;
+      noExecute ||= high < 0;
+      const target = (high & 0x000f_ffff) * 2 ** 32 + ((low & 0xffff_f000) >>> 0);
+      if (level === 1 || large) {
+        const pageBytes = 2 ** (12 + 9 * (level - 1));
+        // Bit 12 of a large page's entry is its PAT bit.
+        const base = large ? target - (target % 8192) : target;
+        if (large && base % pageBytes !== 0)
+          return this.#fault(address, access, PAGE_FAULT.PRESENT | PAGE_FAULT.RESERVED);
+        if (!this.#permits(access, flags, noExecute)) return this.#fault(address, access, PAGE_FAULT.PRESENT);
+        const within = ((address % pageBytes) + pageBytes) % pageBytes;
+        this.#physical = base + within;
+        break;
+      }
+      table = target;
+    }
+    for (let each = 4; each >= level; each--) {
+      const mark = each === level && access === 'write' ? PTE.ACCESSED | PTE.DIRTY : PTE.ACCESSED;
+      this.#markEntry(hosts[each]!, mark);
+    }
+    return 0;
+  }
+
+  /** Where the table entry at guest physical `entry` can be read. */
+  #tableHost(entry: number, linear: number): number {
+    const host = this.nested.translate(entry, this.nested.tableAccess, false, linear);
+    if (host >= 0 || !this.#emulates(host)) return host;
+    const data = this.#memory.bytes.subarray(this.#tableEntry, this.#tableEntry + 8);
+    this.emulator!.readMemory(gva(BigInt(linear)), entry as Gpa, data);
+    return this.#tableEntry;
+  }
+
+  #markEntry(host: number, mark: number): void {
+    const { words } = this.#memory;
+    const low = words[host >> 2]!;
+    if ((low & mark) !== mark) words[host >> 2] = low | mark;
+  }
+
+  #permits(access: Access, flags: number, noExecute: boolean): boolean {
+    const userPage = (flags & PTE.USER) !== 0;
+    const user = this.privilege === 3;
+    if (user && !userPage) return false;
+    if (access === 'fetch') return !noExecute && !(userPage && !user && (this.cr4 & CR4_SMEP) !== 0n);
+    if (userPage && !user && (this.cr4 & CR4_SMAP) !== 0n && (this.#state.words[WORD.FLAG_CONTROL]! & AC) === 0)
+      return false;
+    if (access === 'write') return (flags & PTE.WRITABLE) !== 0 || (!user && (this.cr0 & CR0_WP) === 0n);
+    return true;
+  }
+
+  #fault(address: number, access: Access, bits: number): number {
+    const fetch = access === 'fetch' && ((this.efer & EFER_NXE) !== 0n || (this.cr4 & CR4_SMEP) !== 0n);
+    return this.#event.raisePageFault(
+      address,
+      bits |
+        (access === 'write' ? PAGE_FAULT.WRITE : 0) |
+        (this.privilege === 3 ? PAGE_FAULT.USER : 0) |
+        (fetch ? PAGE_FAULT.FETCH : 0),
+    );
+  }
+}
+
+/** Offset in the page of a signed linear address. */
+const pageOffset = (address: number): number => (address | 0) & 4095;

@@ -1,0 +1,89 @@
+/** Guest physical to host physical: the EPT walk behind a small cache, and the exits it can end in. */
+
+import { type Gpa, hpa } from '../../address.ts';
+import { EPTP, markAccessed, walkEpt } from '../ept.ts';
+import type { PhysicalMemory } from '../physical-memory.ts';
+import { EPT_QUALIFICATION, EXIT_REASON } from './exit.ts';
+import type { Access } from './paging.ts';
+import type { PendingEvent } from './pending-event.ts';
+
+const ENTRIES = 1024;
+const RIGHT: Readonly<Record<Access, number>> = { read: 1, write: 2, fetch: 4 };
+const QUALIFICATION: Readonly<Record<Access, number>> = {
+  read: EPT_QUALIFICATION.READ,
+  write: EPT_QUALIFICATION.WRITE,
+  fetch: EPT_QUALIFICATION.FETCH,
+};
+
+/** The nested half of a vCPU's address translation. */
+export class NestedPaging {
+  readonly #memory: PhysicalMemory;
+  readonly #event: PendingEvent;
+  #eptp = 0;
+  readonly #tags = new Float64Array(ENTRIES).fill(Number.NaN);
+  readonly #hosts = new Int32Array(ENTRIES);
+  /** Rights that have been exercised, so that accessed and dirty bits stand; others walk again. */
+  readonly #rights = new Uint8Array(ENTRIES);
+
+  constructor(memory: PhysicalMemory, event: PendingEvent) {
+    this.#memory = memory;
+    this.#event = event;
+  }
+
+  /** 0 runs without EPT: guest physical is host physical. */
+  setPointer(eptp: number): void {
+    this.#eptp = eptp;
+    this.invalidate();
+  }
+
+  /** INVEPT. */
+  invalidate(): void {
+    this.#tags.fill(Number.NaN);
+  }
+
+  /** With accessed and dirty bits enabled, the processor's reads of guest paging structures count as writes. */
+  get tableAccess(): Access {
+    return (this.#eptp & EPTP.ACCESSED_DIRTY) !== 0 ? 'write' : 'read';
+  }
+
+  /**
+   * Host offset of guest physical `address`, or the outcome of an EPT violation or misconfiguration. `final` is false for
+   * the processor's own accesses to the guest's paging structures.
+   */
+  translate(address: number, access: Access, final: boolean, linear: number): number {
+    const within = address % 4096;
+    const page = address - within;
+    const entry = (page / 4096) % ENTRIES;
+    const right = RIGHT[access];
+    if (this.#tags[entry] === page && (this.#rights[entry]! & right) !== 0) return this.#hosts[entry]! + within;
+    if (this.#eptp === 0) {
+      if (!this.#memory.contains(hpa(page))) return this.#event.leave(EXIT_REASON.INVALID_STATE);
+      return address;
+    }
+    return this.#walk(address, access, final, linear, entry);
+  }
+
+  #walk(address: number, access: Access, final: boolean, linear: number, entry: number): number {
+    const right = RIGHT[access];
+    const walk = walkEpt(this.#memory, this.#eptp, address as Gpa);
+    if (walk.outcome === 'misconfigured') {
+      return this.#event.leaveForMemory(EXIT_REASON.EPT_MISCONFIG, 0, address as Gpa, linear);
+    }
+    if (walk.outcome !== 'mapped' || (walk.rights & right) === 0) {
+      const qualification =
+        QUALIFICATION[access] |
+        (!final && access === 'write' ? EPT_QUALIFICATION.READ : 0) |
+        (walk.rights << 3) |
+        EPT_QUALIFICATION.LINEAR_ADDRESS_VALID |
+        (final ? EPT_QUALIFICATION.FINAL_TRANSLATION : 0);
+      return this.#event.leaveForMemory(EXIT_REASON.EPT_VIOLATION, qualification, address as Gpa, linear);
+    }
+    markAccessed(this.#memory, this.#eptp, walk, access === 'write');
+    const page = address - (address % 4096);
+    const known = this.#tags[entry] === page ? this.#rights[entry]! : 0;
+    this.#tags[entry] = page;
+    this.#hosts[entry] = walk.host - (walk.host % 4096);
+    this.#rights[entry] = known | right;
+    return walk.host;
+  }
+}
