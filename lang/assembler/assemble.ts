@@ -1,0 +1,208 @@
+/** The assembler's front door: NASM source → relocatable object. */
+
+import { registerNamed } from '../isa/registers.ts';
+import { mnemonics } from '../isa/table.ts';
+import type { LineTable } from '../object/line-table.ts';
+import type { ObjectFile } from '../object/object-file.ts';
+import type { Body, Label, Statement } from '../syntax/ast.ts';
+import { spanOf } from '../syntax/lexer.ts';
+import { type Origin, SourceFile } from '../syntax/source.ts';
+import type { Token } from '../syntax/tokens.ts';
+import { Assembly, type Item, type OutputFormat, type Work } from './assembly.ts';
+import { DataWork, ReserveWork, TimesWork } from './data-work.ts';
+import { Abandon, type Diagnostic, Diagnostics } from './diagnostics.ts';
+import { directive, equ } from './directives.ts';
+import { incbin } from './incbin.ts';
+import { InstructionWork } from './instruction-work.ts';
+import { LineRecorder } from './line-recorder.ts';
+import { objectOf } from './output.ts';
+import { type IncludePath, Preprocessor } from './preprocessor/preprocessor.ts';
+import { type InstructionWords, StatementParser } from './statements.ts';
+import type { AssemblySymbol } from './symbols.ts';
+
+export interface AssembleOptions {
+  /** Finds `%include` files; also asked for `incbin`, whose text then holds one byte a character (latin1). */
+  readonly includePath: IncludePath;
+  /** `-D NAME=VALUE`. */
+  readonly defines?: Readonly<Record<string, string>>;
+  /** `org` is allowed in `bin` alone. Default `elf64`. */
+  readonly format?: OutputFormat;
+}
+
+export type Assembled =
+  | { readonly object: ObjectFile; readonly lines: LineTable; readonly warnings: readonly Diagnostic[] }
+  | { readonly diagnostics: readonly Diagnostic[] };
+
+/** Passes after which a layout that still moves is given up; NASM needs a handful. */
+const MAX_PASSES = 100;
+
+const words: InstructionWords = {
+  isMnemonic: (name) => mnemonicSet().has(name),
+  // NASM has no register named rip: [rel x] is how it is said.
+  isRegister: (name) => {
+    const register = registerNamed(name);
+    return register !== undefined && register.class !== 'pointer';
+  },
+  mnemonics: () => mnemonicSet(),
+};
+
+let known: ReadonlySet<string> | undefined;
+function mnemonicSet(): ReadonlySet<string> {
+  known ??= new Set(mnemonics());
+  return known;
+}
+
+/**
+ * Assembles one source. Errors come as diagnostics (at most {@link MAX_ERRORS}), never as an exception; warnings come with the object.
+ */
+export function assemble(
+  source: { readonly name: string; readonly text: string },
+  options: AssembleOptions,
+): Assembled {
+  const diagnostics = new Diagnostics();
+  try {
+    const result = new Program(diagnostics, options).run(new SourceFile(source.name, source.text));
+    if (result !== undefined && !diagnostics.failed) return { ...result, warnings: diagnostics.list };
+  } catch (error) {
+    if (!(error instanceof Abandon)) throw error;
+  }
+  return { diagnostics: diagnostics.list };
+}
+
+class Program {
+  readonly #diagnostics: Diagnostics;
+  readonly #options: AssembleOptions;
+  readonly #assembly: Assembly;
+  readonly #parser: StatementParser;
+  readonly #items: Item[] = [];
+  #parent = '';
+
+  constructor(diagnostics: Diagnostics, options: AssembleOptions) {
+    this.#diagnostics = diagnostics;
+    this.#options = options;
+    this.#assembly = new Assembly(diagnostics, options.format ?? 'elf64');
+    this.#parser = new StatementParser(words, diagnostics);
+  }
+
+  run(file: SourceFile): { object: ObjectFile; lines: LineTable } | undefined {
+    this.#read(file);
+    this.#assembly.phase = 'settle';
+    this.#settle();
+    if (this.#diagnostics.failed) return undefined;
+    const recorder = new LineRecorder(this.#assembly);
+    this.#assembly.begin('write');
+    for (const item of this.#items) {
+      recorder.record(item);
+      this.#assembly.place(item);
+    }
+    if (this.#diagnostics.failed) return undefined;
+    const lines = recorder.table();
+    return { object: objectOf(this.#assembly, file.name, lines), lines };
+  }
+
+  /** Reads the source; each statement is placed as soon as it is read, which is the first pass. */
+  #read(file: SourceFile): void {
+    const preprocessor = new Preprocessor(this.#options.includePath, this.#diagnostics, (tokens, origin) => {
+      const expression = this.#parser.expression(tokens, origin);
+      return expression === undefined ? undefined : this.#evaluateNow(expression, origin);
+    });
+    for (const [name, value] of Object.entries(this.#options.defines ?? {})) preprocessor.define(name, value);
+    this.#assembly.begin('estimate');
+    for (const line of preprocessor.lines(file)) {
+      const item = this.#item(this.#parser.statement(line));
+      if (item === undefined) continue;
+      this.#items.push(item);
+      this.#assembly.place(item);
+    }
+  }
+
+  /** `%if` and `%assign` see numbers alone, no labels. */
+  #evaluateNow(expression: Parameters<Assembly['value']>[0], origin: Origin): bigint | undefined {
+    const { item } = this.#assembly;
+    const span = { origin, start: expression.at.startOffset, end: expression.at.startOffset };
+    this.#assembly.item = { index: -1, span, origin, parent: this.#parent, label: undefined, work: undefined };
+    const value = this.#assembly.value(expression);
+    const isNumber = value.known && value.terms.length === 0;
+    if (!isNumber) this.#assembly.error(expression, 'the preprocessor needs a number that is known at this line');
+    this.#assembly.item = item;
+    return isNumber ? value.constant : undefined;
+  }
+
+  #settle(): void {
+    for (let pass = 0; pass < MAX_PASSES; pass++) {
+      this.#assembly.begin('settle');
+      for (const item of this.#items) this.#assembly.place(item);
+      if (!this.#assembly.changed || this.#diagnostics.failed) return;
+    }
+    this.#diagnostics.error(
+      this.#items[0]?.span,
+      `the layout does not settle after ${MAX_PASSES} passes: a label depends on itself`,
+    );
+  }
+
+  #item(statement: Statement): Item | undefined {
+    const { origin, label, body } = statement;
+    const index = this.#items.length;
+    const symbol = label === undefined ? undefined : this.#define(label, origin, index);
+    let work = this.#work(body, origin, symbol);
+    if (statement.times !== undefined && work !== undefined) work = new TimesWork(statement.times, work);
+    if (symbol === undefined && work === undefined) return undefined;
+    const span = spanOf(statement.first, statement.last, origin);
+    const isEqu = body.kind === 'equ';
+    return { index, span, origin, parent: this.#parent, label: isEqu ? undefined : symbol, work };
+  }
+
+  #define(label: Label, origin: Origin, index: number): AssemblySymbol | undefined {
+    const span = spanOf(label.at, label.at, origin);
+    const local = label.name.startsWith('.') && !label.name.startsWith('..');
+    if (!local && !label.name.startsWith('..')) this.#parent = label.name;
+    const symbol = this.#assembly.symbols.mention(local ? this.#parent + label.name : label.name, span);
+    if (symbol.definition !== undefined) {
+      const { file } = symbol.definition.origin;
+      const line = file.line(symbol.definition.start);
+      this.#diagnostics.error(
+        span,
+        `label \`${label.name}\` is defined twice`,
+        `first defined at ${file.name}:${line}`,
+      );
+      return undefined;
+    }
+    if (symbol.external !== undefined) {
+      symbol.external = undefined;
+      symbol.binding = 'global';
+    }
+    symbol.definition = span;
+    symbol.definedBy = index;
+    return symbol;
+  }
+
+  #work(body: Body, origin: Origin, symbol: AssemblySymbol | undefined): Work | undefined {
+    switch (body.kind) {
+      case 'none':
+        return undefined;
+      case 'instruction':
+        return new InstructionWork(body);
+      case 'data':
+        return new DataWork(body);
+      case 'reserve':
+        return new ReserveWork(body);
+      case 'equ':
+        if (symbol !== undefined) return equ(body, symbol);
+        this.#diagnostics.error(spanOf(body.at, body.at, origin), '`equ` needs a label in front of it');
+        return undefined;
+      case 'incbin':
+        return incbin(body, origin, this.#assembly, this.#options.includePath);
+      case 'directive':
+        return directive(body, origin, {
+          assembly: this.#assembly,
+          expression: (tokens, from) => this.#parser.expression(tokens, from),
+          statement: (tokens, from) => this.#filler(tokens, from),
+        });
+    }
+  }
+
+  #filler(tokens: readonly Token[], origin: Origin): Work | undefined {
+    if (tokens.length === 0) return undefined;
+    return this.#work(this.#parser.statement({ tokens, origin }).body, origin, undefined);
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * One source being assembled: sections, symbols and the state of the current pass. Statements are placed pass after pass, with the
+ * symbol values of the pass before, until no label moves; then once more to write the bytes. This is NASM's own procedure (-Ox), so
+ * that jumps and displacements come out in NASM's sizes.
+ */
+
+import type { Expression } from '../syntax/ast.ts';
+import { expressionSpan } from '../syntax/ast.ts';
+import type { Origin, Span } from '../syntax/source.ts';
+import type { Diagnostics } from './diagnostics.ts';
+import { EvaluationFault, evaluate, type Scope } from './evaluate.ts';
+import { MAX_SECTION, newSection, type Section } from './sections.ts';
+import { didYouMean } from './suggest.ts';
+import { type AssemblySymbol, ExternalSymbol, SymbolTable } from './symbols.ts';
+import { addScaled, baseValue, constantValue, UNKNOWN, type Value } from './value.ts';
+
+/** `estimate`: symbols may still be missing. `settle`: all are there, sizes may change. `write`: bytes are wanted. */
+export type Phase = 'estimate' | 'settle' | 'write';
+
+/** Work of one statement in a pass: moves the section's offset on and, in the `write` phase, puts bytes there. */
+export interface Work {
+  place(assembly: Assembly): void;
+}
+
+/** A statement as the passes see it. */
+export interface Item {
+  readonly index: number;
+  readonly span: Span;
+  readonly origin: Origin;
+  /** Last label that is not local: `.x` means `parent.x`. */
+  readonly parent: string;
+  readonly label: AssemblySymbol | undefined;
+  readonly work: Work | undefined;
+}
+
+export type OutputFormat = 'elf64' | 'bin';
+
+export class Assembly implements Scope {
+  readonly diagnostics: Diagnostics;
+  readonly format: OutputFormat;
+  readonly symbols = new SymbolTable();
+  readonly sections: Section[] = [];
+  phase: Phase = 'estimate';
+  section: Section;
+  /** Set by whatever moved in this pass. */
+  changed = false;
+  /** Set when an evaluation looked at anything that may differ in the next pass. */
+  touched = false;
+  /** Number of the current pass, from 1. */
+  pass = 0;
+  item: Item | undefined;
+  defaultRelative = false;
+  /** `org`. */
+  origin: bigint | undefined;
+  /** `$` of a `times` block is that of each repetition; of data, that of the statement. */
+  #here = 0;
+  readonly #reported = new Set<string>();
+
+  constructor(diagnostics: Diagnostics, format: OutputFormat) {
+    this.diagnostics = diagnostics;
+    this.format = format;
+    this.section = this.sectionNamed('.text');
+  }
+
+  sectionNamed(name: string): Section {
+    let section = this.sections.find((each) => each.name === name);
+    if (section === undefined) {
+      section = newSection(name);
+      this.sections.push(section);
+    }
+    return section;
+  }
+
+  externalNamed(name: string): ExternalSymbol {
+    return new ExternalSymbol(name);
+  }
+
+  /** Begins a pass: every section from its start, in the first section. */
+  begin(phase: Phase): void {
+    this.phase = phase;
+    this.pass++;
+    this.changed = false;
+    this.defaultRelative = false;
+    this.section = this.sections[0]!;
+    for (const section of this.sections) section.offset = 0;
+  }
+
+  /** Places one statement: its label, then its work. */
+  place(item: Item): void {
+    this.item = item;
+    if (item.label !== undefined) this.#defineLabel(item.label, item);
+    if (item.work !== undefined) {
+      this.mark();
+      item.work.place(this);
+    }
+  }
+
+  /** `$` is the present offset from here on. */
+  mark(): void {
+    this.#here = this.section.offset;
+  }
+
+  #defineLabel(symbol: AssemblySymbol, item: Item): void {
+    if (symbol.definedBy !== item.index) return;
+    const { value } = symbol;
+    const { offset } = this.section;
+    if (value?.terms[0]?.of === this.section && value.constant === BigInt(offset)) return;
+    symbol.value = baseValue(this.section, BigInt(offset));
+    this.changed = true;
+  }
+
+  here(): Value {
+    this.touched = true;
+    return addScaled(this.section.start, constantValue(BigInt(this.#here)), 1n);
+  }
+
+  sectionStart(): Value {
+    this.touched = true;
+    return this.section.start;
+  }
+
+  fullName(name: string): string {
+    return name.charCodeAt(0) === 0x2e && name.charCodeAt(1) !== 0x2e ? (this.item?.parent ?? '') + name : name;
+  }
+
+  symbol(name: string, at: Expression): Value {
+    this.touched = true;
+    const symbol = this.symbols.get(this.fullName(name));
+    const value = symbol?.value;
+    if (value !== undefined) return value;
+    if (symbol?.external !== undefined) {
+      symbol.external.used = true;
+      return symbol.external.value;
+    }
+    if (this.phase !== 'estimate' && symbol?.definedBy === undefined) this.#undefined(name, at);
+    return UNKNOWN;
+  }
+
+  #undefined(name: string, at: Expression): void {
+    const full = this.fullName(name);
+    if (this.#reported.has(full)) return;
+    this.#reported.add(full);
+    const defined = [...this.symbols.all()].filter(
+      (each) => each.definedBy !== undefined || each.external !== undefined,
+    );
+    const { parent } = this.item!;
+    // A local label is near another local label of the same parent, and is offered as it would be written.
+    const candidates = defined.map((each) =>
+      name.startsWith('.') && each.name.startsWith(`${parent}.`) ? each.name.slice(parent.length) : each.name,
+    );
+    this.diagnostics.error(
+      expressionSpan(at, this.item!.origin),
+      `symbol \`${name}\` is not defined${didYouMean(name, candidates)}`,
+      ...(name.startsWith('.') ? [] : [`if another file defines it, declare it: extern ${name}`]),
+    );
+  }
+
+  /** Value of an expression at this place; a fault is reported and gives {@link UNKNOWN}. */
+  value(expression: Expression): Value {
+    try {
+      return evaluate(expression, this);
+    } catch (error) {
+      if (!(error instanceof EvaluationFault)) throw error;
+      this.diagnostics.error(expressionSpan(error.expression, this.item!.origin), error.message);
+      return UNKNOWN;
+    }
+  }
+
+  /** A number that must be known for the layout (`times`, `resb`, `align`): undefined in the first pass, or after a report. */
+  number(expression: Expression, what: string): bigint | undefined {
+    const value = this.value(expression);
+    if (value.known && value.terms.length === 0) return value.constant;
+    if (this.phase !== 'estimate' || value.known) {
+      this.error(expression, `${what} must be a number that is known at assembly time`);
+    }
+    return undefined;
+  }
+
+  error(expression: Expression, message: string): void {
+    this.diagnostics.error(expressionSpan(expression, this.item!.origin), message);
+  }
+
+  /** True if `length` more bytes fit; reports where they do not. */
+  fits(length: number): boolean {
+    if (this.section.offset + length <= MAX_SECTION) return true;
+    this.diagnostics.fatal(
+      this.item!.span,
+      `section ${this.section.name} grows beyond ${MAX_SECTION / 1024 / 1024} MiB`,
+    );
+  }
+
+  /** Puts bytes (only counted before the `write` phase). */
+  bytes(bytes: Uint8Array): void {
+    this.fits(bytes.length);
+    if (this.phase !== 'write') {
+      this.section.offset += bytes.length;
+    } else if (this.section.holdsBytes) {
+      this.section.write(bytes);
+    } else {
+      const { name } = this.section;
+      this.diagnostics.warning(this.item!.span, `section ${name} holds no bytes: this only reserves room`);
+      this.section.offset += bytes.length;
+    }
+  }
+
+  /** Room filled with one byte value. */
+  fill(length: number, value: number): void {
+    this.fits(length);
+    if (this.phase === 'write') this.section.fill(length, value);
+    else this.section.offset += length;
+  }
+
+  /** The last `length` bytes `count` times more. */
+  again(length: number, count: number): void {
+    this.fits(length * count);
+    if (this.phase === 'write') this.section.again(length, count);
+    else this.section.offset += length * count;
+  }
+}

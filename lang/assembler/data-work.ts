@@ -1,0 +1,199 @@
+/** Placing data: `db` … `dq`, `resb` …, `times`, `incbin`, `align`. */
+
+import type { Body, DataItem, Expression } from '../syntax/ast.ts';
+import { expressionSpan } from '../syntax/ast.ts';
+import type { Assembly, Work } from './assembly.ts';
+import { resolveField, storeNumber } from './relocate.ts';
+import { MAX_SECTION } from './sections.ts';
+
+type DataBody = Extract<Body, { kind: 'data' }>;
+
+export class DataWork implements Work {
+  readonly #unit: number;
+  readonly #items: readonly DataItem[];
+  /** Bytes of data that depends on nothing. */
+  #fixed: Uint8Array | undefined;
+
+  constructor(body: DataBody) {
+    this.#unit = body.unit;
+    this.#items = body.items;
+  }
+
+  place(assembly: Assembly): void {
+    if (this.#fixed !== undefined) return assembly.bytes(this.#fixed);
+    if (assembly.phase === 'estimate') this.#fixed = this.#plainBytes();
+    if (this.#fixed !== undefined) assembly.bytes(this.#fixed);
+    else this.#placeItems(this.#items, assembly);
+  }
+
+  /** Strings and numbers alone, which most data is. */
+  #plainBytes(): Uint8Array | undefined {
+    const unit = this.#unit;
+    let length = 0;
+    for (const item of this.#items) {
+      if (item.kind !== 'value') return undefined;
+      const { expression } = item;
+      if (expression.kind === 'string') length += roundUp(expression.bytes.length, unit);
+      else if (expression.kind === 'number' && unit <= 8) length += unit;
+      else return undefined;
+    }
+    const bytes = new Uint8Array(length);
+    let at = 0;
+    for (const item of this.#items) {
+      const { expression } = item as Extract<DataItem, { kind: 'value' }>;
+      if (expression.kind === 'string') {
+        bytes.set(expression.bytes, at);
+        at += roundUp(expression.bytes.length, unit);
+      } else if (expression.kind === 'number') {
+        if (unit < 8 && expression.value >> BigInt(unit * 8) !== 0n) return undefined;
+        storeNumber(bytes, at, unit, expression.value);
+        at += unit;
+      }
+    }
+    return bytes;
+  }
+
+  #placeItems(items: readonly DataItem[], assembly: Assembly): void {
+    for (const item of items) {
+      switch (item.kind) {
+        case 'unset':
+          assembly.fill(this.#unit, 0);
+          break;
+        case 'repeat': {
+          const count = repeatCount(item.count, '`dup`', assembly);
+          for (let i = 0; i < count; i++) this.#placeItems(item.items, assembly);
+          break;
+        }
+        case 'value':
+          this.#placeValue(item.expression, assembly);
+          break;
+      }
+    }
+  }
+
+  #placeValue(expression: Expression, assembly: Assembly): void {
+    const unit = this.#unit;
+    if (expression.kind === 'string') {
+      const bytes = new Uint8Array(roundUp(expression.bytes.length, unit));
+      bytes.set(expression.bytes);
+      return assembly.bytes(bytes);
+    }
+    if (isFloat(expression)) return assembly.bytes(floatBytes(expression, unit, assembly));
+    if (assembly.phase !== 'write') return assembly.fill(unit, 0);
+    const value = assembly.value(expression);
+    const bytes = new Uint8Array(unit);
+    if (unit > 8) {
+      const number = assembly.number(expression, 'a value of this size');
+      if (number !== undefined) storeNumber(bytes, 0, unit, number);
+      return assembly.bytes(bytes);
+    }
+    if (value.terms.some((term) => typeof term.of === 'string')) {
+      assembly.error(expression, 'a register is no data');
+      return;
+    }
+    const size = unit as 1 | 2 | 4 | 8;
+    const field = { at: assembly.section.offset, bytes: size, signed: false, from: undefined };
+    const number = resolveField(value, field, expression, assembly);
+    if (number === undefined) return;
+    if (size < 8 && (number < -(1n << BigInt(size * 8 - 1)) || number >= 1n << BigInt(size * 8))) {
+      const name = { 1: 'byte', 2: 'word', 4: 'dword' }[size as 1 | 2 | 4];
+      assembly.diagnostics.warning(expressionSpan(expression, assembly.item!.origin), `${name} data exceeds bounds`);
+    }
+    storeNumber(bytes, 0, unit, number);
+    assembly.bytes(bytes);
+  }
+}
+
+function isFloat(expression: Expression): boolean {
+  return expression.kind === 'float' || (expression.kind === 'unary' && isFloat(expression.operand));
+}
+
+function floatBytes(expression: Expression, unit: number, assembly: Assembly): Uint8Array {
+  const bytes = new Uint8Array(unit);
+  const view = new DataView(bytes.buffer);
+  if (unit === 8) view.setFloat64(0, floatValue(expression), true);
+  else if (unit === 4) view.setFloat32(0, floatValue(expression), true);
+  else assembly.error(expression, 'a floating-point number stands only in `dd` and `dq`');
+  return bytes;
+}
+
+function floatValue(expression: Expression): number {
+  if (expression.kind === 'float') return expression.value;
+  if (expression.kind !== 'unary') throw new Error('only signed floating-point numbers come here');
+  const value = floatValue(expression.operand);
+  return expression.operator === '-' ? -value : value;
+}
+
+/** A count for `times`, `dup` and `resb`; reports a negative or absurd one and gives 0. */
+function repeatCount(expression: Expression, what: string, assembly: Assembly): number {
+  const count = assembly.number(expression, `the count of ${what}`);
+  if (count === undefined) return 0;
+  if (count < 0n) {
+    if (assembly.phase !== 'estimate') assembly.error(expression, `the count of ${what} is negative (${count})`);
+    return 0;
+  }
+  if (count > BigInt(MAX_SECTION)) {
+    assembly.diagnostics.fatal(
+      expressionSpan(expression, assembly.item!.origin),
+      `${what} ${count} makes section ${assembly.section.name} larger than ${MAX_SECTION / 1024 / 1024} MiB`,
+    );
+  }
+  return Number(count);
+}
+
+/** `times N` in front of anything. */
+export class TimesWork implements Work {
+  readonly #count: Expression;
+  readonly #inner: Work;
+
+  constructor(count: Expression, inner: Work) {
+    this.#count = count;
+    this.#inner = inner;
+  }
+
+  place(assembly: Assembly): void {
+    const { section } = assembly;
+    const count = repeatCount(this.#count, '`times`', assembly);
+    for (let i = 0; i < count; i++) {
+      assembly.mark();
+      const before = section.offset;
+      assembly.touched = false;
+      this.#inner.place(assembly);
+      const length = section.offset - before;
+      if (length === 0) return;
+      // What depends on no place is the same every time.
+      if (!assembly.touched && i + 1 < count) return assembly.again(length, count - i - 1);
+    }
+  }
+}
+
+export class ReserveWork implements Work {
+  readonly #unit: number;
+  readonly #count: Expression;
+
+  constructor(body: Extract<Body, { kind: 'reserve' }>) {
+    this.#unit = body.unit;
+    this.#count = body.count;
+  }
+
+  place(assembly: Assembly): void {
+    assembly.fill(repeatCount(this.#count, '`resb`', assembly) * this.#unit, 0);
+  }
+}
+
+/** A file's bytes, or the part of them that `incbin "file", skip, length` names. */
+export class BytesWork implements Work {
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  place(assembly: Assembly): void {
+    assembly.bytes(this.#bytes);
+  }
+}
+
+function roundUp(value: number, unit: number): number {
+  return Math.ceil(value / unit) * unit;
+}

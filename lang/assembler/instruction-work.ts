@@ -1,0 +1,229 @@
+/**
+ * Placing an instruction. What depends on no symbol is encoded once. A branch is kept in its short and its near encoding and chooses
+ * between them in each pass; the rest is encoded again only when a value it uses has changed.
+ */
+
+import { encode } from '../isa/encode.ts';
+import type { EncodeFailure, Encoding, SourceInstruction, SourceOperand } from '../isa/instruction.ts';
+import type { Body, OperandSyntax } from '../syntax/ast.ts';
+import { spanOf } from '../syntax/lexer.ts';
+import type { Assembly, Work } from './assembly.ts';
+import { type BuiltOperand, buildOperand } from './operands.ts';
+import { resolveField, storeNumber } from './relocate.ts';
+import { soleBase } from './value.ts';
+
+type InstructionBody = Extract<Body, { kind: 'instruction' }>;
+
+/** Beyond this pass a branch that was near stays near: two branches across an `align` may otherwise change places for ever. */
+const PATIENCE = 24;
+
+/** Bytes of a prefix that stands alone on its line. */
+const LONE_PREFIX: Readonly<Record<string, number | undefined>> = {
+  lock: 0xf0,
+  rep: 0xf3,
+  repe: 0xf3,
+  repz: 0xf3,
+  repne: 0xf2,
+  repnz: 0xf2,
+  o16: 0x66,
+  o64: 0x48,
+  a32: 0x67,
+  wait: 0x9b,
+};
+
+export class InstructionWork implements Work {
+  /** Released once the instruction is known to be the same in every pass. */
+  #body: InstructionBody | undefined;
+  #encoding: Encoding | undefined;
+  #built: readonly BuiltOperand[] = [];
+  #branch: Branch | undefined;
+  #dead = false;
+
+  constructor(body: InstructionBody) {
+    this.#body = body;
+  }
+
+  place(assembly: Assembly): void {
+    if (this.#dead) return;
+    if (this.#body !== undefined) this.#encode(this.#body, assembly);
+    const encoding = this.#encoding;
+    if (encoding === undefined) return;
+    if (assembly.phase === 'write' && this.#body !== undefined && encoding.fixups.length > 0) {
+      this.#write(this.#body, encoding, assembly);
+    } else {
+      assembly.bytes(encoding.bytes);
+    }
+  }
+
+  #encode(body: InstructionBody, assembly: Assembly): void {
+    assembly.touched = false;
+    const built: BuiltOperand[] = [];
+    for (const operand of body.operands) {
+      const each = buildOperand(operand, assembly);
+      if (each === undefined) return this.#kill();
+      built.push(each);
+    }
+    if (this.#branch === undefined && isBranchLike(built)) this.#branch = this.#asBranch(body, built, assembly);
+    if (this.#dead) return;
+    if (this.#branch !== undefined) {
+      this.#encoding = this.#branch.choose(built[0]!, assembly);
+      this.#built = built;
+      return;
+    }
+    if (this.#encoding === undefined || !sameOperands(built, this.#built)) {
+      const result = encodeInstruction(body, built);
+      if ('reason' in result) {
+        // The first pass does not know what a forward reference is worth; a later one tells.
+        if (assembly.phase === 'estimate' && built.some((each) => each.value?.known === false)) return;
+        return this.#refuse(result, body, assembly);
+      }
+      this.#encoding = result;
+    }
+    this.#built = built;
+    if (assembly.phase === 'write' || !assembly.touched) this.#warn(body, assembly);
+    if (!assembly.touched && this.#encoding.fixups.length === 0) this.#body = undefined;
+  }
+
+  #asBranch(body: InstructionBody, built: readonly BuiltOperand[], assembly: Assembly): Branch | undefined {
+    const source = built[0]!.source as Extract<SourceOperand, { kind: 'immediate' }>;
+    const form = (width?: 8 | 32): Encoding | EncodeFailure => {
+      const operand: SourceOperand = { ...source, value: undefined, ...(width === undefined ? {} : { width }) };
+      return encodeInstruction(body, [{ source: operand, value: undefined }]);
+    };
+    const asWritten = form();
+    if ('reason' in asWritten) {
+      const short = source.width === undefined ? form(8) : asWritten;
+      if (!('reason' in short) && isBranch(short)) return new Branch(short, undefined);
+      if (isRefusedAnyway(body, built)) this.#refuse(asWritten, body, assembly);
+      return undefined;
+    }
+    if (!isBranch(asWritten)) return undefined;
+    const narrow = asWritten.fixups[0]!.bytes === 1;
+    if (narrow) return new Branch(asWritten, undefined);
+    if (source.width !== undefined || source.strict) return new Branch(undefined, asWritten);
+    const short = form(8);
+    return new Branch('reason' in short || !isBranch(short) ? undefined : short, asWritten);
+  }
+
+  #write(body: InstructionBody, encoding: Encoding, assembly: Assembly): void {
+    const { section } = assembly;
+    const start = section.offset;
+    const bytes = encoding.bytes.slice();
+    const end = start + bytes.length;
+    for (const fixup of encoding.fixups) {
+      const value = this.#built[fixup.operand]!.value!;
+      const relative = fixup.kind === 'relative';
+      const at = body.operands[fixup.operand]!.expression;
+      const field = {
+        at: start + fixup.offset,
+        bytes: fixup.bytes,
+        signed: fixup.signed,
+        from: relative ? end : undefined,
+      };
+      const number = resolveField(value, field, at, assembly);
+      if (number === undefined) continue;
+      if (relative && fixup.bytes === 1 && (number < -128n || number > 127n)) {
+        assembly.error(at, `this target is ${number} bytes away; a short branch reaches -128 to 127`);
+      }
+      storeNumber(bytes, fixup.offset, fixup.bytes, number);
+    }
+    assembly.bytes(bytes);
+  }
+
+  #warn(body: InstructionBody, assembly: Assembly): void {
+    for (const warning of this.#encoding?.warnings ?? [])
+      assembly.diagnostics.warning(operandSpan(body, undefined, assembly), warning);
+  }
+
+  #refuse(failure: EncodeFailure, body: InstructionBody, assembly: Assembly): void {
+    const notes = failure.forms.length > 0 ? [`forms: ${failure.forms.join('   ')}`] : [];
+    assembly.diagnostics.error(operandSpan(body, failure.operand, assembly), failure.reason, ...notes);
+    this.#kill();
+  }
+
+  #kill(): void {
+    this.#dead = true;
+    this.#encoding = undefined;
+    this.#body = undefined;
+  }
+}
+
+/** A branch in its two lengths. */
+class Branch {
+  readonly #short: Encoding | undefined;
+  readonly #near: Encoding | undefined;
+  #wasNear = false;
+
+  constructor(short: Encoding | undefined, near: Encoding | undefined) {
+    this.#short = short;
+    this.#near = near;
+  }
+
+  /** NASM's rule (jmp_match): short while the target is unknown, or where it lies in this section within a byte's reach. */
+  choose(target: BuiltOperand, assembly: Assembly): Encoding {
+    const short = this.#short;
+    const near = this.#near;
+    if (short === undefined) return near!;
+    if (near === undefined) return short;
+    const value = target.value!;
+    if (this.#wasNear && assembly.pass > PATIENCE) return near;
+    if (value.known) {
+      const distance = value.constant - BigInt(assembly.section.offset + short.bytes.length);
+      this.#wasNear = soleBase(value) !== assembly.section || distance < -128n || distance > 127n;
+    }
+    return this.#wasNear ? near : short;
+  }
+}
+
+function isBranchLike(built: readonly BuiltOperand[]): boolean {
+  return built.length === 1 && built[0]!.source.kind === 'immediate';
+}
+
+function isBranch(encoding: Encoding): boolean {
+  return encoding.fixups[0]?.kind === 'relative';
+}
+
+/** True where the instruction is refused with its real value, too. */
+function isRefusedAnyway(body: InstructionBody, built: readonly BuiltOperand[]): boolean {
+  return 'reason' in encodeInstruction(body, built);
+}
+
+function encodeInstruction(body: InstructionBody, built: readonly BuiltOperand[]): Encoding | EncodeFailure {
+  if (body.mnemonic === '') return lonePrefixes(body.prefixes);
+  const far = body.operands.some((operand) => operand.hints.far);
+  const source: SourceInstruction = {
+    mnemonic: body.mnemonic,
+    prefixes: far ? [...body.prefixes, 'far'] : body.prefixes,
+    operands: built.map((each) => each.source),
+  };
+  return encode(source);
+}
+
+function lonePrefixes(prefixes: readonly string[]): Encoding | EncodeFailure {
+  const bytes: number[] = [];
+  for (const prefix of prefixes) {
+    const byte = LONE_PREFIX[prefix];
+    if (byte === undefined) return { reason: `\`${prefix}\` needs an instruction`, operand: undefined, forms: [] };
+    bytes.push(byte);
+  }
+  return { bytes: Uint8Array.from(bytes), fixups: [] };
+}
+
+function sameOperands(a: readonly BuiltOperand[], b: readonly BuiltOperand[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) {
+    const [x, y] = [a[i]!.source, b[i]!.source];
+    if (x.kind === 'immediate' && y.kind === 'immediate' && x.value !== y.value) return false;
+    if (x.kind === 'memory' && y.kind === 'memory') {
+      if (x.displacement !== y.displacement || x.relative !== y.relative) return false;
+      if (x.base !== y.base || x.index !== y.index || x.scale !== y.scale) return false;
+    }
+  }
+  return true;
+}
+
+function operandSpan(body: InstructionBody, index: number | undefined, assembly: Assembly) {
+  const { origin } = assembly.item!;
+  const operand: OperandSyntax | undefined = index === undefined ? undefined : body.operands[index];
+  return operand === undefined ? spanOf(body.at, body.at, origin) : spanOf(operand.first, operand.last, origin);
+}

@@ -1,0 +1,175 @@
+/** Preprocessed lines → statements, with the parser's errors turned into words. */
+
+import { EOF, type IRecognitionException } from 'chevrotain';
+import type { Expression, Statement } from '../syntax/ast.ts';
+import { Keywords, statementWords, type Vocabulary } from '../syntax/keywords.ts';
+import { endOf, type SourceLine, spanOf } from '../syntax/lexer.ts';
+import { nasmParser, type ParsedLine, STARTS_BODY, SyntaxFault } from '../syntax/parser.ts';
+import type { Origin, Span } from '../syntax/source.ts';
+import * as t from '../syntax/tokens.ts';
+import type { Diagnostics } from './diagnostics.ts';
+import { didYouMean } from './suggest.ts';
+
+/** The words of the instruction set, with a list to suggest from. */
+export interface InstructionWords extends Vocabulary {
+  mnemonics(): Iterable<string>;
+}
+
+export class StatementParser {
+  readonly #keywords: Keywords;
+  readonly #words: InstructionWords;
+  readonly #diagnostics: Diagnostics;
+
+  constructor(words: InstructionWords, diagnostics: Diagnostics) {
+    this.#keywords = new Keywords(words);
+    this.#words = words;
+    this.#diagnostics = diagnostics;
+  }
+
+  /** One line as a statement. A line that cannot be read is reported and keeps its label, so that uses of it are no second error. */
+  statement(line: SourceLine): Statement {
+    const tokens = line.tokens as t.Token[];
+    this.#classify(tokens);
+    const first = tokens[0]!;
+    const last = tokens.at(-1)!;
+    const parsed = this.#unknownInstruction(tokens, line.origin) ?? this.#attempt(tokens, line.origin);
+    return { origin: line.origin, first, last, ...parsed };
+  }
+
+  /** Tokens that must be one expression; undefined (and reported) where they are not. */
+  expression(tokens: readonly t.Token[], origin: Origin): Expression | undefined {
+    const list = tokens as t.Token[];
+    this.#classify(list);
+    try {
+      return nasmParser().parseExpression(list);
+    } catch (error) {
+      this.#report(error, list, origin);
+      return undefined;
+    }
+  }
+
+  #classify(tokens: t.Token[]): void {
+    for (const token of tokens) {
+      if (token.tokenType !== t.Identifier) continue;
+      const type = this.#keywords.type(token.image);
+      if (type === t.Identifier) continue;
+      token.tokenType = type;
+      token.tokenTypeIdx = type.tokenTypeIdx!;
+    }
+  }
+
+  #attempt(tokens: t.Token[], origin: Origin): ParsedLine {
+    try {
+      return nasmParser().parseLine(tokens);
+    } catch (error) {
+      this.#report(error, tokens, origin);
+      return { label: labelOf(tokens), times: undefined, body: { kind: 'none' } };
+    }
+  }
+
+  /** `movv rax, rbx` reads as a label followed by something that is no instruction: the first word is the mistake. */
+  #unknownInstruction(tokens: t.Token[], origin: Origin): ParsedLine | undefined {
+    if (tokens[0]!.tokenType !== t.Identifier || tokens.length === 1) return undefined;
+    const next = tokens[1]!.tokenType;
+    let at = 0;
+    if (next === t.Colon) {
+      if (tokens[2]?.tokenType !== t.Identifier) return undefined;
+      at = 2;
+    } else if (STARTS_BODY.has(next)) {
+      return undefined;
+    } else if (next === t.Identifier && tokens.length > 2 && this.#looksLikeLabel(tokens)) {
+      at = 1;
+    }
+    const word = tokens[at]!;
+    const hint = didYouMean(word.image.toLowerCase(), [...this.#words.mnemonics(), ...statementWords()]);
+    this.#diagnostics.error(spanOf(word, word, origin), `unknown instruction \`${word.image}\`${hint}`);
+    return { label: at > 0 ? labelOf(tokens) : undefined, times: undefined, body: { kind: 'none' } };
+  }
+
+  /** `label mvo rax, 1`: the second word is nearer to an instruction than the first. */
+  #looksLikeLabel(tokens: t.Token[]): boolean {
+    const names = [...this.#words.mnemonics()];
+    return didYouMean(tokens[0]!.image, names) === '' && didYouMean(tokens[1]!.image, names) !== '';
+  }
+
+  #report(error: unknown, tokens: readonly t.Token[], origin: Origin): void {
+    if (error instanceof SyntaxFault) {
+      this.#diagnostics.error(spanOf(error.token, error.token, origin), error.message);
+    } else if (isRecognitionException(error)) {
+      this.#diagnostics.error(...describe(error, tokens, origin));
+    } else {
+      throw error;
+    }
+  }
+}
+
+function labelOf(tokens: readonly t.Token[]): ParsedLine['label'] {
+  const [at, colon] = tokens;
+  if (at?.tokenType !== t.Identifier) return undefined;
+  return { name: at.image.replace(/^\$/, ''), at, colon: colon?.tokenType === t.Colon };
+}
+
+function isRecognitionException(error: unknown): error is IRecognitionException {
+  return error instanceof Error && 'token' in error && 'context' in error;
+}
+
+/** The place and wording of a grammar error: what stands there, and what could. */
+function describe(error: IRecognitionException, tokens: readonly t.Token[], origin: Origin): [Span, string] {
+  const rule = error.context.ruleStack.at(-1) ?? 'line';
+  const wanted = WANTED[rule] ?? 'something else';
+  const found = error.token as t.Token;
+  if (found.tokenType === EOF) {
+    const last = tokens.at(-1);
+    if (last === undefined) return [{ origin, start: 0, end: 0 }, `expected ${wanted}`];
+    const end = endOf(last);
+    return [
+      { origin: last.origin ?? origin, start: end, end: end + 1 },
+      `expected ${missing(error, wanted)}, but the line ends`,
+    ];
+  }
+  return [spanOf(found, found, origin), complaint(error, found, wanted)];
+}
+
+function complaint(error: IRecognitionException, found: t.Token, wanted: string): string {
+  if (found.tokenType === t.OpenString) return `this string has no closing ${found.image[0]}`;
+  if (found.tokenType === t.Stray) return `unexpected character ${character(found.image)}`;
+  if (error.name === 'NotAllInputParsedException')
+    return `unexpected \`${found.image}\` after the end of the statement`;
+  return `expected ${missing(error, wanted)}, found \`${found.image}\``;
+}
+
+function character(image: string): string {
+  const code = image.codePointAt(0)!;
+  return code > 32 && code < 127 ? `\`${image}\`` : `U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
+}
+
+/** A missing token by name where the grammar wants exactly one. */
+function missing(error: IRecognitionException, wanted: string): string {
+  if (error.name !== 'MismatchedTokenException') return wanted;
+  const name = /--> (\w+) <--/.exec(error.message)?.[1] ?? '';
+  return CLOSING[name] ?? wanted;
+}
+
+const CLOSING: Readonly<Record<string, string>> = {
+  RightBracket: '`]`',
+  RightParen: '`)`',
+  LeftParen: '`(`',
+  Colon: '`:`',
+  String: 'a file name in quotes',
+};
+
+const WANTED: Readonly<Record<string, string>> = {
+  line: 'a label or an instruction',
+  body: 'an instruction',
+  operation: 'an instruction',
+  operand: 'an operand',
+  memory: 'an address',
+  item: 'a value',
+  items: 'a value',
+  expression: 'a value',
+  value: 'a value',
+  signed: 'a value',
+  parenthesis: 'a value',
+  incbin: 'a file name in quotes',
+  primitive: 'a directive',
+};

@@ -1,0 +1,116 @@
+/**
+ * Text → lines of tokens. A file is read in chunks, so that the tokens of a long source are never all in memory at once.
+ */
+
+import { Lexer } from 'chevrotain';
+import type { Origin, SourceFile, Span } from './source.ts';
+import { lexed, Newline, type Token } from './tokens.ts';
+
+/** Small enough to keep few tokens alive, large enough that the call costs nothing. */
+const CHUNK = 1 << 16;
+
+let lexer: Lexer | undefined;
+
+/** Built at first use; the definition is checked by the tests, not at every start. */
+function nasmLexer(): Lexer {
+  lexer ??= new Lexer([...lexed], {
+    positionTracking: 'onlyOffset',
+    skipValidations: true,
+    ensureOptimizations: false,
+  });
+  return lexer;
+}
+
+/** One source line (continuations joined) as tokens. */
+export interface SourceLine {
+  readonly tokens: readonly Token[];
+  readonly origin: Origin;
+}
+
+/** Lines of a file that hold at least one token, one at a time. */
+export function* sourceLines(file: SourceFile): Generator<SourceLine> {
+  const origin: Origin = { file, expansion: undefined };
+  const { text } = file;
+  let start = 0;
+  while (start < text.length) {
+    const end = chunkEnd(text, start);
+    let line: Token[] = [];
+    for (const token of lexAt(text, start, end)) {
+      if (token.tokenType !== Newline) {
+        line.push(token);
+      } else if (line.length > 0) {
+        yield { tokens: line, origin };
+        line = [];
+      }
+    }
+    if (line.length > 0) yield { tokens: line, origin };
+    start = end;
+  }
+}
+
+/** Tokens of a piece of text that stands nowhere in a file (a pasted name, a `-D` value): all placed at `span`. */
+export function tokensOf(text: string, span: Span): Token[] {
+  const tokens = nasmLexer()
+    .tokenize(text)
+    .tokens.filter((token) => token.tokenType !== Newline);
+  return tokens.map((token) => placed(token, span));
+}
+
+/** A copy of a token that says it stands at `span`. */
+export function placed(token: Token, span: Span): Token {
+  return {
+    image: token.image,
+    startOffset: span.start,
+    endOffset: span.end - 1,
+    tokenType: token.tokenType,
+    tokenTypeIdx: token.tokenTypeIdx,
+    origin: span.origin,
+  } as Token;
+}
+
+/** The same token in a line of another origin. */
+export function carried(token: Token, origin: Origin): Token {
+  if (token.origin !== undefined) return token;
+  return {
+    image: token.image,
+    startOffset: token.startOffset,
+    tokenType: token.tokenType,
+    tokenTypeIdx: token.tokenTypeIdx,
+    origin,
+  } as Token;
+}
+
+/** From the first token's start to the last one's end, as far as both stand in one place. */
+export function spanOf(first: Token, last: Token, line: Origin): Span {
+  const origin = first.origin ?? line;
+  const start = first.startOffset;
+  const same = (last.origin ?? line) === origin && last.startOffset >= start;
+  return { origin, start, end: endOf(same ? last : first) };
+}
+
+/** Offset behind a token. Only tokens that stand for other text carry an end of their own. */
+export function endOf(token: Token): number {
+  return token.endOffset === undefined ? token.startOffset + token.image.length : token.endOffset + 1;
+}
+
+function lexAt(text: string, start: number, end: number): Token[] {
+  const piece = start === 0 && end === text.length ? text : text.slice(start, end);
+  const { tokens } = nasmLexer().tokenize(piece);
+  if (start !== 0) {
+    for (const token of tokens) token.startOffset += start;
+  }
+  return tokens;
+}
+
+/** End of the chunk that begins at `start`: behind a line end that no `\` takes back. */
+function chunkEnd(text: string, start: number): number {
+  let at = start + CHUNK;
+  while (at < text.length) {
+    const end = text.indexOf('\n', at);
+    if (end < 0) return text.length;
+    const before = text[end - 1] === '\r' ? end - 2 : end - 1;
+    if (text[before] !== '\\') return end + 1;
+    at = end + 1;
+  }
+  return text.length;
+}

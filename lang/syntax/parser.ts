@@ -1,0 +1,376 @@
+/**
+ * One preprocessed line of tokens → a statement. Rules are named as in the NASM manual (§3.1 layout of a source line, §3.2
+ * pseudo-instructions, §3.3 effective addresses, §3.5 expressions). One token of lookahead decides everything; binary operators
+ * are read flat and ordered by precedence afterwards, which costs one loop instead of eleven nested rules.
+ */
+
+import { EmbeddedActionsParser, EOF, type IRecognitionException, type TokenType } from 'chevrotain';
+import type { Body, DataItem, Expression, Hints, Label, OperandSyntax } from './ast.ts';
+import { SIZES, UNITS } from './keywords.ts';
+import { parseFloatingPoint, parseNumber, stringBytes } from './literals.ts';
+import { orderByPrecedence } from './precedence.ts';
+import * as t from './tokens.ts';
+
+/** A line that the grammar takes, in the parts of {@link Statement}. */
+export interface ParsedLine {
+  readonly label: Label | undefined;
+  readonly times: Expression | undefined;
+  readonly body: Body;
+}
+
+type Operation = Pick<Extract<Body, { kind: 'instruction' }>, 'mnemonic' | 'at' | 'operands'>;
+const NO_PREFIXES: readonly string[] = [];
+
+/** A lexical or grammatical fault that the grammar's own error does not name better. */
+export class SyntaxFault extends Error {
+  readonly token: t.Token;
+  constructor(token: t.Token, message: string) {
+    super(message);
+    this.token = token;
+  }
+}
+
+export class NasmParser extends EmbeddedActionsParser {
+  constructor() {
+    super([...t.lexed, ...t.named], {
+      maxLookahead: 1,
+      skipValidations: true,
+      recoveryEnabled: false,
+      nodeLocationTracking: 'none',
+    });
+    this.performSelfAnalysis();
+  }
+
+  /** Parses a whole line; throws {@link SyntaxFault} or a chevrotain recognition error. */
+  parseLine(tokens: t.Token[]): ParsedLine {
+    return this.#all(tokens, () => this.line());
+  }
+
+  /** Parses tokens that must be one expression (`%if`, `%assign`, an attribute of a section). */
+  parseExpression(tokens: t.Token[]): Expression {
+    return this.#all(tokens, () => this.expression());
+  }
+
+  #all<T>(tokens: t.Token[], rule: () => T): T {
+    this.input = tokens;
+    const result = rule();
+    const error: IRecognitionException | undefined = this.errors[0];
+    if (error !== undefined) throw error;
+    return result;
+  }
+
+  readonly line = this.RULE('line', (): ParsedLine => {
+    const label = this.OPTION(() => this.SUBRULE(this.label));
+    const times = this.OPTION1(() => {
+      this.CONSUME(t.Times);
+      return this.SUBRULE(this.expression);
+    });
+    const body: Body = this.OPTION2(() => this.SUBRULE(this.body)) ?? { kind: 'none' };
+    return { label, times, body };
+  });
+
+  readonly label = this.RULE('label', (): Label => {
+    const at = this.CONSUME(t.Identifier);
+    const colon = this.OPTION(() => this.CONSUME(t.Colon)) !== undefined;
+    return { name: symbolName(at.image), at, colon };
+  });
+
+  readonly body = this.RULE(
+    'body',
+    (): Body =>
+      this.OR([
+        { ALT: () => this.SUBRULE(this.instruction) },
+        { ALT: () => this.SUBRULE(this.data) },
+        { ALT: () => this.SUBRULE(this.reserve) },
+        { ALT: () => this.SUBRULE(this.equ) },
+        { ALT: () => this.SUBRULE(this.incbin) },
+        { ALT: () => this.SUBRULE(this.directive) },
+        { ALT: () => this.SUBRULE(this.primitive) },
+      ]),
+  );
+
+  readonly instruction = this.RULE(
+    'instruction',
+    (): Body =>
+      this.OR([
+        {
+          ALT: (): Body => {
+            const prefixes: t.Token[] = [];
+            this.AT_LEAST_ONE(() => prefixes.push(this.CONSUME(t.Prefix)));
+            // A prefix may stand alone on its line; the assembler then emits just its byte.
+            const operation = this.OPTION(() => this.SUBRULE(this.operation));
+            return this.ACTION((): Body => {
+              const words = prefixes.map((prefix) => prefix.image.toLowerCase());
+              return {
+                kind: 'instruction',
+                mnemonic: '',
+                at: prefixes[0]!,
+                operands: [],
+                ...operation,
+                prefixes: words,
+              };
+            });
+          },
+        },
+        { ALT: (): Body => ({ kind: 'instruction', prefixes: NO_PREFIXES, ...this.SUBRULE1(this.operation) }) },
+      ]),
+  );
+
+  readonly operation = this.RULE('operation', (): Operation => {
+    const at = this.CONSUME(t.Mnemonic);
+    const operands: OperandSyntax[] = [];
+    this.MANY_SEP({ SEP: t.Comma, DEF: () => operands.push(this.SUBRULE(this.operand)) });
+    return { mnemonic: this.ACTION(() => at.image.toLowerCase()), at, operands };
+  });
+
+  readonly operand = this.RULE('operand', (): OperandSyntax => {
+    const first = this.LA(1);
+    const hints = this.SUBRULE(this.hints);
+    const operand = this.OR([
+      { ALT: () => this.SUBRULE(this.memory) },
+      { ALT: () => ({ expression: this.SUBRULE(this.expression) }) },
+    ]);
+    return { hints, ...operand, first, last: this.LA(0) };
+  });
+
+  readonly memory = this.RULE('memory', (): Pick<Required<OperandSyntax>, 'expression' | 'memory'> => {
+    this.CONSUME(t.LeftBracket);
+    const hints = this.SUBRULE(this.hints);
+    let expression = this.SUBRULE(this.expression);
+    const segment = this.OPTION(() => {
+      const colon = this.CONSUME(t.Colon);
+      const before = expression;
+      expression = this.SUBRULE1(this.expression);
+      return this.ACTION(() => segmentOf(before, colon));
+    });
+    this.CONSUME(t.RightBracket);
+    return { expression, memory: { hints, segment } };
+  });
+
+  readonly hints = this.RULE('hints', (): Hints => {
+    let hints: Hints = NO_HINTS;
+    this.MANY(() => {
+      const word = this.OR([{ ALT: () => this.CONSUME(t.Hint) }, { ALT: () => this.CONSUME(t.Prefix) }]);
+      this.ACTION(() => {
+        hints = { ...hints, ...hint(word) };
+      });
+    });
+    return hints;
+  });
+
+  readonly data = this.RULE('data', (): Body => {
+    const at = this.CONSUME(t.Data);
+    const items = this.SUBRULE(this.items);
+    return { kind: 'data', unit: this.ACTION(() => unit(at)), items, at };
+  });
+
+  readonly items = this.RULE('items', (): DataItem[] => {
+    const items: DataItem[] = [];
+    // NASM allows a comma behind the last item.
+    items.push(this.SUBRULE(this.item));
+    this.MANY(() => {
+      this.CONSUME(t.Comma);
+      this.OPTION(() => items.push(this.SUBRULE1(this.item)));
+    });
+    return items;
+  });
+
+  readonly item = this.RULE(
+    'item',
+    (): DataItem =>
+      this.OR([
+        { ALT: (): DataItem => ({ kind: 'unset', at: this.CONSUME(t.Question) }) },
+        {
+          ALT: (): DataItem => {
+            const first = this.LA(1);
+            const expression = this.SUBRULE(this.expression);
+            const last = this.LA(0);
+            const repeat = this.OPTION((): DataItem => {
+              const at = this.CONSUME(t.Dup);
+              this.CONSUME(t.LeftParen);
+              const items = this.SUBRULE(this.items);
+              this.CONSUME(t.RightParen);
+              return { kind: 'repeat', count: expression, items, at };
+            });
+            return repeat ?? { kind: 'value', expression, first, last };
+          },
+        },
+      ]),
+  );
+
+  readonly reserve = this.RULE('reserve', (): Body => {
+    const at = this.CONSUME(t.Reserve);
+    const count = this.SUBRULE(this.expression);
+    return { kind: 'reserve', unit: this.ACTION(() => unit(at)), count, at };
+  });
+
+  readonly equ = this.RULE('equ', (): Body => {
+    const at = this.CONSUME(t.Equ);
+    return { kind: 'equ', value: this.SUBRULE(this.expression), at };
+  });
+
+  readonly incbin = this.RULE('incbin', (): Body => {
+    const at = this.CONSUME(t.Incbin);
+    const file = this.CONSUME(t.String);
+    const values: Expression[] = [];
+    this.MANY(() => {
+      this.CONSUME(t.Comma);
+      values.push(this.SUBRULE(this.expression));
+    });
+    return { kind: 'incbin', file, arguments: values, at };
+  });
+
+  readonly directive = this.RULE('directive', (): Body => {
+    const at = this.CONSUME(t.Directive);
+    const words: t.Token[] = [];
+    this.ACTION(() => {
+      while (this.LA(1).tokenType !== EOF && this.LA(1).tokenType !== t.RightBracket) {
+        words.push(this.LA(1));
+        this.SKIP_TOKEN();
+      }
+    });
+    return { kind: 'directive', name: at.image.toLowerCase(), words, at };
+  });
+
+  /** `[section .text]`, the primitive form of a directive. */
+  readonly primitive = this.RULE('primitive', (): Body => {
+    this.CONSUME(t.LeftBracket);
+    const body = this.SUBRULE(this.directive);
+    this.CONSUME(t.RightBracket);
+    return body;
+  });
+
+  readonly expression = this.RULE('expression', (): Expression => {
+    const values: Expression[] = [];
+    const operators: t.Token[] = [];
+    values.push(this.SUBRULE(this.value));
+    this.MANY(() => {
+      operators.push(this.CONSUME(t.Binary));
+      values.push(this.SUBRULE1(this.value));
+    });
+    const condition = this.ACTION(() => orderByPrecedence(values, operators));
+    const conditional = this.OPTION((): Expression => {
+      const at = this.CONSUME(t.Question);
+      const then = this.SUBRULE(this.expression);
+      this.CONSUME(t.Colon);
+      const otherwise = this.SUBRULE1(this.expression);
+      return { kind: 'conditional', condition, then, otherwise, at };
+    });
+    return conditional ?? condition;
+  });
+
+  readonly value: () => Expression = this.RULE('value', (): Expression => {
+    const value = this.OR([
+      { ALT: () => this.SUBRULE(this.signed) },
+      { ALT: () => this.SUBRULE(this.parenthesis) },
+      { ALT: () => this.SUBRULE(this.number) },
+      { ALT: (): Expression => this.#string(this.CONSUME(t.String)) },
+      {
+        ALT: (): Expression => {
+          const at = this.CONSUME(t.Identifier);
+          return { kind: 'symbol', name: symbolName(at.image), at };
+        },
+      },
+      {
+        ALT: (): Expression => {
+          const at = this.CONSUME(t.Register);
+          return { kind: 'register', name: at.image.toLowerCase(), at };
+        },
+      },
+      { ALT: (): Expression => ({ kind: 'here', at: this.CONSUME(t.Here) }) },
+      { ALT: (): Expression => ({ kind: 'section-start', at: this.CONSUME(t.SectionStart) }) },
+    ]);
+    const wrt = this.OPTION((): Expression => {
+      this.CONSUME(t.Wrt);
+      const at = this.CONSUME1(t.Identifier);
+      return { kind: 'wrt', value, base: at.image, at };
+    });
+    return wrt ?? value;
+  });
+
+  readonly signed = this.RULE('signed', (): Expression => {
+    const at = this.CONSUME(t.Sign);
+    const operand = this.SUBRULE(this.value);
+    return { kind: 'unary', operator: at.image, operand, at };
+  });
+
+  readonly parenthesis = this.RULE('parenthesis', (): Expression => {
+    this.CONSUME(t.LeftParen);
+    const inner = this.SUBRULE(this.expression);
+    this.CONSUME(t.RightParen);
+    return inner;
+  });
+
+  readonly number = this.RULE('number', (): Expression => {
+    const at = this.CONSUME(t.Number);
+    return this.ACTION((): Expression => {
+      const value = parseNumber(at.image);
+      if (value !== undefined) return { kind: 'number', value, at };
+      const float = parseFloatingPoint(at.image);
+      if (float !== undefined) return { kind: 'float', value: float, at };
+      throw new SyntaxFault(at, `\`${at.image}\` is not a number`);
+    });
+  });
+
+  #string(at: t.Token): Expression {
+    return this.ACTION((): Expression => ({ kind: 'string', bytes: stringBytes(at.image), at }));
+  }
+}
+
+const NO_HINTS: Hints = {};
+
+function hint(word: t.Token): Hints {
+  const name = word.image.toLowerCase();
+  const width = SIZES[name];
+  if (width !== undefined) return { width };
+  switch (name) {
+    case 'rel':
+      return { relative: true };
+    case 'abs':
+      return { absolute: true };
+    case 'short':
+    case 'near':
+    case 'far':
+    case 'strict':
+    case 'nosplit':
+      return { [name]: true };
+    case 'a16':
+    case 'a32':
+    case 'a64':
+      return { addressWidth: Number(name.slice(1)) as 16 | 32 | 64 };
+    default:
+      throw new SyntaxFault(word, `\`${word.image}\` is a prefix; it stands in front of an instruction`);
+  }
+}
+
+function segmentOf(before: Expression, colon: t.Token): t.Token {
+  if (before.kind === 'register') return before.at;
+  throw new SyntaxFault(colon, 'only a segment register may stand before `:` in an address');
+}
+
+function unit(word: t.Token): number {
+  return UNITS[word.image.at(-1)!.toLowerCase()]!;
+}
+
+/** `$name` is the symbol `name` even where that is a keyword. */
+function symbolName(image: string): string {
+  return image.charCodeAt(0) === 0x24 ? image.slice(1) : image;
+}
+
+/** The parser is built once, at first use. */
+let parser: NasmParser | undefined;
+export function nasmParser(): NasmParser {
+  parser ??= new NasmParser();
+  return parser;
+}
+
+/** Types that may follow a label without a colon. */
+export const STARTS_BODY: ReadonlySet<TokenType> = new Set([
+  t.Mnemonic,
+  t.Prefix,
+  t.Data,
+  t.Reserve,
+  t.Times,
+  t.Equ,
+  t.Incbin,
+]);
