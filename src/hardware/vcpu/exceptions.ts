@@ -49,7 +49,7 @@ export class Exceptions {
   deliverPending(length: number): number {
     let { vector, errorCode, software } = this.#event;
     const start = this.#state.quads[SLOT.RIP]!;
-    for (let depth = 0; ; depth++) {
+    for (;;) {
       if (vector === VECTOR.PF) this.faultAddress = this.#event.faultAddress;
       if (software) this.#state.quads[SLOT.RIP] = start + BigInt(length);
       const outcome = this.#deliver(vector, errorCode, software);

@@ -82,6 +82,8 @@ export interface Ops<V> {
   /** Width of operand `k`: its register's, memory reference's or immediate's. */
   widthOf(k: number): Width;
   isMemory(k: number): boolean;
+  /** A general register, as against a segment, control or debug register. */
+  isGeneral(k: number): boolean;
   isImmediate(k: number): boolean;
   isRelative(k: number): boolean;
   /** Encoding number of operand `k`'s register. */

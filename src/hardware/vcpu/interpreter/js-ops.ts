@@ -64,6 +64,9 @@ export class JsOps implements Ops<JsValue> {
   isMemory(k: number): boolean {
     return this.#shape(k).kind === 'memory';
   }
+  isGeneral(k: number): boolean {
+    return this.#shape(k).kind === 'register';
+  }
   isImmediate(k: number): boolean {
     return this.#shape(k).kind === 'immediate';
   }
@@ -215,7 +218,18 @@ export class JsOps implements Ops<JsValue> {
   stringAddress(which: 'source' | 'destination'): JsValue {
     const word = (which === 'source' ? 6 : 7) * 2;
     const offset = this.addressWidth === 64 ? `L[${word + 1}]*4294967296+U[${word}]` : `U[${word}]`;
-    return { width: 64, address: this.#js.local(offset) };
+    // Only the source's segment can be overridden, so an override on any operand is its.
+    const segment =
+      which === 'source'
+        ? this.#shapes
+            .map((shape) => (shape.kind === 'memory' ? shape.segment : undefined))
+            .find((number) => number !== undefined)
+        : undefined;
+    if (segment === undefined) return { width: 64, address: this.#js.local(offset) };
+    const base = `R[${SLOT.SEGMENT_BASE + segment}]`;
+    return this.#js.quad(
+      `BigInt.asIntN(64,${base}+${this.addressWidth === 64 ? `R[${word / 2}]` : `BigInt(U[${word}])`})`,
+    );
   }
 
   add(a: JsValue, b: JsValue): JsValue {

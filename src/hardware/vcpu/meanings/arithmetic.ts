@@ -96,11 +96,9 @@ const multiplyAccumulator = <V>(o: Ops<V>, signed: boolean): void => {
 
 const mul: Meaning = (o) => multiplyAccumulator(o, false);
 
+const imulWide: Meaning = (o) => multiplyAccumulator(o, true);
+
 const imul: Meaning = (o) => {
-  if (o.operandCount === 1) {
-    multiplyAccumulator(o, true);
-    return;
-  }
   const width = o.widthOf(0);
   const a = o.read(o.operandCount === 3 ? 1 : 0);
   const b = o.read(o.operandCount === 3 ? 2 : 1, width);
@@ -128,4 +126,18 @@ const divideAccumulator = <V>(o: Ops<V>, signed: boolean): void => {
 const div: Meaning = (o) => divideAccumulator(o, false);
 const idiv: Meaning = (o) => divideAccumulator(o, true);
 
-export const arithmetic = { add, adc, sub, sbb, cmp, inc, dec, neg, mul, imul, div, idiv } as const;
+export const arithmetic = {
+  add,
+  adc,
+  sub,
+  sbb,
+  cmp,
+  inc,
+  dec,
+  neg,
+  mul,
+  imul,
+  'imul-wide': imulWide,
+  div,
+  idiv,
+} as const;

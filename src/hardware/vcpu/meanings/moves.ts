@@ -62,18 +62,17 @@ const leave: Meaning = (o) => {
 };
 
 /** cbw, cwde, cdqe: the lower half of the accumulator, sign-extended over the whole of it. */
-const widenAccumulator = <V>(o: Ops<V>, from: 8 | 16 | 32, to: 16 | 32 | 64): void =>
-  o.setRegister(RAX, o.signExtend(to, o.register(RAX, from)));
-const cbw: Meaning = (o) => widenAccumulator(o, 8, 16);
-const cwde: Meaning = (o) => widenAccumulator(o, 16, 32);
-const cdqe: Meaning = (o) => widenAccumulator(o, 32, 64);
+const cbw: Meaning = (o) => {
+  const half = { 16: 8, 32: 16, 64: 32 } as const;
+  o.setRegister(RAX, o.signExtend(o.width, o.register(RAX, half[o.width as 16 | 32 | 64])));
+};
 
 /** cwd, cdq, cqo: the accumulator's sign, over all of rdx. */
-const spreadSign = <V>(o: Ops<V>, width: 16 | 32 | 64): void =>
-  o.setRegister(RDX, o.shiftRightArithmetic(o.register(RAX, width), o.constant(8, BigInt(width - 1))));
-const cwd: Meaning = (o) => spreadSign(o, 16);
-const cdq: Meaning = (o) => spreadSign(o, 32);
-const cqo: Meaning = (o) => spreadSign(o, 64);
+const cwd: Meaning = (o) =>
+  o.setRegister(RDX, o.shiftRightArithmetic(o.register(RAX, o.width), o.constant(8, BigInt(o.width - 1))));
+
+/** xlatb: the table at rbx, indexed by al, is the implied memory operand. */
+const xlat: Meaning = (o) => o.setRegister(RAX, o.read(1));
 
 /** The destination is written in either case: with its old value when the comparison fails. */
 const cmpxchg: Meaning = (o) => {
@@ -105,7 +104,6 @@ export const moves = {
   mov,
   movzx,
   movsx,
-  movsxd: movsx,
   lea,
   xchg,
   cmovcc,
@@ -114,11 +112,8 @@ export const moves = {
   pop,
   leave,
   cbw,
-  cwde,
-  cdqe,
   cwd,
-  cdq,
-  cqo,
+  xlat,
   cmpxchg,
   xadd,
 } as const;

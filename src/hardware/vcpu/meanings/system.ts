@@ -45,7 +45,6 @@ const wrmsr: Meaning = (o) => o.service('writeMsr');
 const vmcall: Meaning = (o) => o.service('vmcall');
 const swapgs: Meaning = (o) => o.service('swapGs');
 const wbinvd: Meaning = (o) => o.service('flushCaches');
-const fence: Meaning = () => {};
 
 const pushf: Meaning = (o) => {
   const flags = o.query('pushFlags');
@@ -64,18 +63,18 @@ const sidt: Meaning = (o) => o.service('storeIdt', o.linearAddress(0, o.constant
 const ltr: Meaning = (o) => o.service('loadTask', o.zeroExtend(32, o.read(0, 16)));
 
 /** mov to and from control and segment registers: the special register's number is a constant of the instruction. */
-const movFromControl: Meaning = (o) => {
-  o.write(0, o.query('readControl', o.constant(32, BigInt(o.registerNumber(1)))));
+const movControl: Meaning = (o) => {
+  if (o.isGeneral(0)) o.write(0, o.query('readControl', o.constant(32, BigInt(o.registerNumber(1)))));
+  else o.service('writeControl', o.constant(32, BigInt(o.registerNumber(0))), o.read(1));
 };
-const movToControl: Meaning = (o) => o.service('writeControl', o.constant(32, BigInt(o.registerNumber(0))), o.read(1));
-const movFromSegment: Meaning = (o) => {
+const movSegment: Meaning = (o) => {
+  if (!o.isGeneral(0) && !o.isMemory(0)) {
+    o.service('loadSegment', o.constant(32, BigInt(o.registerNumber(0))), o.zeroExtend(32, o.read(1, 16)));
+    return;
+  }
   const selector = o.query('readSegment', o.constant(32, BigInt(o.registerNumber(1))));
   const width = o.isMemory(0) ? 16 : o.widthOf(0);
   o.write(0, width === 64 ? selector : o.truncate(width, selector));
-};
-const movToSegment: Meaning = (o) => {
-  const selector = o.zeroExtend(32, o.isMemory(1) ? o.read(1, 16) : o.truncate(16, o.read(1)));
-  o.service('loadSegment', o.constant(32, BigInt(o.registerNumber(0))), selector);
 };
 const retf: Meaning = (o) => {
   o.service(
@@ -84,6 +83,9 @@ const retf: Meaning = (o) => {
     o.constant(32, BigInt(o.width)),
   );
 };
+
+/** Ordering and cache hints: memory is sequentially consistent here and caches are not modeled. */
+const hint: Meaning = () => {};
 
 export const system = {
   clc,
@@ -114,12 +116,11 @@ export const system = {
   sgdt,
   sidt,
   ltr,
-  movFromControl,
-  movToControl,
-  movFromSegment,
-  movToSegment,
+  'mov-cr': movControl,
+  'mov-sreg': movSegment,
   retf,
-  mfence: fence,
-  lfence: fence,
-  sfence: fence,
+  mfence: hint,
+  lfence: hint,
+  sfence: hint,
+  prefetch: hint,
 } as const;
