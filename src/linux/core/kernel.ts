@@ -11,6 +11,7 @@ import { O_RDONLY, O_WRONLY, type UserProcess } from '../uapi/syscalls.ts';
 import { DeviceModel } from './device-model.ts';
 import { eventfdOperations } from './eventfd.ts';
 import { type FileOperations, OpenFile } from './file.ts';
+import { IommuGroups } from './iommu-group.ts';
 import { AddressSpace } from './mm.ts';
 import { ModuleRegistry } from './modules.ts';
 import { PageAllocator } from './page-allocator.ts';
@@ -46,6 +47,7 @@ export class Kernel {
   readonly files: Vfs;
   readonly sysfs: Sysfs;
   readonly devices: DeviceModel;
+  readonly iommuGroups: IommuGroups;
   readonly modules: ModuleRegistry<Kernel>;
   /** EXPORT_SYMBOL / symbol_get between parts that may not import each other. */
   readonly symbols = new Map<string, unknown>();
@@ -63,6 +65,7 @@ export class Kernel {
     this.files = new Vfs(this);
     this.sysfs = new Sysfs(this, this.files);
     this.devices = new DeviceModel(this);
+    this.iommuGroups = new IommuGroups(this);
     this.modules = new ModuleRegistry<Kernel>(this, this);
     this.#eventfdOperations = eventfdOperations(this);
     this.sysfs.directory('/sys/module');

@@ -233,7 +233,7 @@ export class ProcessSyscalls implements Syscalls {
     if ((file.flags & O_ACCMODE) === (writing ? O_RDONLY : O_WRONLY)) return -EBADF;
     if (writing ? operations.write === undefined : operations.read === undefined) return -EINVAL;
     if (!this.#process.mm.accessOk(buffer, count)) return -EFAULT;
-    const length = count < MAX_RW_COUNT ? count : MAX_RW_COUNT;
+    const length = Math.min(count, MAX_RW_COUNT);
     const position = offset >= 0 ? offset : file.position;
     const result = writing
       ? (operations.write as NonNullable<typeof operations.write>).call(operations, file, buffer, length, position)

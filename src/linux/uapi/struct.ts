@@ -26,7 +26,7 @@ type ValueOf<M extends Member> =
         ? StructValue<N>
         : number;
 /** A structure's value in TypeScript: 64-bit members are bigints, narrower ones numbers, arrays `Uint8Array`s. */
-export type StructValue<M extends Members> = { [K in keyof M]: ValueOf<M[K]> };
+export type StructValue<M extends Members> = { -readonly [K in keyof M]: ValueOf<M[K]> };
 /** `StructOf<typeof kvm_regs>`: the value type of a declared structure. */
 export type StructOf<S> = S extends Struct<infer M> ? StructValue<M> : never;
 
