@@ -51,11 +51,12 @@ const isStackPointer = (register: Register | undefined) => register?.number === 
 function rearrange(memory: SourceMemory): { base: Register | undefined; index: Register | undefined; scale: number } {
   let { base, index } = memory;
   let scale: number = memory.scale ?? 1;
-  if (index && !base && !memory.nosplit) {
-    if (scale === 1) {
+  if (index && !base) {
+    // NASM keeps [nosplit reg*1] an index except for the registers that need a SIB byte as a base.
+    if (scale === 1 && (!memory.nosplit || (index.number & 7) === 4)) {
       base = index;
       index = undefined;
-    } else if (scale === 2 && !isStackPointer(index)) {
+    } else if (scale === 2 && !memory.nosplit && !isStackPointer(index)) {
       base = index;
       scale = 1;
     }

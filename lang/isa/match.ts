@@ -134,7 +134,7 @@ function matchImmediate(
   }
   switch (pattern.extension) {
     case 'none':
-      return written === undefined || written === pattern.width ? 'fits' : 'size';
+      return written === undefined || (written === pattern.width && !pattern.bare) ? 'fits' : 'size';
     case 'row':
     case 'full':
       return written === undefined || written === width ? 'fits' : 'size';

@@ -39,6 +39,8 @@ export interface OperandPattern {
   readonly anySize: boolean;
   /** Immediates: how the bytes become an operand of the row's width. */
   readonly extension: 'none' | 'sign' | 'zero' | 'row' | 'full';
+  /** Immediates whose size may not be written. */
+  readonly bare: boolean;
   /** Any register but the accumulator. */
   readonly notAccumulator: boolean;
 }
@@ -87,14 +89,17 @@ const BLANK: OperandPattern = {
   borrowsSize: true,
   anySize: false,
   extension: 'none',
+  bare: false,
   notAccumulator: false,
 };
 
-const IMMEDIATES: Record<string, Pick<OperandPattern, 'width' | 'extension'>> = {
+const IMMEDIATES: Record<string, Pick<OperandPattern, 'width' | 'extension'> & { bare?: boolean }> = {
   imm: { width: 'row', extension: 'row' },
   immv: { width: 'row', extension: 'full' },
   imm8: { width: 8, extension: 'none' },
   imm16: { width: 16, extension: 'none' },
+  bare8: { width: 8, extension: 'none', bare: true },
+  bare16: { width: 16, extension: 'none', bare: true },
   simm8: { width: 8, extension: 'sign' },
   simm32: { width: 32, extension: 'sign' },
   uimm32: { width: 32, extension: 'zero' },

@@ -30,7 +30,9 @@ export const CONTROL_FLOW: readonly Row[] = [
   row('ret retn retq retnq', '', 'f64 c3'),
   row('ret retn retq retnq', 'imm16', 'f64 c2 iw'),
   row('retw retnw', '', 'o16 c3', '', { meaning: 'ret', only: 'encode' }),
-  row('retw retnw', 'imm16', 'o16 c2 iw', '', { meaning: 'ret', only: 'encode' }),
+  row('retnw', 'imm16', 'o16 c2 iw', '', { meaning: 'ret', only: 'encode' }),
+  // NASM 2.16 leaves the operand-size prefix out here.
+  row('retw', 'imm16', 'c2 iw', '', { meaning: 'ret', only: 'encode' }),
   row('retf retfd', '', 'o32 cb'),
   row('retf retfd', 'imm16', 'o32 ca iw'),
   row('retfw', '', 'o16 cb', '', { meaning: 'retf' }),

@@ -93,7 +93,7 @@ export const MOVES: readonly Row[] = [
   row('pushfw', '', 'd64 o16 9c', '', { meaning: 'pushf' }),
   row('popfq popf', '', 'd64 o64 9d', '*', { meaning: 'popf' }),
   row('popfw', '', 'd64 o16 9d', '*', { meaning: 'popf' }),
-  row('enter', 'imm16, imm8', 'd64 c8 iw ib'),
+  row('enter', 'bare16, bare8', 'd64 c8 iw ib'),
   row('leave', '', 'd64 c9'),
   row('lahf', '', '9f'),
   row('sahf', '', '9e', 'szapc'),

@@ -67,7 +67,7 @@ export const SYSTEM: readonly Row[] = [
   row('prefetcht0', 'm8?', '0f 18 /1', '', { meaning: 'prefetch' }),
   row('prefetcht1', 'm8?', '0f 18 /2', '', { meaning: 'prefetch' }),
   row('prefetcht2', 'm8?', '0f 18 /3', '', { meaning: 'prefetch' }),
-  row('prefetchw', 'm8?', '0f 0d /1', '', { meaning: 'prefetch' }),
+  row('prefetchw', 'm', '0f 0d /1', '', { meaning: 'prefetch' }),
   row('wbinvd', '', '0f 09'),
   row('wbnoinvd', '', 'f3 0f 09'),
   row('invd', '', '0f 08'),
