@@ -1,0 +1,38 @@
+/** A program's own machine (design: comment directives at the top of a source): `; gvm: OPTIONS` and `; host: COMMAND`. */
+
+import { splitWords } from './command-line.ts';
+import { UsageError } from './usage-error.ts';
+
+/** A shell line for the modeled host, with the place it came from. */
+export interface HostCommand {
+  readonly text: string;
+  readonly place: string;
+}
+
+export interface Directives {
+  readonly options: readonly string[];
+  readonly host: readonly HostCommand[];
+}
+
+/** Read the directives from the comment lines before the first line that is neither a comment nor blank. */
+export function readDirectives(name: string, source: string): Directives {
+  const options: string[] = [];
+  const host: HostCommand[] = [];
+  let number = 0;
+  for (const line of source.split('\n')) {
+    number++;
+    const text = line.trim();
+    if (text === '') continue;
+    if (!text.startsWith(';')) break;
+    const match = /^;\s*(gvm|host):\s*(.*)$/.exec(text);
+    if (!match) continue;
+    const place = `${name}:${number}`;
+    if (match[1] === 'host') host.push({ text: match[2]!, place });
+    else {
+      const words = splitWords(match[2]!);
+      if (words === undefined) throw new UsageError(`${place}: error: the options have a quote that is not closed`);
+      options.push(...words);
+    }
+  }
+  return { options, host };
+}
