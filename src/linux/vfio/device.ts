@@ -62,15 +62,18 @@ export class VfioDevice {
   /** dev_name, which GET_DEVICE_FD asks for. */
   readonly name: string;
   readonly ops: VfioDeviceOps;
+  /** Module of the driver: each open file holds a reference to it. */
+  readonly owner: string;
   /** Undefined before registration and after removal. */
   group: GroupOfDevice | undefined;
   openCount = 0;
   /** The group's VM as it was at the first open; undefined while closed. Opaque to VFIO. */
   kvm: object | undefined;
 
-  constructor(kernel: Kernel, name: string, ops: VfioDeviceOps) {
+  constructor(kernel: Kernel, name: string, owner: string, ops: VfioDeviceOps) {
     this.kernel = kernel;
     this.name = name;
+    this.owner = owner;
     this.ops = ops;
   }
 

@@ -199,6 +199,9 @@ export class VfioGroup implements GroupOfDevice {
 
   /** vfio_device_open: the first open gives the device its VM and calls the driver. */
   #openDevice(device: VfioDevice): number {
+    const kernel = this.#kernel;
+    const module = kernel.modules.find(device.owner);
+    if (module?.tryGet() === false) return kernel.refuse(ENODEV, `module ${device.owner} is being unloaded`);
     this.#openFiles++;
     device.openCount++;
     if (device.openCount === 1) {
@@ -208,12 +211,13 @@ export class VfioGroup implements GroupOfDevice {
         device.kvm = undefined;
         device.openCount = 0;
         this.#openFiles--;
+        module?.put();
         return error;
       }
     }
     this.#opened?.get();
     if (vfioDeviceOpen.on) {
-      vfioDeviceOpen(this.#kernel.stream, { device: device.name, group: this.id, opens: device.openCount });
+      vfioDeviceOpen(kernel.stream, { device: device.name, group: this.id, opens: device.openCount });
     }
     return 0;
   }
@@ -231,6 +235,7 @@ export class VfioGroup implements GroupOfDevice {
     if (device.openCount === 1) device.ops.closeDevice?.();
     device.openCount--;
     this.#openFiles--;
+    this.#kernel.modules.find(device.owner)?.put();
     if (vfioDeviceClose.on) {
       vfioDeviceClose(this.#kernel.stream, { device: device.name, group: this.id, opens: device.openCount });
     }

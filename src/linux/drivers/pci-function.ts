@@ -1,0 +1,98 @@
+/**
+ * What the mediated PCI drivers share, after mtty's read, write and ioctl (samples/vfio-mdev/mtty.c): an access is cut
+ * into naturally aligned pieces of 4, 2 or 1 bytes, each piece goes through {@link mdev_access} to the config space or
+ * to the driver's BAR handlers, and the information ioctls describe nine regions and five interrupt indexes.
+ */
+
+import { type Hva, plus } from '../../address.ts';
+import type { Kernel } from '../core/kernel.ts';
+import { copyFromUser, copyToUser } from '../core/uaccess.ts';
+import { EFAULT } from '../uapi/errno.ts';
+import { VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_ROM_REGION_INDEX } from '../uapi/vfio.ts';
+import { offsetInRegion, regionOf } from '../vfio/device.ts';
+import { type ConfigSpace, type ConfigWrite, littleEndian } from './config-space.ts';
+import { mdevAccess } from './events.ts';
+import type { Interrupts } from './interrupts.ts';
+
+/** One device of such a driver. */
+export interface PciFunction {
+  readonly kernel: Kernel;
+  /** Begins the kernel's log lines: `mtty`. */
+  readonly driver: string;
+  /** The mdev's UUID, for messages. */
+  readonly name: string;
+  readonly config: ConfigSpace;
+  readonly interrupts: Interrupts;
+  /** Bytes of each BAR; the others have none. */
+  readonly bars: readonly number[];
+  /** Interrupt indexes known so far: 0 until GET_INFO was asked, as in the sample. */
+  irqIndexes: number;
+  /** A config write has been done. */
+  config_written(offset: number, piece: Uint8Array, outcome: ConfigWrite): void;
+  /** A piece is written to BAR `bar`; `piece` is valid during the call only. */
+  handle_bar_write(bar: number, offset: number, piece: Uint8Array): void;
+  /** Fill `piece`, which is zeroed before. */
+  handle_bar_read(bar: number, offset: number, piece: Uint8Array): void;
+}
+
+// One buffer for every piece, with a view of each size, so that an access allocates nothing. No piece is under way when
+// another begins: a driver's handlers never access a device.
+const buffer = new Uint8Array(4);
+const four = buffer;
+const two = buffer.subarray(0, 2);
+const one = buffer.subarray(0, 1);
+
+/** The largest naturally aligned piece at `position` with at most `left` bytes. */
+function pieceAt(position: number, left: number): Uint8Array {
+  if (left >= 4 && position % 4 === 0) return four;
+  return left >= 2 && position % 2 === 0 ? two : one;
+}
+
+/** mdev_parent_ops.write: `count`, or -EFAULT if a piece has no register or the buffer is not there. Hot. */
+export function writeFunction(self: PciFunction, from: Hva, count: number, position: number): number {
+  for (let done = 0; done < count; ) {
+    const piece = pieceAt(position + done, count - done);
+    if (copyFromUser(self.kernel, piece, plus(from, done)) < 0) return badBuffer(self, from, count);
+    if (!mdev_access(self, piece, position + done, true)) return noRegister(self, position + done);
+    done += piece.length;
+  }
+  return count;
+}
+
+/** mdev_parent_ops.read: `count` or -EFAULT. */
+export function readFunction(self: PciFunction, to: Hva, count: number, position: number): number {
+  for (let done = 0; done < count; ) {
+    const piece = pieceAt(position + done, count - done);
+    piece.fill(0);
+    if (!mdev_access(self, piece, position + done, false)) return noRegister(self, position + done);
+    if (copyToUser(self.kernel, plus(to, done), piece) < 0) return badBuffer(self, to, count);
+    done += piece.length;
+  }
+  return count;
+}
+
+/** One piece to or from config space or a BAR; false if the file offset belongs to neither. */
+export function mdev_access(self: PciFunction, piece: Uint8Array, position: number, write: boolean): boolean {
+  const region = regionOf(position);
+  const offset = offsetInRegion(position);
+  if (region === VFIO_PCI_CONFIG_REGION_INDEX) {
+    if (write) self.config_written(offset, piece, self.config.write(offset, piece));
+    else self.config.read(offset, piece);
+  } else if (region < VFIO_PCI_ROM_REGION_INDEX && region < self.bars.length) {
+    if (write) self.handle_bar_write(region, offset, piece);
+    else self.handle_bar_read(region, offset, piece);
+  } else {
+    return false;
+  }
+  if (mdevAccess.on) {
+    const value = littleEndian(piece);
+    mdevAccess(self.kernel.stream, { device: self.name, write, region, offset, size: piece.length, value });
+  }
+  return true;
+}
+
+const badBuffer = (self: PciFunction, at: Hva, count: number): number =>
+  self.kernel.refuse(EFAULT, `the ${count} bytes at 0x${at.toString(16)} are not in the process's memory`);
+
+const noRegister = (self: PciFunction, position: number): number =>
+  self.kernel.refuse(EFAULT, `${self.name} has no registers in region ${regionOf(position)}`);

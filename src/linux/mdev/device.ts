@@ -1,0 +1,42 @@
+/** A mediated device and its type: `struct mdev_device`, `struct mdev_type` (include/linux/mdev.h). */
+
+import { strict as assert } from 'node:assert';
+import type { VfioDevice } from '../vfio/device.ts';
+import type { MdevTypeGroup } from './parent.ts';
+
+/** One directory of mdev_supported_types/. */
+export class MdevType {
+  /** `mtty-1`. */
+  readonly name: string;
+  readonly group: MdevTypeGroup;
+  /** Its directory under /sys. */
+  readonly path: string;
+
+  constructor(name: string, group: MdevTypeGroup, path: string) {
+    this.name = name;
+    this.group = group;
+    this.path = path;
+  }
+}
+
+/** A device that was made by writing a UUID; `State` is what its driver keeps for it. */
+export class Mdev<State = unknown> {
+  /** In lower case; also the name of the device. */
+  readonly uuid: string;
+  readonly type: MdevType;
+  /** mdev_set_drvdata, mdev_get_drvdata. */
+  drvdata: State | undefined;
+  /** Its face to VFIO, while the driver is bound. */
+  vfio: VfioDevice | undefined;
+
+  constructor(uuid: string, type: MdevType) {
+    this.uuid = uuid;
+    this.type = type;
+  }
+
+  /** drvdata, which a driver's `create` sets and its `remove` clears. */
+  get state(): State {
+    assert(this.drvdata !== undefined, `mdev ${this.uuid} has no state: its driver has not created it`);
+    return this.drvdata;
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * The interface of a mediated driver, as it was up to Linux 5.18 and as the blog that gvm models uses it:
+ * `struct mdev_parent_ops` (include/linux/mdev.h of 5.10). What user space sees of it is Linux 6.1's; the differences:
+ *
+ * - `create` runs as the probe of the device on the mdev bus, so its errno is also the kernel log's "probe failed".
+ * - `open` runs at the first GET_DEVICE_FD and `release` at the last close; 5.10 called them every time.
+ */
+
+import type { Hva } from '../../address.ts';
+import type { Vma } from '../core/vma.ts';
+import type { Mdev, MdevType } from './device.ts';
+
+/** Value of `device_api` for a device that looks like PCI. */
+export const VFIO_DEVICE_API_PCI = 'vfio-pci';
+
+/** One type of device that a parent can make: an attribute group of mdev_supported_types/. */
+export interface MdevTypeGroup {
+  /** `1`: the directory is DRIVER-1. */
+  readonly name: string;
+  /** Attributes of mode 0444 by name: `name`, `device_api`, `available_instances`, and more if the driver likes. */
+  readonly attributes: Readonly<Record<string, () => string | number>>;
+}
+
+/** A directory of read-only attributes that every device of a driver gets. */
+export interface MdevAttributeGroup {
+  readonly name: string;
+  readonly attributes: Readonly<Record<string, (mdev: Mdev) => string>>;
+}
+
+/**
+ * A mediated driver. Every callback returns a result or -errno. `State` is what the driver keeps for each device
+ * (mdev_set_drvdata). Without read, write, ioctl or mmap that call on the device file is -EINVAL.
+ */
+export interface MdevParentOps<State> {
+  /** Name of the module: the driver's name on the mdev bus, and the owner of its references. */
+  readonly owner: string;
+  readonly supported_type_groups: readonly MdevTypeGroup[];
+  readonly mdev_attr_groups?: readonly MdevAttributeGroup[];
+  /** A UUID was written to a type's `create`. Sets `mdev.drvdata`. */
+  create(type: MdevType, mdev: Mdev<State>): number;
+  /** The device goes; it is not open. */
+  remove(mdev: Mdev<State>): void;
+  open?(mdev: Mdev<State>): number;
+  release?(mdev: Mdev<State>): void;
+  read?(mdev: Mdev<State>, buffer: Hva, count: number, position: number): number;
+  write?(mdev: Mdev<State>, buffer: Hva, count: number, position: number): number;
+  ioctl?(mdev: Mdev<State>, request: number, argument: number): number;
+  mmap?(mdev: Mdev<State>, vma: Vma): number;
+}
