@@ -7,9 +7,11 @@ export type ParameterValue = number | string | boolean;
 /** Split at blanks outside double quotes. A bare `key` has no value. */
 export function splitParameters(text: string): readonly { key: string; value: string | undefined }[] {
   const words = text.match(/(?:"[^"]*"?|[^\s"])+/g) ?? [];
-  return words.map((word) => {
+  const unquote = (quoted: string) => quoted.replace(/^"|"$/g, '');
+  return words.map((quoted) => {
+    // Quotes may stand around the value or around the whole word.
+    const word = quoted.startsWith('"') ? unquote(quoted) : quoted;
     const at = word.indexOf('=');
-    const unquote = (quoted: string) => quoted.replace(/^"|"$/g, '');
     if (at < 0) return { key: word, value: undefined };
     return { key: word.slice(0, at).replaceAll('-', '_'), value: unquote(word.slice(at + 1)) };
   });

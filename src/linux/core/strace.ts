@@ -61,11 +61,13 @@ const mapFlags = flagNames({
   [uapi.MAP_PRIVATE]: 'MAP_PRIVATE',
   [uapi.MAP_ANONYMOUS]: 'MAP_ANONYMOUS',
 });
-const eventfdFlags = flagNames({
-  [uapi.EFD_SEMAPHORE]: 'EFD_SEMAPHORE',
-  [uapi.EFD_CLOEXEC]: 'EFD_CLOEXEC',
-  [uapi.EFD_NONBLOCK]: 'EFD_NONBLOCK',
-});
+const eventfdFlags = flagNames(
+  new Map([
+    [uapi.EFD_SEMAPHORE, 'EFD_SEMAPHORE'],
+    [uapi.EFD_CLOEXEC, 'EFD_CLOEXEC'],
+    [uapi.EFD_NONBLOCK, 'EFD_NONBLOCK'],
+  ]),
+);
 const pollBits = flagNames({
   [uapi.POLLIN]: 'POLLIN',
   [uapi.POLLOUT]: 'POLLOUT',

@@ -14,9 +14,11 @@ export type FieldFormat = (value: number) => string;
 /** `%#x`: 0 has no prefix. */
 export const hex = (value: number | bigint): string => (value === 0 || value === 0n ? '0' : `0x${value.toString(16)}`);
 
-/** `A|B|0x40`: names of the bits, then what is left; 0 stays 0. */
-export function flags(names: Readonly<Record<number, string>>): FieldFormat {
-  const bits = Object.entries(names).map(([bit, name]) => [Number(bit), name] as const);
+/** `A|B|0x40`: names of the bits, then what is left; 0 stays 0. Lowest bit first, or in the order of a map. */
+export function flags(names: Readonly<Record<number, string>> | ReadonlyMap<number, string>): FieldFormat {
+  const bits = [...(names instanceof Map ? names : Object.entries(names))].map(
+    ([bit, name]) => [Number(bit), name] as const,
+  );
   return (value) => {
     const known = bits.filter(([bit]) => (value & bit) === bit && bit !== 0);
     const rest = known.reduce((left, [bit]) => left & ~bit, value) >>> 0;
