@@ -5,7 +5,15 @@
 
 import { hva } from '../address.ts';
 import { errnoName, strerror } from '../linux/uapi/errno.ts';
-import { MAP_ANONYMOUS, MAP_PRIVATE, O_RDONLY, O_WRONLY, PROT_READ, PROT_WRITE, type UserProcess } from '../linux/uapi/syscalls.ts';
+import {
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  O_RDONLY,
+  O_WRONLY,
+  PROT_READ,
+  PROT_WRITE,
+  type UserProcess,
+} from '../linux/uapi/syscalls.ts';
 import { splitWords } from './command-line.ts';
 
 /** What a command printed, and why it failed if it did. */
@@ -73,11 +81,14 @@ export class HostShell {
     if (words === undefined) return failed('sh: syntax error: unterminated quoted string');
     const arrow = words.findIndex((word) => word === '>' || word === '>>');
     const target = arrow < 0 ? undefined : words[arrow + 1];
-    if (arrow >= 0 && (target === undefined || words.length > arrow + 2)) return failed('sh: syntax error: one file has to follow >');
+    if (arrow >= 0 && (target === undefined || words.length > arrow + 2))
+      return failed('sh: syntax error: one file has to follow >');
     const [name = '', ...args] = arrow < 0 ? words : words.slice(0, arrow);
     const command = commands[name];
     if (command === undefined) {
-      return failed(name === '' ? 'sh: no command' : `sh: ${name}: not found (there are ${HostShell.commands.join(', ')})`);
+      return failed(
+        name === '' ? 'sh: no command' : `sh: ${name}: not found (there are ${HostShell.commands.join(', ')})`,
+      );
     }
     const result = command(this, args);
     if (target === undefined || result.error !== undefined) return result;

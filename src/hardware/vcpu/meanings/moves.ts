@@ -1,6 +1,6 @@
 /** Moves: SDM vol. 2, MOV MOVZX MOVSX MOVSXD LEA XCHG CMOVcc SETcc PUSH POP LEAVE, CBW family, CMPXCHG XADD. */
 
-import type { Meaning, Ops } from '../ops.ts';
+import type { Meaning } from '../ops.ts';
 
 const RAX = 0;
 const RDX = 2;
@@ -74,16 +74,22 @@ const cwd: Meaning = (o) =>
 /** xlatb: the table at rbx, indexed by al, is the implied memory operand. */
 const xlat: Meaning = (o) => o.setRegister(RAX, o.read(1));
 
-/** The destination is written in either case: with its old value when the comparison fails. */
+/** A memory destination is written in either case, with its old value on failure; a register then keeps even its upper half. */
 const cmpxchg: Meaning = (o) => {
   const width = o.widthOf(0);
   const replacement = o.read(1);
   const current = o.readForUpdate(0);
   const expected = o.register(RAX, width);
   const equal = o.equal(expected, current);
-  o.write(0, o.select(equal, replacement, current));
+  if (o.isMemory(0)) o.write(0, o.select(equal, replacement, current));
   o.flagsOfSubtract(expected, current, o.subtract(expected, current), false);
-  o.when(o.not1(equal), () => o.setRegister(RAX, current));
+  o.when(
+    equal,
+    () => {
+      if (!o.isMemory(0)) o.write(0, replacement);
+    },
+    () => o.setRegister(RAX, current),
+  );
 };
 
 const xadd: Meaning = (o) => {
