@@ -130,6 +130,7 @@ export class Assembly implements Scope {
     if (value !== undefined) return value;
     if (symbol?.external !== undefined) {
       symbol.external.used = true;
+      symbol.external.reference ??= expressionSpan(at, this.item!.origin);
       return symbol.external.value;
     }
     if (this.phase !== 'estimate' && symbol?.definedBy === undefined) this.#undefined(name, at);

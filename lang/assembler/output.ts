@@ -42,8 +42,9 @@ export function objectOf(assembly: Assembly, name: string, lines: LineTable): Ob
 function external(symbol: AssemblySymbol): ObjectSymbol {
   const binding = symbol.binding === 'weak' ? 'weak' : 'global';
   const { common } = symbol;
+  const reference = symbol.external?.reference ?? symbol.span;
   return common === undefined
-    ? { name: symbol.name, binding, type: symbol.type, section: 'undefined', value: 0n, size: 0n }
+    ? { name: symbol.name, binding, type: symbol.type, section: 'undefined', value: 0n, size: 0n, reference }
     : { name: symbol.name, binding, type: elf.STT_OBJECT, section: 'common', value: common.align, size: common.size };
 }
 
@@ -52,7 +53,8 @@ function addDefined(symbol: AssemblySymbol, symbols: ObjectSymbol[], assembly: A
   const { value } = symbol;
   if (value === undefined || symbol.name.startsWith('..@')) return;
   const size = symbol.size === undefined ? 0n : (assembly.number(symbol.size, 'the size of a symbol') ?? 0n);
-  const common = { name: symbol.name, binding: symbol.binding, type: symbol.type, size };
+  const { name, binding, type, definition } = symbol;
+  const common = { name, binding, type, size, ...(definition === undefined ? {} : { reference: definition }) };
   if (isConstant(value)) {
     symbols.push({ ...common, section: 'absolute', value: BigInt.asUintN(64, value.constant) });
     return;

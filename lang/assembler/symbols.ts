@@ -13,6 +13,8 @@ export class ExternalSymbol implements Base {
   readonly value: Value;
   /** NASM leaves out symbols that nothing uses. */
   used = false;
+  /** First use. */
+  reference: Span | undefined;
 
   constructor(name: string) {
     this.name = name;

@@ -1,5 +1,6 @@
 /** A relocatable object in memory: what the assembler makes, the ELF writer writes, the ELF reader reads and the linker joins. */
 
+import type { Span } from '../syntax/source.ts';
 import type { LineTable } from './line-table.ts';
 
 export interface ObjectSection {
@@ -36,6 +37,8 @@ export interface ObjectSymbol {
   /** Offset in the section; the value of an absolute symbol; the alignment of a common one. */
   readonly value: bigint;
   readonly size: bigint;
+  /** Where the source first uses an undefined symbol, or defines this one: for the linker's messages. */
+  readonly reference?: Span;
 }
 
 export interface ObjectFile {
