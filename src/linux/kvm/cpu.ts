@@ -41,6 +41,8 @@ export interface Cpu {
   efer: bigint;
   /** VM entry to VM exit; PREEMPTION_TIMER when `instructionLimit` instructions have retired. */
   run(instructionLimit: number): ExitReason;
+  /** Software has changed RAM at `host`: forget code decoded from it. */
+  memoryChanged(host: Hpa): void;
   setEptPointer(eptp: number): void;
   /** INVEPT: drop every translation that came from EPT. */
   invalidateEpt(): void;

@@ -4,6 +4,7 @@
  */
 
 import { gva } from '../../address.ts';
+import { RCX } from './cpu.ts';
 import { guestBytes } from './guest-paging.ts';
 import { kvmEmulateInsn } from './trace.ts';
 import type { KvmVcpu } from './vcpu.ts';
@@ -11,6 +12,8 @@ import type { KvmVcpu } from './vcpu.ts';
 const UD_VECTOR = 6;
 const EFER_LMA = 1n << 10n;
 const CR0_PE = 1n;
+/** Bits of RCX that are zero where the emulator lets a repeated instruction pause. */
+const BATCH_MASK = 0x3ffn;
 
 /** Emulate the instruction that exited: 1 to go on in the guest, 0 to return to user space. */
 export function emulateInstruction(vcpu: KvmVcpu): number {
@@ -21,27 +24,34 @@ export function emulateInstruction(vcpu: KvmVcpu): number {
 
 function carryOut(vcpu: KvmVcpu): number {
   const { cpu, emulation } = vcpu;
-  let outcome = cpu.emulate(emulation);
-  if (emulation.inputLeft) {
-    // INS took one element; the others were read ahead and belong to the same instruction.
-    const { rip } = cpu;
-    while (outcome === 'retired' && emulation.inputLeft && cpu.rip === rip) outcome = cpu.emulate(emulation);
+  const { rip } = cpu;
+  for (;;) {
+    const left = cpu.register(RCX);
+    const outcome = cpu.emulate(emulation);
+    if (outcome === 'undecodable') return failed(vcpu);
+    if (emulation.needed !== 'nothing') return exitToUser(vcpu);
+    // A repeated string instruction that is not over stays at its address. KVM goes on by itself while data of INS are
+    // left, and else until the count reaches a multiple of 1024: then the guest gets a chance to take an interrupt.
+    if (outcome === 'exception' || cpu.rip !== rip || cpu.register(RCX) === left) return 1;
+    if (!emulation.inputLeft && (cpu.register(RCX) & BATCH_MASK) === 0n) return 1;
   }
-  if (outcome === 'undecodable') return failed(vcpu);
-  switch (emulation.needed) {
-    case 'nothing':
-      return 1;
-    case 'pio-out':
-      return 0;
-    case 'pio-in':
-      vcpu.completion = completePioIn;
-      return 0;
-    case 'mmio-read':
-    case 'mmio-write':
-      emulation.exitMmio();
-      vcpu.completion = completeMmio;
-      return 0;
+}
+
+function exitToUser(vcpu: KvmVcpu): number {
+  const { emulation } = vcpu;
+  if (emulation.needed === 'pio-out') return completePioOut(vcpu);
+  if (emulation.needed === 'pio-in') vcpu.completion = completePioIn;
+  else {
+    emulation.exitMmio();
+    vcpu.completion = completeMmio;
   }
+  return 0;
+}
+
+/** OUTS waits for nothing: only further elements that the same pass has put out are shown first. */
+function completePioOut(vcpu: KvmVcpu): number {
+  vcpu.completion = vcpu.emulation.exitPioOut() ? completePioOut : undefined;
+  return 0;
 }
 
 function completePioIn(vcpu: KvmVcpu): number {

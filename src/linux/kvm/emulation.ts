@@ -9,6 +9,7 @@
 
 import { type Gpa, type Gva, PAGE_SIZE, pageNumber, pageOffset } from '../../address.ts';
 import type { EmulatorPort, Served } from '../../hardware/vcpu/emulator-port.ts';
+import { IO_QUALIFICATION } from '../../hardware/vcpu/exit.ts';
 import { type Cpu, RCX, RDI } from './cpu.ts';
 import { kvm_read_guest, kvm_write_guest } from './guest-memory.ts';
 import { isReadonly } from './memslots.ts';
@@ -23,11 +24,10 @@ export type Needed = 'nothing' | 'mmio-read' | 'mmio-write' | 'pio-in' | 'pio-ou
 /** INS reads ahead at most this many bytes (pio_in_emulated). */
 const READ_AHEAD = 1024;
 const RFLAGS_DF = 1n << 10n;
-const QUALIFICATION_REP = 32;
 
-/** One access of at most 8 bytes within a page. */
+/** One access of at most 8 bytes, to memory within a page or to a port. */
 class Fragment {
-  gpa = 0 as Gpa;
+  address = 0;
   length = 0;
   readonly data = new Uint8Array(8);
 }
@@ -41,10 +41,10 @@ class Fragments {
     return this.#items[index]!;
   }
 
-  push(gpa: Gpa, length: number): Fragment {
+  push(address: number, length: number): Fragment {
     if (this.count === this.#items.length) this.#items.push(new Fragment());
     const fragment = this.#items[this.count++]!;
-    fragment.gpa = gpa;
+    fragment.address = address;
     fragment.length = length;
     return fragment;
   }
@@ -136,8 +136,7 @@ export class Emulation implements EmulatorPort {
   writePort(port: number, data: Uint8Array): Served {
     if (kvmPio.on) this.#tracePio(true, port, data.length, 1, data);
     if (this.#vm.pioBus.write(port, data) === 0) return 'done';
-    this.#run.pioData.set(data);
-    this.#run.exitIo(false, data.length, port, 1);
+    this.#waiting.push(port, data.length).data.set(data);
     this.#needed = 'pio-out';
     return 'later';
   }
@@ -154,7 +153,15 @@ export class Emulation implements EmulatorPort {
   /** Show the next waiting MMIO access to user space. */
   exitMmio(): void {
     const fragment = this.#waiting.at(this.#served);
-    this.#run.exitMmio(fragment.gpa, fragment.data, fragment.length, this.#needed === 'mmio-write');
+    this.#run.exitMmio(fragment.address as Gpa, fragment.data, fragment.length, this.#needed === 'mmio-write');
+  }
+
+  /** Show the next waiting port write to user space; true when there are more. */
+  exitPioOut(): boolean {
+    const fragment = this.#waiting.at(this.#served++);
+    for (let i = 0; i < fragment.length; i++) this.#run.pioData[i] = fragment.data[i]!;
+    this.#run.exitIo(false, fragment.length, fragment.address, 1);
+    return this.#served < this.#waiting.count;
   }
 
   /** complete_emulated_mmio: user space has served one access; true when it was the last. */
@@ -162,8 +169,8 @@ export class Emulation implements EmulatorPort {
     const fragment = this.#waiting.at(this.#served++);
     if (this.#needed === 'mmio-read') {
       this.#run.mmioAnswer(fragment.data, fragment.length);
-      this.#answered.push(fragment.gpa, fragment.length).data.set(fragment.data);
-      if (kvmMmio.on) this.#traceMmio('read', fragment.gpa, fragment.data.subarray(0, fragment.length));
+      this.#answered.push(fragment.address, fragment.length).data.set(fragment.data);
+      if (kvmMmio.on) this.#traceMmio('read', fragment.address as Gpa, fragment.data.subarray(0, fragment.length));
     }
     return this.#served === this.#waiting.count;
   }
@@ -204,7 +211,7 @@ export class Emulation implements EmulatorPort {
 
   /** How many elements INS reads at once; the bytes left in the page are compared as a count, as KVM does. */
   #elements(size: number): number {
-    if ((this.#cpu.exit.qualification & QUALIFICATION_REP) === 0) return 1;
+    if ((this.#cpu.exit.qualification & IO_QUALIFICATION.REPEATED) === 0) return 1;
     const offset = pageOffset(Number(BigInt.asUintN(32, this.#cpu.register(RDI))));
     const backward = (this.#cpu.rflags & RFLAGS_DF) !== 0n;
     const inPage = backward ? offset : PAGE_SIZE - offset;

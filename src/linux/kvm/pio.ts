@@ -3,12 +3,11 @@
  * (arch/x86/kvm/x86.c: kvm_fast_pio and its completions; vmx.c: handle_io).
  */
 
+import { IO_QUALIFICATION } from '../../hardware/vcpu/exit.ts';
 import { emulateInstruction } from './emulate.ts';
 import { kvmPio } from './trace.ts';
 import type { KvmVcpu } from './vcpu.ts';
 
-const INPUT = 1 << 3;
-const STRING = 1 << 4;
 /** A port that old BIOSes poke; RIP must already be past the instruction when user space sees it. */
 const QUIRK_PORT = 0x7e;
 
@@ -19,10 +18,10 @@ const bytesOf = [0, 1, 2, 3, 4].map((size) => new Uint8Array(buffer.buffer, 0, s
 /** handle_io: 1 to go on in the guest, 0 to return to user space. */
 export function handleIo(vcpu: KvmVcpu): number {
   const { qualification } = vcpu.cpu.exit;
-  if (qualification & STRING) return emulateInstruction(vcpu);
-  const size = ((qualification & 7) + 1) as 1 | 2 | 4;
-  const port = qualification >>> 16;
-  return qualification & INPUT ? fastIn(vcpu, size, port) : fastOut(vcpu, size, port);
+  if (qualification & IO_QUALIFICATION.STRING) return emulateInstruction(vcpu);
+  const size = ((qualification & IO_QUALIFICATION.SIZE_MASK) + 1) as 1 | 2 | 4;
+  const port = qualification >>> IO_QUALIFICATION.PORT_SHIFT;
+  return qualification & IO_QUALIFICATION.IN ? fastIn(vcpu, size, port) : fastOut(vcpu, size, port);
 }
 
 function fastOut(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {

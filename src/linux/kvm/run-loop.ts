@@ -86,6 +86,9 @@ function loop(vcpu: KvmVcpu): number {
 function enterGuest(vcpu: KvmVcpu): number {
   const { cpu, vm } = vcpu;
   const { kernel, mmu } = vm;
+  // Instructions that KVM completed for the CPU count too, else a loop of port writes would never end.
+  vm.retired += cpu.retired - vcpu.retiredSeen;
+  vcpu.retiredSeen = cpu.retired;
   const budget = vm.instructionLimit - vm.retired;
   if (budget <= 0) {
     kernel.current.pendingSignal = 'SIGALRM';
@@ -99,9 +102,7 @@ function enterGuest(vcpu: KvmVcpu): number {
   }
   injectPending(vcpu);
   if (kvmEntry.on) kvmEntry(kernel.stream, { vcpu: vcpu.id, rip: cpu.rip, immediateExit: false });
-  const before = cpu.retired;
   const reason = cpu.run(Math.min(budget, TIMER_MAX));
-  vm.retired += cpu.retired - before;
   if (kvmExit.on)
     kvmExit(kernel.stream, {
       vcpu: vcpu.id,

@@ -100,6 +100,11 @@ export class Vm {
     for (const { cpu } of this.vcpus) cpu.invalidateEpt();
   }
 
+  /** The host has written guest memory in the frame that holds `host`. */
+  memoryChanged(host: Hpa): void {
+    for (const { cpu } of this.vcpus) cpu.memoryChanged(host);
+  }
+
   #destroy(): void {
     this.#stopNotifier();
     for (const bus of [this.pioBus, this.mmioBus, this.fastMmioBus]) bus.destroy();

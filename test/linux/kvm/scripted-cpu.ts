@@ -1,0 +1,241 @@
+/**
+ * A CPU for tests of kvm.ko: each entry runs the next step of a script, and a step tells why the guest left. It walks the
+ * EPT tables in host memory by itself (SDM vol. 3C, 29.3) and keeps a translation until it is told to drop it.
+ */
+
+import { type Gpa, type Gva, gva } from '../../../src/address.ts';
+import type { PhysicalMemory } from '../../../src/hardware/physical-memory.ts';
+import type { Emulated, EmulatorPort } from '../../../src/hardware/vcpu/emulator-port.ts';
+import { EXIT_REASON, type ExitReason, IO_QUALIFICATION, type VmExit } from '../../../src/hardware/vcpu/exit.ts';
+import type { ControlRegister, Cpu, DescriptorTable, SegmentName, SegmentState } from '../../../src/linux/kvm/cpu.ts';
+
+export type Step = (cpu: ScriptedCpu) => ExitReason;
+export type Instruction = (port: EmulatorPort, cpu: ScriptedCpu) => Emulated;
+
+const flat: SegmentState = {
+  base: 0n,
+  limit: 0xffffffff,
+  selector: 0,
+  type: 3,
+  present: 1,
+  dpl: 0,
+  db: 0,
+  s: 1,
+  l: 1,
+  g: 1,
+  avl: 0,
+  unusable: 0,
+};
+
+export class ScriptedCpu implements Cpu {
+  readonly exit: VmExit = {
+    reason: EXIT_REASON.HLT,
+    qualification: 0,
+    guestPhysical: 0 as Gpa,
+    guestLinear: gva(0n),
+    instructionLength: 1,
+    idtVectoring: 0,
+  };
+  /** What the next entries do; an empty script halts. */
+  readonly script: Step[] = [];
+  /** What `emulate` does. */
+  instruction: Instruction = () => 'undecodable';
+  retired = 0;
+  rip = 0x1000n;
+  rflags = 2n;
+  efer = 0x500n;
+  entries = 0;
+  readonly injected: { readonly vector: number; readonly errorCode: number | undefined }[] = [];
+  readonly msrs = new Map<number, bigint>([[0x10, 0n]]);
+  readonly #memory: PhysicalMemory;
+  readonly #registers = new BigUint64Array(16);
+  readonly #segments = new Map<SegmentName, SegmentState>();
+  readonly #tables = new Map<string, DescriptorTable>();
+  readonly #controls = new Map<ControlRegister, bigint>();
+  readonly changed: number[] = [];
+  readonly #translations = new Map<number, bigint>();
+  #eptp = 0;
+
+  constructor(memory: PhysicalMemory) {
+    this.#memory = memory;
+  }
+
+  run(limit: number): ExitReason {
+    this.entries++;
+    const step = this.script.shift();
+    if (step !== undefined) this.exit.reason = step(this);
+    else {
+      this.exit.reason = EXIT_REASON.HLT;
+      this.exit.instructionLength = 1;
+      this.retired += Math.min(1, limit);
+    }
+    return this.exit.reason;
+  }
+
+  setEptPointer(eptp: number): void {
+    this.#eptp = eptp;
+  }
+
+  invalidateEpt(): void {
+    this.#translations.clear();
+  }
+
+  memoryChanged(host: number): void {
+    this.changed.push(host);
+  }
+
+  get eptPointer(): number {
+    return this.#eptp;
+  }
+
+  /** The leaf entry for `gpa`, 0 where a table is missing: from memory, whatever is cached. */
+  leaf(gpa: number): bigint {
+    let table = this.#eptp - (this.#eptp % 4096);
+    for (const span of [2 ** 39, 2 ** 30, 2 ** 21, 2 ** 12]) {
+      const entry = this.#memory.view.getBigUint64(table + (Math.floor(gpa / span) % 512) * 8, true);
+      if (span === 2 ** 12 || (entry & 7n) === 0n) return entry;
+      table = Number(entry & 0x000ffffffffff000n);
+    }
+    return 0n;
+  }
+
+  /** One data access as the hardware does it: `undefined` if it went through, else the exit. */
+  access(gpa: number, write: boolean): ExitReason | undefined {
+    const page = Math.floor(gpa / 4096);
+    const entry = this.#translations.get(page) ?? this.leaf(gpa);
+    const rights = Number(entry & 7n);
+    this.exit.guestPhysical = gpa as Gpa;
+    this.exit.guestLinear = gva(BigInt(gpa));
+    if (rights === 6 || rights === 2 || rights === 4) {
+      this.exit.qualification = 0;
+      return EXIT_REASON.EPT_MISCONFIG;
+    }
+    if ((rights & (write ? 2 : 1)) === 0) {
+      // The CPU drops what it knows of the address before it reports a violation (SDM 29.4.3.1).
+      this.#translations.delete(page);
+      this.exit.qualification = (write ? 2 : 1) | (rights << 3) | 0x180;
+      return EXIT_REASON.EPT_VIOLATION;
+    }
+    this.#translations.set(page, entry);
+    return undefined;
+  }
+
+  /** Host physical address that the last successful access to `gpa` used. */
+  translated(gpa: number): number {
+    return Number((this.#translations.get(Math.floor(gpa / 4096)) ?? 0n) & 0x000ffffffffff000n) + (gpa % 4096);
+  }
+
+  register(index: number): bigint {
+    return this.#registers[index]!;
+  }
+
+  setRegister(index: number, value: bigint): void {
+    this.#registers[index] = value;
+  }
+
+  segment(name: SegmentName): SegmentState {
+    return this.#segments.get(name) ?? flat;
+  }
+
+  setSegment(name: SegmentName, segment: SegmentState): void {
+    this.#segments.set(name, segment);
+  }
+
+  descriptorTable(name: 'gdt' | 'idt'): DescriptorTable {
+    return this.#tables.get(name) ?? { base: 0n, limit: 0 };
+  }
+
+  setDescriptorTable(name: 'gdt' | 'idt', table: DescriptorTable): void {
+    this.#tables.set(name, table);
+  }
+
+  control(register: ControlRegister): bigint {
+    return this.#controls.get(register) ?? 0n;
+  }
+
+  setControl(register: ControlRegister, value: bigint): void {
+    this.#controls.set(register, value);
+  }
+
+  readMsr(index: number): bigint | undefined {
+    return this.msrs.get(index);
+  }
+
+  writeMsr(index: number, value: bigint): boolean {
+    if (!this.msrs.has(index)) return false;
+    this.msrs.set(index, value);
+    return true;
+  }
+
+  skipInstruction(): void {
+    this.rip += BigInt(this.exit.instructionLength);
+  }
+
+  emulate(port: EmulatorPort): Emulated {
+    return this.instruction(port, this);
+  }
+
+  readAccumulator(size: 1 | 2 | 4): number {
+    return Number(BigInt.asUintN(8 * size, this.#registers[0]!));
+  }
+
+  writeAccumulator(size: 1 | 2 | 4, value: number): void {
+    const kept = size === 4 ? 0n : this.#registers[0]! & ~((1n << BigInt(8 * size)) - 1n);
+    this.#registers[0] = kept | BigInt(value);
+  }
+
+  injectException(vector: number, errorCode?: number): void {
+    this.injected.push({ vector, errorCode });
+  }
+}
+
+/** `in` or `out` with the port in DX; string and repeated forms go through the emulator. */
+export const portAccess =
+  (size: 1 | 2 | 4, input: boolean, port: number, string = false, repeat = false): Step =>
+  (cpu) => {
+    cpu.retired++;
+    cpu.exit.qualification =
+      (size - 1) |
+      (input ? IO_QUALIFICATION.IN : 0) |
+      (string ? IO_QUALIFICATION.STRING : 0) |
+      (repeat ? IO_QUALIFICATION.REPEATED : 0) |
+      (port << IO_QUALIFICATION.PORT_SHIFT);
+    cpu.exit.qualification >>>= 0;
+    cpu.exit.instructionLength = repeat ? 2 : 1;
+    return EXIT_REASON.IO_INSTRUCTION;
+  };
+
+/** A memory access of `length` bytes within a page; `instruction` is what the emulator makes of it. */
+export const memoryAccess =
+  (gpa: number, write: boolean, instruction: Instruction): Step =>
+  (cpu) => {
+    cpu.exit.instructionLength = 3;
+    cpu.instruction = instruction;
+    return cpu.access(gpa, write) ?? EXIT_REASON.PREEMPTION_TIMER;
+  };
+
+/** `mov [gpa], bytes`: retires, whoever has to see it. */
+export const store =
+  (gpa: number, bytes: readonly number[]): Instruction =>
+  (port, cpu) => {
+    const served = port.writeMemory(gva(BigInt(gpa)), gpa as Gpa, Uint8Array.from(bytes));
+    cpu.skipInstruction();
+    return served === 'done' ? 'retired' : 'userspace';
+  };
+
+/** `mov rax, [gpa]` of `length` bytes, in pieces that do not cross a page. */
+export const load =
+  (gpa: number, length: number): Instruction =>
+  (port, cpu) => {
+    const data = new Uint8Array(8);
+    for (let done = 0; done < length; ) {
+      const piece = Math.min(length - done, 4096 - ((gpa + done) % 4096));
+      const at = (gpa + done) as Gpa;
+      if (port.readMemory(gva(BigInt(at)) as Gva, at, data.subarray(done, done + piece)) === 'later')
+        return 'userspace';
+      done += piece;
+    }
+    cpu.setRegister(0, new DataView(data.buffer).getBigUint64(0, true));
+    cpu.skipInstruction();
+    return 'retired';
+  };
