@@ -103,7 +103,8 @@ export class Emulation implements EmulatorPort {
   }
 
   readMemory(linear: Gva, physical: Gpa, data: Uint8Array): Served {
-    if (this.#replayed < this.#answered.count) {
+    // The instruction runs again: its RAM is read anew, its devices are not.
+    if (this.#replayed < this.#answered.count && this.#answered.at(this.#replayed).address === physical) {
       data.set(this.#answered.at(this.#replayed++).data.subarray(0, data.length));
       return 'done';
     }

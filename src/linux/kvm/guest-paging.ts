@@ -3,9 +3,10 @@
  * It reads guest memory through the slots and changes nothing: no accessed bits, no EPT faults.
  */
 
-import { type Gpa, type Gva, gva, PAGE_SIZE, pageOffset } from '../../address.ts';
+import { type Gpa, type Gva, gva, PAGE_SIZE, pageNumber, pageOffset } from '../../address.ts';
 import { kvm_read_guest } from './guest-memory.ts';
 import type { KvmVcpu } from './vcpu.ts';
+import type { Vm } from './vm.ts';
 
 const CR0_PG = 1n << 31n;
 const PRESENT = 1n;
@@ -31,7 +32,7 @@ export function translate(vcpu: KvmVcpu, linear: Gva): Translation | undefined {
   let user = true;
   for (let shift = 39n; ; shift -= 9n) {
     const at = Number(table + (((linear >> shift) & 0x1ffn) << 3n)) as Gpa;
-    if (kvm_read_guest(vm, at, bytes, 8) !== 0) return undefined;
+    if (!peek(vm, at, bytes)) return undefined;
     const entry = word.getBigUint64(0, true);
     if ((entry & PRESENT) === 0n) return undefined;
     writable &&= (entry & WRITABLE) !== 0n;
@@ -54,8 +55,12 @@ export function guestBytes(vcpu: KvmVcpu, linear: Gva, length: number): Uint8Arr
     const translation = translate(vcpu, at);
     if (translation === undefined) return bytes.subarray(0, done);
     const piece = Math.min(length - done, PAGE_SIZE - pageOffset(translation.gpa));
-    if (kvm_read_guest(vcpu.vm, translation.gpa, bytes.subarray(done), piece) !== 0) return bytes.subarray(0, done);
+    if (!peek(vcpu.vm, translation.gpa, bytes.subarray(done, done + piece))) return bytes.subarray(0, done);
     done += piece;
   }
   return bytes;
 }
+
+/** Read guest memory within a page; a frame without a slot is an answer here, no refusal. */
+const peek = (vm: Vm, gpa: Gpa, into: Uint8Array): boolean =>
+  vm.memslots.find(pageNumber(gpa)) !== undefined && kvm_read_guest(vm, gpa, into, into.length) === 0;

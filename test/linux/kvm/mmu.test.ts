@@ -1,0 +1,150 @@
+/** EPT as KVM fills it: the entries' bits, faults, zapping, and that no change leaves a stale translation. */
+
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Gpa, Hpa, Hva } from '../../../src/address.ts';
+import { EXIT_REASON } from '../../../src/hardware/vcpu/exit.ts';
+import { eptPointer, leafSpte, mmioSpte, mmioSpteGeneration, tableSpte } from '../../../src/linux/kvm/spte.ts';
+import { EFAULT } from '../../../src/linux/uapi/errno.ts';
+import * as run from '../../../src/linux/uapi/kvm-run.ts';
+import { Bench } from './bench.ts';
+import { memoryAccess, store } from './scripted-cpu.ts';
+
+describe('entries (Linux 6.1 on VMX)', () => {
+  test.each([
+    ['EPTP: write-back, 4 levels, accessed and dirty bits', BigInt(eptPointer(0x5000 as Hpa)), 0x505en],
+    ['table', tableSpte(0x5000 as Hpa), 0x5907n],
+    ['4K leaf', leafSpte(0x1234000 as Hpa, true, true), 0x0600_0000_0123_4b77n],
+    ['4K leaf of a read-only host page', leafSpte(0x1234000 as Hpa, false, true), 0x0000_0000_0123_4975n],
+    ['4K leaf, write-protected by KVM', leafSpte(0x1234000 as Hpa, true, false), 0x0600_0000_0123_4975n],
+    ['MMIO, generation 0x12', mmioSpte(0xfebc0123 as Gpa, 0x12), 0xfebc0096n],
+    ['MMIO, generation 0x100: the next bit is 52', mmioSpte(0xfebc0000 as Gpa, 0x100), 0x0010_0000_febc_0006n],
+    ['MMIO, all bits of the generation', mmioSpte(0 as Gpa, 0x7ffff), 0x7ff0_0000_0000_07fen],
+  ])('%s', (_name, entry, expected) => {
+    expect(entry).toBe(expected);
+  });
+
+  test('the generation is 19 bits and comes back', () => {
+    fc.assert(
+      fc.property(fc.nat({ max: 2 ** 30 }), (generation) => {
+        expect(mmioSpteGeneration(mmioSpte(0xfebc0000 as Gpa, generation))).toBe(generation % 2 ** 19);
+      }),
+    );
+  });
+});
+
+/** One access that must end in RAM: enter until it goes through. */
+const touch = (bench: Bench, gpa: number, write = true) => bench.enter(memoryAccess(gpa, write, () => 'undecodable'));
+
+describe('faults', () => {
+  test('memory is mapped page by page at its first touch, with the events', () => {
+    const bench = new Bench();
+    const hva = bench.qemu.map(4 * 4096);
+    bench.setSlot(0, 0x100000, 4 * 4096, hva);
+    bench.listen('kvm_mmu_s*');
+    expect(touch(bench, 0x102abc)).toBe(0);
+    const frame = bench.qemu.process.mm.frame((hva + 0x2000) as Hva, true) as number;
+    expect(bench.cpu.leaf(0x102000)).toBe(leafSpte(frame as Hpa, true, true));
+    expect(bench.cpu.leaf(0x101000)).toBe(0n);
+    const pfn = (frame / 4096).toString(16);
+    const spte = leafSpte(frame as Hpa, true, true).toString(16);
+    expect(bench.events[0]).toBe(`kvm_mmu_spte_requested: gfn 102 pfn ${pfn} level 1`);
+    expect(bench.events[1]).toMatch(
+      new RegExp(`^kvm_mmu_set_spte: gfn 102 spte ${spte} \\(rwxu\\) level 1 at [0-9a-f]+$`),
+    );
+  });
+
+  test('a slot over memory that is not mapped: KVM_RUN fails with EFAULT', () => {
+    const bench = new Bench();
+    bench.setSlot(0, 0, 4096, 0x20000);
+    bench.listen('kvm_userspace_exit');
+    expect(touch(bench, 0)).toBe(-EFAULT);
+    expect(bench.events).toEqual(['kvm_userspace_exit: reason error (14)']);
+  });
+
+  test('munmap of a slot’s memory takes its entries away', () => {
+    const bench = new Bench();
+    const hva = bench.qemu.map(2 * 4096);
+    bench.setSlot(0, 0, 2 * 4096, hva);
+    touch(bench, 0);
+    touch(bench, 0x1000);
+    bench.listen('kvm_unmap_hva_range');
+    bench.qemu.user.syscalls.munmap((hva + 4096) as Hva, 4096);
+    expect(bench.events).toHaveLength(1);
+    expect(bench.cpu.leaf(0)).not.toBe(0n);
+    expect(bench.cpu.leaf(0x1000)).toBe(0n);
+    expect(bench.cpu.access(0x1000, false)).toBe(EXIT_REASON.EPT_VIOLATION);
+    expect(touch(bench, 0x1000)).toBe(-EFAULT);
+  });
+
+  test('deleting a slot drops the whole tree and its pages', () => {
+    const bench = new Bench();
+    const hva = bench.qemu.map(4096);
+    const other = bench.qemu.map(4096);
+    bench.setSlot(0, 0, 4096, hva);
+    bench.setSlot(1, 0x200000, 4096, other);
+    touch(bench, 0);
+    touch(bench, 0x200000);
+    const used = bench.kernel.pages.used;
+    bench.listen('kvm_mmu_zap_all_fast');
+    bench.setSlot(1, 0, 0, 0);
+    expect(bench.kernel.pages.used).toBe(used - 5); // root, two upper tables, two leaf tables
+    expect(bench.events).toEqual(['kvm_mmu_zap_all_fast: kvm-mmu-valid-gen 0 used_pages 5']);
+    touch(bench, 0);
+    expect(bench.cpu.access(0, true)).toBeUndefined();
+  });
+
+  test('an address above the highest frame is emulated without an entry', () => {
+    const bench = new Bench();
+    bench.enter();
+    const high = 2 ** 46;
+    bench.cpu.script.push((cpu) => {
+      cpu.exit.guestPhysical = high as Gpa;
+      cpu.exit.qualification = 0x182;
+      cpu.instruction = store(high, [1]);
+      return EXIT_REASON.EPT_VIOLATION;
+    });
+    bench.enter();
+    expect(bench.exitReason).toBe(run.KVM_EXIT_MMIO);
+    expect(bench.run.getUint32(run.RUN_MMIO_PHYS_ADDR + 4, true)).toBe(2 ** 14);
+  });
+});
+
+test('no sequence of slot changes and unmappings leaves a stale translation', () => {
+  const PAGES = 8;
+  const command = fc.oneof(
+    fc.record({
+      kind: fc.constant('set' as const),
+      slot: fc.nat({ max: 2 }),
+      at: fc.nat({ max: PAGES - 1 }),
+      pages: fc.integer({ min: 1, max: 3 }),
+      from: fc.nat({ max: 5 }),
+    }),
+    fc.record({ kind: fc.constant('delete' as const), slot: fc.nat({ max: 2 }) }),
+    fc.record({ kind: fc.constant('unmap' as const), page: fc.nat({ max: 7 }) }),
+    fc.record({ kind: fc.constant('touch' as const), page: fc.nat({ max: PAGES - 1 }), write: fc.boolean() }),
+  );
+  fc.assert(
+    fc.property(fc.array(command, { maxLength: 40 }), (commands) => {
+      const bench = new Bench();
+      const hva = bench.qemu.map(8 * 4096);
+      const { mm } = bench.qemu.process;
+      for (const step of commands) {
+        if (step.kind === 'set') bench.setSlot(step.slot, step.at * 4096, step.pages * 4096, hva + step.from * 4096);
+        else if (step.kind === 'delete') bench.setSlot(step.slot, 0, 0, 0);
+        else if (step.kind === 'unmap') mm.munmap(hva + step.page * 4096, 4096);
+        else bench.enter(memoryAccess(step.page * 4096, step.write, store(step.page * 4096, [1])));
+        // What the CPU can reach without asking must be what a walk through slots and mappings finds now.
+        for (let page = 0; page < PAGES; page++) {
+          const gpa = page * 4096;
+          if (bench.cpu.eptPointer === 0 || bench.vm.mmu.tables === undefined) continue;
+          if (bench.cpu.access(gpa, false) !== undefined) continue;
+          const user = bench.vm.memslots.hva(gpa as Gpa);
+          expect(user).toBeDefined();
+          expect(bench.cpu.translated(gpa)).toBe(mm.frame(user!, false));
+        }
+      }
+    }),
+    { numRuns: 150 },
+  );
+});
