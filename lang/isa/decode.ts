@@ -68,6 +68,11 @@ function readPrefixes(cursor: Cursor): Prefixes {
   };
   for (;;) {
     const next = cursor.peek();
+    if ((next & 0xf0) === 0x40 && next > 0) {
+      prefixes.rex = next;
+      cursor.at++;
+      continue;
+    }
     if (next === 0x66) prefixes.operandSize = true;
     else if (next === 0x67) prefixes.addressSize = true;
     else if (next === 0xf0) prefixes.lock = true;
@@ -77,9 +82,10 @@ function readPrefixes(cursor: Cursor): Prefixes {
       // In 64-bit mode these select nothing, so they do not take the place of fs or gs (SDM vol. 1 §3.3.7.1).
       if (!prefixes.segment || prefixes.segment.number < 4) prefixes.segment = SEGMENTS[(next >> 3) & 3]!;
     } else break;
+    // A REX prefix that is not the last one is ignored (SDM vol. 2 §2.2.1).
+    prefixes.rex = 0;
     cursor.at++;
   }
-  if ((cursor.peek() & 0xf0) === 0x40 && cursor.peek() > 0) prefixes.rex = cursor.byte();
   return prefixes;
 }
 
@@ -170,6 +176,7 @@ function selects(shape: Shape, head: Head, modrm: number): Width | undefined {
   if (shape.mandatory !== 0 && shape.mandatory !== head.mandatory) {
     if (shape.mandatory !== 0x66 || head.vex || head.prefixes.repeat || !head.prefixes.operandSize) return undefined;
   }
+  if (shape.noPrefix && (head.prefixes.repeat || (head.mandatory && !shape.widths.includes(16)))) return undefined;
   if (head.vex && shape.mandatory !== head.mandatory) return undefined;
   if (shape.addressWidth && shape.addressWidth !== head.addressWidth) return undefined;
   if (shape.noRexB && head.rex & 1) return undefined;

@@ -75,6 +75,8 @@ export interface Shape {
   readonly addressWidth: 32 | 64 | undefined;
   readonly forceRexW: boolean;
   readonly noRexB: boolean;
+  /** F3 and F2 must be absent, and 66 where it is no operand size. */
+  readonly noPrefix: boolean;
 }
 
 const LETTERS: Record<string, readonly Width[]> = { v: [16, 32, 64], y: [32, 64], s: [64, 16] };
@@ -239,6 +241,7 @@ function compile(row: Row): Shape {
     addressWidth: tokens.includes('a32') ? 32 : tokens.includes('a64') ? 64 : undefined,
     forceRexW: tokens.includes('w'),
     noRexB: tokens.includes('norexb'),
+    noPrefix: tokens.includes('np'),
   };
 }
 

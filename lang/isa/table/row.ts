@@ -27,6 +27,7 @@
  * Encoding:
  *   00                        opcode byte;  0f, 0f38, 0f3a first select the map;  a byte after the opcode is a whole ModRM
  *   66 f2 f3                  mandatory prefix, before the opcode
+ *   np                        not after F2 or F3, nor after 66 where that is no operand size: other instructions have those
  *   +r +cc                    register number or condition in the opcode's low bits
  *   /r /0…/7                  ModRM with a register, or with the digit, in its reg field
  *   ib iw id iq iz iv         immediate: 1, 2, 4, 8 bytes; of the row's width up to 4 bytes, or in full
