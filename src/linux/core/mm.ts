@@ -36,7 +36,7 @@ export class AddressSpace {
   readonly #listeners = new Set<(start: Hva, length: number) => void>();
   // Hot: every user access asks here first, and only a miss searches the mappings.
   readonly #cachedPage = new Float64Array(CACHED_PAGES).fill(-1);
-  readonly #cachedFrame = new Float64Array(CACHED_PAGES);
+  readonly #cachedFrame = new Int32Array(CACHED_PAGES);
   readonly #cachedRights = new Uint8Array(CACHED_PAGES);
 
   constructor(memory: PhysicalMemory, pages: PageAllocator) {
@@ -122,6 +122,26 @@ export class AddressSpace {
     return this.#fault(page, slot, needed);
   }
 
+  /**
+   * What an observer sees at `address`, without bringing a page in: an untouched page reads as zeros. False if part of it is
+   * not mapped.
+   */
+  peek(into: Uint8Array, address: number): boolean {
+    if (!this.accessOk(address, into.length)) return false;
+    for (let done = 0; done < into.length; ) {
+      const at = address + done;
+      const vma = this.#vmas[this.#firstEndingAfter(at)];
+      if (vma === undefined || at < vma.start) return false;
+      const offset = at % PAGE_SIZE;
+      const count = Math.min(into.length - done, PAGE_SIZE - offset);
+      const frame = vma.pages[Math.floor((at - vma.start) / PAGE_SIZE)];
+      if (frame === undefined) into.fill(0, done, done + count);
+      else into.set(this.memory.bytes.subarray(frame + offset, frame + offset + count), done);
+      done += count;
+    }
+    return true;
+  }
+
   /** access_ok: whether `[address, address + length)` is user space at all. */
   accessOk(address: number, length: number): boolean {
     return Number.isInteger(address) && address >= 0 && length >= 0 && address + length <= TASK_SIZE;
@@ -155,6 +175,8 @@ export class AddressSpace {
       if (frame < 0) return frame;
       vma.pages[index] = frame as Hpa;
     }
+    // Frames of RAM fit 31 bits (PhysicalMemory), so that a hit makes no heap number; a device's frame may not.
+    if (frame > 0x7fff_ffff) return frame;
     this.#cachedPage[slot] = page;
     this.#cachedFrame[slot] = frame;
     this.#cachedRights[slot] = rights;

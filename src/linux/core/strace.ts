@@ -14,7 +14,6 @@ import type { DirectoryEntry, Stat } from '../uapi/syscalls.ts';
 import * as uapi from '../uapi/syscalls.ts';
 import { fdKindOf, findIoctl } from '../uapi/tables.ts';
 import type { Process } from './process.ts';
-import { copyFromUser, stringFromUser, type UserContext } from './uaccess.ts';
 
 const schema = { pid: 'u32', call: 'string', result: 'string' } as const;
 /** One system call that returned. */
@@ -158,6 +157,7 @@ const quotedText = (text: string) => quoted(new TextEncoder().encode(text));
 /** Path arguments are never cut short. */
 const quotedPath = (path: string) => `"${path.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 
+/** openat: `path` and `flags` as given, the new descriptor with its path. */
 export function traceOpen(stream: EventStream, process: Process, path: string, flags: number, result: number): void {
   const rest = flags & ~3;
   const words = `${accessModes[flags & 3] ?? '0x3'}${rest === 0 ? '' : `|${openFlags(rest)}`}`;
@@ -171,7 +171,7 @@ export const closeText = (process: Process, fd: number): string => `close(${fdTe
 /** read, write, pread64 and pwrite64; `offset` is -1 for the first two. */
 export function traceTransfer(
   traced: SyscallEvent,
-  kernel: UserContext & { readonly stream: EventStream },
+  stream: EventStream,
   process: Process,
   fd: number,
   buffer: Hva,
@@ -185,16 +185,12 @@ export function traceTransfer(
   if (length >= 0) {
     // One byte more than is shown tells whether there is more.
     const bytes = new Uint8Array(Math.min(length, 33));
-    if (asProcess(kernel, process, (context) => copyFromUser(context, bytes, buffer)) === 0) data = quoted(bytes);
+    if (process.mm.peek(bytes, buffer)) data = quoted(bytes);
   }
   const name = traced.title.slice('sys_'.length);
   const at = offset < 0 ? '' : `, ${offset}`;
-  trace(traced, kernel.stream, process, `${name}(${fdText(process, fd)}, ${data}, ${count}${at})`, result);
+  trace(traced, stream, process, `${name}(${fdText(process, fd)}, ${data}, ${count}${at})`, result);
 }
-
-/** A system call's memory is its own, whoever is current when the event is written. */
-const asProcess = <R>(kernel: UserContext, process: Process, use: (context: UserContext) => R): R =>
-  use({ memory: kernel.memory, current: process });
 
 /** An ioctl under way: what was known of it before the call. */
 export interface ToldIoctl {
@@ -206,65 +202,64 @@ export interface ToldIoctl {
 }
 
 /** Write down the call and what its structure holds on the way in. */
-export function beginIoctl(
-  kernel: UserContext,
-  process: Process,
-  fd: number,
-  request: number,
-  argument: number,
-): ToldIoctl {
+export function beginIoctl(process: Process, fd: number, request: number, argument: number): ToldIoctl {
   const path = process.files.get(fd)?.path ?? '';
   const known = findIoctl(fdKindOf(path), request);
-  const given = known === undefined ? hex(argument) : argumentText(kernel, process, known, argument, false);
+  const given = known === undefined ? hex(argument) : argumentText(process, known, argument, false);
   return { fd: fdText(process, fd), request, known, argument, given };
 }
 
 /** Fire the event of an ioctl that returned. A structure that is filled is shown as `{before} => {after}`. */
-export function endIoctl(
-  told: ToldIoctl,
-  kernel: UserContext & { readonly stream: EventStream },
-  process: Process,
-  result: number,
-): void {
+export function endIoctl(told: ToldIoctl, stream: EventStream, process: Process, result: number): void {
   const { known, argument } = told;
   let { given } = told;
   const kind = known?.argument.kind;
   if (known !== undefined && result >= 0 && (kind === 'out' || kind === 'inout')) {
-    const filled = argumentText(kernel, process, known, argument, true);
+    const filled = argumentText(process, known, argument, true);
     if (kind === 'out') given = filled;
     else if (filled !== given) given = `${given} => ${filled}`;
   }
   const name = known?.name ?? `_IOC(${hex(told.request >>> 0)})`;
   const form = returnsFd.has(known?.name ?? '') ? 'fd' : 'number';
-  trace(sysIoctl, kernel.stream, process, `ioctl(${told.fd}, ${name}, ${given})`, result, form);
+  trace(sysIoctl, stream, process, `ioctl(${told.fd}, ${name}, ${given})`, result, form);
 }
 
 const returnsFd = new Set(['KVM_CREATE_VM', 'KVM_CREATE_VCPU', 'KVM_GET_STATS_FD', 'VFIO_GROUP_GET_DEVICE_FD']);
 
-function argumentText(kernel: UserContext, process: Process, known: Ioctl, argument: number, after: boolean): string {
+function argumentText(process: Process, known: Ioctl, argument: number, after: boolean): string {
   const taken = known.argument;
   switch (taken.kind) {
     case 'none':
       return hex(argument);
     case 'int':
       return extensions[known.name]?.(argument) ?? String(argument);
-    case 'string': {
-      const text = asProcess(kernel, process, (context) => stringFromUser(context, argument, 4096));
-      return typeof text === 'string' ? quotedText(text) : hex(argument);
-    }
+    case 'string':
+      return stringText(process, argument);
     default:
       // What the kernel is to fill holds nothing to tell before the call.
       if (taken.kind === 'out' && !after) return hex(argument);
-      return pointedText(kernel, process, taken.struct, argument);
+      return pointedText(process, taken.struct, argument);
   }
 }
 
-function pointedText(kernel: UserContext, process: Process, struct: Struct, address: number): string {
-  const encoded = new Uint8Array(struct.size);
-  const error = asProcess(kernel, process, (context) => copyFromUser(context, encoded, address));
-  return error < 0 ? hex(address) : structText(struct, struct.read(new DataView(encoded.buffer)));
+function stringText(process: Process, address: number): string {
+  const bytes: number[] = [];
+  const one = new Uint8Array(1);
+  while (bytes.length < 4096) {
+    if (!process.mm.peek(one, address + bytes.length)) return hex(address);
+    if (one[0] === 0) break;
+    bytes.push(one[0] as number);
+  }
+  return quoted(Uint8Array.from(bytes));
 }
 
+function pointedText(process: Process, struct: Struct, address: number): string {
+  const encoded = new Uint8Array(struct.size);
+  if (!process.mm.peek(encoded, address)) return hex(address);
+  return structText(struct, struct.read(new DataView(encoded.buffer)));
+}
+
+/** The words of mmap up to its result; addresses are never asked for. */
 export function mmapText(
   process: Process,
   length: number,
@@ -277,14 +272,17 @@ export function mmapText(
   return `mmap(NULL, ${length}, ${words}, ${mapFlags(flags)}, ${fd < 0 ? '-1' : fdText(process, fd)}, ${hex(offset)})`;
 }
 
+/** The words of eventfd2 up to its result. */
 export const eventfdText = (initial: number, flags: number): string => `eventfd2(${initial}, ${eventfdFlags(flags)})`;
 
+/** poll of one descriptor with timeout 0. */
 export function tracePoll(stream: EventStream, process: Process, fd: number, events: number, ready: number): void {
   const call = `poll([{fd=${fdText(process, fd)}, events=${pollBits(events)}}], 1, 0)`;
   const result = ready === 0 ? '0 (Timeout)' : `1 ([{fd=${fd}, revents=${pollBits(ready)}}])`;
   sysPoll(stream, { pid: process.pid, call, result });
 }
 
+/** newfstatat: type and mode are what the model keeps. */
 export function traceStat(stream: EventStream, process: Process, path: string, result: Stat | number): void {
   const failed = typeof result === 'number';
   const answer = failed
@@ -294,12 +292,14 @@ export function traceStat(stream: EventStream, process: Process, path: string, r
   trace(sysNewfstatat, stream, process, call, failed ? result : 0);
 }
 
+/** readlink with glibc's usual buffer. */
 export function traceReadlink(stream: EventStream, process: Process, path: string, result: string | number): void {
   const failed = typeof result === 'number';
   const call = `readlink(${quotedPath(path)}, ${failed ? '0x0' : quotedPath(result)}, 4096)`;
   trace(sysReadlink, stream, process, call, failed ? result : result.length);
 }
 
+/** getdents64; the result is the number of names, where strace prints their bytes. */
 export function traceReaddir(
   stream: EventStream,
   process: Process,
@@ -311,7 +311,9 @@ export function traceReaddir(
   trace(sysGetdents64, stream, process, call, failed ? result : result.length);
 }
 
+/** The words of init_module; a module's name stands for its image. */
 export const initModuleText = (name: string, parameters: string): string =>
   `init_module(${quotedText(name)}, ${quotedText(parameters)})`;
 
+/** The words of delete_module as rmmod calls it. */
 export const deleteModuleText = (name: string): string => `delete_module(${quotedText(name)}, O_NONBLOCK)`;

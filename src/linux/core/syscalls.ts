@@ -3,15 +3,16 @@
  * mm/mmap.c, fs/select.c), and the strace-style events. Hot: ioctl, pread and pwrite allocate nothing while nobody traces.
  */
 
-import type { Hva } from '../../address.ts';
+import { type Hva, PAGE_SIZE } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
-import { EACCES, EBADF, EFAULT, EINVAL, ENOTTY, ESPIPE } from '../uapi/errno.ts';
+import { EACCES, EBADF, EFAULT, EINVAL, ENODEV, ENOTTY, ESPIPE } from '../uapi/errno.ts';
 import {
   type DirectoryEntry,
   EFD_CLOEXEC,
   EFD_NONBLOCK,
   EFD_SEMAPHORE,
   MAP_ANONYMOUS,
+  MAP_PRIVATE,
   MAP_SHARED,
   O_ACCMODE,
   O_RDONLY,
@@ -31,20 +32,19 @@ import type { OpenFile } from './file.ts';
 import type { ModuleRegistry } from './modules.ts';
 import type { Process } from './process.ts';
 import * as strace from './strace.ts';
-import type { UserContext } from './uaccess.ts';
+import type { RefusingContext } from './uaccess.ts';
 import type { Vfs } from './vfs.ts';
 
 /** MAX_RW_COUNT: the most that one read or write moves. */
 const MAX_RW_COUNT = 0x7fff_f000;
 
 /** What the system calls need of the kernel. */
-export interface SyscallHost extends UserContext {
+export interface SyscallHost extends RefusingContext {
   readonly stream: EventStream;
   readonly files: Vfs;
   readonly modules: Pick<ModuleRegistry, 'load' | 'unload'>;
   current: Process;
   eventfdFile(context: unknown, flags: number): OpenFile;
-  refuse(errno: number, because: string): number;
 }
 
 /** The system calls of one process. */
@@ -60,7 +60,7 @@ export class ProcessSyscalls implements Syscalls {
   open(path: string, flags: number): number {
     const before = this.#enter();
     const file = this.#kernel.files.open(path, flags);
-    const result = typeof file === 'number' ? file : this.#process.files.install(file);
+    const result = typeof file === 'number' ? file : this.#install(file);
     this.#kernel.current = before;
     if (strace.sysOpenat.on) strace.traceOpen(this.#kernel.stream, this.#process, path, flags, result);
     return result;
@@ -69,7 +69,7 @@ export class ProcessSyscalls implements Syscalls {
   close(fd: number): number {
     const text = strace.sysClose.on ? strace.closeText(this.#process, fd) : '';
     const before = this.#enter();
-    const result = this.#process.files.close(fd);
+    const result = this.#process.files.get(fd) === undefined ? this.#notOpen(fd) : this.#process.files.close(fd);
     this.#kernel.current = before;
     if (strace.sysClose.on) strace.trace(strace.sysClose, this.#kernel.stream, this.#process, text, result);
     return result;
@@ -77,54 +77,54 @@ export class ProcessSyscalls implements Syscalls {
 
   read(fd: number, buffer: Hva, count: number): number {
     const before = this.#enter();
-    const result = this.#transfer(fd, buffer, count, -1, false);
+    const result = this.#transfer(fd, buffer, count, undefined, false);
     this.#kernel.current = before;
     if (strace.sysRead.on)
-      strace.traceTransfer(strace.sysRead, this.#kernel, this.#process, fd, buffer, count, -1, result);
+      strace.traceTransfer(strace.sysRead, this.#kernel.stream, this.#process, fd, buffer, count, -1, result);
     return result;
   }
 
   write(fd: number, buffer: Hva, count: number): number {
     const before = this.#enter();
-    const result = this.#transfer(fd, buffer, count, -1, true);
+    const result = this.#transfer(fd, buffer, count, undefined, true);
     this.#kernel.current = before;
     if (strace.sysWrite.on) {
-      strace.traceTransfer(strace.sysWrite, this.#kernel, this.#process, fd, buffer, count, -1, result);
+      strace.traceTransfer(strace.sysWrite, this.#kernel.stream, this.#process, fd, buffer, count, -1, result);
     }
     return result;
   }
 
   pread(fd: number, buffer: Hva, count: number, offset: number): number {
     const before = this.#enter();
-    const result = offset < 0 ? -EINVAL : this.#transfer(fd, buffer, count, offset, false);
+    const result = this.#transfer(fd, buffer, count, offset, false);
     this.#kernel.current = before;
     if (strace.sysPread64.on) {
-      strace.traceTransfer(strace.sysPread64, this.#kernel, this.#process, fd, buffer, count, offset, result);
+      strace.traceTransfer(strace.sysPread64, this.#kernel.stream, this.#process, fd, buffer, count, offset, result);
     }
     return result;
   }
 
   pwrite(fd: number, buffer: Hva, count: number, offset: number): number {
     const before = this.#enter();
-    const result = offset < 0 ? -EINVAL : this.#transfer(fd, buffer, count, offset, true);
+    const result = this.#transfer(fd, buffer, count, offset, true);
     this.#kernel.current = before;
     if (strace.sysPwrite64.on) {
-      strace.traceTransfer(strace.sysPwrite64, this.#kernel, this.#process, fd, buffer, count, offset, result);
+      strace.traceTransfer(strace.sysPwrite64, this.#kernel.stream, this.#process, fd, buffer, count, offset, result);
     }
     return result;
   }
 
   ioctl(fd: number, request: number, argument: number): number {
     // What goes in is told before the call: the structure may be overwritten by the answer.
-    const told = strace.sysIoctl.on ? strace.beginIoctl(this.#kernel, this.#process, fd, request, argument) : undefined;
+    const told = strace.sysIoctl.on ? strace.beginIoctl(this.#process, fd, request, argument) : undefined;
     const before = this.#enter();
     const file = this.#process.files.get(fd);
     let result: number;
-    if (file === undefined) result = -EBADF;
-    else if (file.operations.ioctl === undefined) result = -ENOTTY;
+    if (file === undefined) result = this.#notOpen(fd);
+    else if (file.operations.ioctl === undefined) result = this.#kernel.refuse(ENOTTY, `${file.path} has no ioctls`);
     else result = file.operations.ioctl(file, request, argument);
     this.#kernel.current = before;
-    if (told !== undefined) strace.endIoctl(told, this.#kernel, this.#process, result);
+    if (told !== undefined) strace.endIoctl(told, this.#kernel.stream, this.#process, result);
     return result;
   }
 
@@ -141,7 +141,8 @@ export class ProcessSyscalls implements Syscalls {
 
   munmap(address: Hva, length: number): number {
     const before = this.#enter();
-    const result = this.#process.mm.munmap(address, length);
+    let result = this.#process.mm.munmap(address, length);
+    if (result < 0) result = this.#kernel.refuse(-result, `munmap of ${length} bytes at 0x${address.toString(16)}`);
     this.#kernel.current = before;
     if (strace.sysMunmap.on) {
       const text = `munmap(0x${address.toString(16)}, ${length})`;
@@ -224,32 +225,72 @@ export class ProcessSyscalls implements Syscalls {
     return before;
   }
 
-  /** vfs_read and vfs_write; `offset` is -1 for the file's own position. */
-  #transfer(fd: number, buffer: Hva, count: number, offset: number, writing: boolean): number {
+  #install(file: OpenFile): number {
+    const fd = this.#process.files.install(file);
+    if (fd >= 0) return fd;
+    file.put();
+    return this.#kernel.refuse(-fd, `process ${this.#process.name} has all the files open that it may`);
+  }
+
+  #notOpen(fd: number): number {
+    return this.#kernel.refuse(EBADF, `fd ${fd} is not open in process ${this.#process.name}`);
+  }
+
+  /** vfs_read and vfs_write; without an `offset` at the file's own position. */
+  #transfer(fd: number, buffer: Hva, count: number, offset: number | undefined, writing: boolean): number {
     const file = this.#process.files.get(fd);
-    if (file === undefined) return -EBADF;
+    if (file === undefined) return this.#notOpen(fd);
     const { operations } = file;
-    if (offset >= 0 && operations.stream === true) return -ESPIPE;
-    if ((file.flags & O_ACCMODE) === (writing ? O_RDONLY : O_WRONLY)) return -EBADF;
-    if (writing ? operations.write === undefined : operations.read === undefined) return -EINVAL;
-    if (!this.#process.mm.accessOk(buffer, count)) return -EFAULT;
+    const method = writing ? operations.write : operations.read;
+    const wrongMode = (file.flags & O_ACCMODE) === (writing ? O_RDONLY : O_WRONLY);
+    const unseekable = offset !== undefined && (offset < 0 || operations.stream === true);
+    if (method === undefined || wrongMode || unseekable || !this.#process.mm.accessOk(buffer, count)) {
+      return this.#refuseTransfer(file, buffer, count, offset, writing);
+    }
     const length = Math.min(count, MAX_RW_COUNT);
-    const position = offset >= 0 ? offset : file.position;
-    const result = writing
-      ? (operations.write as NonNullable<typeof operations.write>).call(operations, file, buffer, length, position)
-      : (operations.read as NonNullable<typeof operations.read>).call(operations, file, buffer, length, position);
-    if (offset < 0 && result > 0 && operations.stream !== true) file.position += result;
+    const result = method.call(operations, file, buffer, length, offset ?? file.position);
+    if (offset === undefined && result > 0 && operations.stream !== true) file.position += result;
     return result;
   }
 
+  /** Why a transfer is refused before the file is asked, in the order of Linux's checks. */
+  #refuseTransfer(file: OpenFile, buffer: Hva, count: number, offset: number | undefined, writing: boolean): number {
+    const kernel = this.#kernel;
+    const verb = writing ? 'write' : 'read';
+    if (offset !== undefined && offset < 0) return kernel.refuse(EINVAL, `offset ${offset} is negative`);
+    if (offset !== undefined && file.operations.stream === true) {
+      return kernel.refuse(ESPIPE, `${file.path} has no positions`);
+    }
+    if ((file.flags & O_ACCMODE) === (writing ? O_RDONLY : O_WRONLY)) {
+      return kernel.refuse(EBADF, `${file.path} was not opened for ${verb}`);
+    }
+    if ((writing ? file.operations.write : file.operations.read) === undefined) {
+      return kernel.refuse(EINVAL, `${file.path} has no ${verb} operation`);
+    }
+    return kernel.refuse(EFAULT, `${count} bytes at 0x${buffer.toString(16)} are not user space`);
+  }
+
   #map(length: number, protection: number, flags: number, fd: number, offset: number): number {
-    if ((flags & MAP_ANONYMOUS) !== 0) return this.#process.mm.mmap(length, protection, flags, undefined, 0);
-    const file = this.#process.files.get(fd);
-    if (file === undefined) return -EBADF;
-    // Every mapping of a file reads it; a shared one that may write needs a file open for writing.
-    const access = file.flags & O_ACCMODE;
-    if (access === O_WRONLY) return -EACCES;
-    if ((flags & MAP_SHARED) !== 0 && (protection & PROT_WRITE) !== 0 && access !== O_RDWR) return -EACCES;
-    return this.#process.mm.mmap(length, protection, flags, file, offset);
+    const kernel = this.#kernel;
+    const { mm, files } = this.#process;
+    if (length <= 0) return kernel.refuse(EINVAL, 'mmap of 0 bytes');
+    if (offset < 0 || offset % PAGE_SIZE !== 0)
+      return kernel.refuse(EINVAL, `mmap offset ${offset} is no multiple of a page`);
+    if (((flags & MAP_SHARED) !== 0) === ((flags & MAP_PRIVATE) !== 0)) {
+      return kernel.refuse(EINVAL, 'mmap wants one of MAP_SHARED and MAP_PRIVATE');
+    }
+    let file: OpenFile | undefined;
+    if ((flags & MAP_ANONYMOUS) === 0) {
+      file = files.get(fd);
+      if (file === undefined) return this.#notOpen(fd);
+      // Every mapping of a file reads it; a shared one that may write needs a file open for writing.
+      const access = file.flags & O_ACCMODE;
+      const writes = (flags & MAP_SHARED) !== 0 && (protection & PROT_WRITE) !== 0;
+      if (access === O_WRONLY || (writes && access !== O_RDWR)) {
+        return kernel.refuse(EACCES, `${file.path} was not opened for what the mapping may do`);
+      }
+      if (file.operations.mmap === undefined) return kernel.refuse(ENODEV, `${file.path} cannot be mapped`);
+    }
+    return mm.mmap(length, protection, flags, file, offset);
   }
 }

@@ -8,7 +8,7 @@ import { EACCES, EEXIST, EFAULT, EIO, ENODEV, ENOENT } from '../uapi/errno.ts';
 import { O_ACCMODE, O_RDONLY, O_WRONLY } from '../uapi/syscalls.ts';
 import { type FileOperations, OpenFile } from './file.ts';
 import { type DirectoryNode, directoryNode, type FileNode, type Node, symlinkNode } from './inode.ts';
-import { copyFromUser, copyToUser, type UserContext } from './uaccess.ts';
+import { copyFromUser, copyToUser, type RefusingContext } from './uaccess.ts';
 import type { Vfs } from './vfs.ts';
 
 const PAGE = 4096;
@@ -36,10 +36,12 @@ interface AttributeNode extends FileNode {
 
 /** The tree under /sys. */
 export class Sysfs {
+  readonly #kernel: RefusingContext;
   readonly #operations: FileOperations;
   readonly #root: DirectoryNode = directoryNode(0o755);
 
-  constructor(kernel: UserContext, files: Vfs) {
+  constructor(kernel: RefusingContext, files: Vfs) {
+    this.#kernel = kernel;
     files.mount('/sys', this.#root);
     this.#operations = attributeOperations(kernel);
   }
@@ -92,8 +94,13 @@ export class Sysfs {
   /** kernfs_fop_open: unlike other file systems, sysfs wants the mode bits even from root. */
   #open(node: AttributeNode, path: string, flags: number): OpenFile | number {
     const access = flags & O_ACCMODE;
-    if (access !== O_RDONLY && (node.mode & 0o222) === 0) return -EACCES;
-    if (access !== O_WRONLY && (node.mode & 0o444) === 0) return -EACCES;
+    const mode = node.mode.toString(8).padStart(4, '0');
+    if (access !== O_RDONLY && (node.mode & 0o222) === 0) {
+      return this.#kernel.refuse(EACCES, `${path} has mode ${mode}: nobody may write it`);
+    }
+    if (access !== O_WRONLY && (node.mode & 0o444) === 0) {
+      return this.#kernel.refuse(EACCES, `${path} has mode ${mode}: nobody may read it`);
+    }
     const reading: Reading = { node, text: new Uint8Array(0) };
     return new OpenFile(path, this.#operations, flags, reading);
   }
@@ -131,15 +138,15 @@ export class Sysfs {
   }
 }
 
-function attributeOperations(kernel: UserContext): FileOperations {
+function attributeOperations(kernel: RefusingContext): FileOperations {
   const readingOf = (file: OpenFile) => file.privateData as Reading;
   return {
     read(file, buffer, count, position) {
       const reading = readingOf(file);
       const { attribute, removed } = reading.node;
-      if (removed) return -ENODEV;
+      if (removed) return kernel.refuse(ENODEV, `${file.path} was removed after it was opened`);
       if (position === 0) {
-        const shown = attribute.show?.() ?? -EIO;
+        const shown = attribute.show?.() ?? kernel.refuse(EIO, `${file.path} has nothing to show`);
         if (typeof shown === 'number') return shown;
         reading.text = new TextEncoder().encode(shown);
       }
@@ -148,11 +155,11 @@ function attributeOperations(kernel: UserContext): FileOperations {
     },
     write(file, buffer, count) {
       const { attribute, removed } = readingOf(file).node;
-      if (removed) return -ENODEV;
+      if (removed) return kernel.refuse(ENODEV, `${file.path} was removed after it was opened`);
       const bytes = new Uint8Array(Math.min(count, PAGE));
       if (copyFromUser(kernel, bytes, buffer) < 0) return -EFAULT;
       if (bytes.length === 0) return 0;
-      return attribute.store?.(String.fromCharCode(...bytes)) ?? -EIO;
+      return attribute.store?.(String.fromCharCode(...bytes)) ?? kernel.refuse(EIO, `${file.path} takes nothing`);
     },
   };
 }

@@ -15,8 +15,16 @@ export interface UserContext {
   readonly current: Process;
 }
 
+/** A context that records which rule a refused request broke. */
+export interface RefusingContext extends UserContext {
+  /** Returns -errno. */
+  refuse(errno: number, because: string): number;
+}
+
 /** Below this, a loop is quicker than making a view of the page. */
 const SHORT = 64;
+
+// Hot: an address has 47 bits, but its low 12 survive the conversion that & makes; % is a call of fmod.
 
 /** Fill `into` from user memory at `from`. 0 or -EFAULT; what came before the fault is copied. */
 export function copyFromUser(kernel: UserContext, into: Uint8Array, from: number): number {
@@ -27,7 +35,7 @@ export function copyFromUser(kernel: UserContext, into: Uint8Array, from: number
   for (let done = 0; done < length; ) {
     const frame = mm.frame(from + done, false);
     if (frame < 0) return -EFAULT;
-    const offset = (from + done) % PAGE_SIZE;
+    const offset = (from + done) & (PAGE_SIZE - 1);
     const count = Math.min(length - done, PAGE_SIZE - offset);
     const at = frame + offset;
     if (count <= SHORT) for (let i = 0; i < count; i++) into[done + i] = bytes[at + i] as number;
@@ -46,7 +54,7 @@ export function copyToUser(kernel: UserContext, to: number, from: Uint8Array): n
   for (let done = 0; done < length; ) {
     const frame = mm.frame(to + done, true);
     if (frame < 0) return -EFAULT;
-    const offset = (to + done) % PAGE_SIZE;
+    const offset = (to + done) & (PAGE_SIZE - 1);
     const count = Math.min(length - done, PAGE_SIZE - offset);
     const at = frame + offset;
     if (count <= SHORT) for (let i = 0; i < count; i++) bytes[at + i] = from[done + i] as number;

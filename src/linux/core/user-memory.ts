@@ -22,11 +22,12 @@ export class ProcessMemory implements UserMemory {
     return this.#process.mm.memory.bytes.subarray(at, at + length);
   }
 
+  // & keeps the low 12 bits of a 47-bit address right.
   read(address: Hva, length: number): Uint8Array {
     const into = new Uint8Array(length);
     const { bytes } = this.#process.mm.memory;
     for (let done = 0; done < length; ) {
-      const offset = (address + done) % PAGE_SIZE;
+      const offset = (address + done) & (PAGE_SIZE - 1);
       const count = Math.min(length - done, PAGE_SIZE - offset);
       const at = this.#frame(address + done, false) + offset;
       into.set(bytes.subarray(at, at + count), done);
@@ -38,7 +39,7 @@ export class ProcessMemory implements UserMemory {
   write(address: Hva, from: Uint8Array): void {
     const { bytes } = this.#process.mm.memory;
     for (let done = 0; done < from.length; ) {
-      const offset = (address + done) % PAGE_SIZE;
+      const offset = (address + done) & (PAGE_SIZE - 1);
       const count = Math.min(from.length - done, PAGE_SIZE - offset);
       const at = this.#frame(address + done, true) + offset;
       if (count < 16) for (let i = 0; i < count; i++) bytes[at + i] = from[done + i] as number;

@@ -4,12 +4,12 @@
  * here, a file system that minds them all the same (sysfs) refuses in its own open.
  */
 
-import { EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR } from '../uapi/errno.ts';
+import { EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, strerror } from '../uapi/errno.ts';
 import { type DirectoryEntry, O_ACCMODE, O_CREAT, O_RDONLY, type Stat } from '../uapi/syscalls.ts';
 import { type FileOperations, OpenFile } from './file.ts';
 import { type DirectoryNode, directoryNode, type Node, statOf, symlinkNode } from './inode.ts';
 import { RamFile } from './ramfs.ts';
-import type { UserContext } from './uaccess.ts';
+import type { RefusingContext } from './uaccess.ts';
 
 /** MAXSYMLINKS. */
 const MAX_LINKS = 40;
@@ -24,12 +24,12 @@ const directoryOperations: FileOperations = { read: () => -EISDIR };
 
 /** The host's directory tree. */
 export class Vfs {
-  readonly #kernel: UserContext;
+  readonly #kernel: RefusingContext;
   readonly #root: DirectoryNode;
   /** Directories of /dev that were made for a device node, and go with the last one. */
   readonly #deviceDirectories = new Set<DirectoryNode>();
 
-  constructor(kernel: UserContext) {
+  constructor(kernel: RefusingContext) {
     this.#kernel = kernel;
     this.#root = this.#ramDirectory();
     for (const path of ['/dev', '/root', '/tmp']) this.makeDirectory(path);
@@ -39,17 +39,19 @@ export class Vfs {
   open(path: string, flags: number): OpenFile | number {
     let place = this.#walk(path, true);
     if (place === -ENOENT && (flags & O_CREAT) !== 0) place = this.#create(path);
-    if (typeof place === 'number') return place;
+    if (typeof place === 'number') return this.#kernel.refuse(-place, `open of ${path}: ${strerror(-place)}`);
     const { node } = place;
     switch (node.kind) {
       case 'symlink':
         return -ELOOP;
       case 'directory':
-        if ((flags & O_ACCMODE) !== O_RDONLY || (flags & O_CREAT) !== 0) return -EISDIR;
+        if ((flags & O_ACCMODE) !== O_RDONLY || (flags & O_CREAT) !== 0) {
+          return this.#kernel.refuse(EISDIR, `${path} is a directory, which cannot be written`);
+        }
         return new OpenFile(place.path, directoryOperations, flags, node);
       default:
         // A trailing slash asks for a directory.
-        if (path.endsWith('/')) return -ENOTDIR;
+        if (path.endsWith('/')) return this.#kernel.refuse(ENOTDIR, `${path} asks for a directory`);
         return node.open(place.path, flags);
     }
   }

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { hva } from '../../../src/address.ts';
+import type { Event } from '../../../src/event.ts';
 import { OpenFile } from '../../../src/linux/core/file.ts';
+import { refusal } from '../../../src/linux/core/kernel.ts';
 import {
   EACCES,
   EBADF,
@@ -213,4 +215,28 @@ test('exit closes every descriptor, after the memory', () => {
   expect(order).toEqual(['memory', 'file']);
   expect(process.files.open()).toEqual([]);
   expect(kernel.current.pid).toBe(0);
+});
+
+test('a refusal says which rule was broken', () => {
+  const kernel = boot();
+  const { syscalls, scratch } = program(kernel);
+  const reasons: string[] = [];
+  kernel.stream.subscribe([refusal as unknown as Event], ({ event, fields }) =>
+    reasons.push(event.text(fields as never)),
+  );
+  kernel.sysfs.attribute('/sys/kernel/create', { mode: 0o200, store: (text) => text.length });
+  syscalls.open('/dev/vfio/9', O_RDWR);
+  syscalls.open('/sys/kernel/create', O_RDONLY);
+  syscalls.close(77);
+  syscalls.write(0, scratch, 1);
+  syscalls.pread(1, scratch, 1, 0);
+  syscalls.mmap(4096, PROT_READ, 0, -1, 0);
+  expect(reasons).toEqual([
+    'ENOENT: open of /dev/vfio/9: No such file or directory',
+    'EACCES: /sys/kernel/create has mode 0200: nobody may read it',
+    'EBADF: fd 77 is not open in process test',
+    'EBADF: /dev/pts/0 was not opened for write',
+    'ESPIPE: /dev/pts/0 has no positions',
+    'EINVAL: mmap wants one of MAP_SHARED and MAP_PRIVATE',
+  ]);
 });

@@ -170,3 +170,18 @@ test('modules, links and directories', () => {
     'newfstatat(AT_FDCWD, "/dev/null", {st_mode=S_IFCHR|0666, ...}, 0) = 0',
   ]);
 });
+
+test('watching changes nothing: no page is brought in by the trace', () => {
+  const traced = machine();
+  const plain = boot();
+  const run = program(plain);
+  const size = (of: ReturnType<typeof program>) => {
+    const fd = of.process.files.install(new OpenFile('anon_inode:kvm-vm', { ioctl: () => 0 }, O_RDWR, undefined));
+    of.syscalls.ioctl(fd, KVM_SET_USER_MEMORY_REGION.number, of.scratch + 8192);
+    of.syscalls.write(fd, of.scratch, 100);
+  };
+  size(traced);
+  size(run);
+  expect(traced.lines).toHaveLength(2);
+  expect(traced.kernel.pages.used).toBe(plain.pages.used);
+});
