@@ -80,10 +80,12 @@ export class Bench {
   readonly pioData: Uint8Array;
   readonly events: string[] = [];
 
-  constructor() {
+  /** Without `hardware` the CPU is scripted. */
+  constructor(hardware: 'scripted' | 'real' = 'scripted') {
     const stream = new EventStream(() => 0n);
     this.kernel = new Kernel({ memory: new PhysicalMemory(MiB(32)), stream });
-    this.module = initKvm(this.kernel, (memory) => new ScriptedCpu(memory));
+    this.module =
+      hardware === 'real' ? initKvm(this.kernel) : initKvm(this.kernel, (memory) => new ScriptedCpu(memory));
     this.qemu = new User(this.kernel, 'qemu');
     const { syscalls, memory } = this.qemu.user;
     this.kvmFd = syscalls.open('/dev/kvm', O_RDWR);
