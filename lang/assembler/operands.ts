@@ -88,10 +88,12 @@ function buildMemory(
   return { source: memory, value: offset };
 }
 
-/** `rel`, or `default rel` where nothing speaks against it. A plain number is absolute whatever is said (NASM: process_ea). */
+/**
+ * `rel`, or `default rel` where nothing speaks against it. A plain number is absolute whatever is said, and so is, in the first pass,
+ * a symbol that has no value yet: NASM (process_ea) takes the longer absolute form there, which decides some jump sizes later.
+ */
 function isRelative(hints: Hints, segment: Register | undefined, offset: Value, assembly: Assembly): boolean {
-  if (hints.absolute || (isConstant(offset) && assembly.phase !== 'estimate')) return false;
-  if (isConstant(offset)) return false;
+  if (hints.absolute || !offset.known || isConstant(offset)) return false;
   if (hints.relative) return true;
   const threadSegment = segment?.name === 'fs' || segment?.name === 'gs';
   return assembly.defaultRelative && !threadSegment && hints.width !== 64;
