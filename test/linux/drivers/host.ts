@@ -34,7 +34,7 @@ export function bootHost() {
   registerMtty(kernel.modules);
   registerVmbuf(kernel.modules);
   const refusals: string[] = [];
-  kernel.stream.subscribe([refusal], ({ fields }) => refusals.push(String(fields['because'])));
+  kernel.stream.subscribe([refusal], ({ fields }) => refusals.push(String(fields.because)));
   return { kernel, refusals, ...userOf(kernel, 'test') };
 }
 
