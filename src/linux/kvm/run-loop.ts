@@ -86,9 +86,6 @@ function loop(vcpu: KvmVcpu): number {
 function enterGuest(vcpu: KvmVcpu): number {
   const { cpu, vm } = vcpu;
   const { kernel, mmu } = vm;
-  // Instructions that KVM completed for the CPU count too, else a loop of port writes would never end.
-  vm.retired += cpu.retired - vcpu.retiredSeen;
-  vcpu.retiredSeen = cpu.retired;
   const budget = vm.instructionLimit - vm.retired;
   if (budget <= 0) {
     kernel.current.pendingSignal = 'SIGALRM';

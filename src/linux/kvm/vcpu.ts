@@ -49,8 +49,6 @@ export class KvmVcpu implements VmVcpu {
   pioRip = 0n;
   /** CR8 as user space last saw it; KVM_RUN takes kvm_run.cr8 over only when it differs. */
   cr8 = 0;
-  /** Of the CPU's retired instructions, how many the VM's count has. */
-  retiredSeen = 0;
   /** EPTP in force; 0 until the first entry. */
   eptPointer = 0;
   #exception = NO_EXCEPTION;

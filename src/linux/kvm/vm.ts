@@ -48,8 +48,6 @@ export class Vm {
    * returns -EINTR. The host's own limit: no ioctl reaches it.
    */
   instructionLimit: number;
-  /** Guest instructions retired so far, all vCPUs. */
-  retired = 0;
   readonly #onDestroy: (vm: Vm) => void;
   readonly #stopNotifier: () => void;
   #references = 1;
@@ -82,6 +80,13 @@ export class Vm {
     this.ioeventfds = new Ioeventfds(kernel, this);
     this.mmu = new Mmu(kernel, mm, this.memslots, () => this.flushTranslations());
     this.#stopNotifier = mm.onInvalidate((start, length) => this.mmu.invalidateRange(start, length));
+  }
+
+  /** Guest instructions retired so far, all vCPUs; those that KVM completed for the CPU count too. */
+  get retired(): number {
+    let total = 0;
+    for (const { cpu } of this.vcpus) total += cpu.retired;
+    return total;
   }
 
   /** kvm_get_kvm: a driver that was given the kvm pointer keeps the VM alive. */

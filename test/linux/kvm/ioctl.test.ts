@@ -142,8 +142,10 @@ describe('VM', () => {
 
   test('a process that ends takes its VM along', () => {
     const bench = new Bench();
+    bench.cpu.retired = 7;
     bench.qemu.process.exit(bench.kernel);
     expect(bench.module.vms).toEqual([]);
+    expect(bench.module.retired).toBe(7);
   });
 });
 
