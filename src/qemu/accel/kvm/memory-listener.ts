@@ -1,0 +1,85 @@
+/** Guest RAM becomes KVM memory slots (accel/kvm/kvm-all.c: kvm_set_phys_mem). Everything else stays an exit to QEMU. */
+
+import { PAGE_SIZE } from '../../../address.ts';
+import { strerror } from '../../../linux/uapi/errno.ts';
+import { KVM_MEM_READONLY, KVM_SET_USER_MEMORY_REGION, kvm_userspace_memory_region } from '../../../linux/uapi/kvm.ts';
+import { Abort } from '../../error.ts';
+import type { FlatRange } from '../../memory/flat-view.ts';
+import type { MemoryListener } from '../../memory/listener.ts';
+import type { System } from '../../system.ts';
+import { kvmSetUserMemory } from '../../trace-events.ts';
+import type { KvmState } from './kvm-all.ts';
+
+interface Slot {
+  readonly number: number;
+  readonly start: number;
+  readonly size: number;
+  readonly host: number;
+  readonly flags: number;
+}
+
+export class KvmMemoryListener implements MemoryListener {
+  readonly name = 'kvm-memory';
+  readonly priority = 10;
+  readonly #system: System;
+  readonly #kvm: KvmState;
+  /** By slot number; a free number is a hole. */
+  readonly #slots: (Slot | undefined)[] = [];
+
+  constructor(system: System, kvm: KvmState) {
+    this.#system = system;
+    this.#kvm = kvm;
+  }
+
+  regionAdd(range: FlatRange): void {
+    const ram = this.#align(range);
+    if (ram === undefined) return;
+    const free = this.#slots.indexOf(undefined);
+    const number = free < 0 ? this.#slots.length : free;
+    if (number >= this.#kvm.slots) throw new Abort('kvm_alloc_slot: no free slot available');
+    const slot = { ...ram, number, flags: range.readonly && this.#kvm.readonlyMemory ? KVM_MEM_READONLY : 0 };
+    this.#slots[number] = slot;
+    const result = this.#set(slot, slot.size);
+    if (result < 0) throw new Abort(`kvm_set_phys_mem: error registering slot: ${strerror(-result)}`);
+  }
+
+  regionDelete(range: FlatRange): void {
+    const ram = this.#align(range);
+    if (ram === undefined) return;
+    const slot = this.#slots.find((one) => one?.start === ram.start && one.size === ram.size);
+    if (slot === undefined) return;
+    this.#slots[slot.number] = undefined;
+    const result = this.#set({ ...slot, flags: 0 }, 0);
+    if (result < 0) throw new Abort(`kvm_set_phys_mem: error unregistering slot: ${strerror(-result)}`);
+  }
+
+  /** kvm_align_section: whole host pages only; undefined for what is no RAM. */
+  #align(range: FlatRange): { readonly start: number; readonly size: number; readonly host: number } | undefined {
+    if (range.region.host === undefined) return undefined;
+    const start = Math.ceil(range.start / PAGE_SIZE) * PAGE_SIZE;
+    const size = Math.floor((range.end - start) / PAGE_SIZE) * PAGE_SIZE;
+    if (size <= 0) return undefined;
+    return { start, size, host: range.region.host + range.offset + (start - range.start) };
+  }
+
+  /** kvm_set_user_memory_region. */
+  #set(slot: Slot, size: number): number {
+    const result = this.#system.ioctlStruct(this.#kvm.vm, KVM_SET_USER_MEMORY_REGION, kvm_userspace_memory_region, {
+      slot: slot.number,
+      flags: slot.flags,
+      guest_phys_addr: BigInt(slot.start),
+      memory_size: BigInt(size),
+      userspace_addr: BigInt(slot.host),
+    });
+    if (kvmSetUserMemory.on) {
+      const fields = { slot: slot.number, flags: slot.flags, gpa: slot.start, size, ua: slot.host, ret: result };
+      kvmSetUserMemory(this.#system.stream, fields);
+    }
+    if (result < 0) {
+      const where = `start=0x${slot.start.toString(16)}, size=0x${size.toString(16)}`;
+      const what = `kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, slot=${slot.number}, ${where}`;
+      this.#system.error(`${what}: ${strerror(-result)}`);
+    }
+    return result;
+  }
+}

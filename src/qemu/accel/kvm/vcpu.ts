@@ -1,0 +1,170 @@
+/**
+ * One vCPU: its fd, its kvm_run page, and the loop around KVM_RUN (accel/kvm/kvm-all.c: kvm_init_vcpu, kvm_cpu_exec,
+ * kvm_handle_io; target/i386/kvm/kvm.c: kvm_arch_handle_exit).
+ */
+
+import { hva } from '../../../address.ts';
+import { EAGAIN, EINTR, strerror } from '../../../linux/uapi/errno.ts';
+import {
+  KVM_CREATE_VCPU,
+  KVM_GET_VCPU_MMAP_SIZE,
+  KVM_RUN,
+  KVM_SET_REGS,
+  KVM_SET_SREGS,
+  kvm_regs,
+  kvm_sregs,
+} from '../../../linux/uapi/kvm.ts';
+import {
+  KVM_EXIT_FAIL_ENTRY,
+  KVM_EXIT_HLT,
+  KVM_EXIT_INTERNAL_ERROR,
+  KVM_EXIT_INTR,
+  KVM_EXIT_IO,
+  KVM_EXIT_IO_OUT,
+  KVM_EXIT_MMIO,
+  KVM_EXIT_SHUTDOWN,
+  KVM_EXIT_UNKNOWN,
+  RUN_EXIT_REASON,
+  RUN_FAIL_ENTRY_REASON,
+  RUN_HARDWARE_EXIT_REASON,
+  RUN_INTERNAL_DATA,
+  RUN_INTERNAL_NDATA,
+  RUN_INTERNAL_SUBERROR,
+  RUN_IO_COUNT,
+  RUN_IO_DATA_OFFSET,
+  RUN_IO_DIRECTION,
+  RUN_IO_PORT,
+  RUN_IO_SIZE,
+  RUN_MMIO_DATA,
+  RUN_MMIO_IS_WRITE,
+  RUN_MMIO_LEN,
+  RUN_MMIO_PHYS_ADDR,
+} from '../../../linux/uapi/kvm-run.ts';
+import type { StructOf } from '../../../linux/uapi/struct.ts';
+import { MAP_SHARED, PROT_READ, PROT_WRITE } from '../../../linux/uapi/syscalls.ts';
+import { Abort, ConfigurationError } from '../../error.ts';
+import type { AddressSpace } from '../../memory/address-space.ts';
+import type { System } from '../../system.ts';
+import { kvmInitVcpu, kvmRunExit } from '../../trace-events.ts';
+import { dumpState } from './dump-state.ts';
+import type { KvmState } from './kvm-all.ts';
+
+/** What the run loop tells its caller: go on, the vCPU sleeps, or it is over. */
+export type RunState = 'running' | 'halted' | 'shutdown' | 'internal-error' | 'interrupted';
+
+export class KvmVcpu {
+  readonly index: number;
+  readonly fd: number;
+  readonly #system: System;
+  readonly #io: AddressSpace;
+  readonly #memory: AddressSpace;
+  /** The shared mapping, page by page: kvm_run and the data of port accesses. */
+  readonly #run: DataView;
+  readonly #data: DataView;
+  readonly #runRequest = KVM_RUN.number;
+
+  /** kvm_init_vcpu. */
+  constructor(system: System, kvm: KvmState, index: number, memory: AddressSpace, io: AddressSpace) {
+    this.#system = system;
+    this.#io = io;
+    this.#memory = memory;
+    this.index = index;
+    this.fd = system.ioctl(kvm.vm, KVM_CREATE_VCPU, index);
+    const failed = (call: string, errno: number) =>
+      new ConfigurationError(`kvm_init_vcpu: ${call} failed (${index}): ${strerror(errno)}`);
+    if (this.fd < 0) throw failed('kvm_get_vcpu', -this.fd);
+    const size = system.ioctl(kvm.fd, KVM_GET_VCPU_MMAP_SIZE);
+    if (size < 0) throw failed('KVM_GET_VCPU_MMAP_SIZE', -size);
+    const run = system.syscalls.mmap(size, PROT_READ | PROT_WRITE, MAP_SHARED, this.fd, 0);
+    if (run < 0) throw failed("mmap'ing vcpu state", -run);
+    this.#run = view(system.memory.view(hva(run), 4096));
+    this.#data = view(system.memory.view(hva(run + 4096), 4096));
+    if (kvmInitVcpu.on) kvmInitVcpu(system.stream, { index, id: index });
+  }
+
+  /** kvm_arch_put_registers, as far as the machine sets them. */
+  putRegisters(sregs: Partial<StructOf<typeof kvm_sregs>>, regs: Partial<StructOf<typeof kvm_regs>>): void {
+    let result = this.#system.ioctlStruct(this.fd, KVM_SET_SREGS, kvm_sregs, sregs);
+    if (result < 0) throw new Abort(`KVM_SET_SREGS failed: ${strerror(-result)}`);
+    result = this.#system.ioctlStruct(this.fd, KVM_SET_REGS, kvm_regs, regs);
+    if (result < 0) throw new Abort(`KVM_SET_REGS failed: ${strerror(-result)}`);
+  }
+
+  /** kvm_cpu_exec, one turn: enter the guest, and serve its exit. Hot. */
+  execute(): RunState {
+    const result = this.#system.syscalls.ioctl(this.fd, this.#runRequest, 0);
+    if (result < 0) return this.#failed(-result);
+    const reason = this.#run.getUint32(RUN_EXIT_REASON, true);
+    if (kvmRunExit.on) kvmRunExit(this.#system.stream, { cpu_index: this.index, reason });
+    switch (reason) {
+      case KVM_EXIT_IO:
+        this.#handleIo();
+        return 'running';
+      case KVM_EXIT_MMIO:
+        this.#handleMmio();
+        return 'running';
+      case KVM_EXIT_HLT:
+        return 'halted';
+      case KVM_EXIT_INTR:
+        return 'interrupted';
+      // A triple fault asks for a reset (qemu_system_reset_request).
+      case KVM_EXIT_SHUTDOWN:
+        return 'shutdown';
+      default:
+        this.#report(reason);
+        dumpState(this.#system, this.fd);
+        return 'internal-error';
+    }
+  }
+
+  /** kvm_handle_io: `count` accesses to the same port. */
+  #handleIo(): void {
+    const run = this.#run;
+    const port = run.getUint16(RUN_IO_PORT, true);
+    const size = run.getUint8(RUN_IO_SIZE);
+    const count = run.getUint32(RUN_IO_COUNT, true);
+    // data_offset counts from the start of kvm_run and names the second page; its high half is always 0.
+    let at = run.getUint32(RUN_IO_DATA_OFFSET, true) - 4096;
+    const out = run.getUint8(RUN_IO_DIRECTION) === KVM_EXIT_IO_OUT;
+    for (let i = 0; i < count; i++) {
+      if (out) this.#io.write(port, this.#data, at, size);
+      else this.#io.read(port, this.#data, at, size);
+      at += size;
+    }
+  }
+
+  #handleMmio(): void {
+    const run = this.#run;
+    const high = run.getUint32(RUN_MMIO_PHYS_ADDR + 4, true);
+    const address = high * 2 ** 32 + run.getUint32(RUN_MMIO_PHYS_ADDR, true);
+    const length = run.getUint32(RUN_MMIO_LEN, true);
+    if (run.getUint8(RUN_MMIO_IS_WRITE) !== 0) this.#memory.write(address, run, RUN_MMIO_DATA, length);
+    else this.#memory.read(address, run, RUN_MMIO_DATA, length);
+  }
+
+  #failed(errno: number): RunState {
+    if (errno === EINTR || errno === EAGAIN) return 'interrupted';
+    this.#system.print(`error: kvm run failed ${strerror(errno)}\n`);
+    dumpState(this.#system, this.fd);
+    return 'internal-error';
+  }
+
+  /** What kvm_cpu_exec and kvm_arch_handle_exit print before the state dump. */
+  #report(reason: number): void {
+    const run = this.#run;
+    const print = (text: string) => this.#system.print(`${text}\n`);
+    const hex64 = (at: number) => run.getBigUint64(at, true).toString(16);
+    if (reason === KVM_EXIT_UNKNOWN) print(`KVM: unknown exit, hardware reason ${hex64(RUN_HARDWARE_EXIT_REASON)}`);
+    else if (reason === KVM_EXIT_FAIL_ENTRY)
+      print(`KVM: entry failed, hardware error 0x${hex64(RUN_FAIL_ENTRY_REASON)}`);
+    else if (reason === KVM_EXIT_INTERNAL_ERROR) {
+      print(`KVM internal error. Suberror: ${run.getUint32(RUN_INTERNAL_SUBERROR, true)}`);
+      const words = Math.min(run.getUint32(RUN_INTERNAL_NDATA, true), 16);
+      for (let i = 0; i < words; i++) {
+        print(`extra data[${i}]: 0x${hex64(RUN_INTERNAL_DATA + 8 * i).padStart(16, '0')}`);
+      }
+    } else print(`KVM: unknown exit reason ${reason}`);
+  }
+}
+
+const view = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -1,0 +1,160 @@
+/**
+ * The machine a guest sees: `pc` with its buses (hw/i386/pc_piix.c, pc.c).
+ *
+ * RAM from 0 with a hole below 4 GiB for devices, one root PCI bus behind an i440FX, ISA ports beside it, COM1.
+ * Fidelity: slot 1, where the board has its PIIX3, is reserved and empty: no interrupt routing, IDE or reset port yet.
+ */
+
+import { GiB, type Hva, hva } from '../../address.ts';
+import { strerror } from '../../linux/uapi/errno.ts';
+import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../../linux/uapi/syscalls.ts';
+import type { KvmState } from '../accel/kvm/kvm-all.ts';
+import { KvmMemoryListener } from '../accel/kvm/memory-listener.ts';
+import { ConfigurationError } from '../error.ts';
+import { MainLoop } from '../main-loop.ts';
+import type { AddressSpace } from '../memory/address-space.ts';
+import { type MemoryRegion, type MemoryRegionOps, sizes } from '../memory/region.ts';
+import { MemoryTopology } from '../memory/topology.ts';
+import type { System } from '../system.ts';
+import { Serial } from './char/serial.ts';
+import type { CharBackend } from './char/stdio.ts';
+import { PciBus } from './pci/pci-bus.ts';
+import { I440fx, PciHost } from './pci/pci-host.ts';
+
+/** Why QEMU ends, and the status it ends with. */
+export interface MachineEnd {
+  readonly reason: 'debug-exit' | 'shutdown' | 'halted' | 'internal-error' | 'interrupted';
+  readonly code: number;
+}
+
+const PORTS = 0x1_0000;
+const COM1 = 0x3f8;
+const PIIX3_SLOT = 1;
+/** Where RAM stops below 4 GiB when there is more (pc_memory_init with the i440FX). */
+const LOW_RAM_LIMIT = GiB(3.5);
+
+/** unassigned_io_ops: a port nobody claims reads all ones. */
+const unassignedPorts: MemoryRegionOps = {
+  read: (_offset, size) => 2 ** (8 * size) - 1,
+  write: () => undefined,
+  valid: sizes(0, 0),
+  impl: sizes(0, 0),
+};
+
+export class Machine {
+  readonly system: System;
+  readonly kvm: KvmState;
+  readonly topology: MemoryTopology;
+  readonly mainLoop: MainLoop;
+  /** The guest's physical memory and its ports. */
+  readonly memory: AddressSpace;
+  readonly io: AddressSpace;
+  readonly isaIo: MemoryRegion;
+  readonly ramSize: number;
+  readonly #ram: Hva;
+  readonly #rootBus: PciBus;
+  readonly #buses: PciBus[] = [];
+  readonly #resets: (() => void)[] = [];
+  #unnamed = 0;
+  #end: MachineEnd | undefined;
+
+  /** pc_init1: RAM, KVM's listener, PCI host. Refusals are ConfigurationErrors. */
+  constructor(system: System, kvm: KvmState, ramSize: number) {
+    this.system = system;
+    this.kvm = kvm;
+    this.ramSize = ramSize;
+    this.mainLoop = new MainLoop(system);
+    this.topology = new MemoryTopology(system.memory, system.stream);
+    const memory = this.topology.container('system', 2 ** 64);
+    this.isaIo = this.topology.io('io', PORTS, unassignedPorts);
+    this.memory = this.topology.addressSpace('memory', memory);
+    this.io = this.topology.addressSpace('I/O', this.isaIo);
+    this.memory.register(new KvmMemoryListener(system, kvm));
+    this.#ram = this.#allocateRam();
+    this.#mapRam(memory);
+    const pci = this.topology.container('pci', 2 ** 64);
+    memory.addSubregion(0, pci, -1);
+    this.#rootBus = new PciBus('pci.0', { memory: pci, io: this.isaIo }, { reserved: [PIIX3_SLOT] });
+    this.#buses.push(this.#rootBus);
+    new PciHost(this.topology, system.stream, this.isaIo, this.#rootBus);
+    new I440fx(system.stream, this.#rootBus, ramSize);
+  }
+
+  #allocateRam(): Hva {
+    const flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    const ram = this.system.syscalls.mmap(this.ramSize, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (ram < 0) throw new ConfigurationError(`cannot set up guest memory 'pc.ram': ${strerror(-ram)}`);
+    return hva(ram);
+  }
+
+  /** pc_memory_init: one block of RAM, seen through one or two windows. */
+  #mapRam(memory: MemoryRegion): void {
+    const ram = this.topology.ram('pc.ram', this.ramSize, this.#ram);
+    const low = Math.min(this.ramSize, LOW_RAM_LIMIT);
+    this.topology.transaction(() => {
+      memory.addSubregion(0, this.topology.alias('ram-below-4g', ram, 0, low));
+      if (this.ramSize > low) {
+        memory.addSubregion(GiB(4), this.topology.alias('ram-above-4g', ram, low, this.ramSize - low));
+      }
+    });
+  }
+
+  /** The ranges of RAM the guest sees, as e820 tells them. */
+  get ramRanges(): readonly { readonly start: number; readonly size: number }[] {
+    const low = Math.min(this.ramSize, LOW_RAM_LIMIT);
+    const ranges = [{ start: 0, size: low }];
+    if (this.ramSize > low) ranges.push({ start: GiB(4), size: this.ramSize - low });
+    return ranges;
+  }
+
+  /** Where in this process the RAM at guest address `address` below 4 GiB lies; undefined if `size` bytes do not fit. */
+  hostAddress(address: number, size: number): Hva | undefined {
+    const low = Math.min(this.ramSize, LOW_RAM_LIMIT);
+    return address >= 0 && address + size <= low ? hva(this.#ram + address) : undefined;
+  }
+
+  /** COM1 with `backend` at the end of the line. */
+  addSerial(backend: CharBackend): void {
+    new Serial(this.topology, this.isaIo, COM1, backend);
+  }
+
+  hasPciBus(name: string): boolean {
+    return this.#buses.some((bus) => bus.name === name);
+  }
+
+  /** The PCI bus called `name`; the root bus for undefined. */
+  pciBus(name: string | undefined): PciBus {
+    const bus = name === undefined ? this.#rootBus : this.#buses.find((one) => one.name === name);
+    if (bus === undefined) throw new ConfigurationError(`Bus '${name}' not found`);
+    return bus;
+  }
+
+  addPciBus(bus: PciBus): void {
+    this.#buses.push(bus);
+  }
+
+  /** Name of a bus whose bridge has no id: `pci.1`. */
+  autoBusName(type: string): string {
+    return `${type}.${++this.#unnamed}`;
+  }
+
+  /** qemu_register_reset: called in order of registration, before the buses are reset. */
+  onReset(handler: () => void): void {
+    this.#resets.push(handler);
+  }
+
+  /** qemu_system_reset, at power-on. */
+  reset(): void {
+    for (const handler of this.#resets) handler();
+    this.#rootBus.reset();
+  }
+
+  /** A device or a vCPU ends QEMU; the first one to ask gives the reason. */
+  exit(end: MachineEnd): void {
+    this.#end ??= end;
+  }
+
+  get end(): MachineEnd | undefined {
+    return this.#end;
+  }
+}

@@ -1,0 +1,115 @@
+/** A PCI bus: 32 slots of 8 functions, the buses behind its bridges, and who may sit where (hw/pci/pci.c). */
+
+import {
+  PCI_BRIDGE_CONTROL,
+  PCI_FUNC,
+  PCI_SECONDARY_BUS,
+  PCI_SLOT,
+  PCI_SUBORDINATE_BUS,
+} from '../../../linux/uapi/pci.ts';
+import { ConfigurationError } from '../../error.ts';
+import type { MemoryRegion } from '../../memory/region.ts';
+import type { DeviceBus, PciDevice } from './pci-device.ts';
+
+const BRIDGE_CTL_BUS_RESET = 0x40;
+
+export class PciBus implements DeviceBus {
+  readonly name: string;
+  readonly memory: MemoryRegion;
+  readonly io: MemoryRegion;
+  /** The bridge that leads here; undefined for the root bus. */
+  readonly #bridge: PciDevice | undefined;
+  readonly #devices: (PciDevice | undefined)[] = new Array<undefined>(256).fill(undefined);
+  /** The last added comes first, as in QEMU's list. */
+  readonly #children: PciBus[] = [];
+  /** slot_reserved_mask: slots the board keeps for itself. */
+  readonly #reserved: ReadonlySet<number>;
+
+  constructor(
+    name: string,
+    spaces: { readonly memory: MemoryRegion; readonly io: MemoryRegion },
+    place: { readonly bridge?: PciDevice; readonly parent?: PciBus; readonly reserved?: readonly number[] } = {},
+  ) {
+    this.name = name;
+    this.memory = spaces.memory;
+    this.io = spaces.io;
+    this.#bridge = place.bridge;
+    this.#reserved = new Set(place.reserved ?? []);
+    if (place.parent !== undefined) place.parent.#children.unshift(this);
+  }
+
+  /** pci_bus_num: 0 for the root, else what the guest has written to its bridge. */
+  get number(): number {
+    return this.#bridge === undefined ? 0 : this.#bridge.config[PCI_SECONDARY_BUS]!;
+  }
+
+  /** The functions in order of devfn. */
+  get devices(): readonly PciDevice[] {
+    return this.#devices.filter((device) => device !== undefined);
+  }
+
+  get children(): readonly PciBus[] {
+    return this.#children;
+  }
+
+  /** do_pci_register_device: the devfn that `model` gets, for a wish of -1 the first free slot. */
+  allocate(wish: number, model: string): number {
+    const slotOf = (devfn: number) => `slot ${PCI_SLOT(devfn)} function ${PCI_FUNC(devfn)}`;
+    if (wish < 0) {
+      for (let devfn = 0; devfn < 256; devfn += 8) {
+        if (this.#devices[devfn] === undefined && !this.#reserved.has(PCI_SLOT(devfn))) return devfn;
+      }
+      throw new ConfigurationError(`PCI: no slot/function available for ${model}, all in use or reserved`);
+    }
+    if (this.#reserved.has(PCI_SLOT(wish))) {
+      throw new ConfigurationError(`PCI: ${slotOf(wish)} not available for ${model}, reserved`);
+    }
+    const taken = this.#devices[wish];
+    if (taken !== undefined) {
+      const owner = `${taken.name},id=${taken.id ?? '(null)'}`;
+      throw new ConfigurationError(`PCI: ${slotOf(wish)} not available for ${model}, in use by ${owner}`);
+    }
+    return wish;
+  }
+
+  /** Put a function into its slot; the rules of pci_init_multifunction hold. */
+  attach(device: PciDevice): void {
+    const slot = PCI_SLOT(device.devfn);
+    const first = this.#devices[slot * 8];
+    if (PCI_FUNC(device.devfn) !== 0 && first !== undefined && !first.isMultifunction) {
+      const single = `${slot.toString(16)}.0`;
+      const wanted = `${slot.toString(16)}.${PCI_FUNC(device.devfn)}`;
+      throw new ConfigurationError(`PCI: single function device can't be populated in function ${wanted} (${single})`);
+    }
+    this.#devices[device.devfn] = device;
+  }
+
+  /** pci_find_device: the function that a configuration cycle for this bus number and devfn reaches. */
+  find(busNumber: number, devfn: number): PciDevice | undefined {
+    const bus = this.#findBus(busNumber);
+    return bus === undefined ? undefined : bus.#devices[devfn];
+  }
+
+  /** pci_find_bus_nr: a type 1 cycle goes down through the bridges whose bus range holds the number. */
+  #findBus(busNumber: number): PciBus | undefined {
+    if (this.number === busNumber) return this;
+    for (const child of this.#children) {
+      if (child.number === busNumber) return child;
+      if (child.#inRange(busNumber)) return child.#findBus(busNumber);
+    }
+    return undefined;
+  }
+
+  /** pci_secondary_bus_in_range. */
+  #inRange(busNumber: number): boolean {
+    const config = this.#bridge!.config;
+    if ((config[PCI_BRIDGE_CONTROL]! & BRIDGE_CTL_BUS_RESET) !== 0) return false;
+    return config[PCI_SECONDARY_BUS]! <= busNumber && busNumber <= config[PCI_SUBORDINATE_BUS]!;
+  }
+
+  /** Reset every function here and behind the bridges, children first (qbus_reset_all). */
+  reset(): void {
+    for (const child of this.#children) child.reset();
+    for (const device of this.devices) device.reset();
+  }
+}

@@ -1,0 +1,239 @@
+/**
+ * A PCI function: configuration space with its write masks, and BARs that appear in the bus's address spaces as the guest
+ * writes them (hw/pci/pci.c). Sizing works because a BAR's low bits cannot be written.
+ */
+
+import type { EventStream } from '../../../event.ts';
+import {
+  PCI_BASE_ADDRESS_0,
+  PCI_BASE_ADDRESS_MEM_TYPE_64,
+  PCI_BASE_ADDRESS_SPACE_IO,
+  PCI_CACHE_LINE_SIZE,
+  PCI_CAPABILITY_LIST,
+  PCI_CFG_SPACE_SIZE,
+  PCI_CLASS_DEVICE,
+  PCI_COMMAND,
+  PCI_COMMAND_INTX_DISABLE,
+  PCI_COMMAND_IO,
+  PCI_COMMAND_MASTER,
+  PCI_COMMAND_MEMORY,
+  PCI_COMMAND_SERR,
+  PCI_DEVICE_ID,
+  PCI_FUNC,
+  PCI_HEADER_TYPE,
+  PCI_HEADER_TYPE_BRIDGE,
+  PCI_HEADER_TYPE_MULTI_FUNCTION,
+  PCI_INTERRUPT_LINE,
+  PCI_REVISION_ID,
+  PCI_ROM_ADDRESS,
+  PCI_ROM_ADDRESS1,
+  PCI_SLOT,
+  PCI_STATUS,
+  PCI_STATUS_CAP_LIST,
+  PCI_SUBSYSTEM_ID,
+  PCI_SUBSYSTEM_VENDOR_ID,
+  PCI_VENDOR_ID,
+} from '../../../linux/uapi/pci.ts';
+import { ConfigurationError } from '../../error.ts';
+import type { MemoryRegion } from '../../memory/region.ts';
+import { pciUpdateMappingsAdd, pciUpdateMappingsDel } from '../../trace-events.ts';
+
+/** What a function needs of the bus it sits on. */
+export interface DeviceBus {
+  /** Bus number, as the guest has programmed it. */
+  readonly number: number;
+  /** Where memory and I/O BARs appear. */
+  readonly memory: MemoryRegion;
+  readonly io: MemoryRegion;
+}
+
+/** Identity of a function, from its data sheet. */
+export interface PciIdentity {
+  readonly vendor: number;
+  readonly device: number;
+  readonly revision?: number;
+  /** Base class << 8 | subclass. */
+  readonly class: number;
+}
+
+interface Bar {
+  readonly index: number;
+  readonly type: number;
+  readonly region: MemoryRegion;
+  address: number;
+}
+
+const HEADER_SIZE = 0x40;
+const UNMAPPED = -1;
+/** Subsystem of QEMU's own devices. */
+const SUBSYSTEM_VENDOR = 0x1af4;
+const SUBSYSTEM_DEVICE = 0x1100;
+/** PARITY, SIG_TARGET_ABORT, REC_TARGET_ABORT, REC_MASTER_ABORT, SIG_SYSTEM_ERROR, DETECTED_PARITY. */
+const STATUS_ERRORS = 0xf900;
+
+const overlap = (at: number, length: number, start: number, size: number) => at < start + size && start < at + length;
+
+export class PciDevice {
+  /** Name of the device model, as traces and messages print it. */
+  readonly name: string;
+  readonly id: string | undefined;
+  readonly devfn: number;
+  readonly bus: DeviceBus;
+  readonly config = new Uint8Array(PCI_CFG_SPACE_SIZE);
+  /** Bits the guest can write, and bits it clears by writing 1. */
+  readonly wmask = new Uint8Array(PCI_CFG_SPACE_SIZE);
+  readonly w1cmask = new Uint8Array(PCI_CFG_SPACE_SIZE);
+  protected readonly view = new DataView(this.config.buffer);
+  readonly #wmaskView = new DataView(this.wmask.buffer);
+  readonly #bars: Bar[] = [];
+  readonly #stream: EventStream;
+
+  constructor(stream: EventStream, bus: DeviceBus, devfn: number, name: string, id: string | undefined) {
+    this.#stream = stream;
+    this.bus = bus;
+    this.devfn = devfn;
+    this.name = name;
+    this.id = id;
+    this.#initMasks();
+  }
+
+  /** pci_init_wmask, pci_init_w1cmask. */
+  #initMasks(): void {
+    const writable =
+      PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE | PCI_COMMAND_SERR;
+    this.#wmaskView.setUint16(PCI_COMMAND, writable, true);
+    this.wmask[PCI_CACHE_LINE_SIZE] = 0xff;
+    this.wmask[PCI_INTERRUPT_LINE] = 0xff;
+    this.wmask.fill(0xff, HEADER_SIZE);
+    this.w1cmask[PCI_STATUS + 1] = STATUS_ERRORS >> 8;
+  }
+
+  /** Fill in the read-only identity. */
+  protected identify(identity: PciIdentity): void {
+    this.view.setUint16(PCI_VENDOR_ID, identity.vendor, true);
+    this.view.setUint16(PCI_DEVICE_ID, identity.device, true);
+    this.config[PCI_REVISION_ID] = identity.revision ?? 0;
+    this.view.setUint16(PCI_CLASS_DEVICE, identity.class, true);
+    if (identity.class === 0x0604) return;
+    this.view.setUint16(PCI_SUBSYSTEM_VENDOR_ID, SUBSYSTEM_VENDOR, true);
+    this.view.setUint16(PCI_SUBSYSTEM_ID, SUBSYSTEM_DEVICE, true);
+  }
+
+  /** pci_add_capability at `offset`: linked in front, read-only until a mask says otherwise. */
+  protected addCapability(id: number, offset: number, size: number): void {
+    this.config[offset] = id;
+    this.config[offset + 1] = this.config[PCI_CAPABILITY_LIST]!;
+    this.config[PCI_CAPABILITY_LIST] = offset;
+    this.config[PCI_STATUS] = this.config[PCI_STATUS]! | PCI_STATUS_CAP_LIST;
+    this.wmask.fill(0, offset, offset + size);
+  }
+
+  get isBridge(): boolean {
+    return (this.config[PCI_HEADER_TYPE]! & ~PCI_HEADER_TYPE_MULTI_FUNCTION) === PCI_HEADER_TYPE_BRIDGE;
+  }
+
+  get isMultifunction(): boolean {
+    return (this.config[PCI_HEADER_TYPE]! & PCI_HEADER_TYPE_MULTI_FUNCTION) !== 0;
+  }
+
+  /** `bb:dd.f` without the padding: what traces carry. */
+  get location(): { readonly bus: number; readonly slot: number; readonly func: number } {
+    return { bus: this.bus.number, slot: PCI_SLOT(this.devfn), func: PCI_FUNC(this.devfn) };
+  }
+
+  /** pci_register_bar: `type` is the BAR's read-only low bits; the region's size must be a power of two. */
+  registerBar(index: number, type: number, region: MemoryRegion): void {
+    const size = region.size;
+    if (2 ** Math.round(Math.log2(size)) !== size) {
+      const what = `type=0x${type.toString(16)}, size=0x${size.toString(16)}`;
+      throw new ConfigurationError(`PCI region size must be a power of two - ${what}`);
+    }
+    const at = PCI_BASE_ADDRESS_0 + 4 * index;
+    this.view.setUint32(at, type, true);
+    const mask = BigInt.asUintN(64, ~(BigInt(size) - 1n));
+    if (is64Bit(type)) this.#wmaskView.setBigUint64(at, mask, true);
+    else this.#wmaskView.setUint32(at, Number(mask & 0xffff_ffffn), true);
+    this.#bars.push({ index, type, region, address: UNMAPPED });
+  }
+
+  /** pci_default_read_config: 1, 2 or 4 bytes. */
+  readConfig(address: number, length: number): number {
+    let value = 0;
+    for (let i = length - 1; i >= 0; i--) value = value * 256 + this.config[address + i]!;
+    return value;
+  }
+
+  /** pci_default_write_config: masks, then whatever the new bits mean. */
+  writeConfig(address: number, value: number, length: number): void {
+    let rest = value;
+    for (let i = 0; i < length; i++, rest = Math.floor(rest / 256)) {
+      const at = address + i;
+      const byte = rest % 256;
+      const kept = (this.config[at]! & ~this.wmask[at]!) | (byte & this.wmask[at]!);
+      this.config[at] = kept & ~(byte & this.w1cmask[at]!);
+    }
+    const bars =
+      overlap(address, length, PCI_BASE_ADDRESS_0, 24) ||
+      overlap(address, length, PCI_ROM_ADDRESS, 4) ||
+      overlap(address, length, PCI_ROM_ADDRESS1, 4) ||
+      overlap(address, length, PCI_COMMAND, 1);
+    if (bars) this.updateMappings();
+  }
+
+  /** pci_do_device_reset: what RST# does to the header, and the BARs vanish. */
+  reset(): void {
+    for (const [at, size] of [
+      [PCI_COMMAND, 2],
+      [PCI_STATUS, 2],
+    ] as const) {
+      for (let i = at; i < at + size; i++) this.config[i] = this.config[i]! & ~(this.wmask[i]! | this.w1cmask[i]!);
+    }
+    this.config[PCI_INTERRUPT_LINE] = this.config[PCI_INTERRUPT_LINE]! & ~this.wmask[PCI_INTERRUPT_LINE]!;
+    this.config[PCI_CACHE_LINE_SIZE] = 0;
+    for (const bar of this.#bars) {
+      const at = PCI_BASE_ADDRESS_0 + 4 * bar.index;
+      this.view.setUint32(at, bar.type, true);
+      if (is64Bit(bar.type)) this.view.setUint32(at + 4, 0, true);
+    }
+    this.updateMappings();
+  }
+
+  /** pci_update_mappings: move every BAR to where its register and the COMMAND bits now put it. */
+  protected updateMappings(): void {
+    for (const bar of this.#bars) {
+      const address = this.#barAddress(bar);
+      if (address === bar.address) continue;
+      const space = bar.type & PCI_BASE_ADDRESS_SPACE_IO ? this.bus.io : this.bus.memory;
+      const fields = { dev: this.name, ...this.location, bar: bar.index, size: bar.region.size };
+      if (bar.address !== UNMAPPED) {
+        if (pciUpdateMappingsDel.on) pciUpdateMappingsDel(this.#stream, { ...fields, addr: bar.address });
+        space.deleteSubregion(bar.region);
+      }
+      bar.address = address;
+      if (address !== UNMAPPED) {
+        if (pciUpdateMappingsAdd.on) pciUpdateMappingsAdd(this.#stream, { ...fields, addr: address });
+        space.addSubregion(address, bar.region, 1);
+      }
+    }
+  }
+
+  /** pci_bar_address: where the BAR decodes now, or UNMAPPED. */
+  #barAddress(bar: Bar): number {
+    const at = PCI_BASE_ADDRESS_0 + 4 * bar.index;
+    const size = bar.region.size;
+    const command = this.view.getUint16(PCI_COMMAND, true);
+    const io = (bar.type & PCI_BASE_ADDRESS_SPACE_IO) !== 0;
+    if ((command & (io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)) === 0) return UNMAPPED;
+    const high = is64Bit(bar.type) ? this.view.getUint32(at + 4, true) : 0;
+    const raw = high * 2 ** 32 + this.view.getUint32(at, true);
+    const address = raw - (raw % size);
+    const last = address + size - 1;
+    // Address 0 means "not assigned"; all ones appear while the guest sizes a 32-bit BAR.
+    if (last <= address || address === 0) return UNMAPPED;
+    if (!is64Bit(bar.type) && last >= 0xffff_ffff) return UNMAPPED;
+    return last >= 2 ** 63 ? UNMAPPED : address;
+  }
+}
+
+const is64Bit = (type: number): boolean =>
+  (type & (PCI_BASE_ADDRESS_SPACE_IO | PCI_BASE_ADDRESS_MEM_TYPE_64)) === PCI_BASE_ADDRESS_MEM_TYPE_64;

@@ -1,0 +1,94 @@
+/** Properties of devices, declared as data: one row gives parsing, its errors, and the `-device NAME,help` line. */
+
+import { ConfigurationError } from '../error.ts';
+
+/** One property of a device model. `owner` in parse is the model's name, for messages. */
+export interface Property<T> {
+  /** As help prints it: `uint32`, `str`. */
+  readonly type: string;
+  readonly doc: string;
+  readonly default: T;
+  /** What help prints as the default; undefined prints none. */
+  readonly defaultText: string | undefined;
+  parse(text: string, owner: string, name: string): T;
+}
+export type Properties = Readonly<Record<string, Property<unknown>>>;
+/** What a device model gets: every property with its value or default. */
+export type ValuesOf<P extends Properties> = {
+  readonly [K in keyof P]: P[K] extends Property<infer T> ? T : never;
+};
+
+/** strtol(3) with base 0, whole text: decimal, 0x hexadecimal, 0 octal. */
+function parseInteger(text: string): number | undefined {
+  const match = /^([+-]?)(?:0[xX]([0-9a-fA-F]+)|0([0-7]+)|(\d+))$/.exec(text.trim());
+  if (match === null) return undefined;
+  const [, sign, hexadecimal, octal, decimal] = match;
+  const value =
+    hexadecimal !== undefined ? Number.parseInt(hexadecimal, 16) : Number.parseInt(octal ?? decimal!, octal ? 8 : 10);
+  return sign === '-' ? -value : value;
+}
+
+const integer = (type: string, low: number, high: number) => {
+  return (initial: number, doc: string): Property<number> => ({
+    type,
+    doc,
+    default: initial,
+    defaultText: String(initial),
+    parse(text, _owner, name) {
+      const value = parseInteger(text);
+      if (value === undefined) throw new ConfigurationError(`Parameter '${name}' expects integer`);
+      if (value < low || value > high) throw new ConfigurationError(`Parameter '${name}' expects ${type}_t`);
+      return value;
+    },
+  });
+};
+export const u8Property = integer('uint8', 0, 0xff);
+export const u32Property = integer('uint32', 0, 0xffff_ffff);
+
+export const stringProperty = (doc: string): Property<string | undefined> => ({
+  type: 'str',
+  doc,
+  default: undefined,
+  defaultText: undefined,
+  parse: (text) => text,
+});
+
+export const boolProperty = (initial: boolean, doc: string): Property<boolean> => ({
+  type: 'bool',
+  doc,
+  default: initial,
+  defaultText: String(initial),
+  parse(text, _owner, name) {
+    if (/^(on|yes|true|y)$/.test(text)) return true;
+    if (/^(off|no|false|n)$/.test(text)) return false;
+    throw new ConfigurationError(`Parameter '${name}' expects 'on' or 'off'`);
+  },
+});
+
+/** `addr=`: slot and function in hexadecimal, `06.0` or `06`; the value is a devfn, -1 for "any free slot". */
+export const pciAddressProperty = (doc: string): Property<number> => ({
+  type: 'int32',
+  doc,
+  default: -1,
+  defaultText: '-1',
+  parse(text, owner, name) {
+    const match = /^(?:0x)?([0-9a-f]+)(?:\.(?:0x)?([0-9a-f]+))?$/i.exec(text);
+    const slot = match === null ? -1 : Number.parseInt(match[1]!, 16);
+    const func = match === null ? -1 : Number.parseInt(match[2] ?? '0', 16);
+    if (slot < 0 || slot > 31 || func > 7) {
+      throw new ConfigurationError(`Property '${owner}.${name}' doesn't take value '${text}'`);
+    }
+    return slot * 8 + func;
+  },
+});
+
+/** The lines that `-device NAME,help` prints. */
+export function propertyHelp(name: string, properties: Properties): string {
+  const lines = Object.entries(properties)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, property]) => {
+      const initial = property.defaultText === undefined ? '' : ` (default: ${property.defaultText})`;
+      return `${`  ${key}=<${property.type}>`.padEnd(24)} - ${property.doc}${initial}`;
+    });
+  return `${[`${name} options:`, ...lines].join('\n')}\n`;
+}

@@ -1,0 +1,36 @@
+/** Which device of the host `-device vfio-pci` names: its directory in sysfs and its IOMMU group (vfio_realize). */
+
+import { strerror } from '../../../linux/uapi/errno.ts';
+import { ConfigurationError } from '../../error.ts';
+import type { System } from '../../system.ts';
+
+export interface HostDevice {
+  /** Last part of its path in sysfs: a PCI address, or an mdev's UUID. */
+  readonly name: string;
+  readonly sysfs: string;
+  readonly group: number;
+}
+
+const basename = (path: string) => path.slice(path.lastIndexOf('/') + 1);
+
+/** stat(2) the directory and read the link `iommu_group`. */
+export function findHostDevice(system: System, sysfs: string): HostDevice {
+  const stat = system.syscalls.stat(sysfs);
+  if (typeof stat === 'number') {
+    throw new ConfigurationError(`vfio ${sysfs}: no such host device: ${strerror(-stat)}`);
+  }
+  const name = basename(sysfs);
+  const link = system.syscalls.readlink(`${sysfs}/iommu_group`);
+  if (typeof link === 'number') {
+    throw new ConfigurationError(`vfio ${name}: no iommu_group found: ${strerror(-link)}`);
+  }
+  const group = /^\d+$/.test(basename(link)) ? Number(basename(link)) : undefined;
+  if (group === undefined) throw new ConfigurationError(`vfio ${name}: failed to read ${link}`);
+  return { name, sysfs, group };
+}
+
+/** Whether its bus is the mdev bus. */
+export function isMdev(system: System, device: HostDevice): boolean {
+  const link = system.syscalls.readlink(`${device.sysfs}/subsystem`);
+  return typeof link === 'string' && link.endsWith('/bus/mdev');
+}

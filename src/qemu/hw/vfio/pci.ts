@@ -1,0 +1,256 @@
+/**
+ * vfio-pci: a device of the host, given to the guest (hw/vfio/pci.c). Each step of set-up stands in QEMU's order, so the
+ * system calls can be laid beside an strace of the real one.
+ *
+ * Fidelity: no capabilities (so no MSI, MSI-X, power management), no ROM BAR, no direct mapping of BARs yet.
+ */
+
+import { ENOSPC, strerror } from '../../../linux/uapi/errno.ts';
+import {
+  PCI_BASE_ADDRESS_0,
+  PCI_BASE_ADDRESS_IO_MASK,
+  PCI_BASE_ADDRESS_MEM_MASK,
+  PCI_BASE_ADDRESS_SPACE_IO,
+  PCI_COMMAND,
+  PCI_COMMAND_IO,
+  PCI_COMMAND_MASTER,
+  PCI_COMMAND_MEMORY,
+  PCI_HEADER_TYPE,
+  PCI_HEADER_TYPE_MULTI_FUNCTION,
+  PCI_INTERRUPT_PIN,
+  PCI_ROM_ADDRESS,
+  PCI_ROM_ADDRESS_MASK,
+} from '../../../linux/uapi/pci.ts';
+import {
+  VFIO_DEVICE_FLAGS_PCI,
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+  VFIO_DEVICE_RESET,
+  VFIO_PCI_CONFIG_REGION_INDEX,
+  VFIO_PCI_ERR_IRQ_INDEX,
+  VFIO_PCI_MSIX_IRQ_INDEX,
+  VFIO_PCI_REQ_IRQ_INDEX,
+  vfio_pci_hot_reset_info,
+} from '../../../linux/uapi/vfio.ts';
+import { ConfigurationError } from '../../error.ts';
+import {
+  vfioMdev,
+  vfioPciHotReset,
+  vfioPciReadConfig,
+  vfioPciReset,
+  vfioPciResetFlr,
+  vfioPciWriteConfig,
+  vfioPopulateDeviceConfig,
+  vfioPopulateDeviceGetIrqInfoFailure,
+  vfioRealize,
+} from '../../trace-events.ts';
+import type { Machine } from '../machine.ts';
+import type { PciBus } from '../pci/pci-bus.ts';
+import { PciDevice } from '../pci/pci-device.ts';
+import { VfioConfigSpace } from './config-space.ts';
+import { VfioGroups } from './container.ts';
+import { type RegionInfo, VfioDevice } from './device.ts';
+import { type HostDevice, isMdev } from './host-device.ts';
+import { VfioIntx } from './intx.ts';
+import { VfioRegion } from './region.ts';
+
+const BARS = 6;
+
+/** Switches of the data sheet that set-up depends on. */
+export interface VfioPciOptions {
+  readonly rombar: boolean;
+  readonly req: boolean;
+  readonly multifunction: boolean;
+}
+
+export class VfioPciDevice extends PciDevice {
+  readonly #machine: Machine;
+  readonly #host: HostDevice;
+  readonly #device: VfioDevice;
+  readonly #configSpace: VfioConfigSpace;
+  readonly #intx: VfioIntx;
+  readonly #regions: readonly VfioRegion[];
+  #needsReset = false;
+
+  /** vfio_realize. Refusals are ConfigurationErrors without the `vfio NAME: ` prefix. */
+  constructor(
+    machine: Machine,
+    bus: PciBus,
+    devfn: number,
+    id: string | undefined,
+    host: HostDevice,
+    options: VfioPciOptions,
+  ) {
+    super(machine.system.stream, bus, devfn, 'vfio-pci', id);
+    const { system } = machine;
+    this.#machine = machine;
+    this.#host = host;
+    if (vfioRealize.on) vfioRealize(system.stream, { name: host.name, group: host.group });
+    const group = VfioGroups.of(machine).get(host.group);
+    if (group.devices.some((other) => other.name === host.name)) {
+      throw new ConfigurationError('device is already attached');
+    }
+    const mdev = isMdev(system, host);
+    if (vfioMdev.on) vfioMdev(system.stream, { name: host.name, is_mdev: mdev });
+    this.#device = new VfioDevice(system, group, host.name);
+    this.#intx = new VfioIntx(this.#device, machine.mainLoop);
+    const { regions, config } = this.#populate();
+    this.#regions = regions;
+    this.#configSpace = new VfioConfigSpace(this.#device, config);
+    this.#configSpace.load(this.config);
+    if (options.multifunction) this.config[PCI_HEADER_TYPE]! |= PCI_HEADER_TYPE_MULTI_FUNCTION;
+    else this.config[PCI_HEADER_TYPE]! &= ~PCI_HEADER_TYPE_MULTI_FUNCTION;
+    if (options.rombar) this.#sizeRom();
+    this.#registerBars();
+    if (this.readConfig(PCI_INTERRUPT_PIN, 1) !== 0) this.#enableIntx();
+    if (options.req) this.#registerRequestNotifier();
+    const self = this;
+    group.devices.push({
+      name: host.name,
+      get needsReset() {
+        return self.#needsReset || !self.#device.resetWorks;
+      },
+      hotResetMulti: () => this.#hotReset(false),
+    });
+  }
+
+  /** vfio_populate_device: regions 0 to 5 and configuration space, and whether there is an error interrupt. */
+  #populate(): { readonly regions: readonly VfioRegion[]; readonly config: RegionInfo } {
+    const device = this.#device;
+    if ((device.flags & VFIO_DEVICE_FLAGS_PCI) === 0) throw new ConfigurationError("this isn't a PCI device");
+    if (device.regionCount < VFIO_PCI_CONFIG_REGION_INDEX + 1) {
+      throw new ConfigurationError(`unexpected number of io regions ${device.regionCount}`);
+    }
+    if (device.irqCount < VFIO_PCI_MSIX_IRQ_INDEX + 1) {
+      throw new ConfigurationError(`unexpected number of irqs ${device.irqCount}`);
+    }
+    const regions: VfioRegion[] = [];
+    for (let index = 0; index < BARS; index++) {
+      const info = device.regionInfo(index);
+      if (typeof info === 'number') {
+        throw new ConfigurationError(`failed to get region ${index} info: ${strerror(-info)}`);
+      }
+      regions.push(new VfioRegion(device, index, `${device.name} BAR ${index}`, info, () => this.#intx.eoi()));
+    }
+    const config = device.regionInfo(VFIO_PCI_CONFIG_REGION_INDEX);
+    if (typeof config === 'number') throw new ConfigurationError(`failed to get config info: ${strerror(-config)}`);
+    if (vfioPopulateDeviceConfig.on) vfioPopulateDeviceConfig(device.system.stream, { name: device.name, ...config });
+    const vectors = device.irqVectors(VFIO_PCI_ERR_IRQ_INDEX);
+    if (vectors < 0 && vfioPopulateDeviceGetIrqInfoFailure.on) {
+      vfioPopulateDeviceGetIrqInfoFailure(device.system.stream, { message: strerror(-vectors) });
+    }
+    return { regions, config };
+  }
+
+  /** vfio_pci_size_rom: write all ones, see what sticks, put back what was there. */
+  #sizeRom(): void {
+    const original = this.#configSpace.readDevice(PCI_ROM_ADDRESS, 4);
+    this.#configSpace.writeDevice(PCI_ROM_ADDRESS, PCI_ROM_ADDRESS_MASK, 4);
+    this.#configSpace.readDevice(PCI_ROM_ADDRESS, 4);
+    this.#configSpace.writeDevice(PCI_ROM_ADDRESS, original, 4);
+  }
+
+  /** vfio_bars_prepare for all, then vfio_bars_register: the type bits come from the device. */
+  #registerBars(): void {
+    const present = this.#regions.filter((region) => region.info.size > 0);
+    const types = present.map((region) => {
+      const bar = this.#configSpace.readDevice(PCI_BASE_ADDRESS_0 + 4 * region.index, 4);
+      if (bar < 0) throw new ConfigurationError(`failed to read BAR ${region.index}`);
+      const addressBits = bar & PCI_BASE_ADDRESS_SPACE_IO ? PCI_BASE_ADDRESS_IO_MASK : PCI_BASE_ADDRESS_MEM_MASK;
+      return bar & ~addressBits;
+    });
+    const { topology } = this.#machine;
+    present.forEach((region, i) => {
+      const size = region.info.size;
+      const base = topology.container(`${this.#host.name} base BAR ${region.index}`, size);
+      base.addSubregion(0, topology.io(region.name, size, region));
+      this.registerBar(region.index, types[i]!, base);
+    });
+  }
+
+  #enableIntx(): void {
+    const pin = this.readConfig(PCI_INTERRUPT_PIN, 1);
+    if (pin === 0) return;
+    this.config[PCI_INTERRUPT_PIN] = pin;
+    this.#intx.enable(pin);
+  }
+
+  /** vfio_register_req_notifier: how the host's driver asks for its device back. */
+  #registerRequestNotifier(): void {
+    const device = this.#device;
+    const { system } = device;
+    if (device.irqVectors(VFIO_PCI_REQ_IRQ_INDEX) < 1) return;
+    const eventfd = system.eventNotifier();
+    const asked = () => {
+      if (!system.testAndClear(eventfd)) return;
+      system.error(`warning: vfio ${device.name}: Bus '${(this.bus as PciBus).name}' does not support hotplugging`);
+    };
+    this.#machine.mainLoop.setFdHandler(eventfd, asked);
+    if (device.signalTo(VFIO_PCI_REQ_IRQ_INDEX, eventfd) >= 0) return;
+    this.#machine.mainLoop.setFdHandler(eventfd, undefined);
+    system.syscalls.close(eventfd);
+  }
+
+  /** vfio_pci_read_config. */
+  override readConfig(address: number, length: number): number {
+    const value = this.#configSpace.read(address, length, super.readConfig(address, length));
+    if (vfioPciReadConfig.on) {
+      vfioPciReadConfig(this.#machine.system.stream, { name: this.#host.name, addr: address, len: length, value });
+    }
+    return value;
+  }
+
+  /** vfio_pci_write_config: the device first, always; then the copy, which moves the BARs. */
+  override writeConfig(address: number, value: number, length: number): void {
+    const { system } = this.#machine;
+    const name = this.#host.name;
+    if (vfioPciWriteConfig.on) vfioPciWriteConfig(system.stream, { name, addr: address, value, len: length });
+    if (!this.#configSpace.writeDevice(address, value, length)) {
+      const where = `${name}, 0x${address.toString(16)}, 0x${value.toString(16)}, 0x${length.toString(16)}`;
+      system.error(`vfio_pci_write_config(${where}) failed`);
+    }
+    super.writeConfig(address, value, length);
+  }
+
+  /** vfio_pci_reset, then the header as any function's. */
+  override reset(): void {
+    const { system } = this.#machine;
+    const name = this.#host.name;
+    if (vfioPciReset.on) vfioPciReset(system.stream, { name });
+    this.#preReset();
+    if (this.#device.resetWorks && system.ioctl(this.#device.fd, VFIO_DEVICE_RESET) >= 0) {
+      if (vfioPciResetFlr.on) vfioPciResetFlr(system.stream, { name });
+    } else this.#hotReset(true);
+    this.#postReset();
+    super.reset();
+  }
+
+  /** vfio_pci_pre_reset: no interrupts, no I/O, no memory, no DMA. */
+  #preReset(): void {
+    this.#intx.disable();
+    const command = this.readConfig(PCI_COMMAND, 2);
+    this.writeConfig(PCI_COMMAND, command & ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER), 2);
+  }
+
+  /** vfio_pci_post_reset: INTx back, and 0 into the device's BARs, which the reset may have left anywhere. */
+  #postReset(): void {
+    this.#enableIntx();
+    for (let index = 0; index < BARS; index++) this.#configSpace.writeDevice(PCI_BASE_ADDRESS_0 + 4 * index, 0, 4);
+  }
+
+  /** vfio_pci_hot_reset. A mediated device has no bus of its own to reset: the kernel says ENOTTY. */
+  #hotReset(single: boolean): void {
+    const { system } = this.#machine;
+    const name = this.#host.name;
+    if (vfioPciHotReset.on) vfioPciHotReset(system.stream, { name, type: single ? 'one' : 'multi' });
+    if (!single) this.#preReset();
+    this.#needsReset = false;
+    const argsz = vfio_pci_hot_reset_info.size;
+    const info = system.exchange(this.#device.fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, vfio_pci_hot_reset_info, {
+      argsz,
+    });
+    if (info.result < 0 && info.result !== -ENOSPC) {
+      system.error(`vfio: Cannot reset device ${name}, no available reset mechanism.`);
+    }
+    if (!single) this.#postReset();
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * QEMU: one user process of the modeled host (softmmu/vl.c, main.c). It knows the kernel by system calls only.
+ *
+ * `init` reads as the start-up it is; `run` is the vCPU thread: enter the guest, serve the exit, until something ends it.
+ */
+
+import type { EventStream } from '../event.ts';
+import type { UserProcess } from '../linux/uapi/syscalls.ts';
+import { setCpuid, supportedCpuid } from './accel/kvm/cpuid.ts';
+import { KvmState } from './accel/kvm/kvm-all.ts';
+import { KvmVcpu } from './accel/kvm/vcpu.ts';
+import { bootRegs, bootSregs, loadKernel, writeBootStructures } from './boot.ts';
+import { addDevice, requestedHelp } from './device-add.ts';
+import { Abort, ConfigurationError } from './error.ts';
+import { nullBackend, StdioBackend } from './hw/char/stdio.ts';
+import { Machine, type MachineEnd } from './hw/machine.ts';
+import { OptionError, type Options, parseOptions } from './options.ts';
+import { System } from './system.ts';
+
+const STDOUT = 1;
+
+export class Qemu {
+  readonly #system: System;
+  readonly #argv: readonly string[];
+  #machine: Machine | undefined;
+  #vcpu: KvmVcpu | undefined;
+
+  /** `argv` is what follows the program's name. */
+  constructor(process: UserProcess, stream: EventStream, argv: readonly string[]) {
+    this.#argv = argv;
+    this.#system = new System(process, stream);
+  }
+
+  /** qemu_init: 0, or the exit code after the reason was printed on stderr. */
+  init(): number {
+    try {
+      const options = parseOptions(this.#argv);
+      const help = requestedHelp(options.devices);
+      if (help !== undefined) this.#printHelp(help);
+      else this.#start(options);
+      return 0;
+    } catch (error) {
+      return this.#refused(error);
+    }
+  }
+
+  #printHelp(text: string): void {
+    this.#system.output(STDOUT, new TextEncoder().encode(text));
+  }
+
+  /** The machine, from nothing to the guest's first instruction. */
+  #start(options: Options): void {
+    const system = this.#system;
+    const kvm = new KvmState(system);
+    const machine = new Machine(system, kvm, options.memory);
+    const cpuid = supportedCpuid(system, kvm);
+    const vcpu = new KvmVcpu(system, kvm, 0, machine.memory, machine.io);
+    setCpuid(system, vcpu.fd, cpuid);
+    if (options.serial !== 'none') {
+      machine.addSerial(options.serial === 'stdio' ? new StdioBackend(system) : nullBackend);
+    }
+    for (const device of options.devices) addDevice(machine, device);
+    if (options.kernel === undefined) throw new ConfigurationError('no guest: give a kernel with -kernel PATH');
+    const entry = loadKernel(machine, options.kernel);
+    writeBootStructures(machine);
+    machine.reset();
+    vcpu.putRegisters(bootSregs(), bootRegs(entry));
+    this.#machine = machine;
+    this.#vcpu = vcpu;
+  }
+
+  /** Print what `init` died of; whatever is no refusal is a defect of ours and goes on up. */
+  #refused(error: unknown): number {
+    if (error instanceof ConfigurationError) {
+      this.#system.error(error.message, error instanceof OptionError ? error.where : undefined);
+      if (error.hint !== undefined) this.#system.print(`${error.hint}\n`);
+      return 1;
+    }
+    if (error instanceof Abort) {
+      this.#system.error(error.message);
+      return 1;
+    }
+    throw error;
+  }
+
+  /** Run until the guest ends. After `-device help` there is nothing to run. */
+  run(): MachineEnd {
+    const machine = this.#machine;
+    const vcpu = this.#vcpu;
+    if (machine === undefined || vcpu === undefined) return { reason: 'shutdown', code: 0 };
+    machine.memory.cpu = vcpu.index;
+    machine.io.cpu = vcpu.index;
+    try {
+      while (machine.end === undefined) this.#turn(machine, vcpu);
+      return machine.end;
+    } catch (error) {
+      if (!(error instanceof Abort)) throw error;
+      this.#system.error(error.message);
+      return { reason: 'internal-error', code: 1 };
+    }
+  }
+
+  /** One entry into the guest and what its exit means for the machine. Hot. */
+  #turn(machine: Machine, vcpu: KvmVcpu): void {
+    const state = vcpu.execute();
+    switch (state) {
+      case 'running':
+        return;
+      case 'halted':
+        // Nothing can interrupt the vCPU: it wakes no more, whatever the main loop still has to do.
+        machine.mainLoop.dispatch();
+        machine.exit({ reason: 'halted', code: 0 });
+        return;
+      case 'shutdown':
+        machine.exit({ reason: 'shutdown', code: 0 });
+        return;
+      case 'interrupted':
+        machine.exit({ reason: 'interrupted', code: 0 });
+        return;
+      case 'internal-error':
+        machine.exit({ reason: 'internal-error', code: 1 });
+        return;
+    }
+  }
+}

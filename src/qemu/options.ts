@@ -1,0 +1,177 @@
+/** The command line: QEMU's own words (qemu-options.hx, softmmu/vl.c), as far as this VMM has what they ask for. */
+
+import { GiB, MiB } from '../address.ts';
+import { ConfigurationError } from './error.ts';
+
+/** One `-device`, taken apart: `name,prop=value,…`. */
+export interface DeviceOption {
+  /** As the user wrote it, for messages: `-device pci-bridge,id=br`. */
+  readonly where: string;
+  readonly model: string;
+  readonly id: string | undefined;
+  readonly bus: string | undefined;
+  readonly values: ReadonlyMap<string, string>;
+  readonly help: boolean;
+}
+
+export interface Options {
+  /** Bytes of guest RAM. */
+  readonly memory: number;
+  readonly kernel: string | undefined;
+  /** What COM1 is connected to; `none` leaves the port out. */
+  readonly serial: 'stdio' | 'null' | 'none';
+  readonly devices: readonly DeviceOption[];
+}
+
+/** An option that is refused; `where` is what `qemu-system-x86_64: WHERE: MESSAGE` names. */
+export class OptionError extends ConfigurationError {
+  readonly where: string;
+
+  constructor(where: string, message: string, hint?: string) {
+    super(message, hint);
+    this.where = where;
+  }
+}
+
+const DEFAULT_MEMORY = MiB(64);
+const RAM_GRANULE = 8192;
+const TAKES_VALUE = ['m', 'device', 'kernel', 'serial', 'M', 'machine', 'accel', 'display'] as const;
+const FLAGS = ['nodefaults', 'enable-kvm', 'nographic', 'no-reboot'] as const;
+
+/** Parse the arguments after the program's name. Throws OptionError. */
+export function parseOptions(argv: readonly string[]): Options {
+  let memory = DEFAULT_MEMORY;
+  let kernel: string | undefined;
+  let serial: Options['serial'] | undefined;
+  let defaults = true;
+  const devices: DeviceOption[] = [];
+  for (let i = 0; i < argv.length; i++) {
+    const word = argv[i]!;
+    const name = word.replace(/^--?/, '');
+    if (name === word) throw new OptionError(word, `Could not open '${word}': disk images are not supported`);
+    if ((FLAGS as readonly string[]).includes(name)) {
+      if (name === 'nodefaults') defaults = false;
+      continue;
+    }
+    const option = TAKES_VALUE.find((known) => known === name);
+    if (option === undefined) throw new OptionError(word, 'invalid option', `Known: ${known()}`);
+    const value = argv[++i];
+    if (value === undefined) throw new OptionError(word, 'requires an argument');
+    const where = `-${name} ${value}`;
+    switch (option) {
+      case 'm':
+        memory = parseMemory(where, value) || DEFAULT_MEMORY;
+        break;
+      case 'device':
+        devices.push(parseDevice(where, value));
+        break;
+      case 'kernel':
+        kernel = value;
+        break;
+      case 'serial':
+        serial = parseSerial(where, value);
+        break;
+      case 'M':
+      case 'machine':
+        checkMachine(where, value);
+        break;
+      case 'accel':
+        if (!/^kvm(,|$)/.test(value)) throw new OptionError(where, `invalid accelerator ${value}`);
+        break;
+      case 'display':
+        if (value !== 'none') throw new OptionError(where, `Parameter 'type' does not accept value '${value}'`);
+        break;
+    }
+  }
+  checkIds(devices);
+  return { memory, kernel, serial: serial ?? (defaults ? 'stdio' : 'none'), devices };
+}
+
+const known = () => [...TAKES_VALUE, ...FLAGS].map((name) => `-${name}`).join(', ');
+
+/** `-m 64`, `-m 64M`, `-m 1.5G`, `-m size=64M`: MiB without a suffix; rounded up to 8 KiB. */
+function parseMemory(where: string, value: string): number {
+  const match = /^(?:size=)?(\d+(?:\.\d+)?)([bkmgt]?)$/i.exec(value);
+  if (match === null) {
+    throw new OptionError(
+      where,
+      "Parameter 'size' expects a non-negative number below 2^64",
+      'Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.',
+    );
+  }
+  const unit = { b: 1, k: 1024, m: MiB(1), g: GiB(1), t: GiB(1024) }[match[2]!.toLowerCase() || 'm']!;
+  return Math.ceil((Number(match[1]) * unit) / RAM_GRANULE) * RAM_GRANULE;
+}
+
+function parseSerial(where: string, value: string): Options['serial'] {
+  if (value === 'stdio' || value === 'none' || value === 'null') return value;
+  if (value === 'mon:stdio') return 'stdio';
+  throw new OptionError(where, `'${value}' is not a valid char driver`, 'Known: stdio, null, none');
+}
+
+function checkMachine(where: string, value: string): void {
+  const [type, ...properties] = value.replace(/^type=/, '').split(',');
+  if (type !== 'pc' && !/^pc-i440fx-\d/.test(type!) && !/^accel=/.test(type!)) {
+    throw new OptionError(where, 'unsupported machine type', 'Supported machines are: pc');
+  }
+  for (const property of properties) {
+    if (!/^(accel=kvm|kernel[-_]irqchip=off|usb=off)$/.test(property)) {
+      throw new OptionError(where, `Property 'pc-machine.${property.replace(/=.*/, '')}' not found`);
+    }
+  }
+}
+
+/** keyval and qemu-opts syntax: `,` separates, `,,` is a comma, the first word without `=` is the driver. */
+function parseDevice(where: string, text: string): DeviceOption {
+  const values = new Map<string, string>();
+  let model: string | undefined;
+  let help = false;
+  splitOptions(text).forEach((word, i) => {
+    const equals = word.indexOf('=');
+    const key = equals < 0 ? word : word.slice(0, equals);
+    const value = equals < 0 ? 'on' : word.slice(equals + 1);
+    if (i === 0 && equals < 0) model = word;
+    else if (key === 'driver') model = value;
+    else if (equals < 0 && (word === 'help' || word === '?')) help = true;
+    else values.set(key, value);
+  });
+  if (model === undefined) throw new OptionError(where, "Parameter 'driver' is missing");
+  const id = take(values, 'id');
+  if (id !== undefined && !/^[A-Za-z][A-Za-z0-9\-._]*$/.test(id)) {
+    throw new OptionError(
+      where,
+      "Parameter 'id' expects an identifier",
+      "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.",
+    );
+  }
+  return { where, model, id, bus: take(values, 'bus'), values, help };
+}
+
+function take(values: Map<string, string>, key: string): string | undefined {
+  const value = values.get(key);
+  values.delete(key);
+  return value;
+}
+
+function splitOptions(text: string): string[] {
+  const words: string[] = [];
+  let word = '';
+  for (let i = 0; i < text.length; i++) {
+    if (text[i] !== ',') word += text[i];
+    else if (text[i + 1] === ',') word += text[++i];
+    else {
+      words.push(word);
+      word = '';
+    }
+  }
+  return [...words, word];
+}
+
+function checkIds(devices: readonly DeviceOption[]): void {
+  const seen = new Set<string>();
+  for (const { id, where } of devices) {
+    if (id === undefined) continue;
+    if (seen.has(id)) throw new OptionError(where, `Duplicate ID '${id}' for device`);
+    seen.add(id);
+  }
+}

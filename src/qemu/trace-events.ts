@@ -1,0 +1,255 @@
+/**
+ * QEMU's trace events (the trace-events files of QEMU 7.2), declared once: name, fields, text as the log backend prints it.
+ *
+ * Texts of vfio events begin with a blank in QEMU: `vfio_realize  (NAME) group 0`.
+ */
+
+import { event } from '../event.ts';
+
+const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
+const devfn = (e: { bus: number; slot: number; func: number }): string =>
+  `${e.bus.toString(16).padStart(2, '0')}:${e.slot.toString(16).padStart(2, '0')}.${e.func.toString(16)}`;
+
+// accel/kvm
+
+export const kvmInitVcpu = event(
+  'kvm_init_vcpu',
+  'qemu',
+  { index: 'u32', id: 'u32' },
+  (e) => `index: ${e.index} id: ${e.id}`,
+  'A vCPU was created in KVM.',
+);
+export const kvmRunExit = event(
+  'kvm_run_exit',
+  'qemu',
+  { cpu_index: 'u32', reason: 'u32' },
+  (e) => `cpu_index ${e.cpu_index}, reason ${e.reason}`,
+  'KVM_RUN returned with an exit for QEMU.',
+);
+export const kvmSetUserMemory = event(
+  'kvm_set_user_memory',
+  'qemu',
+  { slot: 'u32', flags: 'u32', gpa: 'address', size: 'address', ua: 'address', ret: 's32' },
+  (e) => `Slot#${e.slot} flags=${hex(e.flags)} gpa=${hex(e.gpa)} size=${hex(e.size)} ua=${hex(e.ua)} ret=${e.ret}`,
+  'QEMU gave KVM a memory slot, or took one away (size 0).',
+);
+
+// softmmu
+
+const accessFields = { cpu: 's32', mr: 'u32', addr: 'address', value: 'u64', size: 'u8', name: 'string' } as const;
+interface Access {
+  readonly cpu: number;
+  readonly mr: number;
+  readonly addr: number;
+  readonly value: bigint;
+  readonly size: number;
+  readonly name: string;
+}
+const access = (e: Access) =>
+  `cpu ${e.cpu} mr ${hex(e.mr)} addr ${hex(e.addr)} value ${hex(e.value)} size ${e.size} name '${e.name}'`;
+
+export const memoryRegionOpsRead = event(
+  'memory_region_ops_read',
+  'qemu',
+  accessFields,
+  access,
+  'A memory region was read by its callback.',
+);
+export const memoryRegionOpsWrite = event(
+  'memory_region_ops_write',
+  'qemu',
+  accessFields,
+  access,
+  'A memory region was written by its callback.',
+);
+
+// hw/pci
+
+const configFields = { dev: 'string', bus: 'u8', slot: 'u8', func: 'u8', offset: 'u16', value: 'u32' } as const;
+export const pciCfgRead = event(
+  'pci_cfg_read',
+  'qemu',
+  configFields,
+  (e) => `${e.dev} ${devfn(e)} @${hex(e.offset)} -> ${hex(e.value)}`,
+  'The guest read configuration space.',
+);
+export const pciCfgWrite = event(
+  'pci_cfg_write',
+  'qemu',
+  configFields,
+  (e) => `${e.dev} ${devfn(e)} @${hex(e.offset)} <- ${hex(e.value)}`,
+  'The guest wrote configuration space.',
+);
+const mappingFields = {
+  dev: 'string',
+  bus: 'u8',
+  slot: 'u8',
+  func: 'u8',
+  bar: 'u8',
+  addr: 'address',
+  size: 'address',
+} as const;
+interface Mapping {
+  readonly dev: string;
+  readonly bus: number;
+  readonly slot: number;
+  readonly func: number;
+  readonly bar: number;
+  readonly addr: number;
+  readonly size: number;
+}
+const mapping = (e: Mapping) => `${e.dev} ${devfn(e)} ${e.bar},${hex(e.addr)}+${hex(e.size)}`;
+export const pciUpdateMappingsDel = event(
+  'pci_update_mappings_del',
+  'qemu',
+  mappingFields,
+  mapping,
+  'A BAR left its address.',
+);
+export const pciUpdateMappingsAdd = event(
+  'pci_update_mappings_add',
+  'qemu',
+  mappingFields,
+  mapping,
+  'A BAR appeared at an address.',
+);
+
+// hw/vfio/common.c
+
+export const vfioRegionWrite = event(
+  'vfio_region_write',
+  'qemu',
+  { name: 'string', index: 'u8', addr: 'address', data: 'u64', size: 'u8' },
+  (e) => ` (${e.name}:region${e.index}+${hex(e.addr)}, ${hex(e.data)}, ${e.size})`,
+  'A BAR of an assigned device was written by pwrite.',
+);
+export const vfioRegionRead = event(
+  'vfio_region_read',
+  'qemu',
+  { name: 'string', index: 'u8', addr: 'address', size: 'u8', data: 'u64' },
+  (e) => ` (${e.name}:region${e.index}+${hex(e.addr)}, ${e.size}) = ${hex(e.data)}`,
+  'A BAR of an assigned device was read by pread.',
+);
+const span = { start: 'address', end: 'address' } as const;
+export const vfioListenerRegionAddSkip = event(
+  'vfio_listener_region_add_skip',
+  'qemu',
+  span,
+  (e) => `SKIPPING region_add ${hex(e.start)} - ${hex(e.end)}`,
+  'A range that is no RAM is not mapped for DMA.',
+);
+export const vfioListenerRegionDelSkip = event(
+  'vfio_listener_region_del_skip',
+  'qemu',
+  span,
+  (e) => `SKIPPING region_del ${hex(e.start)} - ${hex(e.end)}`,
+  'A range that is no RAM went away.',
+);
+export const vfioListenerRegionAddRam = event(
+  'vfio_listener_region_add_ram',
+  'qemu',
+  { start: 'address', end: 'address', vaddr: 'address' },
+  (e) => `region_add [ram] ${hex(e.start)} - ${hex(e.end)} [${hex(e.vaddr)}]`,
+  'Guest RAM is mapped for DMA.',
+);
+export const vfioListenerRegionDel = event(
+  'vfio_listener_region_del',
+  'qemu',
+  span,
+  (e) => `region_del ${hex(e.start)} - ${hex(e.end)}`,
+  'Guest RAM is unmapped from DMA.',
+);
+export const vfioGetDevice = event(
+  'vfio_get_device',
+  'qemu',
+  { name: 'string', flags: 'u32', regions: 'u32', irqs: 'u32' },
+  (e) => `Device ${e.name} flags: ${e.flags}, regions: ${e.regions}, irqs: ${e.irqs}`,
+  'A VFIO device fd was obtained.',
+);
+export const vfioRegionSetup = event(
+  'vfio_region_setup',
+  'qemu',
+  { dev: 'string', index: 'u8', name: 'string', flags: 'u32', offset: 'address', size: 'address' },
+  (e) =>
+    `Device ${e.dev}, region ${e.index} "${e.name}", flags: ${hex(e.flags)}, offset: ${hex(e.offset)}, size: ${hex(e.size)}`,
+  'A region of an assigned device was learned.',
+);
+
+// hw/vfio/pci.c
+
+const named = { name: 'string' } as const;
+const justName = (e: { readonly name: string }) => ` (${e.name})`;
+
+export const vfioPciReadConfig = event(
+  'vfio_pci_read_config',
+  'qemu',
+  { name: 'string', addr: 'u16', len: 'u8', value: 'u32' },
+  (e) => ` (${e.name}, @${hex(e.addr)}, len=${hex(e.len)}) ${hex(e.value)}`,
+  'Configuration space of an assigned device was read.',
+);
+export const vfioPciWriteConfig = event(
+  'vfio_pci_write_config',
+  'qemu',
+  { name: 'string', addr: 'u16', value: 'u32', len: 'u8' },
+  (e) => ` (${e.name}, @${hex(e.addr)}, ${hex(e.value)}, len=${hex(e.len)})`,
+  'Configuration space of an assigned device was written.',
+);
+export const vfioRealize = event(
+  'vfio_realize',
+  'qemu',
+  { name: 'string', group: 'u32' },
+  (e) => ` (${e.name}) group ${e.group}`,
+  'An assigned device is being set up.',
+);
+export const vfioMdev = event(
+  'vfio_mdev',
+  'qemu',
+  { name: 'string', is_mdev: 'bool' },
+  (e) => ` (${e.name}) is_mdev ${e.is_mdev ? 1 : 0}`,
+  'Whether an assigned device is a mediated one.',
+);
+export const vfioPopulateDeviceConfig = event(
+  'vfio_populate_device_config',
+  'qemu',
+  { name: 'string', size: 'address', offset: 'address', flags: 'u32' },
+  (e) => `Device ${e.name} config:\n  size: ${hex(e.size)}, offset: ${hex(e.offset)}, flags: ${hex(e.flags)}`,
+  'The configuration region of an assigned device was learned.',
+);
+export const vfioPopulateDeviceGetIrqInfoFailure = event(
+  'vfio_populate_device_get_irq_info_failure',
+  'qemu',
+  { message: 'string' },
+  (e) => `VFIO_DEVICE_GET_IRQ_INFO failure: ${e.message}`,
+  'The device has no error interrupt.',
+);
+export const vfioIntxEnable = event('vfio_intx_enable', 'qemu', named, justName, 'INTx was wired to an eventfd.');
+export const vfioIntxDisable = event('vfio_intx_disable', 'qemu', named, justName, 'INTx was unwired.');
+export const vfioIntxInterrupt = event(
+  'vfio_intx_interrupt',
+  'qemu',
+  { name: 'string', pin: 'string' },
+  (e) => ` (${e.name}) Pin ${e.pin}`,
+  'The INTx eventfd of an assigned device was signalled.',
+);
+export const vfioIntxEoi = event(
+  'vfio_intx_eoi',
+  'qemu',
+  named,
+  (e) => ` (${e.name}) EOI`,
+  'A BAR access counts as the end of a pending INTx.',
+);
+export const vfioPciReset = event('vfio_pci_reset', 'qemu', named, justName, 'An assigned device is reset.');
+export const vfioPciResetFlr = event(
+  'vfio_pci_reset_flr',
+  'qemu',
+  named,
+  (e) => `${e.name} FLR/VFIO_DEVICE_RESET`,
+  'The reset is done by VFIO_DEVICE_RESET.',
+);
+export const vfioPciHotReset = event(
+  'vfio_pci_hot_reset',
+  'qemu',
+  { name: 'string', type: 'string' },
+  (e) => ` (${e.name}) ${e.type}`,
+  'A reset of the whole bus of an assigned device is tried.',
+);
