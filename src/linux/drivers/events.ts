@@ -1,12 +1,13 @@
 /** Trace events of the mediated drivers: what arrives at their registers, piece by piece. */
 
 import { event } from '../../event.ts';
+import { VFIO_PCI_CONFIG_REGION_INDEX } from '../uapi/vfio.ts';
 
 const hex = (value: number): string => `0x${value.toString(16)}`;
 
 /** Words for the region a piece goes to. */
 const place = (region: number, offset: number): string =>
-  region === 7 ? `PCI config space ${hex(offset)}` : `BAR${region}+${hex(offset)}`;
+  region === VFIO_PCI_CONFIG_REGION_INDEX ? `PCI config space ${hex(offset)}` : `BAR${region}+${hex(offset)}`;
 
 /** One aligned piece of a pread or pwrite, after the driver cut it. */
 export const mdevAccess = event(
@@ -23,5 +24,5 @@ export const vmbufReadGuest = event(
   'driver',
   { device: 'string', gpa: 'u64', length: 'u32', result: 's32' },
   (e) => `(${e.device}) kvm_read_guest(gpa 0x${e.gpa.toString(16)}, len ${e.length}) = ${e.result}`,
-  'vmbuf read the buffer whose address the guest gave it.',
+  'The driver vmbuf read the buffer whose address the guest gave it.',
 );

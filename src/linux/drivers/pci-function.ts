@@ -8,7 +8,7 @@ import { type Hva, plus } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { copyFromUser, copyToUser } from '../core/uaccess.ts';
 import { EFAULT } from '../uapi/errno.ts';
-import { VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_ROM_REGION_INDEX } from '../uapi/vfio.ts';
+import { VFIO_PCI_CONFIG_REGION_INDEX } from '../uapi/vfio.ts';
 import { offsetInRegion, regionOf } from '../vfio/device.ts';
 import { type ConfigSpace, type ConfigWrite, littleEndian } from './config-space.ts';
 import { mdevAccess } from './events.ts';
@@ -75,20 +75,24 @@ export function readFunction(self: PciFunction, to: Hva, count: number, position
 export function mdev_access(self: PciFunction, piece: Uint8Array, position: number, write: boolean): boolean {
   const region = regionOf(position);
   const offset = offsetInRegion(position);
+  // A write is told before what it causes, a read when its value is known.
+  if (write && mdevAccess.on) tell(self, piece, region, offset, write);
   if (region === VFIO_PCI_CONFIG_REGION_INDEX) {
     if (write) self.config_written(offset, piece, self.config.write(offset, piece));
     else self.config.read(offset, piece);
-  } else if (region < VFIO_PCI_ROM_REGION_INDEX && region < self.bars.length) {
+  } else if (region < self.bars.length) {
     if (write) self.handle_bar_write(region, offset, piece);
     else self.handle_bar_read(region, offset, piece);
   } else {
     return false;
   }
-  if (mdevAccess.on) {
-    const value = littleEndian(piece);
-    mdevAccess(self.kernel.stream, { device: self.name, write, region, offset, size: piece.length, value });
-  }
+  if (!write && mdevAccess.on) tell(self, piece, region, offset, write);
   return true;
+}
+
+function tell(self: PciFunction, piece: Uint8Array, region: number, offset: number, write: boolean): void {
+  const value = littleEndian(piece);
+  mdevAccess(self.kernel.stream, { device: self.name, write, region, offset, size: piece.length, value });
 }
 
 const badBuffer = (self: PciFunction, at: Hva, count: number): number =>

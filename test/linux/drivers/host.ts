@@ -1,9 +1,9 @@
 /** A host with VFIO, mdev and the mediated drivers, and a process that speaks to them: what the tests of these need. */
 
 import { type Hva, hva, MiB } from '../../../src/address.ts';
-import { EventStream } from '../../../src/event.ts';
+import { EventStream, matchingEvents } from '../../../src/event.ts';
 import { PhysicalMemory } from '../../../src/hardware/physical-memory.ts';
-import { Kernel, refusal } from '../../../src/linux/core/kernel.ts';
+import { Kernel } from '../../../src/linux/core/kernel.ts';
 import { registerMtty } from '../../../src/linux/drivers/mtty.ts';
 import { registerVmbuf } from '../../../src/linux/drivers/vmbuf.ts';
 import { initMdev } from '../../../src/linux/mdev/core.ts';
@@ -34,7 +34,7 @@ export function bootHost() {
   registerMtty(kernel.modules);
   registerVmbuf(kernel.modules);
   const refusals: string[] = [];
-  kernel.stream.subscribe([refusal], ({ fields }) => refusals.push(String(fields.because)));
+  kernel.stream.subscribe(matchingEvents('refusal'), ({ fields }) => refusals.push(String(fields.because)));
   return { kernel, refusals, ...userOf(kernel, 'test') };
 }
 

@@ -134,7 +134,7 @@ describe('putting a group into a container', () => {
 
   test('the end of the process closes everything', () => {
     joined();
-    host.process.exit(host.kernel);
+    host.process.exit();
     expect(host.kernel.files.open('/dev/vfio/0', 2)).toMatchObject({ path: '/dev/vfio/0' });
   });
 
