@@ -1,7 +1,8 @@
 /** Instructions as NASM source: text that assembles to the same instruction. */
 
 import type { Instruction, MemoryReference, Operand } from './instruction.ts';
-import { type OperandPattern, shapeOf } from './shape.ts';
+import type { OperandPattern } from './operand-pattern.ts';
+import { shapeOf } from './shape.ts';
 import { candidates } from './table.ts';
 
 const SIZE_WORDS: Record<number, string> = { 8: 'byte ', 16: 'word ', 32: 'dword ', 64: 'qword ', 128: 'oword ' };

@@ -5,8 +5,9 @@
 
 import { addressWidthOf, type SourceMemory } from './address.ts';
 import type { SourceOperand, Width } from './instruction.ts';
+import { type OperandPattern, widthOf } from './operand-pattern.ts';
 import type { Register } from './registers.ts';
-import { type OperandPattern, type Shape, widthOf } from './shape.ts';
+import type { Shape } from './shape.ts';
 
 /** How one operand met its pattern. `missing-size`: only the size word of the memory operand lacks. */
 export type Fit = 'fits' | 'missing-size' | 'size' | 'kind';

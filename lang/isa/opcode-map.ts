@@ -3,13 +3,16 @@
  * opcodes that exist but are left out (x87, MMX, SSE, AVX …), so that they can be told from undefined ones.
  */
 
-import { type OpcodeMap, type Shape, shapeOf } from './shape.ts';
-import { ROWS } from './table.ts';
+import { type OpcodeMap, opcodePlace } from './encoding-notation.ts';
+import { type Shape, shapeOf } from './shape.ts';
+import { ROWS, type Row } from './table.ts';
 
 /** Shapes of one opcode byte. */
 export type Slot = readonly Shape[];
 
-let maps: readonly (Slot | undefined)[][] | undefined;
+/** By map, VEX maps after the others, and opcode: the rows, and once a slot was asked for, its shapes. */
+let rows: readonly (readonly Row[] | undefined)[][] | undefined;
+const slots: (Slot | undefined)[][] = Array.from({ length: 8 }, () => []);
 
 const EMPTY: Slot = [];
 
@@ -20,29 +23,33 @@ function specificity(shape: Shape): number {
   return modrm * 4 + (shape.mandatory ? 16 : 0) + size * 2 + (shape.row.only === 'both' ? 1 : 0);
 }
 
-function build(): readonly (Slot | undefined)[][] {
-  const built: Shape[][][] = Array.from({ length: 8 }, () => []);
+function rowsByOpcode(): readonly (readonly Row[] | undefined)[][] {
+  const built: (Row[] | undefined)[][] = Array.from({ length: 8 }, () => []);
   for (const row of ROWS) {
     if (row.only === 'encode') continue;
-    const shape = shapeOf(row);
-    const count = shape.registerInOpcode ? 8 : shape.conditionInOpcode ? 16 : 1;
-    const table = built[shape.map + (shape.vex ? 4 : 0)]!;
-    for (let opcode = shape.opcode; opcode < shape.opcode + count; opcode++) {
-      const slot = table[opcode];
-      if (slot) slot.push(shape);
-      else table[opcode] = [shape];
+    const place = opcodePlace(row.encoding.split(' '));
+    const table = built[place.map + (place.vex ? 4 : 0)]!;
+    for (let opcode = place.opcode; opcode < place.opcode + place.count; opcode++) {
+      const listed = table[opcode];
+      if (listed) listed.push(row);
+      else table[opcode] = [row];
     }
-  }
-  for (const table of built) {
-    for (const slot of table) if (slot && slot.length > 1) slot.sort((a, b) => specificity(b) - specificity(a));
   }
   return built;
 }
 
-/** The shapes that an opcode may be; empty if none. Built when the first instruction is decoded. */
+/** The shapes that an opcode may be; empty if none. Each slot is compiled when it is first asked for, as start-up has to be short. */
 export function slot(map: OpcodeMap, vex: boolean, opcode: number): Slot {
-  maps ??= build();
-  return maps[map + (vex ? 4 : 0)]![opcode] ?? EMPTY;
+  const table = map + (vex ? 4 : 0);
+  return slots[table]![opcode] ?? compileSlot(table, opcode);
+}
+
+function compileSlot(table: number, opcode: number): Slot {
+  rows ??= rowsByOpcode();
+  const listed = rows[table]![opcode];
+  const compiled = listed?.map(shapeOf).sort((a, b) => specificity(b) - specificity(a)) ?? EMPTY;
+  slots[table]![opcode] = compiled;
+  return compiled;
 }
 
 /** Opcodes of x87, MMX, SSE and AVX as first–last, by map (SDM vol. 2, appendix A). 62 is EVEX, 9b is fwait. */

@@ -4,8 +4,9 @@
  */
 
 import type { SourceInstruction, SourceOperand, Width } from '../../../lang/isa/instruction.ts';
+import { type OperandPattern, widthOf } from '../../../lang/isa/operand-pattern.ts';
 import { generalRegisters, REGISTERS, type Register, registerNamed } from '../../../lang/isa/registers.ts';
-import { type OperandPattern, type Shape, shapeOf, widthOf } from '../../../lang/isa/shape.ts';
+import { type Shape, shapeOf } from '../../../lang/isa/shape.ts';
 import { CONDITIONS, ROWS } from '../../../lang/isa/table.ts';
 
 type SourceMemory = Extract<SourceOperand, { kind: 'memory' }>;
