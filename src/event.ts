@@ -74,10 +74,23 @@ export function matchingEvents(globs: string): readonly Event[] {
   return events().filter((candidate) => chosen(candidate.title));
 }
 
+interface Subscription {
+  readonly events: ReadonlySet<Event>;
+  readonly sink: (record: EventRecord) => void;
+}
+
+/** Subscriptions to an event over all machines of this process: `on` is true while there is one. */
+const listeners = new Map<Event, number>();
+function listen(event: Event, change: 1 | -1): void {
+  const count = (listeners.get(event) ?? 0) + change;
+  listeners.set(event, count);
+  event.on = count > 0;
+}
+
 /** The events of one machine, in order, delivered to its sinks. */
 export class EventStream {
   readonly #now: () => bigint;
-  readonly #sinks: { readonly events: ReadonlySet<Event>; readonly sink: (record: EventRecord) => void }[] = [];
+  readonly #sinks = new Set<Subscription>();
   /** Number of the guest access being served; the vCPU counts it up at each VM exit. */
   access = 0;
 
@@ -86,11 +99,15 @@ export class EventStream {
     this.#now = now;
   }
 
-  /** Deliver every later firing of `chosen` to `sink`. */
-  subscribe(chosen: Iterable<Event>, sink: (record: EventRecord) => void): void {
-    const set = new Set(chosen);
-    for (const listened of set) listened.on = true;
-    this.#sinks.push({ events: set, sink });
+  /** Deliver every later firing of `chosen` to `sink`, until the returned function is called. */
+  subscribe(chosen: Iterable<Event>, sink: (record: EventRecord) => void): () => void {
+    const subscription = { events: new Set(chosen), sink };
+    this.#sinks.add(subscription);
+    for (const event of subscription.events) listen(event, 1);
+    return () => {
+      if (!this.#sinks.delete(subscription)) return;
+      for (const event of subscription.events) listen(event, -1);
+    };
   }
 
   emit(fired: Event, fields: EventRecord['fields']): void {

@@ -12,8 +12,9 @@ export function splitWords(line: string): string[] | undefined {
     const character = line[index]!;
     if (quote !== '') {
       if (character === quote) quote = '';
-      else if (character === '\\' && quote === '"' && '"\\$`'.includes(line[index + 1] ?? ' ')) word += line[++index];
-      else word += character;
+      else if (character === '\\' && quote === '"' && '"\\$`'.includes(line[index + 1] ?? ' '))
+        word = (word ?? '') + line[++index];
+      else word = (word ?? '') + character;
     } else if (character === "'" || character === '"') {
       quote = character;
       word ??= '';

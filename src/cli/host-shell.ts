@@ -8,7 +8,9 @@ import { errnoName, strerror } from '../linux/uapi/errno.ts';
 import {
   MAP_ANONYMOUS,
   MAP_PRIVATE,
+  O_CREAT,
   O_RDONLY,
+  O_TRUNC,
   O_WRONLY,
   PROT_READ,
   PROT_WRITE,
@@ -97,7 +99,7 @@ export class HostShell {
 
   #redirect(name: string, output: string, path: string): CommandResult {
     const { syscalls, memory } = this.process;
-    const fd = syscalls.open(path, O_WRONLY);
+    const fd = syscalls.open(path, O_WRONLY | O_CREAT | O_TRUNC);
     if (fd < 0) return failed(`sh: cannot create ${path}: ${strerror(-fd)}`);
     const bytes = new TextEncoder().encode(output).subarray(0, BUFFER_BYTES);
     memory.write(hva(this.#buffer), bytes);

@@ -31,14 +31,17 @@ export class Qemu {
     this.#system = new System(process, stream);
   }
 
-  /** qemu_init: 0, or the exit code after the reason was printed on stderr. */
-  init(): number {
+  /** qemu_init: undefined when the guest can run, else the exit status: 0 after help, 1 after an error was printed. */
+  init(): number | undefined {
     try {
       const options = parseOptions(this.#argv);
       const help = requestedHelp(options.devices);
-      if (help !== undefined) this.#printHelp(help);
-      else this.#start(options);
-      return 0;
+      if (help !== undefined) {
+        this.#printHelp(help);
+        return 0;
+      }
+      this.#start(options);
+      return undefined;
     } catch (error) {
       return this.#refused(error);
     }
@@ -83,11 +86,11 @@ export class Qemu {
     throw error;
   }
 
-  /** Run until the guest ends. After `-device help` there is nothing to run. */
+  /** Run until the guest ends, once `init` has prepared it. */
   run(): MachineEnd {
     const machine = this.#machine;
     const vcpu = this.#vcpu;
-    if (machine === undefined || vcpu === undefined) return { reason: 'shutdown', code: 0 };
+    if (machine === undefined || vcpu === undefined) throw new Error('run comes after an init that succeeded');
     machine.memory.cpu = vcpu.index;
     machine.io.cpu = vcpu.index;
     try {

@@ -35,59 +35,133 @@ export class OptionError extends ConfigurationError {
 
 const DEFAULT_MEMORY = MiB(64);
 const RAM_GRANULE = 8192;
-const TAKES_VALUE = ['m', 'device', 'kernel', 'serial', 'M', 'machine', 'accel', 'display'] as const;
-const FLAGS = ['nodefaults', 'enable-kvm', 'nographic', 'no-reboot'] as const;
+
+/** What the options add up to while they are read. */
+interface Reading {
+  memory: number;
+  kernel: string | undefined;
+  serial: Options['serial'] | undefined;
+  defaults: boolean;
+  readonly devices: DeviceOption[];
+}
+
+/** One option: without `value` it stands alone; `where` names it in messages. */
+interface OptionRow {
+  readonly names: readonly string[];
+  readonly value?: string;
+  readonly doc: string;
+  take(reading: Reading, where: string, value: string): void;
+}
+
+const nothing = () => undefined;
+/** The options there are, each once: parsing, arity and help read this table. */
+const table: readonly OptionRow[] = [
+  {
+    names: ['m'],
+    value: '[size=]MEGS[KMG]',
+    doc: 'Guest RAM, 64M if not given',
+    take: (reading, where, value) => {
+      reading.memory = parseMemory(where, value) || DEFAULT_MEMORY;
+    },
+  },
+  {
+    names: ['device'],
+    value: 'NAME[,PROPERTY=VALUE]…',
+    doc: 'Add a device; `help` lists them, `NAME,help` the properties of one',
+    take: (reading, where, value) => {
+      reading.devices.push(parseDevice(where, value));
+    },
+  },
+  {
+    names: ['kernel'],
+    value: 'PATH',
+    doc: 'ELF64 image to run',
+    take: (reading, _where, value) => {
+      reading.kernel = value;
+    },
+  },
+  {
+    names: ['serial'],
+    value: 'stdio|null|none',
+    doc: 'What COM1 is connected to',
+    take: (reading, where, value) => {
+      reading.serial = parseSerial(where, value);
+    },
+  },
+  {
+    names: ['nodefaults'],
+    doc: 'No serial port unless -serial asks for it',
+    take: (reading) => {
+      reading.defaults = false;
+    },
+  },
+  {
+    names: ['M', 'machine'],
+    value: 'pc',
+    doc: 'The machine: there is one',
+    take: (_reading, where, value) => checkMachine(where, value),
+  },
+  {
+    names: ['accel'],
+    value: 'kvm',
+    doc: 'The accelerator: there is one',
+    take: (_reading, where, value) => {
+      if (!/^kvm(,|$)/.test(value)) throw new OptionError(where, `invalid accelerator ${value}`);
+    },
+  },
+  {
+    names: ['display'],
+    value: 'none',
+    doc: 'There is no display',
+    take: (_reading, where, value) => {
+      if (value !== 'none') throw new OptionError(where, `Parameter 'type' does not accept value '${value}'`);
+    },
+  },
+  { names: ['enable-kvm'], doc: 'As -accel kvm', take: nothing },
+  { names: ['nographic'], doc: 'As -display none -serial stdio', take: nothing },
+  { names: ['no-reboot'], doc: 'A reset ends QEMU, as it always does here', take: nothing },
+];
+
+const rowOf = (name: string) => table.find((row) => row.names.includes(name));
+
+/** For whoever splits a command line: every option's name without dash, and whether a value follows it. */
+export const optionArity: ReadonlyMap<string, boolean> = new Map(
+  table.flatMap((row) => row.names.map((name) => [name, row.value !== undefined] as const)),
+);
+
+/** One line an option: its form and what it does. */
+export const optionHelp = (): readonly (readonly [form: string, doc: string])[] =>
+  table.map((row) => [`-${row.names.join(', -')}${row.value === undefined ? '' : ` ${row.value}`}`, row.doc]);
 
 /** Parse the arguments after the program's name. Throws OptionError. */
 export function parseOptions(argv: readonly string[]): Options {
-  let memory = DEFAULT_MEMORY;
-  let kernel: string | undefined;
-  let serial: Options['serial'] | undefined;
-  let defaults = true;
-  const devices: DeviceOption[] = [];
+  const reading: Reading = {
+    memory: DEFAULT_MEMORY,
+    kernel: undefined,
+    serial: undefined,
+    defaults: true,
+    devices: [],
+  };
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i]!;
     const name = word.replace(/^--?/, '');
     if (name === word) throw new OptionError(word, `Could not open '${word}': disk images are not supported`);
-    if ((FLAGS as readonly string[]).includes(name)) {
-      if (name === 'nodefaults') defaults = false;
-      continue;
+    const row = rowOf(name);
+    if (row === undefined) {
+      const known = [...optionArity.keys()].map((one) => `-${one}`).join(', ');
+      throw new OptionError(word, 'invalid option', `Known: ${known}`);
     }
-    const option = TAKES_VALUE.find((known) => known === name);
-    if (option === undefined) throw new OptionError(word, 'invalid option', `Known: ${known()}`);
-    const value = argv[++i];
-    if (value === undefined) throw new OptionError(word, 'requires an argument');
-    const where = `-${name} ${value}`;
-    switch (option) {
-      case 'm':
-        memory = parseMemory(where, value) || DEFAULT_MEMORY;
-        break;
-      case 'device':
-        devices.push(parseDevice(where, value));
-        break;
-      case 'kernel':
-        kernel = value;
-        break;
-      case 'serial':
-        serial = parseSerial(where, value);
-        break;
-      case 'M':
-      case 'machine':
-        checkMachine(where, value);
-        break;
-      case 'accel':
-        if (!/^kvm(,|$)/.test(value)) throw new OptionError(where, `invalid accelerator ${value}`);
-        break;
-      case 'display':
-        if (value !== 'none') throw new OptionError(where, `Parameter 'type' does not accept value '${value}'`);
-        break;
+    if (row.value === undefined) row.take(reading, word, '');
+    else {
+      const value = argv[++i];
+      if (value === undefined) throw new OptionError(word, 'requires an argument');
+      row.take(reading, `-${name} ${value}`, value);
     }
   }
+  const { memory, kernel, serial, defaults, devices } = reading;
   checkIds(devices);
   return { memory, kernel, serial: serial ?? (defaults ? 'stdio' : 'none'), devices };
 }
-
-const known = () => [...TAKES_VALUE, ...FLAGS].map((name) => `-${name}`).join(', ');
 
 /** `-m 64`, `-m 64M`, `-m 1.5G`, `-m size=64M`: MiB without a suffix; rounded up to 8 KiB. */
 function parseMemory(where: string, value: string): number {

@@ -13,7 +13,7 @@ import { NestedPaging } from './nested-paging.ts';
 import { type Access, CR0_WP, CR4_SMAP, CR4_SMEP, EFER_NXE, isCanonical, PAGE_FAULT, PTE } from './paging.ts';
 import { type PendingEvent, VECTOR } from './pending-event.ts';
 import { type CpuState, WORD } from './state.ts';
-import { Tlb } from './tlb.ts';
+import { TLB_MASK, Tlb } from './tlb.ts';
 
 /** Which page frames hold decoded code, and what to do when one is written. */
 export interface CodeWatch {
@@ -74,7 +74,13 @@ export class Mmu {
 
   /** Host offset of the code byte at `address`, or an outcome. */
   fetch(address: number): number {
-    return this.#translate(address, 'fetch');
+    const within = pageOffset(address);
+    const { fetchTags, fetchHosts } = this.tlb;
+    const entry = (address >>> 12) & TLB_MASK;
+    if (fetchTags[entry] === address - within) return fetchHosts[entry]! + within;
+    const host = this.#translate(address, 'fetch');
+    if (host >= 0) this.tlb.fillFetch(address - within, host - within);
+    return host;
   }
 
   /** Host offset where `bytes` bytes at `address` can be read, or an outcome. */

@@ -1,4 +1,4 @@
-/** The software TLB: from the page of a linear address straight to the host page, one array for reads and one for writes. */
+/** The software TLB: from the page of a linear address straight to the host page, apart for reads, writes and fetches. */
 
 /** Entries; the index is the low bits of the page number. */
 export const TLB_ENTRIES = 1024;
@@ -14,7 +14,11 @@ export class Tlb {
   readonly writeTags = new Float64Array(TLB_ENTRIES).fill(Number.NaN);
   readonly writeHosts = new Int32Array(TLB_ENTRIES);
 
+  readonly fetchTags = new Float64Array(TLB_ENTRIES).fill(Number.NaN);
+  readonly fetchHosts = new Int32Array(TLB_ENTRIES);
+
   flush(): void {
+    this.fetchTags.fill(Number.NaN);
     this.readTags.fill(Number.NaN);
     this.writeTags.fill(Number.NaN);
   }
@@ -28,12 +32,19 @@ export class Tlb {
     const entry = (page >>> 12) & TLB_MASK;
     this.readTags[entry] = Number.NaN;
     this.writeTags[entry] = Number.NaN;
+    this.fetchTags[entry] = Number.NaN;
   }
 
   fillRead(page: number, host: number): void {
     const entry = (page >>> 12) & TLB_MASK;
     this.readTags[entry] = page;
     this.readHosts[entry] = host;
+  }
+
+  fillFetch(page: number, host: number): void {
+    const entry = (page >>> 12) & TLB_MASK;
+    this.fetchTags[entry] = page;
+    this.fetchHosts[entry] = host;
   }
 
   fillWrite(page: number, host: number): void {

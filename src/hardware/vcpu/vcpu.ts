@@ -38,6 +38,8 @@ export class Vcpu {
   readonly exit: VmExit;
   /** The last instruction met that is not implemented: for the report when the guest dies of it. */
   unsupported: Unsupported | undefined;
+  /** The last exception raised by an instruction, and where: what an oops is about. */
+  lastException: { readonly vector: number; readonly rip: bigint } | undefined;
   readonly mmu: Mmu;
   readonly #memory: PhysicalMemory;
   readonly #stream: EventStream;
@@ -50,6 +52,7 @@ export class Vcpu {
   readonly #code: CodeCache;
   readonly #single = new Uint8Array(MAX_INSTRUCTION_BYTES);
   #retired = 0;
+  #page: CodePage | undefined;
   #injected: { vector: number; errorCode: number | undefined } | undefined;
 
   /** `stateAt` is a zeroed page frame of host RAM for the CPU's registers. */
@@ -235,8 +238,9 @@ export class Vcpu {
   }
 
   #deliver(): number {
+    const { vector, errorCode } = this.#event;
+    this.lastException = { vector, rip: this.rip };
     if (guestException.on) {
-      const { vector, errorCode } = this.#event;
       guestException(this.#stream, { vector, rip: this.rip, error_code: errorCode ?? 0 });
     }
     return this.#exceptions.deliverPending(this.exit.instructionLength);
@@ -252,7 +256,7 @@ export class Vcpu {
       return host;
     }
     let offset = host & 4095;
-    const page = this.#code.page(host - offset);
+    const page = this.#pageAt(host - offset);
     quads[SLOT.PAGE_BASE] = BigInt(address - offset);
     for (;;) {
       const block = page.blocks[offset] ?? this.#code.block(page, offset);
@@ -288,6 +292,12 @@ export class Vcpu {
         return OUTCOME.STOP;
       }
     }
+  }
+
+  /** The code page at `host`; after an exit it is mostly the one before. */
+  #pageAt(host: number): CodePage {
+    if (this.#page === undefined || this.#page.host !== host) this.#page = this.#code.page(host);
+    return this.#page;
   }
 
   #setRip(offset: number): void {

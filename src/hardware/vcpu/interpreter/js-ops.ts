@@ -377,7 +377,8 @@ export class JsOps implements Ops<JsValue> {
     const again = js.parameter('again');
     js.stores = true;
     js.line(`for(let n=0;${this.addressWidth === 64 ? 'R[1]!==0n' : 'L[2]!==0'};n++){`);
-    js.line(`if(n===${STRING_BATCH}||end!==0)return ${again};`);
+    // The hypervisor completes one element at a time, so that user space sees each.
+    js.line(`if(n===${STRING_BATCH}||end!==0||n>0&&mmu.emulator!==null)return ${again};`);
     const stops: string[] = [];
     body((condition) => stops.push(condition.code!));
     js.line(this.addressWidth === 64 ? 'R[1]=R[1]-1n;' : 'L[2]=L[2]-1;L[3]=0;');

@@ -1,0 +1,88 @@
+/** How a run ended, told to the user, and the exit status that goes with it. The reason is the last line on stderr. */
+
+import { type Location, symbolizer } from '../../lang/object/symbolize.ts';
+import { EXIT, GUEST_OOPS } from './exit-status.ts';
+import type { GuestProgram } from './guest-program.ts';
+import type { Machine } from './machine.ts';
+import type { Output } from './output.ts';
+import type { RunOptions } from './run-options.ts';
+
+/** Why QEMU is no longer running. `code` is the process's exit status. */
+export interface QemuEnd {
+  readonly reason: 'not-started' | 'debug-exit' | 'shutdown' | 'halted' | 'internal-error' | 'interrupted';
+  readonly code: number;
+}
+
+interface EndedRun {
+  readonly machine: Machine;
+  readonly program: GuestProgram;
+  readonly options: RunOptions;
+  readonly output: Output;
+}
+
+/** Report the end of a run; returns gvm's exit status. */
+export function reportEnd(end: QemuEnd, run: EndedRun): number {
+  const { machine, output, options } = run;
+  const say = (text: string) => output.message(`gvm: ${text}`);
+  output.end();
+  if (options.exitMap === 'qemu' && end.reason === 'debug-exit') return end.code;
+  switch (end.reason) {
+    case 'not-started':
+      return end.code === 0 ? EXIT.OK : EXIT.USAGE;
+    case 'debug-exit':
+      return reportGuestStatus(end.code >> 1, run);
+    case 'shutdown':
+      say(`the guest crashed: triple fault at ${placeOfRip(run)}`);
+      sayUnsupported(run);
+      return EXIT.GUEST_CRASHED;
+    case 'internal-error':
+      say(`the guest crashed: KVM cannot emulate the instruction at ${placeOfRip(run)}`);
+      sayUnsupported(run);
+      return EXIT.GUEST_CRASHED;
+    case 'halted':
+      say(`the guest halted for good, with interrupts off, at ${placeOfRip(run)}; it never gave a status`);
+      return EXIT.GUEST_FAILED;
+    case 'interrupted':
+      say(`stopped after ${machine.retired} guest instructions (--max-insns) at ${placeOfRip(run)}`);
+      return EXIT.LIMIT;
+  }
+}
+
+function reportGuestStatus(value: number, run: EndedRun): number {
+  if (value === 0) return EXIT.OK;
+  if (value === GUEST_OOPS) {
+    const fault = run.machine.cpus[0]?.lastException;
+    sayUnsupported(run);
+    run.output.message(`gvm: the guest crashed${fault === undefined ? '' : ` at ${place(run, fault.rip)}`}`);
+    return EXIT.GUEST_CRASHED;
+  }
+  run.output.message(`gvm: the guest ended with status ${value}`);
+  return EXIT.GUEST_FAILED;
+}
+
+/** An instruction that gvm has not: named, with what to do about it. */
+function sayUnsupported(run: EndedRun): void {
+  const unsupported = run.machine.cpus[0]?.unsupported;
+  if (unsupported === undefined) return;
+  const bytes = [...unsupported.bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
+  run.output.message(
+    `gvm: the instruction ${unsupported.text ?? '(vector or x87)'} [${bytes}] at ${place(run, unsupported.rip)} is not implemented; ` +
+      'compile C with -mgeneral-regs-only -march=x86-64',
+  );
+}
+
+function placeOfRip(run: EndedRun): string {
+  const cpu = run.machine.cpus[0];
+  return cpu === undefined ? 'an unknown place' : place(run, cpu.rip);
+}
+
+/** `rip 0x… probe+0x12 (file.gasm:34)`. */
+function place(run: EndedRun, rip: bigint): string {
+  const at = symbolizer(run.program.image, run.program.name).symbolize(rip);
+  return `rip 0x${rip.toString(16)}${at === undefined ? '' : describe(at)}`;
+}
+
+function describe({ symbol, offset, file, line }: Location): string {
+  const where = file === undefined ? '' : ` (${file}:${line})`;
+  return ` ${symbol}+0x${offset.toString(16)}${where}`;
+}

@@ -1,0 +1,101 @@
+/** A program as the user names it: a source that is assembled and linked with the guest library, or an ELF image taken as it is. */
+
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { assemble } from '../../lang/assembler/assemble.ts';
+import { type Diagnostic, formatDiagnostic } from '../../lang/assembler/diagnostics.ts';
+import type { IncludePath } from '../../lang/assembler/preprocessor/preprocessor.ts';
+import { type Archive, readArchive } from '../../lang/object/archive.ts';
+import { KERNEL_LAYOUT, link } from '../../lang/object/link.ts';
+import type { ObjectFile } from '../../lang/object/object-file.ts';
+import { isElf } from '../../lang/object/read-elf.ts';
+import { type Directives, readDirectives } from './directives.ts';
+import { EXIT } from './exit-status.ts';
+import { UsageError } from './usage-error.ts';
+
+/** What a program is linked with, and where it finds its includes. */
+export interface GuestLibrary {
+  readonly archive: Archive;
+  /** Folder of the library's include files. */
+  readonly includes: string;
+}
+
+export interface GuestProgram {
+  /** The name the user gave. */
+  readonly name: string;
+  /** ET_EXEC ELF64. */
+  readonly image: Uint8Array;
+  readonly directives: Directives;
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'No such file or directory',
+  EACCES: 'Permission denied',
+  EISDIR: 'Is a directory',
+  ENOTDIR: 'Not a directory',
+};
+
+/** The bytes of a file of the user's. */
+export function readUserFile(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    const { code = '', message } = error as { code?: string; message: string };
+    throw new UsageError(`gvm: ${path}: ${reasons[code] ?? message}`);
+  }
+}
+
+/** `%include` and `incbin`: beside the file that asks, then in `folders`, then among the library's includes. */
+export function includePath(folders: readonly string[], library: string): IncludePath {
+  return (name, from) => {
+    for (const folder of [dirname(from), ...folders, library]) {
+      const path = join(folder, name);
+      if (existsSync(path) && statSync(path).isFile()) return { name: path, text: readFileSync(path, 'utf8') };
+    }
+    return undefined;
+  };
+}
+
+/** Diagnostics as the error that ends the run. */
+export const assemblyError = (diagnostics: readonly Diagnostic[]): UsageError =>
+  new UsageError(diagnostics.map(formatDiagnostic).join('\n'), EXIT.ASSEMBLY);
+
+/** The library as built: `libgvm.a` beside the command, and its includes. */
+export function installedLibrary(): GuestLibrary {
+  const here = dirname(new URL(import.meta.url).pathname);
+  return {
+    archive: readArchive(readUserFile(join(here, 'libgvm.a')), 'libgvm.a'),
+    includes: join(here, '../lang/library/include'),
+  };
+}
+
+/** Assemble one source; errors end the run with status 3, warnings go to `warn`. */
+export function assembleSource(
+  name: string,
+  text: string,
+  include: IncludePath,
+  options: { readonly defines?: Readonly<Record<string, string>>; readonly format?: 'bin' | 'elf64' },
+  warn: (text: string) => void,
+): ObjectFile {
+  const assembled = assemble({ name, text }, { includePath: include, ...options });
+  if ('diagnostics' in assembled) throw assemblyError(assembled.diagnostics);
+  for (const warning of assembled.warnings) warn(formatDiagnostic(warning));
+  return assembled.object;
+}
+
+/** Read, assemble and link the program at `path`. */
+export function buildProgram(
+  path: string,
+  library: GuestLibrary,
+  options: { readonly includes: readonly string[]; readonly defines: Readonly<Record<string, string>> },
+  warn: (text: string) => void,
+): GuestProgram {
+  const bytes = readUserFile(path);
+  if (isElf(bytes)) return { name: path, image: bytes, directives: { options: [], host: [] } };
+  const text = new TextDecoder().decode(bytes);
+  const include = includePath(options.includes, library.includes);
+  const object = assembleSource(path, text, include, { defines: options.defines }, warn);
+  const linked = link([object], [library.archive], KERNEL_LAYOUT);
+  if ('diagnostics' in linked) throw assemblyError(linked.diagnostics);
+  return { name: path, image: linked.image, directives: readDirectives(path, text) };
+}

@@ -1,0 +1,43 @@
+/** Options of a run: the command line's, completed by the program's own `; gvm:` lines. */
+
+import { optionArity } from '../qemu/options.ts';
+import { sortArguments } from './command-line.ts';
+import type { Directives } from './directives.ts';
+import { UsageError } from './usage-error.ts';
+
+export interface RunOptions {
+  readonly file: string;
+  /** QEMU's options, single-dashed, in order. */
+  readonly qemu: readonly string[];
+  readonly trace: string | undefined;
+  /** Say which rule a refused request of the host broke. */
+  readonly explain: boolean;
+  /** Guest instructions after which the run ends with status 124. */
+  readonly maxInsns: number;
+  /** `gvm`: the guest's value is the status; `qemu`: QEMU's own exit status, (value << 1) | 1. */
+  readonly exitMap: 'gvm' | 'qemu';
+  /** -I: folders searched for includes. */
+  readonly includes: readonly string[];
+  /** -D NAME=VALUE. */
+  readonly defines: Readonly<Record<string, string>>;
+}
+
+/** Split a whole command line into QEMU's options and the rest. */
+export const splitQemuOptions = (words: readonly string[]) => sortArguments(words, optionArity);
+
+/**
+ * The options with those of the program in front: an option that QEMU takes once is the command line's where both give it,
+ * and `-device` adds up.
+ */
+export function withDirectives(options: RunOptions, { options: words }: Directives): RunOptions {
+  const { qemu, gvm } = splitQemuOptions(words);
+  let { trace, explain } = options;
+  for (let index = 0; index < gvm.length; index++) {
+    const word = gvm[index]!;
+    if (word === '--explain') explain = true;
+    else if (word === '--trace') trace ??= gvm[++index];
+    else if (word.startsWith('--trace=')) trace ??= word.slice('--trace='.length);
+    else throw new UsageError(`${options.file}: error: \`; gvm: ${word}\` is no option that a program may give itself`);
+  }
+  return { ...options, trace, explain, qemu: [...qemu, ...options.qemu] };
+}

@@ -1,0 +1,87 @@
+/** `gvm run`: one program on one machine, from source to exit status. */
+
+import { matchingEvents } from '../event.ts';
+import { Qemu } from '../qemu/main.ts';
+import type { HostCommand } from './directives.ts';
+import { type QemuEnd, reportEnd } from './ending.ts';
+import { buildProgram, type GuestLibrary, type GuestProgram } from './guest-program.ts';
+import { HostShell } from './host-shell.ts';
+import { LineSplitter } from './line-splitter.ts';
+import { Machine } from './machine.ts';
+import type { Output } from './output.ts';
+import { type RunOptions, withDirectives } from './run-options.ts';
+import { chooseEvents, traceLine } from './trace.ts';
+import { UsageError } from './usage-error.ts';
+
+/** Guest instructions after which a run without --max-insns ends: a few seconds of a guest that loops for ever. */
+export const DEFAULT_MAX_INSNS = 200_000_000;
+
+/** Run the program at `options.file`; returns the exit status. A user's mistake is thrown as a {@link UsageError}. */
+export function run(options: RunOptions, library: GuestLibrary, output: Output): number {
+  const program = buildProgram(options.file, library, options, (warning) => output.message(warning));
+  const chosen = withDirectives(options, program.directives);
+  const machine = powerOn(chosen, output);
+  const shell = new HostShell(machine.kernel.spawn('sh', () => {}).user);
+  for (const command of program.directives.host) runHostCommand(shell, command, machine, output);
+  const { end, exitProcess } = runQemu(machine, program, chosen, output);
+  const status = reportEnd(end, { machine, program, options: chosen, output });
+  exitProcess();
+  return status;
+}
+
+/** A host whose log, and the events asked for, go to `output`. */
+function powerOn(options: RunOptions, output: Output): Machine {
+  const machine = new Machine();
+  machine.kernel.log.subscribe((line) => output.line('host', line));
+  machine.kvm.instructionLimit = options.maxInsns;
+  if (options.explain)
+    machine.stream.subscribe(matchingEvents('refusal'), (record) =>
+      output.line('explain', record.event.text(record.fields)),
+    );
+  if (options.trace !== undefined) {
+    machine.stream.subscribe(chooseEvents(options.trace), (record) =>
+      output.line(record.event.layer, traceLine(record)),
+    );
+  }
+  return machine;
+}
+
+/** A `; host:` line: what it prints is shown, and its failure ends the run with the rule that was broken. */
+function runHostCommand(shell: HostShell, command: HostCommand, machine: Machine, output: Output): void {
+  const rules: string[] = [];
+  const stop = machine.stream.subscribe(matchingEvents('refusal'), ({ fields }) =>
+    rules.push(String(fields['because'])),
+  );
+  const { output: text, error } = shell.run(command.text);
+  stop();
+  for (const line of text.split('\n').slice(0, -1)) output.line('host', line);
+  if (error === undefined) return;
+  const notes = rules.map((rule) => `\n   = note: ${rule}`).join('');
+  throw new UsageError(`${command.place}: error: ${error}\n   | ${command.text}${notes}`);
+}
+
+/** Start QEMU on the program and let it run to its end. The process still stands on return, so that its VM can be looked at. */
+function runQemu(
+  machine: Machine,
+  program: GuestProgram,
+  options: RunOptions,
+  output: Output,
+): { readonly end: QemuEnd; readonly exitProcess: () => void } {
+  const kernelPath = `/boot/${program.name.replace(/^.*\//, '').replace(/\.gasm$/, '')}.elf`;
+  machine.kernel.files.createFile(kernelPath, program.image);
+  const messages = new LineSplitter((line) => output.message(line));
+  const { process, user } = machine.kernel.spawn('qemu-system-x86_64', (fd, bytes) => {
+    if (fd === 1) output.console(bytes);
+    else messages.write(bytes);
+  });
+  const qemu = new Qemu(user, machine.stream, [...withDebugExit(options.qemu), '-kernel', kernelPath]);
+  const failure = qemu.init();
+  const end: QemuEnd = failure === undefined ? qemu.run() : { reason: 'not-started', code: failure };
+  return { end, exitProcess: () => process.exit() };
+}
+
+/** A guest of the library ends by this device, so every machine has one; a program may still describe its own. */
+const withDebugExit = (qemu: readonly string[]): readonly string[] =>
+  qemu.some((word) => word.startsWith('isa-debug-exit'))
+    ? qemu
+    : [...qemu, '-device', 'isa-debug-exit,iobase=0x501,iosize=0x04'];
