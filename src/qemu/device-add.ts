@@ -5,11 +5,12 @@ import type { DeviceModel } from './hw/device-model.ts';
 import type { Machine } from './hw/machine.ts';
 import { propertyHelp } from './hw/property.ts';
 import { deviceHelp, findModel, modelNames } from './hw/registry.ts';
-import { type DeviceOption, OptionError } from './options.ts';
+import { type DeviceOption, OptionError, type Options, optionHelp } from './options.ts';
 
-/** The text that `-device help` or `-device NAME,help` asks for; undefined if none of the options does. */
-export function requestedHelp(devices: readonly DeviceOption[]): string | undefined {
-  const asking = devices.find((device) => device.help || device.model === 'help' || device.model === '?');
+/** The text that `-help`, `-device help` or `-device NAME,help` asks for; undefined if none of the options does. */
+export function requestedHelp(options: Options): string | undefined {
+  if (options.help) return optionHelp();
+  const asking = options.devices.find((device) => device.help || device.model === 'help' || device.model === '?');
   if (asking === undefined) return undefined;
   if (asking.model === 'help' || asking.model === '?') return deviceHelp();
   const model = findModel(asking.model);

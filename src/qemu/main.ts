@@ -35,7 +35,7 @@ export class Qemu {
   init(): number | undefined {
     try {
       const options = parseOptions(this.#argv);
-      const help = requestedHelp(options.devices);
+      const help = requestedHelp(options);
       if (help !== undefined) {
         this.#printHelp(help);
         return 0;

@@ -21,6 +21,8 @@ export interface Options {
   /** What COM1 is connected to; `none` leaves the port out. */
   readonly serial: 'stdio' | 'null' | 'none';
   readonly devices: readonly DeviceOption[];
+  /** `-help`: print the options and do nothing. */
+  readonly help: boolean;
 }
 
 /** An option that is refused; `where` is what `qemu-system-x86_64: WHERE: MESSAGE` names. */
@@ -42,6 +44,7 @@ interface Reading {
   kernel: string | undefined;
   serial: Options['serial'] | undefined;
   defaults: boolean;
+  help: boolean;
   readonly devices: DeviceOption[];
 }
 
@@ -117,6 +120,13 @@ const table: readonly OptionRow[] = [
       if (value !== 'none') throw new OptionError(where, `Parameter 'type' does not accept value '${value}'`);
     },
   },
+  {
+    names: ['help', 'h'],
+    doc: 'Print this list',
+    take: (reading) => {
+      reading.help = true;
+    },
+  },
   { names: ['enable-kvm'], doc: 'As -accel kvm', take: nothing },
   { names: ['nographic'], doc: 'As -display none -serial stdio', take: nothing },
   { names: ['no-reboot'], doc: 'A reset ends QEMU, as it always does here', take: nothing },
@@ -129,9 +139,14 @@ export const optionArity: ReadonlyMap<string, boolean> = new Map(
   table.flatMap((row) => row.names.map((name) => [name, row.value !== undefined] as const)),
 );
 
-/** One line an option: its form and what it does. */
-export const optionHelp = (): readonly (readonly [form: string, doc: string])[] =>
-  table.map((row) => [`-${row.names.join(', -')}${row.value === undefined ? '' : ` ${row.value}`}`, row.doc]);
+/** What `-help` prints. */
+export function optionHelp(): string {
+  const lines = table.map(({ names, value, doc }) => {
+    const form = `-${names.join(', -')}${value === undefined ? '' : ` ${value}`}`;
+    return `${form.padEnd(32)} ${doc}`;
+  });
+  return `${lines.join('\n')}\n`;
+}
 
 /** Parse the arguments after the program's name. Throws OptionError. */
 export function parseOptions(argv: readonly string[]): Options {
@@ -140,6 +155,7 @@ export function parseOptions(argv: readonly string[]): Options {
     kernel: undefined,
     serial: undefined,
     defaults: true,
+    help: false,
     devices: [],
   };
   for (let i = 0; i < argv.length; i++) {
@@ -158,9 +174,9 @@ export function parseOptions(argv: readonly string[]): Options {
       row.take(reading, `-${name} ${value}`, value);
     }
   }
-  const { memory, kernel, serial, defaults, devices } = reading;
+  const { memory, kernel, serial, defaults, devices, help } = reading;
   checkIds(devices);
-  return { memory, kernel, serial: serial ?? (defaults ? 'stdio' : 'none'), devices };
+  return { memory, kernel, serial: serial ?? (defaults ? 'stdio' : 'none'), devices, help };
 }
 
 /** `-m 64`, `-m 64M`, `-m 1.5G`, `-m size=64M`: MiB without a suffix; rounded up to 8 KiB. */
