@@ -220,6 +220,10 @@ describe('SET_IRQS', () => {
     setIrqs({ flags: TRIGGER_FD, index: 1 }, [msi]);
     host.pwrite(device, 1, [0x02]);
     expect([signalled(intx), signalled(msi)]).toEqual(['-EAGAIN', 1]);
+    // A second MSI eventfd is ignored while one is set.
+    setIrqs({ flags: TRIGGER_FD, index: 1 }, [intx]);
+    host.pwrite(device, 1, [0x02]);
+    expect([signalled(intx), signalled(msi)]).toEqual(['-EAGAIN', 1]);
     setIrqs({ flags: 0x21, index: 1, count: 0 });
     host.pwrite(device, 1, [0x02]);
     expect([signalled(intx), signalled(msi)]).toEqual([1, '-EAGAIN']);

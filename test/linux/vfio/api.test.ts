@@ -257,6 +257,9 @@ describe('MAP_DMA and UNMAP_DMA', () => {
     const { container } = joined(uapi.VFIO_TYPE1_IOMMU);
     map(container, { size: 0x4000n });
     expect(unmap(container, 0x1000n, 0x1000n)).toEqual(['0', 0n]);
+    // One that begins before the range ends the search, even with another mapping behind it.
+    map(container, { iova: 0x4000n });
+    expect(unmap(container, 0x1000n, 0x4000n)).toEqual(['0', 0n]);
     expect(unmap(container, 0n, 0x1000n)).toEqual(['0', 0x4000n]);
   });
 
