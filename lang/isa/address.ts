@@ -81,7 +81,7 @@ export function encodeAddress(memory: SourceMemory): Address | string {
       mod: 0,
       displacementBytes: 4,
       displacement,
-      warning: overflow(displacement, width),
+      warning: overflow(displacement, 4, width),
     } as const;
     return memory.relative
       ? { ...common, rm: 5, sib: undefined, relative: true, warning: undefined }
@@ -102,10 +102,7 @@ export function encodeAddress(memory: SourceMemory): Address | string {
     displacementBytes: bytes,
     displacement: low,
     relative: false,
-    warning:
-      bytes === 1 && low !== undefined && (low < -128n || low > 127n)
-        ? 'byte data exceeds bounds'
-        : overflow(displacement, width),
+    warning: overflow(displacement, bytes, width),
   };
 }
 
@@ -116,9 +113,11 @@ function displacementBytes(memory: SourceMemory, base: Register, low: bigint | u
   return low >= -128n && low <= 127n ? 1 : 4;
 }
 
-function overflow(displacement: bigint | undefined, width: 32 | 64): string | undefined {
-  if (displacement === undefined) return undefined;
-  const unsigned = BigInt.asUintN(64, displacement);
-  if (BigInt.asIntN(32, unsigned) === BigInt.asIntN(64, unsigned)) return undefined;
-  return width === 32 && unsigned < 1n << 32n ? undefined : 'dword data exceeds bounds';
+/** NASM judges the displacement by the field it chose, not by the 32 bits it computed with. */
+function overflow(displacement: bigint | undefined, bytes: 0 | 1 | 4, width: 32 | 64): string | undefined {
+  if (displacement === undefined || bytes === 0) return undefined;
+  const signed = BigInt.asIntN(64, displacement);
+  if (BigInt.asIntN(bytes * 8, signed) === signed) return undefined;
+  if (bytes === 1) return 'byte data exceeds bounds';
+  return width === 32 && BigInt.asUintN(64, displacement) < 1n << 32n ? undefined : 'dword data exceeds bounds';
 }

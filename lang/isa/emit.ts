@@ -1,6 +1,7 @@
 /** Lays out the bytes of an instruction whose row is chosen: prefixes, opcode, ModRM, SIB, displacement, immediates (SDM vol. 2 §2). */
 
 import { type Address, encodeAddress, type SourceMemory } from './address.ts';
+import { boundsWarning, immediateBytes, pushValue } from './immediate.ts';
 import type { Encoding, Fixup, SourceInstruction, SourceOperand, Width } from './instruction.ts';
 import type { OperandPattern } from './operand-pattern.ts';
 import { type Register, SEGMENTS } from './registers.ts';
@@ -87,7 +88,10 @@ export function emit(shape: Shape, width: Width, source: SourceInstruction, cond
   const warnings: string[] = [];
 
   for (const prefix of prefixes) if (prefix in REPEATS) bytes.push(REPEATS[prefix]!);
-  if (prefixes.includes('lock')) bytes.push(0xf0);
+  if (prefixes.includes('lock')) {
+    bytes.push(0xf0);
+    if (!shape.row.lock || source.operands[0]?.kind !== 'memory') warnings.push('instruction is not lockable');
+  }
   const segment = fields.segment ?? SEGMENTS.find((each) => prefixes.includes(each.name));
   if (segment) bytes.push(SEGMENT_PREFIX[segment.number]!);
   const addressWidth = address?.width ?? addressWidthWithoutModrm(shape, source, fields);
@@ -153,36 +157,6 @@ function vexPrefix(bytes: number[], shape: Shape, w: boolean, r: boolean, x: boo
   );
 }
 
-function pushValue(bytes: number[], value: bigint, count: number): void {
-  let rest = BigInt.asUintN(64, value);
-  for (let i = 0; i < count; i++) {
-    bytes.push(Number(rest & 0xffn));
-    rest >>= 8n;
-  }
-}
-
-function immediateBytes(token: string, width: Width, addressWidth: 32 | 64): 1 | 2 | 4 | 8 {
-  switch (token) {
-    case 'iw':
-      return 2;
-    case 'id':
-    case 'cd':
-      return 4;
-    case 'iq':
-      return 8;
-    case 'iz':
-      return width === 16 ? 2 : 4;
-    case 'iv':
-      return (width / 8) as 2 | 4 | 8;
-    case 'mo':
-      return (addressWidth / 8) as 4 | 8;
-    default:
-      return 1;
-  }
-}
-
-const SIZE_WORDS: Record<number, string> = { 1: 'byte', 2: 'word', 4: 'dword', 8: 'qword' };
-
 function immediate(
   bytes: number[],
   fixups: Fixup[],
@@ -195,9 +169,9 @@ function immediate(
   const count = immediateBytes(token, width, addressWidth);
   const value =
     operand.kind === 'immediate' ? operand.value : operand.kind === 'memory' ? operand.displacement : undefined;
-  const relative = pattern.kind === 'relative';
-  const signed = relative || pattern.extension === 'sign' || (pattern.extension === 'row' && width === 64);
   if (value === undefined) {
+    const relative = pattern.kind === 'relative';
+    const signed = relative || pattern.extension === 'sign' || (pattern.extension === 'row' && width === 64);
     fixups.push({
       offset: bytes.length,
       bytes: count,
@@ -205,25 +179,10 @@ function immediate(
       signed,
       operand: index,
     });
-  } else if (!fits(value, count, signed ? width : 0)) {
-    const size = SIZE_WORDS[count]!;
-    if (relative) warnings.push('branch target out of range');
-    else
-      warnings.push(
-        signed
-          ? `signed ${count === 1 ? 'byte value' : `${size} immediate`} exceeds bounds`
-          : `${size} data exceeds bounds`,
-      );
+  } else {
+    const written = operand.kind === 'immediate' ? operand.width : undefined;
+    const warning = boundsWarning(pattern, value, count, width, written);
+    if (warning) warnings.push(warning);
   }
   pushValue(bytes, value ?? 0n, count);
-}
-
-/** Whether the bytes hold the value; `extended` is the width they are sign-extended to, 0 where signed and unsigned both pass. */
-function fits(value: bigint, count: number, extended: number): boolean {
-  const bits = count * 8;
-  if (bits === 64) return true;
-  const low = -(1n << BigInt(bits - 1));
-  if (extended === 0) return value >= low && value < 1n << BigInt(bits);
-  const seen = BigInt.asIntN(extended, value);
-  return seen >= low && seen < -low;
 }

@@ -126,12 +126,10 @@ function explain(source: SourceInstruction, shapes: readonly Shape[], search: Se
     );
   }
   const nearest = search.nearest;
-  if (!nearest || nearest.fit === 'missing-size') {
-    return fail(
-      source,
-      'operation size not specified: write byte, word, dword or qword before the memory operand',
-      nearest?.operand,
-    );
+  if (!nearest || search.missing.size > 0) {
+    const reason = 'operation size not specified: write byte, word, dword or qword before the memory operand';
+    const memory = operands.findIndex((each) => each.kind === 'memory');
+    return fail(source, reason, memory < 0 ? undefined : memory);
   }
   const operand = operands[nearest.operand]!;
   const place = operands.length > 1 ? `as its ${ORDINALS[nearest.operand]} operand` : 'as its operand';

@@ -26,6 +26,7 @@ function readable(name: string): string {
   if (plain === 'm' || plain === 'mem') return 'memory';
   if (plain.startsWith('simm') || plain.startsWith('uimm')) return plain.slice(1);
   if (plain === 'immv') return 'imm';
+  if (plain === 'rotate8') return 'imm8';
   if (plain.startsWith('bare')) return plain.replace('bare', 'imm');
   if (/^a[vys]$/.test(plain)) return plain === 'av' ? 'ax|eax|rax' : 'eax|rax';
   const sized = /^(rmr|rm|r|vex|m|moffs)([vys]|\d+)$/.exec(plain);

@@ -38,6 +38,8 @@ export interface OperandPattern {
   readonly anySize: boolean;
   /** Immediates: how the bytes become an operand of the row's width. */
   readonly extension: 'none' | 'sign' | 'zero' | 'row' | 'full';
+  /** Counts, ports and vectors: NASM warns of negative ones. */
+  readonly unsigned: boolean;
   /** Immediates whose size may not be written. */
   readonly bare: boolean;
   /** Any register but the accumulator. */
@@ -57,21 +59,24 @@ const BLANK: OperandPattern = {
   borrowsSize: true,
   anySize: false,
   extension: 'none',
+  unsigned: false,
   bare: false,
   notAccumulator: false,
 };
 
-const IMMEDIATES: Record<string, Pick<OperandPattern, 'width' | 'extension'> & { bare?: boolean }> = {
-  imm: { width: 'row', extension: 'row' },
-  immv: { width: 'row', extension: 'full' },
-  imm8: { width: 8, extension: 'none' },
-  imm16: { width: 16, extension: 'none' },
-  bare8: { width: 8, extension: 'none', bare: true },
-  bare16: { width: 16, extension: 'none', bare: true },
-  simm8: { width: 8, extension: 'sign' },
-  simm32: { width: 32, extension: 'sign' },
-  uimm32: { width: 32, extension: 'zero' },
-};
+const IMMEDIATES: Record<string, Pick<OperandPattern, 'width' | 'extension'> & { bare?: boolean; unsigned?: boolean }> =
+  {
+    imm: { width: 'row', extension: 'row' },
+    immv: { width: 'row', extension: 'full' },
+    imm8: { width: 8, extension: 'none', unsigned: true },
+    rotate8: { width: 8, extension: 'none' },
+    imm16: { width: 16, extension: 'none' },
+    bare8: { width: 8, extension: 'none', unsigned: true, bare: true },
+    bare16: { width: 16, extension: 'none', bare: true },
+    simm8: { width: 8, extension: 'sign' },
+    simm32: { width: 32, extension: 'sign' },
+    uimm32: { width: 32, extension: 'zero' },
+  };
 
 /** One operand of a row; throws where the table is wrong. */
 export function parseOperand(text: string): OperandPattern {

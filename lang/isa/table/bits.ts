@@ -36,7 +36,7 @@ export const BITS: readonly Row[] = [
   row('mulx', 'ry, vexy, rmy', 'vex f2 0f38 f6 /r'),
   row('pdep', 'ry, vexy, rmy', 'vex f2 0f38 f5 /r'),
   row('pext', 'ry, vexy, rmy', 'vex f3 0f38 f5 /r'),
-  row('rorx', 'ry, rmy, imm8', 'vex f2 0f3a f0 /r ib'),
+  row('rorx', 'ry, rmy, rotate8', 'vex f2 0f3a f0 /r ib'),
   row('sarx', 'ry, rmy, vexy', 'vex f3 0f38 f7 /r'),
   row('shlx', 'ry, rmy, vexy', 'vex 66 0f38 f7 /r'),
   row('shrx', 'ry, rmy, vexy', 'vex f2 0f38 f7 /r'),

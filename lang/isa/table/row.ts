@@ -14,6 +14,7 @@
  *   sreg creg dreg            segment, control, debug register in ModRM.reg
  *   imm                       immediate of the row's width, for 64 bits 32 sign-extended
  *   immv                      immediate of the full width;  imm8 imm16: of that size whatever the width
+ *   rotate8                   a byte that may be negative (rorx)
  *   bare8 bare16              the same, where NASM allows no size word before it
  *   simm8 simm32              immediate sign-extended to the row's width, taken where the value fits
  *   uimm32                    immediate zero-extended to 64 bits, taken where the value fits

@@ -10,7 +10,8 @@ function string(name: string, opcode: number, operands: string, flags: string, r
   return [
     row(`${name}b`, sized(8), byte, flags, options),
     row(`${name}w`, sized(16), `o16 ${wide}`, flags, options),
-    row(`${name}d`, sized(32), `o32 ${wide}`, flags, options),
+    // Port I/O stays 32 bits wide under REX.W.
+    row(`${name}d`, sized(32), opcode < 0x70 ? wide : `o32 ${wide}`, flags, options),
     ...(opcode < 0x70 ? [] : [row(`${name}q`, sized(64), `o64 ${wide}`, flags, options)]),
   ];
 }
@@ -23,24 +24,17 @@ export const STRINGS: readonly Row[] = [
   ...string('stos', 0xaa, '{di}, {a}', '', 'rep'),
   ...string('lods', 0xac, '{a}, {si}', '', 'rep'),
   ...string('scas', 0xae, '{a}, {di}', 'oszapc', 'repe'),
-  // With REX.W port I/O stays 32 bits wide.
-  row('insd', '{di32}, {dx}', 'o64 6d', '', { meaning: 'ins', repeat: 'rep', only: 'decode' }),
-  row('outsd', '{dx}, {si32}', 'o64 6f', '', { meaning: 'outs', repeat: 'rep', only: 'decode' }),
   row('xlatb xlat', '{al}, {bx8}', 'd7', '', { meaning: 'xlat' }),
   row('in', 'al, imm8', 'e4 ib'),
   row('in', 'ax, imm8', 'o16 e5 ib'),
-  row('in', 'eax, imm8', 'o32 e5 ib'),
-  row('in', 'eax, imm8', 'o64 e5 ib', '', { only: 'decode' }),
+  row('in', 'eax, imm8', 'e5 ib'),
   row('in', 'al, dx', 'ec'),
   row('in', 'ax, dx', 'o16 ed'),
-  row('in', 'eax, dx', 'o32 ed'),
-  row('in', 'eax, dx', 'o64 ed', '', { only: 'decode' }),
+  row('in', 'eax, dx', 'ed'),
   row('out', 'imm8, al', 'e6 ib'),
   row('out', 'imm8, ax', 'o16 e7 ib'),
-  row('out', 'imm8, eax', 'o32 e7 ib'),
-  row('out', 'imm8, eax', 'o64 e7 ib', '', { only: 'decode' }),
+  row('out', 'imm8, eax', 'e7 ib'),
   row('out', 'dx, al', 'ee'),
   row('out', 'dx, ax', 'o16 ef'),
-  row('out', 'dx, eax', 'o32 ef'),
-  row('out', 'dx, eax', 'o64 ef', '', { only: 'decode' }),
+  row('out', 'dx, eax', 'ef'),
 ];

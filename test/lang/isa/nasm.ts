@@ -11,8 +11,17 @@ export const hasNasm = spawnSync('nasm', ['-v']).status === 0;
 /** Value of the label `here`: so high that no displacement or immediate is mistaken for it, yet a signed 32-bit number. */
 export const HERE = 0x71727374;
 
-/** What nasm makes of each line: its bytes, or its error message. The label `here` is defined, at a distance. */
-export function assembleLines(lines: readonly string[]): readonly (Uint8Array | string)[] {
+/** What nasm makes of one line. */
+export interface Answer {
+  /** Undefined where nasm refuses the line. */
+  readonly bytes: Uint8Array | undefined;
+  readonly error: string | undefined;
+  /** Values that lose bits: `byte data exceeds bounds`. */
+  readonly warnings: readonly string[];
+}
+
+/** What nasm makes of each line. The label `here` is defined, at a distance. */
+export function assembleLines(lines: readonly string[]): readonly Answer[] {
   const directory = mkdtempSync(join(tmpdir(), 'gvm-nasm-'));
   try {
     const source = join(directory, 'lines.asm');
@@ -20,23 +29,38 @@ export function assembleLines(lines: readonly string[]): readonly (Uint8Array | 
       // A section of its own gives `here` its value without so many bytes in the file.
       const text = lines.map((line, i) => (skip.has(i) ? '' : line)).join('\n');
       writeFileSync(source, `bits 64\n${text}\nsection far vstart=${HERE} nobits\nhere: resb 1\n`);
-      return spawnSync('nasm', ['-f', 'bin', '-w-all', '-o', output, '-l', `${output}.list`, source], {
-        encoding: 'utf8',
-        maxBuffer: 1 << 28,
-      });
+      return spawnSync(
+        'nasm',
+        ['-f', 'bin', '-w-all', '-w+number-overflow', '-o', output, '-l', `${output}.list`, source],
+        {
+          encoding: 'utf8',
+          maxBuffer: 1 << 28,
+        },
+      );
     };
     const binary = join(directory, 'lines.bin');
     const errors = new Map<number, string>();
+    const warnings = new Map<number, string[]>();
     for (let attempt = 0; ; attempt++) {
       const result = run(errors, binary);
-      if (result.status === 0) break;
+      if (result.status === 0) {
+        for (const [, line, text] of result.stderr.matchAll(/:(\d+): warning: (.*) \[-w/g)) {
+          const at = Number(line) - 2;
+          warnings.set(at, [...(warnings.get(at) ?? []), text!]);
+        }
+        break;
+      }
       if (attempt === 4) throw new Error(`nasm keeps failing: ${result.stderr.slice(0, 500)}`);
       for (const [, line, message] of result.stderr.matchAll(/:(\d+): error: (.*)/g))
         errors.set(Number(line) - 2, message!);
     }
     const bytes = readFileSync(binary);
     const starts = listingOffsets(readFileSync(`${binary}.list`, 'utf8'), lines.length);
-    return lines.map((_, i) => errors.get(i) ?? slice(bytes, starts, i));
+    return lines.map((_, i) => ({
+      bytes: errors.has(i) ? undefined : slice(bytes, starts, i),
+      error: errors.get(i),
+      warnings: warnings.get(i) ?? [],
+    }));
   } finally {
     rmSync(directory, { recursive: true });
   }
