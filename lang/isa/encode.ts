@@ -9,7 +9,7 @@ import type { EncodeFailure, Encoding, SourceInstruction, SourceOperand, Width }
 import { type Match, match } from './match.ts';
 import { SEGMENTS } from './registers.ts';
 import { type Shape, shapeOf } from './shape.ts';
-import { candidates } from './table.ts';
+import { candidates, type Row } from './table.ts';
 
 const NO_SIZE: readonly Width[] = [64];
 const OTHER_PREFIXES = new Set([
@@ -52,7 +52,7 @@ function encodeChecked(source: SourceInstruction): Encoding | EncodeFailure {
       return { reason: `there is no prefix \`${prefix}\``, operand: undefined, forms: [] };
     }
   }
-  const shapes = found.rows.map(shapeOf).filter((shape) => shape.written.length === source.operands.length);
+  const shapes = shapesOf(source.mnemonic, found.rows, source.operands.length);
   const search = choose(shapes, source, far, undefined);
   let choice = search.choice;
   if (!choice && search.missing.size === 1) choice = choose(shapes, source, far, [...search.missing][0]!).choice;
@@ -61,6 +61,19 @@ function encodeChecked(source: SourceInstruction): Encoding | EncodeFailure {
     return typeof encoding === 'string' ? fail(source, encoding, undefined) : encoding;
   }
   return explain(source, shapes, search);
+}
+
+const byArity = new Map<string, (readonly Shape[] | undefined)[]>();
+
+/** The shapes of a mnemonic that have so many operands; kept, as long sources ask for the same ones over and over. */
+function shapesOf(mnemonic: string, rows: readonly Row[], count: number): readonly Shape[] {
+  let lists = byArity.get(mnemonic);
+  if (!lists) {
+    lists = [];
+    byArity.set(mnemonic, lists);
+  }
+  lists[count] ??= rows.map(shapeOf).filter((shape) => shape.written.length === count);
+  return lists[count]!;
 }
 
 interface Choice {
