@@ -1,7 +1,7 @@
 /** Input sections → output sections: grouped by name, ordered by kind, each input section with its offset. */
 
-import * as elf from './elf64.ts';
 import { roundUp } from './elf-writer.ts';
+import * as elf from './elf64.ts';
 import type { ObjectSection } from './object-file.ts';
 import type { Resolution } from './resolve.ts';
 
@@ -43,13 +43,14 @@ export interface Joined {
   readonly places: Map<string, number>;
 }
 
-/** Output sections in their final order; empty ones are left out. */
-export function gather(resolution: Resolution): Joined[] {
+/** Output sections in their final order; empty ones are left out, and debug sections unless `debug`. */
+export function gather(resolution: Resolution, debug: boolean): Joined[] {
   const byName = new Map<string, Joined>();
   resolution.objects.forEach((object, number) => {
     object.sections.forEach((section, index) => {
       const name = outputName(section);
-      if (name !== undefined) append(joinedNamed(byName, name), section, number, index);
+      if (name !== undefined && (debug || !name.startsWith('.debug_')))
+        append(joinedNamed(byName, name), section, number, index);
     });
   });
   addCommons(byName, resolution);

@@ -7,10 +7,10 @@
 import type { Diagnostic } from '../assembler/diagnostics.ts';
 import { applyRelocation, type Overflow } from './apply-relocation.ts';
 import type { Archive } from './archive.ts';
-import * as elf from './elf64.ts';
 import { type OutputSection, type OutputSegment, type OutputSymbol, writeElf } from './elf-writer.ts';
-import type { ObjectFile, ObjectSymbol, Relocation } from './object-file.ts';
+import * as elf from './elf64.ts';
 import { gather, type Joined, PAGE, pieceBase } from './join-sections.ts';
+import type { ObjectFile, ObjectSymbol, Relocation } from './object-file.ts';
 import { type Resolution, Resolver } from './resolve.ts';
 
 export interface Layout {
@@ -20,6 +20,8 @@ export interface Layout {
   readonly physical: bigint;
   /** Symbol at which execution starts. */
   readonly entry: string;
+  /** Leave out symbols and debug sections, which a program does not need to run. Default false. */
+  readonly strip?: boolean;
 }
 
 /** Where Linux puts its kernel text, loaded at 16 MiB. */
@@ -54,7 +56,7 @@ class Linker {
   constructor(resolution: Resolution, layout: Layout) {
     this.#resolution = resolution;
     this.#layout = layout;
-    this.#joined = gather(resolution);
+    this.#joined = gather(resolution, layout.strip !== true);
   }
 
   image(): Uint8Array {
@@ -70,7 +72,7 @@ class Linker {
       type: elf.ET_EXEC,
       entry: this.#address(entry.object, entry.symbol),
       sections,
-      symbols: this.#symbols(),
+      symbols: this.#layout.strip === true ? [] : this.#symbols(),
       segments: this.#segments,
     });
   }
@@ -180,7 +182,12 @@ class Linker {
   #overflow({ rule, value }: Overflow, object: ObjectFile, section: number, relocation: Relocation): void {
     const row = object.lines?.find(section, relocation.offset);
     const symbol = object.symbols[relocation.symbol];
-    const name = symbol === undefined ? 'a number' : symbol.name === '' ? object.sections[Number(symbol.section)]?.name : `\`${symbol.name}\``;
+    const name =
+      symbol === undefined
+        ? 'a number'
+        : symbol.name === ''
+          ? object.sections[Number(symbol.section)]?.name
+          : `\`${symbol.name}\``;
     const where = row === undefined ? object.name : `${row.file}:${row.line}`;
     const hex = `0x${BigInt.asUintN(64, value).toString(16)}`;
     this.diagnostics.push({
@@ -225,4 +232,3 @@ function alignUp(address: bigint, align: number): bigint {
   const step = BigInt(align);
   return ((address + step - 1n) / step) * step;
 }
-

@@ -1,6 +1,6 @@
 /** How a run ended, told to the user, and the exit status that goes with it. The reason is the last line on stderr. */
 
-import { type Location, symbolizer } from '../../lang/object/symbolize.ts';
+import type { Location } from '../../lang/object/symbolize.ts';
 import { EXIT, GUEST_OOPS } from './exit-status.ts';
 import type { GuestProgram } from './guest-program.ts';
 import type { Machine } from './machine.ts';
@@ -78,7 +78,7 @@ function placeOfRip(run: EndedRun): string {
 
 /** `rip 0x… probe+0x12 (file.gasm:34)`. */
 function place(run: EndedRun, rip: bigint): string {
-  const at = symbolizer(run.program.image, run.program.name).symbolize(rip);
+  const at = run.program.symbolizer().symbolize(rip);
   return `rip 0x${rip.toString(16)}${at === undefined ? '' : describe(at)}`;
 }
 

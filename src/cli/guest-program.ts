@@ -9,6 +9,7 @@ import { type Archive, readArchive } from '../../lang/object/archive.ts';
 import { KERNEL_LAYOUT, link } from '../../lang/object/link.ts';
 import type { ObjectFile } from '../../lang/object/object-file.ts';
 import { isElf } from '../../lang/object/read-elf.ts';
+import { type Symbolizer, symbolizer } from '../../lang/object/symbolize.ts';
 import { type Directives, readDirectives } from './directives.ts';
 import { EXIT } from './exit-status.ts';
 import { UsageError } from './usage-error.ts';
@@ -23,8 +24,10 @@ export interface GuestLibrary {
 export interface GuestProgram {
   /** The name the user gave. */
   readonly name: string;
-  /** ET_EXEC ELF64. */
+  /** ET_EXEC ELF64, as it is loaded. */
   readonly image: Uint8Array;
+  /** Names and source lines of its addresses; linked when first asked for, since most runs never ask. */
+  readonly symbolizer: () => Symbolizer;
   readonly directives: Directives;
 }
 
@@ -91,11 +94,25 @@ export function buildProgram(
   warn: (text: string) => void,
 ): GuestProgram {
   const bytes = readUserFile(path);
-  if (isElf(bytes)) return { name: path, image: bytes, directives: { options: [], host: [] } };
+  if (isElf(bytes))
+    return {
+      name: path,
+      image: bytes,
+      symbolizer: () => symbolizer(bytes, path),
+      directives: { options: [], host: [] },
+    };
   const text = new TextDecoder().decode(bytes);
   const include = includePath(options.includes, library.includes);
   const object = assembleSource(path, text, include, { defines: options.defines }, warn);
-  const linked = link([object], [library.archive], KERNEL_LAYOUT);
-  if ('diagnostics' in linked) throw assemblyError(linked.diagnostics);
-  return { name: path, image: linked.image, directives: readDirectives(path, text) };
+  const linkAs = (strip: boolean): Uint8Array => {
+    const linked = link([object], [library.archive], { ...KERNEL_LAYOUT, strip });
+    if ('diagnostics' in linked) throw assemblyError(linked.diagnostics);
+    return linked.image;
+  };
+  return {
+    name: path,
+    image: linkAs(true),
+    symbolizer: () => symbolizer(linkAs(false), path),
+    directives: readDirectives(path, text),
+  };
 }

@@ -16,7 +16,23 @@ type Parameter = number | bigint;
 
 interface Form {
   readonly bind: (...parameters: Parameter[]) => Step;
-  readonly parameters: readonly string[];
+  readonly parameters: readonly ParameterName[];
+}
+
+/** A parameter's name, taken apart: the kind's letter, the operand it belongs to, and the width of an immediate. */
+interface ParameterName {
+  readonly letter: string;
+  readonly operand: number;
+  readonly width: number;
+}
+
+function parameterName(name: string): ParameterName {
+  const [operand, width] = name.slice(1).split('_');
+  return {
+    letter: name === 'next' ? 'next' : name === 'again' ? 'again' : name[0]!,
+    operand: Number(operand),
+    width: Number(width),
+  };
 }
 
 /** The objects that generated code reaches by name. */
@@ -60,7 +76,7 @@ export class FormCompiler {
     const source = `return (${parameters.join(',')}) => () => {${js.body}};`;
     // The source is ours alone: no text of the guest's or the user's gets into it, only operand shapes.
     const factory = new Function(...this.#names, source);
-    return { bind: factory(...this.#values) as Form['bind'], parameters };
+    return { bind: factory(...this.#values) as Form['bind'], parameters: parameters.map(parameterName) };
   }
 }
 
@@ -71,28 +87,28 @@ function registerSlot(operand: Operand): number {
   return register.class === 'high-byte' ? (register.number - 4) * 8 + 1 : register.number * (64 / register.width);
 }
 
-/** The number that `name` stands for in this instruction: its kind's letter, then the operand it belongs to. */
-function parameterValue(name: string, instruction: Instruction, offset: number): Parameter {
+/** The number that a parameter stands for in this instruction. */
+function parameterValue(
+  { letter, operand: index, width }: ParameterName,
+  instruction: Instruction,
+  offset: number,
+): Parameter {
   const next = offset + instruction.length;
-  if (name === 'next') return BigInt(next);
-  if (name === 'again') return offset + 1;
-  const [index, width] = name.slice(1).split('_');
-  const operand = instruction.operands[Number(index)]!;
+  if (letter === 'next') return BigInt(next);
+  if (letter === 'again') return offset + 1;
+  const operand = instruction.operands[index]!;
   switch (operand.kind) {
     case 'register':
       return registerSlot(operand);
-    case 'immediate': {
-      const value = BigInt.asIntN(operand.width, operand.value);
-      return name[0] === 'I' ? value : Number(BigInt.asIntN(Number(width), operand.value));
-    }
+    case 'immediate':
+      return letter === 'I' ? BigInt.asIntN(operand.width, operand.value) : Number(BigInt.asIntN(width, operand.value));
     case 'relative': {
       const target = next + Number(operand.displacement);
-      return name[0] === 'T' ? BigInt(target) : target + 1;
+      return letter === 'T' ? BigInt(target) : target + 1;
     }
     case 'memory': {
       const { base, index: scaled, displacement } = operand.memory;
-      const fromPage = base?.class === 'pointer' ? displacement + BigInt(next) : displacement;
-      switch (name[0]) {
+      switch (letter) {
         case 'b':
           return base!.number * 2;
         case 'B':
@@ -101,11 +117,9 @@ function parameterValue(name: string, instruction: Instruction, offset: number):
           return scaled!.number * 2;
         case 'X':
           return scaled!.number;
-        case 'D':
-          return BigInt.asIntN(64, fromPage);
-        default:
-          return Number(BigInt.asIntN(64, fromPage));
       }
+      const fromPage = BigInt.asIntN(64, base?.class === 'pointer' ? displacement + BigInt(next) : displacement);
+      return letter === 'D' ? fromPage : Number(fromPage);
     }
   }
 }

@@ -1,0 +1,39 @@
+/** Runs the built command as a user does, in a folder of its own. */
+
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+const COMMAND = new URL('../../dist/gvm.js', import.meta.url).pathname;
+export const ROOT = new URL('../..', import.meta.url).pathname;
+
+export interface Ran {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Run gvm with `args` in the project's folder. */
+export function gvm(...args: string[]): Ran {
+  return gvmIn(ROOT, ...args);
+}
+
+function gvmIn(folder: string, ...args: string[]): Ran {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [COMMAND, ...args], { cwd: folder, encoding: 'utf8' });
+  return { status, stdout, stderr };
+}
+
+/** Run gvm in a temporary folder that holds `files`. */
+export function gvmWith(files: Readonly<Record<string, string | Uint8Array>>, ...args: string[]): Ran {
+  const folder = mkdtempSync(join(tmpdir(), 'gvm-test-'));
+  try {
+    for (const [name, content] of Object.entries(files)) {
+      mkdirSync(dirname(join(folder, name)), { recursive: true });
+      writeFileSync(join(folder, name), content);
+    }
+    return gvmIn(folder, ...args);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
