@@ -179,6 +179,17 @@ export function parseOptions(argv: readonly string[]): Options {
   return { memory, kernel, serial: serial ?? (defaults ? 'stdio' : 'none'), devices, help };
 }
 
+/** Bytes of guest RAM that `argv` asks for; the default where it says nothing, or nothing that can be understood. */
+export function requestedMemory(argv: readonly string[]): number {
+  const value = argv[argv.lastIndexOf('-m') + 1];
+  if (!argv.includes('-m') || value === undefined) return DEFAULT_MEMORY;
+  try {
+    return parseMemory('-m', value) || DEFAULT_MEMORY;
+  } catch {
+    return DEFAULT_MEMORY;
+  }
+}
+
 /** `-m 64`, `-m 64M`, `-m 1.5G`, `-m size=64M`: MiB without a suffix; rounded up to 8 KiB. */
 function parseMemory(where: string, value: string): number {
   const match = /^(?:size=)?(\d+(?:\.\d+)?)([bkmgt]?)$/i.exec(value);

@@ -32,6 +32,7 @@ export function memoryAccessSize(ops: MemoryRegionOps, length: number, offset: n
 /** memory_region_access_valid. */
 export function accessValid(ops: MemoryRegionOps, offset: number, size: number): boolean {
   const valid = ops.valid;
+  if (ops.accepts !== undefined && !ops.accepts(offset, size)) return false;
   if (!valid.unaligned && offset % size !== 0) return false;
   return valid.max === 0 || (size >= valid.min && size <= valid.max);
 }

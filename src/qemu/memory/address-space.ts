@@ -14,12 +14,13 @@ import { type FlatRange, FlatView, renderFlatView, sameRange } from './flat-view
 import type { MemoryListener } from './listener.ts';
 import { MemoryRegion, type MemoryRegionOps, sizes } from './region.ts';
 
-/** unassigned_mem_ops: no size is valid, so reads give 0 and writes nothing, with a decode error. */
+/** unassigned_mem_ops: nothing is accepted, so reads give 0 and writes nothing, with a decode error. */
 const unassignedMemory: MemoryRegionOps = {
   read: () => 0,
   write: () => undefined,
-  valid: sizes(1, 4, true),
-  impl: sizes(1, 4),
+  accepts: () => false,
+  valid: sizes(0, 0),
+  impl: sizes(0, 0),
 };
 
 export class AddressSpace {

@@ -22,6 +22,8 @@ export interface MemoryRegionOps {
   /** Needed where `impl.max` or `impl.min` is 8. */
   readWide?(offset: number): bigint;
   writeWide?(offset: number, value: bigint): void;
+  /** valid.accepts: false refuses the access whatever its width. */
+  accepts?(offset: number, size: number): boolean;
   /** Accesses the guest may make; others read 0 and write nothing. */
   readonly valid: AccessSizes;
   /** Accesses the callbacks take; the core splits or widens to them. */

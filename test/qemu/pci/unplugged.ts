@@ -1,0 +1,74 @@
+/** A machine of ours without a guest, poked at its ports: the counterpart of qtest. */
+
+import { EventStream } from '../../../src/event.ts';
+import { KvmState } from '../../../src/qemu/accel/kvm/kvm-all.ts';
+import { addDevice } from '../../../src/qemu/device-add.ts';
+import { Machine } from '../../../src/qemu/hw/machine.ts';
+import { parseOptions } from '../../../src/qemu/options.ts';
+import { System } from '../../../src/qemu/system.ts';
+import { Host } from '../bench.ts';
+
+export class Unplugged {
+  readonly machine: Machine;
+  readonly host = new Host();
+  readonly #data = new DataView(new ArrayBuffer(8));
+  readonly stream: EventStream;
+
+  constructor(argv: readonly string[]) {
+    const options = parseOptions(argv);
+    this.stream = new EventStream(() => 0n);
+    const { user } = this.host.kernel.spawn('qemu-system-x86_64', () => {});
+    const system = new System(user, this.stream);
+    this.machine = new Machine(system, new KvmState(system), options.memory);
+    for (const device of options.devices) addDevice(this.machine, device);
+    this.machine.reset();
+  }
+
+  out(port: number, size: number, value: number): void {
+    this.#data.setUint32(0, value, true);
+    this.machine.io.write(port, this.#data, 0, size);
+  }
+
+  in(port: number, size: number): number {
+    this.#data.setBigUint64(0, 0n, true);
+    this.machine.io.read(port, this.#data, 0, size);
+    return this.#data.getUint32(0, true);
+  }
+
+  /** qtest's words: `outl PORT VALUE`, `inw PORT`; returns what the `in`s answered. */
+  run(commands: readonly string[]): number[] {
+    const answers: number[] = [];
+    for (const command of commands) {
+      const [word, port, value] = command.split(' ') as [string, string, string?];
+      const size = { b: 1, w: 2, l: 4 }[word.at(-1) as 'b' | 'w' | 'l'];
+      if (word.startsWith('out')) this.out(Number(port), size, Number(value));
+      else answers.push(this.in(Number(port), size));
+    }
+    return answers;
+  }
+
+  /** Write the configuration register at `offset` of bus/devfn. */
+  configWrite(bus: number, devfn: number, offset: number, size: number, value: number): void {
+    this.out(0xcf8, 4, address(bus, devfn, offset));
+    this.out(0xcfc + (offset & 3), size, value);
+  }
+
+  configRead(bus: number, devfn: number, offset: number, size = 4): number {
+    this.out(0xcf8, 4, address(bus, devfn, offset));
+    return this.in(0xcfc + (offset & 3), size);
+  }
+}
+
+export const address = (bus: number, devfn: number, offset: number): number =>
+  (0x8000_0000 + bus * 0x1_0000 + devfn * 0x100 + (offset & 0xfc)) >>> 0;
+
+const hex = (value: number) => `0x${value.toString(16)}`;
+/** The same as qtest commands. */
+export const configReadCommands = (bus: number, devfn: number, offset: number): string[] => [
+  `outl 0xcf8 ${hex(address(bus, devfn, offset))}`,
+  `inl 0xcfc`,
+];
+export const configWriteCommands = (bus: number, devfn: number, offset: number, size: number, value: number) => [
+  `outl 0xcf8 ${hex(address(bus, devfn, offset))}`,
+  `out${{ 1: 'b', 2: 'w', 4: 'l' }[size]} ${hex(0xcfc + (offset & 3))} ${hex(value)}`,
+];
