@@ -33,8 +33,8 @@ export type Assembled =
   | { readonly object: ObjectFile; readonly lines: LineTable; readonly warnings: readonly Diagnostic[] }
   | { readonly diagnostics: readonly Diagnostic[] };
 
-/** Passes after which a layout that still moves is given up; NASM needs a handful. */
-const MAX_PASSES = 100;
+/** Passes after which a layout that still moves is given up; real programs need a handful, the worst seen 45. */
+const MAX_PASSES = 200;
 
 const words: InstructionWords = {
   isMnemonic: (name) => mnemonicSet().has(name),

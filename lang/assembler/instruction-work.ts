@@ -15,7 +15,7 @@ import { soleBase } from './value.ts';
 type InstructionBody = Extract<Body, { kind: 'instruction' }>;
 
 /** Beyond this pass a branch that was near stays near: two branches across an `align` may otherwise change places for ever. */
-const PATIENCE = 24;
+const PATIENCE = 100;
 
 /** Bytes of a prefix that stands alone on its line. */
 const LONE_PREFIX: Readonly<Record<string, number | undefined>> = {
