@@ -15,8 +15,22 @@ const dist = join(root, 'dist');
 const fresh = join(root, `.dist-${process.pid}`);
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
+/** Puts forms that a warm-up run compiled in the place of the empty prepared-forms.ts. */
+const prepared = (names, forms) => ({
+  name: 'prepared-forms',
+  setup(build) {
+    build.onLoad({ filter: /prepared-forms\.ts$/ }, () => {
+      const entries = forms.map(
+        ({ key, parameters, source }) =>
+          `${JSON.stringify(key)}: { parameters: ${JSON.stringify(parameters)}, factory: (${names}) => ${source} }`,
+      );
+      return { contents: `export const preparedFor = ${JSON.stringify(names)};\nexport const preparedForms = {${entries.join(',\n')}};` };
+    });
+  },
+});
+
 /** Bundle one entry as CommonJS: that is what a V8 script, and so its code cache, can be made of. */
-const bundle = (entry, outfile) =>
+const bundle = (entry, outfile, plugins = []) =>
   build({
     entryPoints: [join(root, entry)],
     outfile,
@@ -25,9 +39,17 @@ const bundle = (entry, outfile) =>
     format: 'cjs',
     target: 'node20',
     minify: true,
+    plugins,
     logLevel: 'warning',
     define: { GVM_VERSION: JSON.stringify(version), 'import.meta.url': '__moduleUrl' },
     banner: { js: "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
+  });
+
+/** Run the sample program, so that what it compiles is recorded. */
+const warmUp = (record) =>
+  execFileSync(process.execPath, [join(fresh, 'gvm.js'), 'run', join(root, 'scripts/warm-up.gasm')], {
+    env: { ...process.env, ...record },
+    stdio: ['ignore', 'ignore', 'inherit'],
   });
 
 rmSync(fresh, { recursive: true, force: true });
@@ -37,12 +59,15 @@ try {
   createRequire(import.meta.url)(join(fresh, 'librarian.cjs')).buildLibrary(join(root, 'lang/library'), join(fresh, 'libgvm.a'));
   rmSync(join(fresh, 'librarian.cjs'));
 
-  await bundle('src/cli/main.ts', join(fresh, 'gvm.cjs'));
   copyFileSync(join(root, 'scripts/launcher.js'), join(fresh, 'gvm.js'));
   chmodSync(join(fresh, 'gvm.js'), 0o755);
-  // A run that is recorded: the cache then holds the functions that a run calls.
-  const sample = join(root, 'scripts/warm-up.gasm');
-  execFileSync(process.execPath, [join(fresh, 'gvm.js'), 'run', sample], { env: { ...process.env, GVM_RECORD_CODE: '1' }, stdio: 'ignore' });
+  await bundle('src/cli/main.ts', join(fresh, 'gvm.cjs'));
+  const record = join(fresh, 'forms.json');
+  warmUp({ GVM_RECORD_FORMS: record });
+  const { names, forms } = JSON.parse(readFileSync(record, 'utf8'));
+  rmSync(record);
+  await bundle('src/cli/main.ts', join(fresh, 'gvm.cjs'), [prepared(names, forms)]);
+  warmUp({ GVM_RECORD_CODE: join(fresh, 'gvm.cache') });
 
   rmSync(dist, { recursive: true, force: true });
   renameSync(fresh, dist);

@@ -17,9 +17,10 @@ let cachedData;
 try {
   cachedData = readFileSync(join(folder, 'gvm.cache'));
 } catch {
-  // No cache, as while it is being made.
+  // None, as while it is being made.
 }
 const script = new Script(`(function (require, module, exports, __filename, __dirname) {${source}\n})`, { filename, cachedData });
 const module = { exports: {} };
 script.runInThisContext()(createRequire(filename), module, module.exports, filename, folder);
-if (process.env.GVM_RECORD_CODE !== undefined) writeFileSync(join(folder, 'gvm.cache'), script.createCachedData());
+if (process.env.GVM_RECORD_FORMS !== undefined) writeFileSync(process.env.GVM_RECORD_FORMS, JSON.stringify(module.exports.compiledForms()));
+if (process.env.GVM_RECORD_CODE !== undefined) writeFileSync(process.env.GVM_RECORD_CODE, script.createCachedData());

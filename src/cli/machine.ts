@@ -11,8 +11,8 @@ import { initKvm, type KvmModule } from '../linux/kvm/kvm.ts';
 import { initMdev } from '../linux/mdev/core.ts';
 import { initVfio } from '../linux/vfio/init.ts';
 
-/** RAM of the modeled host: as much as one WebAssembly memory can be addressed with. What is not touched costs nothing. */
-const HOST_RAM_BYTES = MiB(2047);
+/** RAM of a host for a guest of `guestBytes`: twice as much, at least 256 MiB. What is not touched costs nothing. */
+const hostRamBytes = (guestBytes: number): number => Math.min(Math.max(2 * guestBytes, MiB(256)), MiB(2047));
 
 /** A booted host. */
 export class Machine {
@@ -22,9 +22,10 @@ export class Machine {
   /** Every vCPU made so far. */
   readonly cpus: Vcpu[] = [];
 
-  constructor() {
+  /** `guestBytes`: RAM that the guest will ask for. */
+  constructor(guestBytes: number) {
     this.stream = new EventStream(() => BigInt(this.retired));
-    const memory = new PhysicalMemory(HOST_RAM_BYTES);
+    const memory = new PhysicalMemory(hostRamBytes(guestBytes));
     this.kernel = new Kernel({ memory, stream: this.stream });
     this.kvm = initKvm(this.kernel, (ram, stateAt, stream) => {
       const cpu = new Vcpu(ram, stateAt, stream);

@@ -203,3 +203,6 @@ try {
     process.exitCode = EXIT.HOST_FAILED;
   }
 }
+
+/** For the build: what a warm-up run has compiled. */
+export { compiledForms } from '../hardware/vcpu/interpreter/form.ts';

@@ -2,6 +2,7 @@
 
 import { matchingEvents } from '../event.ts';
 import { Qemu } from '../qemu/main.ts';
+import { requestedMemory } from '../qemu/options.ts';
 import type { HostCommand } from './directives.ts';
 import { type QemuEnd, reportEnd } from './ending.ts';
 import { buildProgram, type GuestLibrary, type GuestProgram } from './guest-program.ts';
@@ -31,7 +32,7 @@ export function run(options: RunOptions, library: GuestLibrary, output: Output):
 
 /** A host whose log, and the events asked for, go to `output`. */
 function powerOn(options: RunOptions, output: Output): Machine {
-  const machine = new Machine();
+  const machine = new Machine(requestedMemory(options.qemu));
   machine.kernel.log.subscribe((line) => output.line('host', line));
   machine.kvm.instructionLimit = options.maxInsns;
   if (options.explain)
@@ -39,9 +40,10 @@ function powerOn(options: RunOptions, output: Output): Machine {
       output.line('explain', record.event.text(record.fields)),
     );
   if (options.trace !== undefined) {
-    machine.stream.subscribe(chooseEvents(options.trace), (record) =>
-      output.line(record.event.layer, traceLine(record)),
-    );
+    const { events, wants } = chooseEvents(options.trace);
+    machine.stream.subscribe(events, (record) => {
+      if (wants(record)) output.line(record.event.layer, traceLine(record));
+    });
   }
   return machine;
 }

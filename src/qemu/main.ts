@@ -10,6 +10,7 @@ import { setCpuid, supportedCpuid } from './accel/kvm/cpuid.ts';
 import { KvmState } from './accel/kvm/kvm-all.ts';
 import { KvmVcpu } from './accel/kvm/vcpu.ts';
 import { bootRegs, bootSregs, loadKernel, writeBootStructures } from './boot.ts';
+import { assignBridgeWindows } from './bridge-windows.ts';
 import { addDevice, requestedHelp } from './device-add.ts';
 import { Abort, ConfigurationError } from './error.ts';
 import { nullBackend, StdioBackend } from './hw/char/stdio.ts';
@@ -67,6 +68,7 @@ export class Qemu {
     const entry = loadKernel(machine, options.kernel);
     writeBootStructures(machine);
     machine.reset();
+    assignBridgeWindows(machine);
     vcpu.putRegisters(bootSregs(), bootRegs(entry));
     this.#machine = machine;
     this.#vcpu = vcpu;

@@ -15,7 +15,7 @@ import { Exceptions } from './exceptions.ts';
 import { EXIT_REASON, type ExitReason, type VmExit } from './exit.ts';
 import { Flags } from './flags.ts';
 import * as bits from './interpreter/bits.ts';
-import { FormCompiler, type Step } from './interpreter/form.ts';
+import { type Environment, FormCompiler, type Step } from './interpreter/form.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
 import { meanings } from './meanings.ts';
 import { Mmu } from './mmu.ts';
@@ -77,7 +77,7 @@ export class Vcpu {
     );
     const { quads, words, unsignedWords, halves, bytes, bounce } = this.#state;
     const { tlb } = this.mmu;
-    const forms = new FormCompiler(meanings, {
+    const environment: Environment = {
       R: quads,
       L: words,
       U: unsignedWords,
@@ -95,7 +95,8 @@ export class Vcpu {
       divider: new Divider(),
       bits,
       ports: new Ports(this.#state, this.mmu, this.#event),
-    });
+    };
+    const forms = new FormCompiler(meanings, environment);
     this.#code.connect(forms, () => tlb.flushWrites());
     this.#flags.write(0);
   }

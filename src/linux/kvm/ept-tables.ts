@@ -3,7 +3,7 @@
  * (arch/x86/kvm/mmu/tdp_mmu.c). The CPU's walker reads them; here they are built, changed and dropped.
  */
 
-import type { Hpa } from '../../address.ts';
+import { type Hpa, plus } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import type { PageAllocator } from '../core/page-allocator.ts';
@@ -83,18 +83,24 @@ export class EptTables {
     let changed = false;
     for (let gfn = start; gfn < end; ) {
       const level = this.#missingLevel(gfn);
-      if (level > 0) {
-        gfn = (Math.floor(gfn / SPAN[level]!) + 1) * SPAN[level]!;
-        continue;
-      }
-      const at = this.leaf(gfn)!;
+      const next = (Math.floor(gfn / SPAN[level === 0 ? 2 : level]!) + 1) * SPAN[level === 0 ? 2 : level]!;
+      if (level === 0 && this.#changeTable(gfn, Math.min(next, end), change)) changed = true;
+      gfn = next;
+    }
+    return changed;
+  }
+
+  /** {@link changeLeaves} for frames of one leaf table, which is there. */
+  #changeTable(start: number, end: number, change: (entry: bigint) => bigint): boolean {
+    let changed = false;
+    let at = this.leaf(start)!;
+    for (let gfn = start; gfn < end; gfn++, at = plus(at, ENTRY_BYTES)) {
       const entry = this.#memory.readEntry(at);
-      const next = entry === 0n ? entry : change(entry);
-      if (next !== entry) {
-        this.set(at, gfn, 1, next);
-        changed = true;
-      }
-      gfn++;
+      if (entry === 0n) continue;
+      const next = change(entry);
+      if (next === entry) continue;
+      this.set(at, gfn, 1, next);
+      changed = true;
     }
     return changed;
   }

@@ -52,7 +52,7 @@ export class Machine {
   readonly isaIo: MemoryRegion;
   readonly ramSize: number;
   readonly #ram: Hva;
-  readonly #rootBus: PciBus;
+  readonly rootBus: PciBus;
   readonly #buses: PciBus[] = [];
   readonly #resets: (() => void)[] = [];
   #unnamed = 0;
@@ -74,10 +74,10 @@ export class Machine {
     this.#mapRam(memory);
     const pci = this.topology.container('pci', 2 ** 64);
     memory.addSubregion(0, pci, -1);
-    this.#rootBus = new PciBus('pci.0', { memory: pci, io: this.isaIo }, { reserved: [PIIX3_SLOT] });
-    this.#buses.push(this.#rootBus);
-    new PciHost(this.topology, system.stream, this.isaIo, this.#rootBus);
-    new I440fx(system.stream, this.#rootBus, ramSize);
+    this.rootBus = new PciBus('pci.0', { memory: pci, io: this.isaIo }, { reserved: [PIIX3_SLOT] });
+    this.#buses.push(this.rootBus);
+    new PciHost(this.topology, system.stream, this.isaIo, this.rootBus);
+    new I440fx(system.stream, this.rootBus, ramSize);
   }
 
   #allocateRam(): Hva {
@@ -124,7 +124,7 @@ export class Machine {
 
   /** The PCI bus called `name`; the root bus for undefined. */
   pciBus(name: string | undefined): PciBus {
-    const bus = name === undefined ? this.#rootBus : this.#buses.find((one) => one.name === name);
+    const bus = name === undefined ? this.rootBus : this.#buses.find((one) => one.name === name);
     if (bus === undefined) throw new ConfigurationError(`Bus '${name}' not found`);
     return bus;
   }
@@ -146,7 +146,7 @@ export class Machine {
   /** qemu_system_reset, at power-on. */
   reset(): void {
     for (const handler of this.#resets) handler();
-    this.#rootBus.reset();
+    this.rootBus.reset();
   }
 
   /** A device or a vCPU ends QEMU; the first one to ask gives the reason. */

@@ -143,7 +143,7 @@ describe('VM', () => {
   test('a process that ends takes its VM along', () => {
     const bench = new Bench();
     bench.cpu.retired = 7;
-    bench.qemu.process.exit(bench.kernel);
+    bench.qemu.process.exit();
     expect(bench.module.vms).toEqual([]);
     expect(bench.module.retired).toBe(7);
   });

@@ -8,6 +8,7 @@ import type { Meaning } from '../ops.ts';
 import { JsCode } from './js-code.ts';
 import { JsOps } from './js-ops.ts';
 import { formKey, type OperandShape, shapesOf } from './operand-shape.ts';
+import { type PreparedForm, preparedFor, preparedForms } from './prepared-forms.ts';
 
 /** Executes one instruction: 0 to go on, 1 + offset to jump in the page, or an {@link OUTCOME}. */
 export type Step = () => number;
@@ -18,6 +19,22 @@ interface Form {
   readonly bind: (...parameters: Parameter[]) => Step;
   readonly parameters: readonly ParameterName[];
 }
+
+/** A form without an environment: shared by all vCPUs of the process. */
+interface Factory {
+  readonly parameters: readonly string[];
+  readonly factory: PreparedForm['factory'];
+  /** Undefined for one that was prepared by the build. */
+  readonly source: string | undefined;
+}
+const factories = new Map<string, Factory>();
+
+/** What has been compiled in this process, as source: the build makes prepared-forms.ts of it. */
+export const compiledForms = () => ({
+  names: environmentNames,
+  forms: [...factories].map(([key, { parameters, source }]) => ({ key, parameters, source })),
+});
+let environmentNames: readonly string[] = [];
 
 /** A parameter's name, taken apart: the kind's letter, the operand it belongs to, and the width of an immediate. */
 interface ParameterName {
@@ -48,6 +65,7 @@ export class FormCompiler {
   constructor(meanings: Readonly<Record<string, Meaning>>, environment: Environment) {
     this.#meanings = meanings;
     this.#names = Object.keys(environment);
+    environmentNames = this.#names;
     this.#values = Object.values(environment);
   }
 
@@ -60,23 +78,32 @@ export class FormCompiler {
     const key = formKey(instruction, shapes);
     let form = this.#forms.get(key);
     if (form === undefined) {
-      const meaning = this.#meanings[instruction.row.meaning];
-      if (meaning === undefined) return undefined;
-      form = this.#compile(meaning, instruction, shapes);
+      const factory = factories.get(key) ?? this.#prepared(key) ?? this.#compile(instruction, shapes);
+      if (factory === undefined) return undefined;
+      factories.set(key, factory);
+      form = { bind: factory.factory(...this.#values), parameters: factory.parameters.map(parameterName) };
       this.#forms.set(key, form);
     }
     return form.bind(...form.parameters.map((name) => parameterValue(name, instruction, offset)));
   }
 
-  #compile(meaning: Meaning, instruction: Instruction, shapes: readonly OperandShape[]): Form {
+  #prepared(key: string): Factory | undefined {
+    const prepared = preparedForms[key];
+    if (prepared === undefined || preparedFor.join() !== this.#names.join()) return undefined;
+    return { ...prepared, source: undefined };
+  }
+
+  #compile(instruction: Instruction, shapes: readonly OperandShape[]): Factory | undefined {
+    const meaning = this.#meanings[instruction.row.meaning];
+    if (meaning === undefined) return undefined;
     const js = new JsCode();
     const { width, addressWidth, condition, repeat } = instruction;
     meaning(new JsOps(js, { width, addressWidth, condition, repeat, shapes }));
     const { parameters } = js;
-    const source = `return (${parameters.join(',')}) => () => {${js.body}};`;
+    const source = `(${parameters.join(',')}) => () => {${js.body}}`;
     // The source is ours alone: no text of the guest's or the user's gets into it, only operand shapes.
-    const factory = new Function(...this.#names, source);
-    return { bind: factory(...this.#values) as Form['bind'], parameters: parameters.map(parameterName) };
+    const factory = new Function(...this.#names, `return ${source};`) as PreparedForm['factory'];
+    return { parameters, factory, source };
   }
 }
 

@@ -1,0 +1,14 @@
+/**
+ * Forms compiled ahead of time. The build puts here what its warm-up runs have compiled, so that V8's code cache holds it
+ * too; without a build there are none, and every form is compiled when it is met.
+ */
+
+/** One form as source would yield it: its parameters' names, and the function that binds the environment. */
+export interface PreparedForm {
+  readonly parameters: readonly string[];
+  readonly factory: (...environment: unknown[]) => (...parameters: (number | bigint)[]) => () => number;
+}
+
+/** Names of the environment that the factories take, in order. */
+export const preparedFor: readonly string[] = [];
+export const preparedForms: Readonly<Record<string, PreparedForm>> = {};
