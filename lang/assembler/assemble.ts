@@ -12,7 +12,7 @@ import { Assembly, type Item, type OutputFormat, type Work } from './assembly.ts
 import { DataWork, ReserveWork, TimesWork } from './data-work.ts';
 import { Abandon, type Diagnostic, Diagnostics } from './diagnostics.ts';
 import { directive, equ } from './directives.ts';
-import { incbin } from './incbin.ts';
+import { type BinaryPath, incbin } from './incbin.ts';
 import { InstructionWork } from './instruction-work.ts';
 import { LineRecorder } from './line-recorder.ts';
 import { objectOf } from './output.ts';
@@ -21,8 +21,10 @@ import { type InstructionWords, StatementParser } from './statements.ts';
 import type { AssemblySymbol } from './symbols.ts';
 
 export interface AssembleOptions {
-  /** Finds `%include` files; also asked for `incbin`, whose text then holds one byte a character (latin1). */
+  /** Finds `%include` files. */
   readonly includePath: IncludePath;
+  /** Finds files for `incbin`; without it there are none. */
+  readonly binaryPath?: BinaryPath;
   /** `-D NAME=VALUE`. */
   readonly defines?: Readonly<Record<string, string>>;
   /** `org` is allowed in `bin` alone. Default `elf64`. */
@@ -191,7 +193,7 @@ class Program {
         this.#diagnostics.error(spanOf(body.at, body.at, origin), '`equ` needs a label in front of it');
         return undefined;
       case 'incbin':
-        return incbin(body, origin, this.#assembly, this.#options.includePath);
+        return incbin(body, origin, this.#assembly, this.#options.binaryPath ?? (() => undefined));
       case 'directive':
         return directive(body, origin, {
           assembly: this.#assembly,

@@ -20,7 +20,10 @@ export class DataWork implements Work {
   }
 
   place(assembly: Assembly): void {
-    if (this.#fixed !== undefined) return assembly.bytes(this.#fixed);
+    if (this.#fixed !== undefined) {
+      assembly.bytes(this.#fixed);
+      return;
+    }
     if (assembly.phase === 'estimate') this.#fixed = this.#plainBytes();
     if (this.#fixed !== undefined) assembly.bytes(this.#fixed);
     else this.#placeItems(this.#items, assembly);
@@ -76,16 +79,24 @@ export class DataWork implements Work {
     if (expression.kind === 'string') {
       const bytes = new Uint8Array(roundUp(expression.bytes.length, unit));
       bytes.set(expression.bytes);
-      return assembly.bytes(bytes);
+      assembly.bytes(bytes);
+      return;
     }
-    if (isFloat(expression)) return assembly.bytes(floatBytes(expression, unit, assembly));
-    if (assembly.phase !== 'write') return assembly.fill(unit, 0);
+    if (isFloat(expression)) {
+      assembly.bytes(floatBytes(expression, unit, assembly));
+      return;
+    }
+    if (assembly.phase !== 'write') {
+      assembly.fill(unit, 0);
+      return;
+    }
     const value = assembly.value(expression);
     const bytes = new Uint8Array(unit);
     if (unit > 8) {
       const number = assembly.number(expression, 'a value of this size');
       if (number !== undefined) storeNumber(bytes, 0, unit, number);
-      return assembly.bytes(bytes);
+      assembly.bytes(bytes);
+      return;
     }
     if (value.terms.some((term) => typeof term.of === 'string')) {
       assembly.error(expression, 'a register is no data');
@@ -162,7 +173,10 @@ export class TimesWork implements Work {
       const length = section.offset - before;
       if (length === 0) return;
       // What depends on no place is the same every time.
-      if (!assembly.touched && i + 1 < count) return assembly.again(length, count - i - 1);
+      if (!assembly.touched && i + 1 < count) {
+        assembly.again(length, count - i - 1);
+        return;
+      }
     }
   }
 }

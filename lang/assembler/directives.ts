@@ -73,7 +73,7 @@ function section(body: DirectiveBody, origin: Origin, { assembly, expression }: 
     assembly.diagnostics.error(spanOf(body.at, body.at, origin), `\`${body.name}\` needs a name`);
     return undefined;
   }
-  const chosen = assembly.sectionNamed(name.tokenType === t.String ? name.image.slice(1, -1) : name.image);
+  const chosen = assembly.sectionNamed(name.tokenType === t.Text ? name.image.slice(1, -1) : name.image);
   for (let i = 0; i < rest.length; i++) {
     const word = rest[i]!;
     const key = word.image.toLowerCase();
@@ -117,7 +117,7 @@ const VISIBILITIES: Readonly<Record<string, number>> = { default: 0, internal: 1
 function declare(kind: string, words: readonly t.Token[], origin: Origin, span: Span, building: Building): void {
   const { assembly } = building;
   const [at, colon, ...attributes] = words;
-  if (at === undefined || at.tokenType === t.Number || at.tokenType === t.String) {
+  if (at === undefined || at.tokenType === t.Numeral || at.tokenType === t.Text) {
     assembly.diagnostics.error(
       at === undefined ? span : spanOf(at, at, origin),
       `\`${kind}\` needs the name of a symbol`,
@@ -126,7 +126,10 @@ function declare(kind: string, words: readonly t.Token[], origin: Origin, span: 
   }
   const name = at.image.replace(/^\$/, '');
   const symbol = assembly.symbols.mention(name, spanOf(at, at, origin));
-  if (kind === 'common') return common(symbol, words.slice(1), origin, span, building);
+  if (kind === 'common') {
+    common(symbol, words.slice(1), origin, span, building);
+    return;
+  }
   if (kind === 'extern' || kind === 'required') {
     symbol.external ??= assembly.externalNamed(name);
     if (kind === 'required') symbol.external.used = true;

@@ -6,23 +6,24 @@ import { stringBytes } from '../syntax/literals.ts';
 import type { Origin } from '../syntax/source.ts';
 import type { Assembly, Work } from './assembly.ts';
 import { BytesWork } from './data-work.ts';
-import type { IncludePath } from './preprocessor/preprocessor.ts';
 
-/** The file's bytes; the include path gives them as text with one character a byte. */
+/** Finds a file for `incbin`: `name` as written, `from` the file that asks. */
+export type BinaryPath = (name: string, from: string) => Uint8Array | undefined;
+
+/** The file's bytes, or the part of them that is asked for. */
 export function incbin(
   body: Extract<Body, { kind: 'incbin' }>,
   origin: Origin,
   assembly: Assembly,
-  includePath: IncludePath,
+  binaryPath: BinaryPath,
 ): Work | undefined {
   const name = new TextDecoder().decode(stringBytes(body.file.image));
-  const file = includePath(name, origin.file.name);
-  if (file === undefined) {
+  const bytes = binaryPath(name, origin.file.name);
+  if (bytes === undefined) {
     assembly.diagnostics.error(spanOf(body.file, body.file, origin), `cannot find the file \`${name}\``);
     return undefined;
   }
   const [skip, length] = body.arguments.map((each) => assembly.number(each, 'an argument of `incbin`') ?? 0n);
-  const bytes = Uint8Array.from(file.text, (character) => character.charCodeAt(0));
   const start = Number(skip ?? 0n);
   return new BytesWork(bytes.subarray(start, length === undefined ? undefined : start + Number(length)));
 }

@@ -60,7 +60,10 @@ export class InstructionWork implements Work {
     const built: BuiltOperand[] = [];
     for (const operand of body.operands) {
       const each = buildOperand(operand, assembly);
-      if (each === undefined) return this.#kill();
+      if (each === undefined) {
+        this.#kill();
+        return;
+      }
       built.push(each);
     }
     if (this.#branch === undefined && isBranchLike(built)) this.#branch = this.#asBranch(body, built, assembly);
@@ -75,7 +78,8 @@ export class InstructionWork implements Work {
       if ('reason' in result) {
         // The first pass does not know what a forward reference is worth; a later one tells.
         if (assembly.phase === 'estimate' && built.some((each) => each.value?.known === false)) return;
-        return this.#refuse(result, body, assembly);
+        this.#refuse(result, body, assembly);
+        return;
       }
       this.#encoding = result;
     }

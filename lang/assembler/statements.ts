@@ -8,6 +8,7 @@ import { nasmParser, type ParsedLine, STARTS_BODY, SyntaxFault } from '../syntax
 import type { Origin, Span } from '../syntax/source.ts';
 import * as t from '../syntax/tokens.ts';
 import type { Diagnostics } from './diagnostics.ts';
+import { isLeftOutAlone, LEFT_OUT_NOTE, usesVectorRegister } from './left-out.ts';
 import { didYouMean } from './suggest.ts';
 
 /** The words of the instruction set, with a list to suggest from. */
@@ -69,7 +70,8 @@ export class StatementParser {
 
   /** `movv rax, rbx` reads as a label followed by something that is no instruction: the first word is the mistake. */
   #unknownInstruction(tokens: t.Token[], origin: Origin): ParsedLine | undefined {
-    if (tokens[0]!.tokenType !== t.Identifier || tokens.length === 1) return undefined;
+    if (tokens[0]!.tokenType !== t.Identifier) return undefined;
+    if (tokens.length === 1) return this.#loneWord(tokens[0]!, origin);
     const next = tokens[1]!.tokenType;
     let at = 0;
     if (next === t.Colon) {
@@ -81,9 +83,29 @@ export class StatementParser {
       at = 1;
     }
     const word = tokens[at]!;
-    const hint = didYouMean(word.image.toLowerCase(), [...this.#words.mnemonics(), ...statementWords()]);
-    this.#diagnostics.error(spanOf(word, word, origin), `unknown instruction \`${word.image}\`${hint}`);
+    const span = spanOf(word, word, origin);
+    if (usesVectorRegister(tokens.map((token) => token.image)) || isLeftOutAlone(word.image)) {
+      this.#diagnostics.error(span, `\`${word.image}\` is an instruction that gvm leaves out`, LEFT_OUT_NOTE);
+    } else {
+      this.#diagnostics.error(span, `unknown instruction \`${word.image}\`${this.#hint(word)}`);
+    }
     return { label: at > 0 ? labelOf(tokens) : undefined, times: undefined, body: { kind: 'none' } };
+  }
+
+  #hint(word: t.Token): string {
+    return didYouMean(word.image.toLowerCase(), [...this.#words.mnemonics(), ...statementWords()]);
+  }
+
+  /** A word alone is a label, but rarely meant as one. */
+  #loneWord(word: t.Token, origin: Origin): ParsedLine | undefined {
+    const span = spanOf(word, word, origin);
+    if (isLeftOutAlone(word.image)) {
+      this.#diagnostics.error(span, `\`${word.image}\` is an instruction that gvm leaves out`, LEFT_OUT_NOTE);
+      return { label: undefined, times: undefined, body: { kind: 'none' } };
+    }
+    const text = `\`${word.image}\` alone on a line is a label without its colon${this.#hint(word)}`;
+    this.#diagnostics.warning(span, text);
+    return undefined;
   }
 
   /** `label mvo rax, 1`: the second word is nearer to an instruction than the first. */
@@ -155,7 +177,7 @@ const CLOSING: Readonly<Record<string, string>> = {
   RightParen: '`)`',
   LeftParen: '`(`',
   Colon: '`:`',
-  String: 'a file name in quotes',
+  Text: 'a file name in quotes',
 };
 
 const WANTED: Readonly<Record<string, string>> = {

@@ -5,8 +5,9 @@ const LONGEST = 64;
 
 /** The candidate nearest to `word` by edits (insert, delete, change, swap neighbours), or undefined where none is near. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+  // Everything is near to a word of one or two letters.
+  if (word.length < 3 || word.length > LONGEST) return undefined;
   const limit = word.length <= 3 ? 1 : word.length <= 6 ? 2 : 3;
-  if (word.length > LONGEST) return undefined;
   let best: string | undefined;
   let bestDistance = limit + 1;
   for (const candidate of candidates) {

@@ -55,12 +55,12 @@ const ESCAPES: Readonly<Record<string, number>> = {
 /** Bytes of a string token with its quotes. Only backquotes know escapes; a `?` escape stands for itself. */
 export function stringBytes(image: string): Uint8Array {
   const body = image.slice(1, -1);
-  return image[0] === '`' && body.includes('\\') ? unescape(body) : encoder.encode(body);
+  return image[0] === '`' && body.includes('\\') ? unescaped(body) : encoder.encode(body);
 }
 
-function unescape(body: string): Uint8Array {
+function unescaped(body: string): Uint8Array {
   const bytes: number[] = [];
-  const pattern = /\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([^]))|[^\\]+/gu;
+  const pattern = /\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([\s\S]))|[^\\]+/gu;
   for (const match of body.matchAll(pattern)) {
     const [whole, hex, octal, short, long, letter] = match;
     if (hex !== undefined) bytes.push(Number.parseInt(hex, 16));

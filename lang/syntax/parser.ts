@@ -211,7 +211,7 @@ export class NasmParser extends EmbeddedActionsParser {
 
   readonly incbin = this.RULE('incbin', (): Body => {
     const at = this.CONSUME(t.Incbin);
-    const file = this.CONSUME(t.String);
+    const file = this.CONSUME(t.Text);
     const values: Expression[] = [];
     this.MANY(() => {
       this.CONSUME(t.Comma);
@@ -264,7 +264,7 @@ export class NasmParser extends EmbeddedActionsParser {
       { ALT: () => this.SUBRULE(this.signed) },
       { ALT: () => this.SUBRULE(this.parenthesis) },
       { ALT: () => this.SUBRULE(this.number) },
-      { ALT: (): Expression => this.#string(this.CONSUME(t.String)) },
+      { ALT: (): Expression => this.#string(this.CONSUME(t.Text)) },
       {
         ALT: (): Expression => {
           const at = this.CONSUME(t.Identifier);
@@ -302,7 +302,7 @@ export class NasmParser extends EmbeddedActionsParser {
   });
 
   readonly number = this.RULE('number', (): Expression => {
-    const at = this.CONSUME(t.Number);
+    const at = this.CONSUME(t.Numeral);
     return this.ACTION((): Expression => {
       const value = parseNumber(at.image);
       if (value !== undefined) return { kind: 'number', value, at };

@@ -26,9 +26,9 @@ export const Comment = token('Comment', /;(?:\\\r?\n|[^\r\n])*/, { group: Lexer.
 export const Blank = token('Blank', /[ \t\f\v]+/, { group: Lexer.SKIPPED });
 export const Continuation = token('Continuation', /\\\r?\n/, { group: Lexer.SKIPPED, line_breaks: true });
 
-export const String = token('String', /'[^'\r\n]*'|"[^"\r\n]*"|`(?:\\[^\r\n]|[^`\\\r\n])*`/);
+export const Text = token('Text', /'[^'\r\n]*'|"[^"\r\n]*"|`(?:\\[^\r\n]|[^`\\\r\n])*`/);
 export const OpenString = token('OpenString', /['"`][^\r\n]*/);
-export const Number = token('Number', /(?:\d|\$\d)(?:[eE][+-]?\d|[0-9A-Za-z_.])*/);
+export const Numeral = token('Numeral', /(?:\d|\$\d)(?:[eE][+-]?\d|[0-9A-Za-z_.])*/);
 export const Identifier = token('Identifier', new RegExp(`\\$?[${idStart}][${idBody}]*`));
 /** `?` alone: "not initialised" in data, and the conditional operator. */
 export const Question = token('Question', new RegExp(`\\?(?![${idBody}])`));
@@ -84,7 +84,7 @@ export const Colon = token('Colon', ':');
 export const SectionStart = token('SectionStart', '$$');
 export const Here = token('Here', '$');
 /** Any other character: the lexer never fails, the parser says what is wrong. */
-export const Stray = token('Stray', /[^]/, { line_breaks: true });
+export const Stray = token('Stray', /[\s\S]/, { line_breaks: true });
 
 // Types that identifiers take on after preprocessing.
 export const Register = abstract('Register');
@@ -110,9 +110,9 @@ export const lexed: readonly TokenType[] = [
   Continuation,
   Question,
   Identifier,
-  Number,
+  Numeral,
   Comma,
-  String,
+  Text,
   OpenString,
   LeftBracket,
   RightBracket,

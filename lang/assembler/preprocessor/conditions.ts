@@ -78,7 +78,7 @@ export function identical(tokens: readonly t.Token[], ignoreCase: boolean): bool
   const comma = tokens.findIndex((token) => token.tokenType === t.Comma);
   if (comma < 0) return undefined;
   const text = (list: readonly t.Token[]) =>
-    list.map((token) => (token.tokenType === t.String ? `"${token.image.slice(1, -1)}"` : token.image)).join('\n');
+    list.map((token) => (token.tokenType === t.Text ? `"${token.image.slice(1, -1)}"` : token.image)).join('\n');
   const [a, b] = [text(tokens.slice(0, comma)), text(tokens.slice(comma + 1))];
   return ignoreCase ? a.toLowerCase() === b.toLowerCase() : a === b;
 }

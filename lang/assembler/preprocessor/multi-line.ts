@@ -95,7 +95,7 @@ function isParameter(token: t.Token): boolean {
 }
 
 function pastes(token: t.Token): boolean {
-  return isName(token) || token.tokenType === t.Number || token.tokenType === t.MacroName;
+  return isName(token) || token.tokenType === t.Numeral || token.tokenType === t.MacroName;
 }
 
 function parameterValue(

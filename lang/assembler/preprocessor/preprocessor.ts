@@ -75,7 +75,7 @@ export class Preprocessor {
 
   /** Lines ready to be parsed. */
   *lines(file: SourceFile): Generator<SourceLine> {
-    this.#push({ kind: 'file', lines: sourceLines(file), call: undefined });
+    this.#push({ kind: 'file', lines: this.#readFile(file), call: undefined });
     while (this.#sources.length > 0) {
       const source = this.#sources.at(-1)!;
       const next = source.lines.next();
@@ -85,6 +85,24 @@ export class Preprocessor {
       }
       const line = this.#process(next.value, source);
       if (line !== undefined && line.tokens.length > 0) yield line;
+    }
+  }
+
+  /** Lines of a file. Bytes that are no UTF-8 come here as U+FFFD; outside comments they cannot be assembled as they were meant. */
+  #readFile(file: SourceFile): Iterator<SourceLine> {
+    const lines = sourceLines(file);
+    return file.text.includes('\ufffd') ? this.#checkEncoding(lines) : lines;
+  }
+
+  *#checkEncoding(lines: Iterable<SourceLine>): Generator<SourceLine> {
+    for (const line of lines) {
+      const wrong = line.tokens.find((token) => token.image.includes('\ufffd'));
+      if (wrong === undefined) {
+        yield line;
+        continue;
+      }
+      const at = wrong.startOffset + wrong.image.indexOf('\ufffd');
+      this.#diagnostics.error({ origin: line.origin, start: at, end: at + 1 }, 'this is not UTF-8 text');
     }
   }
 
@@ -233,42 +251,52 @@ export class Preprocessor {
     }
     switch (word) {
       case '%else':
-        return this.#branch(word, span, true, () => true);
+        this.#branch(word, span, true, () => true);
+        return;
       case '%endif':
         if (!this.#conditions.close(this.#sources.length)) this.#diagnostics.error(span, '`%endif` without `%if`');
         return;
       case '%include':
-        return this.#include(rest, origin, span);
+        this.#include(rest, origin, span);
+        return;
       case '%define':
       case '%idefine':
       case '%xdefine':
       case '%ixdefine':
-        return this.#define(word, rest, origin, span);
+        this.#define(word, rest, origin, span);
+        return;
       case '%undef':
         for (const token of rest) if (isName(token)) this.#single.undefine(token.image);
         return;
       case '%assign':
       case '%iassign':
-        return this.#assign(word, rest, origin, span);
+        this.#assign(word, rest, origin, span);
+        return;
       case '%macro':
       case '%imacro':
-        return this.#macro(word, rest, span);
+        this.#macro(word, rest, span);
+        return;
       case '%unmacro':
         this.#multi.delete(rest[0]?.image ?? '');
         return;
       case '%rep':
-        return this.#repeat(rest, origin, span);
+        this.#repeat(rest, origin, span);
+        return;
       case '%exitrep':
-        return this.#leave('rep', word, span);
+        this.#leave('rep', word, span);
+        return;
       case '%exitmacro':
-        return this.#leave('macro', word, span);
+        this.#leave('macro', word, span);
+        return;
       case '%rotate':
-        return this.#rotate(rest, origin, span);
+        this.#rotate(rest, origin, span);
+        return;
       case '%error':
         this.#diagnostics.error(span, messageOf(rest));
         return;
       case '%fatal':
-        return this.#diagnostics.fatal(span, messageOf(rest));
+        this.#diagnostics.fatal(span, messageOf(rest));
+        return;
       case '%warning':
         this.#diagnostics.warning(span, messageOf(rest));
         return;
@@ -296,9 +324,9 @@ export class Preprocessor {
       case 'id':
         return tokens.length > 0 && isName(tokens[0]!);
       case 'num':
-        return tokens.at(-1)?.tokenType === t.Number && (tokens.length === 1 || tokens[0]!.tokenType === t.Minus);
+        return tokens.at(-1)?.tokenType === t.Numeral && (tokens.length === 1 || tokens[0]!.tokenType === t.Minus);
       case 'str':
-        return tokens[0]?.tokenType === t.String;
+        return tokens[0]?.tokenType === t.Text;
       case 'empty':
         return tokens.length === 0;
       case 'token':
@@ -312,7 +340,10 @@ export class Preprocessor {
   #include(rest: readonly t.Token[], origin: Origin, span: Span): void {
     const tokens = this.#expand(rest, origin);
     const [name] = tokens;
-    if (name?.tokenType !== t.String) return this.#diagnostics.error(span, '`%include` needs a file name in quotes');
+    if (name?.tokenType !== t.Text) {
+      this.#diagnostics.error(span, '`%include` needs a file name in quotes');
+      return;
+    }
     const place = spanOf(name, name, origin);
     const wanted = new TextDecoder().decode(stringBytes(name.image));
     const files = this.#sources.filter((source) => source.kind === 'file').length;
@@ -324,17 +355,23 @@ export class Preprocessor {
     }
     const found = this.#includePath(wanted, origin.file.name);
     if (found === undefined) this.#diagnostics.fatal(place, `cannot find the include file \`${wanted}\``);
-    this.#push({ kind: 'file', lines: sourceLines(new SourceFile(found.name, found.text)), call: undefined });
+    this.#push({ kind: 'file', lines: this.#readFile(new SourceFile(found.name, found.text)), call: undefined });
   }
 
   #define(word: string, rest: readonly t.Token[], origin: Origin, span: Span): void {
     const [name, open] = rest;
-    if (name === undefined || !isName(name)) return this.#diagnostics.error(span, `\`${word}\` needs a name`);
+    if (name === undefined || !isName(name)) {
+      this.#diagnostics.error(span, `\`${word}\` needs a name`);
+      return;
+    }
     let at = 1;
     let parameters: string[] | undefined;
     if (open?.tokenType === t.LeftParen && endOf(name) === open.startOffset) {
       const close = rest.findIndex((token) => token.tokenType === t.RightParen);
-      if (close < 0) return this.#diagnostics.error(spanOf(open, open, origin), 'the parameters have no closing `)`');
+      if (close < 0) {
+        this.#diagnostics.error(spanOf(open, open, origin), 'the parameters have no closing `)`');
+        return;
+      }
       parameters = rest
         .slice(2, close)
         .filter((token) => isName(token))
@@ -352,9 +389,15 @@ export class Preprocessor {
 
   #assign(word: string, rest: readonly t.Token[], origin: Origin, span: Span): void {
     const [name] = rest;
-    if (name === undefined || !isName(name)) return this.#diagnostics.error(span, `\`${word}\` needs a name`);
+    if (name === undefined || !isName(name)) {
+      this.#diagnostics.error(span, `\`${word}\` needs a name`);
+      return;
+    }
     const tokens = this.#expand(rest.slice(1), origin);
-    if (tokens.length === 0) return this.#diagnostics.error(span, `\`${word}\` needs a value`);
+    if (tokens.length === 0) {
+      this.#diagnostics.error(span, `\`${word}\` needs a value`);
+      return;
+    }
     const value = this.#evaluate(tokens, origin);
     if (value === undefined) return;
     const body = tokensOf(`${value}`, spanOf(name, name, origin));
@@ -410,14 +453,20 @@ export class Preprocessor {
   /** `%exitrep`, `%exitmacro`: drops the sources up to the innermost one of that kind, with their conditions. */
   #leave(kind: 'rep' | 'macro', word: string, span: Span): void {
     const at = this.#sources.findLastIndex((source) => source.kind === kind);
-    if (at < 0) return this.#diagnostics.error(span, `\`${word}\` stands in no \`%${kind}\``);
+    if (at < 0) {
+      this.#diagnostics.error(span, `\`${word}\` stands in no \`%${kind}\``);
+      return;
+    }
     for (const unclosed of this.#conditions.unclosed(at + 1)) void unclosed;
     this.#sources.length = at;
   }
 
   #rotate(rest: readonly t.Token[], origin: Origin, span: Span): void {
     const call = this.#sources.at(-1)!.call;
-    if (call === undefined) return this.#diagnostics.error(span, '`%rotate` stands in no macro');
+    if (call === undefined) {
+      this.#diagnostics.error(span, '`%rotate` stands in no macro');
+      return;
+    }
     const by = this.#evaluate(this.#expand(rest, origin), origin);
     const count = BigInt(call.arguments.length);
     if (by === undefined || count === 0n) return;
@@ -446,7 +495,7 @@ function* repeated(body: readonly SourceLine[], count: number): Generator<Source
 /** `2`, `1-3`, `1-*`, `0+`, `1-2 default, default`. */
 function macroHeader(tokens: readonly t.Token[]): Omit<MultiLineMacro, 'name' | 'body' | 'ignoreCase'> | undefined {
   let at = 0;
-  const number = () => (tokens[at]?.tokenType === t.Number ? Number(tokens[at++]!.image) : undefined);
+  const number = () => (tokens[at]?.tokenType === t.Numeral ? Number(tokens[at++]!.image) : undefined);
   const minimum = number();
   if (minimum === undefined || !Number.isInteger(minimum)) return undefined;
   let maximum = minimum;
@@ -476,7 +525,7 @@ function parameterCount(macro: MultiLineMacro): string {
 
 function messageOf(tokens: readonly t.Token[]): string {
   const text = tokens.map((token) =>
-    token.tokenType === t.String ? new TextDecoder().decode(stringBytes(token.image)) : token.image,
+    token.tokenType === t.Text ? new TextDecoder().decode(stringBytes(token.image)) : token.image,
   );
   return text.join(' ') || 'stopped by the source';
 }
