@@ -69,8 +69,11 @@ export function readArchive(bytes: Uint8Array, name: string): Archive {
   let table: Uint8Array | undefined;
   for (let at = MAGIC.length; at < bytes.length; ) {
     if (at + HEADER > bytes.length) fault('ends within a member header');
-    const field = (from: number, length: number) => decoder.decode(bytes.subarray(at + from, at + from + length)).trimEnd();
-    const size = /^\d+$/.test(field(48, 10)) ? Number(field(48, 10)) : fault(`has a member of unreadable size at ${at}`);
+    const field = (from: number, length: number) =>
+      decoder.decode(bytes.subarray(at + from, at + from + length)).trimEnd();
+    const size = /^\d+$/.test(field(48, 10))
+      ? Number(field(48, 10))
+      : fault(`has a member of unreadable size at ${at}`);
     if (at + HEADER + size > bytes.length) fault(`has a member at ${at} that reaches beyond its end`);
     const data = bytes.subarray(at + HEADER, at + HEADER + size);
     const shortName = field(0, 16);

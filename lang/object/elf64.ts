@@ -132,13 +132,17 @@ function readField(view: DataView, at: number, bytes: 1 | 2 | 4 | 8): number {
 export function writeField(view: DataView, at: number, bytes: 1 | 2 | 4 | 8, value: bigint): void {
   switch (bytes) {
     case 1:
-      return view.setUint8(at, Number(BigInt.asUintN(8, value)));
+      view.setUint8(at, Number(BigInt.asUintN(8, value)));
+      return;
     case 2:
-      return view.setUint16(at, Number(BigInt.asUintN(16, value)), true);
+      view.setUint16(at, Number(BigInt.asUintN(16, value)), true);
+      return;
     case 4:
-      return view.setUint32(at, Number(BigInt.asUintN(32, value)), true);
+      view.setUint32(at, Number(BigInt.asUintN(32, value)), true);
+      return;
     case 8:
-      return view.setBigUint64(at, BigInt.asUintN(64, value), true);
+      view.setBigUint64(at, BigInt.asUintN(64, value), true);
+      return;
   }
 }
 

@@ -1,13 +1,7 @@
 /** A relocatable ELF file → an object for the linker. */
 
 import * as elf from './elf64.ts';
-import {
-  type ObjectFile,
-  ObjectFault,
-  type ObjectSection,
-  type ObjectSymbol,
-  type Relocation,
-} from './object-file.ts';
+import { ObjectFault, type ObjectFile, type ObjectSection, type ObjectSymbol, type Relocation } from './object-file.ts';
 import { type ElfFile, type ElfSection, readElf } from './read-elf.ts';
 
 /** Section types that describe the file and are no contents of the program. */
@@ -60,13 +54,16 @@ function relocationsBySection(file: ElfFile): Map<number, Relocation[]> {
     if (table.type !== elf.SHT_RELA) continue;
     const view = new DataView(table.data.buffer, table.data.byteOffset, table.data.byteLength);
     const target = file.sections[table.info];
-    if (target === undefined) throw new ObjectFault(`${file.name}: ${table.name} relocates a section that is not there`);
+    if (target === undefined)
+      throw new ObjectFault(`${file.name}: ${table.name} relocates a section that is not there`);
     const list: Relocation[] = [];
     for (let at = 0; at + elf.relaEntry.size <= table.data.length; at += elf.relaEntry.size) {
       const entry = elf.relaEntry.read(view, at);
       const rule = elf.RELOCATIONS.get(entry.type);
       if (rule === undefined) {
-        throw new ObjectFault(`${file.name}: ${table.name} has a relocation of type ${entry.type}, which is not supported`);
+        throw new ObjectFault(
+          `${file.name}: ${table.name} has a relocation of type ${entry.type}, which is not supported`,
+        );
       }
       if (entry.symbol >= file.symbols.length || entry.offset + rule.bytes > target.data.length) {
         throw new ObjectFault(`${file.name}: ${table.name} has a relocation outside its section or symbol table`);

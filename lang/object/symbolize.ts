@@ -56,7 +56,9 @@ export class Symbolizer {
   #readLines(): AddressLine[] {
     const named = (name: string) => this.#file.sections.find((section) => section.name === name)?.data;
     const lines = named('.debug_line');
-    return lines === undefined ? [] : readDebugLine(lines, { str: named('.debug_str'), lineStr: named('.debug_line_str') });
+    return lines === undefined
+      ? []
+      : readDebugLine(lines, { str: named('.debug_str'), lineStr: named('.debug_line_str') });
   }
 
   /** Functions and labels by address; local labels of a function (`name.label`) do not hide it. */
@@ -74,7 +76,9 @@ export function symbolizer(image: Uint8Array, name: string): Symbolizer {
 }
 
 function isPlace(symbol: ElfSymbol): boolean {
-  return symbol.type !== elf.STT_SECTION && symbol.type !== elf.STT_FILE && symbol.name !== '' && !symbol.name.includes('.');
+  return (
+    symbol.type !== elf.STT_SECTION && symbol.type !== elf.STT_FILE && symbol.name !== '' && !symbol.name.includes('.')
+  );
 }
 
 function lastAtOrBelow<T>(sorted: readonly T[], key: (each: T) => bigint, wanted: bigint): T | undefined {

@@ -1,8 +1,8 @@
 /** An object → a relocatable ELF-64 file, laid out as NASM's `-f elf64` does. */
 
 import { withDebugSections } from './debug-sections.ts';
-import * as elf from './elf64.ts';
 import { type OutputSection, type OutputSymbol, writeElf } from './elf-writer.ts';
+import * as elf from './elf64.ts';
 import type { ObjectFile, ObjectSection, ObjectSymbol } from './object-file.ts';
 
 const BINDINGS = { local: elf.STB_LOCAL, global: elf.STB_GLOBAL, weak: elf.STB_WEAK };
