@@ -3,7 +3,7 @@
 import { assemble } from '../../lang/assembler/assemble.ts';
 import { formatDiagnostic } from '../../lang/assembler/diagnostics.ts';
 import { KERNEL_LAYOUT, link } from '../../lang/object/link.ts';
-import { MiB } from '../../src/address.ts';
+import { hva, MiB } from '../../src/address.ts';
 import { EventStream, matchingEvents } from '../../src/event.ts';
 import { PhysicalMemory } from '../../src/hardware/physical-memory.ts';
 import { Kernel } from '../../src/linux/core/kernel.ts';
@@ -69,12 +69,13 @@ export class Host {
   /** `echo TEXT > PATH`. */
   echo(text: string, path: string): void {
     const { syscalls, memory } = this.#shell;
-    const buffer = syscalls.mmap(4096, 3, 0x22, -1, 0) as Parameters<typeof memory.write>[0];
+    const buffer = hva(syscalls.mmap(4096, 3, 0x22, -1, 0));
     memory.write(buffer, new TextEncoder().encode(`${text}\n`));
     const fd = syscalls.open(path, O_WRONLY);
     const result = fd < 0 ? fd : syscalls.write(fd, buffer, text.length + 1);
     if (result < 0) throw new Error(`echo > ${path}: ${result}`);
     syscalls.close(fd);
+    syscalls.munmap(buffer, 4096);
   }
 
   /** An mdev of mtty's first type, or of vmbuf, named {@link UUID}. */
