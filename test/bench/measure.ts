@@ -1,0 +1,25 @@
+/** Timing for benchmarks: medians of several runs, after a warm-up. */
+
+/** Milliseconds that `work` takes: the median of `runs`, after one run that does not count. */
+export function milliseconds(runs: number, work: () => void): number {
+  work();
+  const times = Array.from({ length: runs }, () => {
+    const start = performance.now();
+    work();
+    return performance.now() - start;
+  });
+  return times.sort((a, b) => a - b)[Math.floor(runs / 2)]!;
+}
+
+/** One line of the table. `limit` is what the figure should at most (or, for rates, at least) be. */
+export interface Figure {
+  readonly name: string;
+  readonly value: string;
+  readonly limit: string;
+}
+
+/** Print figures as a table. */
+export function printFigures(figures: readonly Figure[]): void {
+  const wide = Math.max(...figures.map(({ name }) => name.length));
+  for (const { name, value, limit } of figures) console.log(`${name.padEnd(wide)}  ${value.padStart(16)}   ${limit}`);
+}
