@@ -69,7 +69,6 @@ export class VfioPciDevice extends PciDevice {
   readonly #configSpace: VfioConfigSpace;
   readonly #intx: VfioIntx;
   readonly #regions: readonly VfioRegion[];
-  #needsReset = false;
 
   /** vfio_realize. Refusals are ConfigurationErrors without the `vfio NAME: ` prefix. */
   constructor(
@@ -103,12 +102,10 @@ export class VfioPciDevice extends PciDevice {
     this.#registerBars();
     if (this.readConfig(PCI_INTERRUPT_PIN, 1) !== 0) this.#enableIntx();
     if (options.req) this.#registerRequestNotifier();
-    const self = this;
     group.devices.push({
       name: host.name,
-      get needsReset() {
-        return self.#needsReset || !self.#device.resetWorks;
-      },
+      // vfio_pci_compute_needs_reset, for a device without power management.
+      needsReset: !this.#device.resetWorks,
       hotResetMulti: () => this.#hotReset(false),
     });
   }
@@ -243,7 +240,6 @@ export class VfioPciDevice extends PciDevice {
     const name = this.#host.name;
     if (vfioPciHotReset.on) vfioPciHotReset(system.stream, { name, type: single ? 'one' : 'multi' });
     if (!single) this.#preReset();
-    this.#needsReset = false;
     const argsz = vfio_pci_hot_reset_info.size;
     const info = system.exchange(this.#device.fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, vfio_pci_hot_reset_info, {
       argsz,

@@ -1,0 +1,75 @@
+/** Which ranges of guest memory become KVM slots (kvm_set_phys_mem), by the trace of the real ioctls. */
+
+import { expect, test } from 'vitest';
+import { GiB, hva, MiB } from '../../../src/address.ts';
+import { matchingEvents } from '../../../src/event.ts';
+import { sizes } from '../../../src/qemu/memory/region.ts';
+import { Host } from '../bench.ts';
+import { Unplugged } from '../pci/unplugged.ts';
+import { Recorder } from './io-space.ts';
+
+/** The events of `change` on a machine of 64 MiB; `ua` is left out. */
+function slotCalls(change: (board: Unplugged) => void): string[] {
+  const board = new Unplugged([]);
+  const trace: string[] = [];
+  board.stream.subscribe(matchingEvents('kvm_set_user_memory'), ({ event, fields }) =>
+    trace.push(event.text(fields as never).replace(/ ua=\S+/, '')),
+  );
+  change(board);
+  return trace;
+}
+const HOST = hva(0x1000_0000);
+
+test('RAM gets the lowest free slot, and gives it back by size 0', () => {
+  const calls = slotCalls(({ machine }) => {
+    const one = machine.topology.ram('one', MiB(1), HOST);
+    machine.memory.root.addSubregion(GiB(1), one);
+    machine.memory.root.addSubregion(GiB(2), machine.topology.ram('two', MiB(1), HOST));
+    machine.memory.root.deleteSubregion(one);
+    machine.memory.root.addSubregion(GiB(3), machine.topology.ram('three', MiB(1), HOST));
+  });
+  expect(calls).toEqual([
+    'Slot#1 flags=0x0 gpa=0x40000000 size=0x100000 ret=0',
+    'Slot#2 flags=0x0 gpa=0x80000000 size=0x100000 ret=0',
+    'Slot#1 flags=0x0 gpa=0x40000000 size=0x0 ret=0',
+    'Slot#1 flags=0x0 gpa=0xc0000000 size=0x100000 ret=0',
+  ]);
+});
+
+test('readonly RAM is a READONLY slot', () => {
+  const calls = slotCalls(({ machine }) =>
+    machine.memory.root.addSubregion(0xfffc_0000, machine.topology.ram('bios', 0x4_0000, HOST, true)),
+  );
+  expect(calls).toEqual(['Slot#1 flags=0x2 gpa=0xfffc0000 size=0x40000 ret=0']);
+});
+
+test('device registers get none; over RAM they split it in two', () => {
+  const calls = slotCalls(({ machine }) => {
+    const ops = new Recorder().ops('dev', sizes(1, 4), sizes(1, 4));
+    machine.memory.root.addSubregion(MiB(1), machine.topology.io('dev', 0x1000, ops), 1);
+  });
+  expect(calls).toEqual([
+    'Slot#0 flags=0x0 gpa=0x0 size=0x0 ret=0',
+    'Slot#0 flags=0x0 gpa=0x0 size=0x100000 ret=0',
+    'Slot#1 flags=0x0 gpa=0x101000 size=0x3eff000 ret=0',
+  ]);
+});
+
+test('part pages at the edges stay without a slot', () => {
+  const calls = slotCalls(({ machine }) => {
+    machine.memory.root.addSubregion(GiB(1) + 0x800, machine.topology.ram('odd', 0x3000, hva(HOST + 0x800)));
+    machine.memory.root.addSubregion(GiB(2) + 0x800, machine.topology.ram('small', 0x800, hva(HOST + 0x800)));
+  });
+  expect(calls).toEqual(['Slot#1 flags=0x0 gpa=0x40001000 size=0x2000 ret=0']);
+});
+
+test('more than 3.5 GiB is split around the hole below 4 GiB, and e820 says so', () => {
+  const guest = `mov rax, [rsi + 0x2d0 + 20]\nshr rax, 32\nadd al, [rsi + 0x1e8]\nmovzx eax, al\nmov dx, 0x501\nout dx, eax`;
+  const { end, trace } = new Host().qemu(['-m', '4G', '-device', 'isa-debug-exit'], guest, 'kvm_set_user_memory');
+  expect(trace.map((line) => line.replace(/ ua=\S+/, ''))).toEqual([
+    'kvm_set_user_memory Slot#0 flags=0x0 gpa=0x0 size=0xe0000000 ret=0',
+    'kvm_set_user_memory Slot#1 flags=0x0 gpa=0x100000000 size=0x20000000 ret=0',
+  ]);
+  // The second entry starts at 4 GiB (1 in the upper half), and there are 2.
+  expect(end?.code).toBe((1 + 2) * 2 + 1);
+});
