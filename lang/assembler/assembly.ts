@@ -52,7 +52,7 @@ export class Assembly implements Scope {
   defaultRelative = false;
   /** `org`. */
   origin: bigint | undefined;
-  /** `$` of a `times` block is that of each repetition; of data, that of the statement. */
+  /** `$`: where the statement begins, in every repetition of `times` and every item of `db`. */
   #here = 0;
   readonly #reported = new Set<string>();
 
@@ -89,15 +89,8 @@ export class Assembly implements Scope {
   place(item: Item): void {
     this.item = item;
     if (item.label !== undefined) this.#defineLabel(item.label, item);
-    if (item.work !== undefined) {
-      this.mark();
-      item.work.place(this);
-    }
-  }
-
-  /** `$` is the present offset from here on. */
-  mark(): void {
     this.#here = this.section.offset;
+    item.work?.place(this);
   }
 
   #defineLabel(symbol: AssemblySymbol, item: Item): void {
@@ -167,13 +160,11 @@ export class Assembly implements Scope {
     }
   }
 
-  /** A number that must be known for the layout (`times`, `resb`, `align`): undefined in the first pass, or after a report. */
+  /** A number that must be known at this line (`times`, `resb`, `align`): undefined after a report. */
   number(expression: Expression, what: string): bigint | undefined {
     const value = this.value(expression);
     if (value.known && value.terms.length === 0) return value.constant;
-    if (this.phase !== 'estimate' || value.known) {
-      this.error(expression, `${what} must be a number that is known at assembly time`);
-    }
+    this.error(expression, `${what} must be a number that is known at this line`);
     return undefined;
   }
 

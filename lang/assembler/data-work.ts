@@ -93,9 +93,7 @@ export class DataWork implements Work {
     const value = assembly.value(expression);
     const bytes = new Uint8Array(unit);
     if (unit > 8) {
-      const number = assembly.number(expression, 'a value of this size');
-      if (number !== undefined) storeNumber(bytes, 0, unit, number);
-      assembly.bytes(bytes);
+      assembly.error(expression, 'a number has at most 64 bits; larger units hold strings');
       return;
     }
     if (value.terms.some((term) => typeof term.of === 'string')) {
@@ -140,7 +138,7 @@ function repeatCount(expression: Expression, what: string, assembly: Assembly): 
   const count = assembly.number(expression, `the count of ${what}`);
   if (count === undefined) return 0;
   if (count < 0n) {
-    if (assembly.phase !== 'estimate') assembly.error(expression, `the count of ${what} is negative (${count})`);
+    assembly.error(expression, `the count of ${what} is negative (${count})`);
     return 0;
   }
   if (count > BigInt(MAX_SECTION)) {
@@ -166,7 +164,6 @@ export class TimesWork implements Work {
     const { section } = assembly;
     const count = repeatCount(this.#count, '`times`', assembly);
     for (let i = 0; i < count; i++) {
-      assembly.mark();
       const before = section.offset;
       assembly.touched = false;
       this.#inner.place(assembly);

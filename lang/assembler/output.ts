@@ -45,7 +45,7 @@ function external(symbol: AssemblySymbol): ObjectSymbol {
   const reference = symbol.external?.reference ?? symbol.span;
   return common === undefined
     ? { name: symbol.name, binding, type: symbol.type, section: 'undefined', value: 0n, size: 0n, reference }
-    : { name: symbol.name, binding, type: elf.STT_OBJECT, section: 'common', value: common.align, size: common.size };
+    : { name: symbol.name, binding, type: symbol.type, section: 'common', value: common.align, size: common.size };
 }
 
 /** Symbols that are no address and no number (a difference of externals) stay in the source. */

@@ -1,0 +1,68 @@
+/** Real tools as oracles: nasm, ld, readelf, objdump on files in a folder that goes away afterwards. */
+
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type AssembleOptions, assemble } from '../../../lang/assembler/assemble.ts';
+import { formatDiagnostic } from '../../../lang/assembler/diagnostics.ts';
+import { toFlat } from '../../../lang/object/flat.ts';
+import type { ObjectFile } from '../../../lang/object/object-file.ts';
+
+export const has = (tool: string): boolean => spawnSync(tool, ['-v']).status === 0;
+
+/** Runs `use` with a folder of its own. */
+export function inFolder<T>(use: (folder: string) => T): T {
+  const folder = mkdtempSync(join(tmpdir(), 'gvm-asm-'));
+  try {
+    return use(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** A tool's standard output; throws with its errors where it fails. */
+export function run(tool: string, args: readonly string[]): string {
+  const result = spawnSync(tool, [...args], { encoding: 'utf8', maxBuffer: 1 << 28 });
+  if (result.status !== 0) throw new Error(`${tool} ${args.join(' ')}: ${result.stderr}`);
+  return result.stdout;
+}
+
+/** What nasm makes of a source, or undefined where it refuses it. Further files lie beside it. */
+export function nasm(
+  format: 'bin' | 'elf64',
+  text: string,
+  files: Readonly<Record<string, string>> = {},
+): Uint8Array | undefined {
+  return inFolder((folder) => {
+    writeFileSync(join(folder, 'main.asm'), format === 'bin' ? `bits 64\n${text}` : text);
+    for (const [name, contents] of Object.entries(files)) writeFileSync(join(folder, name), contents);
+    const output = join(folder, 'main.out');
+    const args = ['-f', format, '-w-all', `-I${folder}/`, '-o', output, join(folder, 'main.asm')];
+    return spawnSync('nasm', args).status === 0 ? readFileSync(output) : undefined;
+  });
+}
+
+/** Assembles; a mistake in the source fails the test with its text. */
+export function object(text: string, options: Partial<AssembleOptions> = {}): ObjectFile {
+  const result = assemble({ name: 'main.asm', text }, { includePath: () => undefined, ...options });
+  if ('object' in result) return result.object;
+  throw new Error(result.diagnostics.map(formatDiagnostic).join('\n'));
+}
+
+/** Flat bytes as hex. */
+export function flat(text: string, files: Readonly<Record<string, string>> = {}): string {
+  const includePath: AssembleOptions['includePath'] = (name) =>
+    files[name] === undefined ? undefined : { name, text: files[name] };
+  const result = toFlat(object(text, { includePath, format: 'bin' }));
+  if ('diagnostics' in result) throw new Error(result.diagnostics.map(formatDiagnostic).join('\n'));
+  return Buffer.from(result.bytes).toString('hex');
+}
+
+/** All errors and warnings of a source as text. */
+export function complaints(text: string, files: Readonly<Record<string, string>> = {}): string[] {
+  const includePath: AssembleOptions['includePath'] = (name) =>
+    files[name] === undefined ? undefined : { name, text: files[name] };
+  const result = assemble({ name: 'main.asm', text }, { includePath });
+  return ('object' in result ? result.warnings : result.diagnostics).map(formatDiagnostic);
+}
