@@ -24,10 +24,31 @@ const prepared = (names, forms) => ({
         ({ key, parameters, source }) =>
           `${JSON.stringify(key)}: { parameters: ${JSON.stringify(parameters)}, factory: (${names}) => ${source} }`,
       );
-      return { contents: `export const preparedFor = ${JSON.stringify(names)};\nexport const preparedForms = {${entries.join(',\n')}};` };
+      return {
+        contents: `export const preparedFor = ${JSON.stringify(names)};\nexport const preparedForms = {${entries.join(',\n')}};`,
+      };
     });
   },
 });
+
+/**
+ * yargs measures text with string-width, which builds Unicode tables when it is loaded: 15 ms that only --help needs. So it
+ * is loaded when it is first called.
+ */
+const lazyStringWidth = {
+  name: 'lazy-string-width',
+  setup(build) {
+    build.onResolve({ filter: /^string-width$/ }, async ({ importer, resolveDir, kind, pluginData }) => {
+      if (pluginData === 'real') return undefined;
+      const { path } = await build.resolve('string-width', { importer, resolveDir, kind, pluginData: 'real' });
+      return { path, namespace: 'lazy' };
+    });
+    build.onLoad({ filter: /.*/, namespace: 'lazy' }, ({ path }) => ({
+      contents: `let width; export default (...text) => (width ??= require(${JSON.stringify(path)}).default)(...text);`,
+      resolveDir: root,
+    }));
+  },
+};
 
 /** Bundle one entry as CommonJS: that is what a V8 script, and so its code cache, can be made of. */
 const bundle = (entry, outfile, plugins = []) =>
@@ -39,7 +60,7 @@ const bundle = (entry, outfile, plugins = []) =>
     format: 'cjs',
     target: 'node20',
     minify: true,
-    plugins,
+    plugins: [lazyStringWidth, ...plugins],
     logLevel: 'warning',
     define: { GVM_VERSION: JSON.stringify(version), 'import.meta.url': '__moduleUrl' },
     banner: { js: "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
@@ -47,16 +68,19 @@ const bundle = (entry, outfile, plugins = []) =>
 
 /** Run the sample program, so that what it compiles is recorded. */
 const warmUp = (record) =>
-  execFileSync(process.execPath, [join(fresh, 'gvm.js'), 'run', join(root, 'scripts/warm-up.gasm')], {
+  execFileSync(process.execPath, [join(fresh, 'gvm.js'), 'run', join(root, 'programs/vm-buffer/vm-buffer.gasm')], {
     env: { ...process.env, ...record },
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: 'pipe',
   });
 
 rmSync(fresh, { recursive: true, force: true });
 mkdirSync(fresh, { recursive: true });
 try {
   await bundle('src/cli/librarian.ts', join(fresh, 'librarian.cjs'));
-  createRequire(import.meta.url)(join(fresh, 'librarian.cjs')).buildLibrary(join(root, 'lang/library'), join(fresh, 'libgvm.a'));
+  createRequire(import.meta.url)(join(fresh, 'librarian.cjs')).buildLibrary(
+    join(root, 'lang/library'),
+    join(fresh, 'libgvm.a'),
+  );
   rmSync(join(fresh, 'librarian.cjs'));
 
   copyFileSync(join(root, 'scripts/launcher.js'), join(fresh, 'gvm.js'));

@@ -22,7 +22,14 @@ const LAW = {
   'src/linux/vfio': ['src/hardware', 'src/linux/uapi', 'src/linux/core'],
   'src/linux/mdev': ['src/hardware', 'src/linux/uapi', 'src/linux/core', 'src/linux/vfio'],
   // A device model is handed an opaque kvm pointer and may read the guest with it, and with nothing else of KVM.
-  'src/linux/drivers': ['src/hardware', 'src/linux/uapi', 'src/linux/core', 'src/linux/vfio', 'src/linux/mdev', 'src/linux/kvm/guest-memory.ts'],
+  'src/linux/drivers': [
+    'src/hardware',
+    'src/linux/uapi',
+    'src/linux/core',
+    'src/linux/vfio',
+    'src/linux/mdev',
+    'src/linux/kvm/guest-memory.ts',
+  ],
   // A user process: the system-call interface and the ELF reader.
   'src/qemu': ['src/linux/uapi', 'lang/object'],
   'src/observe': [],
@@ -42,7 +49,8 @@ function sources(folder) {
 
 const IMPORT = /(?:^|\n)\s*(?:import|export)\s(?:[^'"`;]*?\sfrom\s)?\s*['"]([^'"]+)['"]/g;
 /** Every import of a file, type-only ones too: a type is knowledge as well. */
-const importsOf = (text) => [...text.matchAll(IMPORT)].map((match) => ({ target: match[1], type: /(?:import|export)\s+type\s/.test(match[0]) }));
+const importsOf = (text) =>
+  [...text.matchAll(IMPORT)].map((match) => ({ target: match[1], type: /(?:import|export)\s+type\s/.test(match[0]) }));
 
 const problems = [];
 const graph = new Map();
@@ -53,7 +61,11 @@ for (const file of [...sources('lang'), ...sources('src')]) {
   for (const { target, type } of importsOf(readFileSync(join(root, file), 'utf8'))) {
     if (!target.startsWith('.')) {
       const allowed = PACKAGES[longest(Object.keys(PACKAGES), file) ?? ''] ?? [];
-      if (!allowed.some((name) => target === name || target.startsWith(`${name}/`) || (name.endsWith(':') && target.startsWith(name)))) {
+      if (
+        !allowed.some(
+          (name) => target === name || target.startsWith(`${name}/`) || (name.endsWith(':') && target.startsWith(name)),
+        )
+      ) {
         problems.push(`${file}: may not import the package ${target}`);
       }
       continue;
@@ -61,7 +73,8 @@ for (const file of [...sources('lang'), ...sources('src')]) {
     const path = normalize(relative(root, join(root, dirname(file), target)));
     if (!type) edges.push(path);
     const ground = room !== 'lang' && GROUND.includes(path);
-    const lawful = room !== undefined && (within(path, room) || ground || LAW[room].some((other) => within(path, other)));
+    const lawful =
+      room !== undefined && (within(path, room) || ground || LAW[room].some((other) => within(path, other)));
     if (!lawful) problems.push(`${file}: ${room} may not import ${path}`);
   }
   graph.set(file, edges);

@@ -30,7 +30,7 @@ export function reportEnd(end: QemuEnd, run: EndedRun): number {
     case 'not-started':
       return end.code === 0 ? EXIT.OK : EXIT.USAGE;
     case 'debug-exit':
-      return reportGuestStatus(end.code >> 1, run);
+      return reportGuestStatus(Math.floor(end.code / 2), run);
     case 'shutdown':
       say(`the guest crashed: triple fault at ${placeOfRip(run)}`);
       sayUnsupported(run);

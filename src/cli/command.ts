@@ -1,0 +1,43 @@
+/** What a command of gvm is, and the options that several share. */
+
+import yargs from 'yargs';
+import { UsageError } from './usage-error.ts';
+
+/** One command. */
+export interface Command {
+  /** One line for `gvm --help`. */
+  readonly summary: string;
+  /** Run with the command's own words, and with QEMU's options taken out of them; returns the exit status. */
+  main(words: readonly string[], qemu: readonly string[]): number;
+}
+
+/** A parser of one command's options: help is printed, a mistake is a {@link UsageError}. */
+export const parserOf = (name: string, usage: string) =>
+  yargs()
+    .scriptName('gvm')
+    .usage(`gvm ${name} ${usage}`)
+    .strictOptions()
+    .demandCommand(1, 1, 'a file is needed', 'one file at a time')
+    .help()
+    .version(false)
+    .wrap(Math.min(100, process.stdout.columns ?? 100))
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? new UsageError(`gvm ${name}: ${message}; see gvm ${name} --help`);
+    });
+
+const repeatable = { type: 'string', array: true, nargs: 1, requiresArg: true } as const;
+/** Options of every command that reads a source, with NASM's letters. */
+export const sourceOptions = {
+  I: { ...repeatable, alias: 'include', default: [] as string[], describe: 'search DIR for %include' },
+  D: { ...repeatable, alias: 'define', default: [] as string[], describe: 'define a macro: NAME or NAME=VALUE' },
+} as const;
+
+/** `-D NAME`, `-D NAME=VALUE`. */
+export const definitions = (words: readonly string[]): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    words.map((word) => {
+      const equals = word.indexOf('=');
+      return equals < 0 ? [word, ''] : [word.slice(0, equals), word.slice(equals + 1)];
+    }),
+  );
