@@ -22,8 +22,11 @@ export interface RunOptions {
   readonly defines: Readonly<Record<string, string>>;
 }
 
+/** QEMU's options that gvm passes on; help and version are gvm's own. */
+const passedOn = new Map([...optionArity].filter(([name]) => !['help', 'h', 'version'].includes(name)));
+
 /** Split a whole command line into QEMU's options and the rest. */
-export const splitQemuOptions = (words: readonly string[]) => sortArguments(words, optionArity);
+export const splitQemuOptions = (words: readonly string[]) => sortArguments(words, passedOn);
 
 /**
  * The options with those of the program in front: an option that QEMU takes once is the command line's where both give it,
