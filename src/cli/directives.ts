@@ -3,6 +3,12 @@
 import { splitWords } from './command-line.ts';
 import { UsageError } from './usage-error.ts';
 
+/** Options of one `; gvm:` line, with the place it came from. */
+export interface OptionLine {
+  readonly words: readonly string[];
+  readonly place: string;
+}
+
 /** A shell line for the modeled host, with the place it came from. */
 export interface HostCommand {
   readonly text: string;
@@ -10,13 +16,13 @@ export interface HostCommand {
 }
 
 export interface Directives {
-  readonly options: readonly string[];
+  readonly options: readonly OptionLine[];
   readonly host: readonly HostCommand[];
 }
 
 /** Read the directives from the comment lines before the first line that is neither a comment nor blank. */
 export function readDirectives(name: string, source: string): Directives {
-  const options: string[] = [];
+  const options: OptionLine[] = [];
   const host: HostCommand[] = [];
   let number = 0;
   for (const line of source.split('\n')) {
@@ -31,7 +37,7 @@ export function readDirectives(name: string, source: string): Directives {
     else {
       const words = splitWords(match[2]!);
       if (words === undefined) throw new UsageError(`${place}: error: the options have a quote that is not closed`);
-      options.push(...words);
+      options.push({ words, place });
     }
   }
   return { options, host };

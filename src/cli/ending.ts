@@ -40,7 +40,7 @@ export function reportEnd(end: QemuEnd, run: EndedRun): number {
       sayUnsupported(run);
       return EXIT.GUEST_CRASHED;
     case 'halted':
-      say(`the guest halted for good, with interrupts off, at ${placeOfRip(run)}; it never gave a status`);
+      say(`the guest halted for good, with interrupts off, at ${placeOfHalt(run)}; it never gave a status`);
       return EXIT.GUEST_FAILED;
     case 'interrupted':
       say(`stopped after ${machine.retired} guest instructions (--max-insns) at ${placeOfRip(run)}`);
@@ -74,6 +74,12 @@ function sayUnsupported(run: EndedRun): void {
 function placeOfRip(run: EndedRun): string {
   const cpu = run.machine.cpus[0];
   return cpu === undefined ? 'an unknown place' : place(run, cpu.rip);
+}
+
+/** rip is behind a HLT that KVM has completed; the place is the HLT's own. */
+function placeOfHalt(run: EndedRun): string {
+  const cpu = run.machine.cpus[0];
+  return cpu === undefined ? 'an unknown place' : place(run, cpu.rip - 1n);
 }
 
 /** `rip 0x… probe+0x12 (file.gasm:34)`. */

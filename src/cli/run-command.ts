@@ -4,7 +4,7 @@ import { type Command, definitions, parserOf, sourceOptions } from './command.ts
 import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { installedLibrary } from './guest-program.ts';
 import type { Output } from './output.ts';
-import { DEFAULT_MAX_INSNS, run } from './run.ts';
+import { DEFAULT_MAX_INSNS, deviceHelp, run } from './run.ts';
 import { eventList } from './trace.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -55,6 +55,8 @@ export const runCommand = (output: Output): Command => ({
       process.stdout.write(`${eventList()}\n`);
       return EXIT.OK;
     }
+    const helped = deviceHelp(qemu, output);
+    if (helped !== undefined) return helped;
     const options = parser().parseSync(words as string[]);
     if (options['help'] === true) return EXIT.OK;
     if (!(options.maxInsns > 0)) throw new UsageError('gvm run: --max-insns takes a number of instructions, 1 or more');

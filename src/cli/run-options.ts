@@ -32,15 +32,19 @@ export const splitQemuOptions = (words: readonly string[]) => sortArguments(word
  * The options with those of the program in front: an option that QEMU takes once is the command line's where both give it,
  * and `-device` adds up.
  */
-export function withDirectives(options: RunOptions, { options: words }: Directives): RunOptions {
-  const { qemu, gvm } = splitQemuOptions(words);
+export function withDirectives(options: RunOptions, { options: lines }: Directives): RunOptions {
+  const own: string[] = [];
   let { trace, explain } = options;
-  for (let index = 0; index < gvm.length; index++) {
-    const word = gvm[index]!;
-    if (word === '--explain') explain = true;
-    else if (word === '--trace') trace ??= gvm[++index];
-    else if (word.startsWith('--trace=')) trace ??= word.slice('--trace='.length);
-    else throw new UsageError(`${options.file}: error: \`; gvm: ${word}\` is no option that a program may give itself`);
+  for (const { words, place } of lines) {
+    const { qemu, gvm } = splitQemuOptions(words);
+    own.push(...qemu);
+    for (let index = 0; index < gvm.length; index++) {
+      const word = gvm[index]!;
+      if (word === '--explain') explain = true;
+      else if (word === '--trace') trace ??= gvm[++index];
+      else if (word.startsWith('--trace=')) trace ??= word.slice('--trace='.length);
+      else throw new UsageError(`${place}: error: ${word} is no option that a program may give itself`);
+    }
   }
-  return { ...options, trace, explain, qemu: [...qemu, ...options.qemu] };
+  return { ...options, trace, explain, qemu: [...own, ...options.qemu] };
 }

@@ -5,6 +5,7 @@ import { Qemu } from '../qemu/main.ts';
 import { requestedMemory } from '../qemu/options.ts';
 import type { HostCommand } from './directives.ts';
 import { type QemuEnd, reportEnd } from './ending.ts';
+import { EXIT } from './exit-status.ts';
 import { buildProgram, type GuestLibrary, type GuestProgram } from './guest-program.ts';
 import { HostShell } from './host-shell.ts';
 import { LineSplitter } from './line-splitter.ts';
@@ -28,6 +29,20 @@ export function run(options: RunOptions, library: GuestLibrary, output: Output):
   const status = reportEnd(end, { machine, program, options: chosen, output });
   exitProcess();
   return status;
+}
+
+/** `-device help` and the like, which need no program: QEMU prints them. Undefined if nothing of the kind was asked for. */
+export function deviceHelp(qemu: readonly string[], output: Output): number | undefined {
+  const asked = qemu.some((word, index) => qemu[index - 1] === '-device' && /(^|,)(help|\?)$/.test(word));
+  if (!asked) return undefined;
+  const machine = new Machine(0);
+  const { user } = machine.kernel.spawn('qemu-system-x86_64', (fd, bytes) => {
+    if (fd === 1) output.console(bytes);
+    else output.message(new TextDecoder().decode(bytes).trimEnd());
+  });
+  const status = new Qemu(user, machine.stream, qemu).init();
+  output.end();
+  return status === 0 ? EXIT.OK : EXIT.USAGE;
 }
 
 /** A host whose log, and the events asked for, go to `output`. */
@@ -76,7 +91,7 @@ function runQemu(
     if (fd === 1) output.console(bytes);
     else messages.write(bytes);
   });
-  const qemu = new Qemu(user, machine.stream, [...withDebugExit(options.qemu), '-kernel', kernelPath]);
+  const qemu = new Qemu(user, machine.stream, ['-kernel', kernelPath, ...withDebugExit(options.qemu)]);
   const failure = qemu.init();
   const end: QemuEnd = failure === undefined ? qemu.run() : { reason: 'not-started', code: failure };
   return { end, exitProcess: () => process.exit() };
@@ -86,4 +101,4 @@ function runQemu(
 const withDebugExit = (qemu: readonly string[]): readonly string[] =>
   qemu.some((word) => word.startsWith('isa-debug-exit'))
     ? qemu
-    : [...qemu, '-device', 'isa-debug-exit,iobase=0x501,iosize=0x04'];
+    : ['-device', 'isa-debug-exit,iobase=0x501,iosize=0x04', ...qemu];

@@ -1,0 +1,143 @@
+/** What a user does wrong gets one clear message on stderr that names the place, and the documented exit status. */
+
+import { expect, test } from 'vitest';
+import { gvm, gvmWith } from './gvm.ts';
+
+/** A program whose init_module is `body`, with comment lines in front. */
+const program = (body: string, head = '') =>
+  `${head}        bits 64\n        default rel\n        global init_module\n        section .text\ninit_module:\n${body}\n`;
+
+const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1003';
+const DIRECTORY = '/sys/class/mdev_bus/vmbuf/mdev_supported_types/vmbuf-1';
+
+test.each([
+  ['a syntax error', program(' mov rax, [rbx'), 3, 'p.gasm:6:15: error: expected `]`'],
+  [
+    'an unknown instruction',
+    program(' movv rax, rbx'),
+    3,
+    'p.gasm:6:2: error: unknown instruction `movv`; did you mean `mov`?',
+  ],
+  ['wrong operands', program(' out dx, ebx'), 3, 'p.gasm:6:10: error: `out` does not take ebx'],
+  ['an undefined symbol', program(' call nothing'), 3, 'p.gasm:6:7: error: symbol `nothing` is not defined'],
+  ['a missing include', program(' %include "no.inc"'), 3, 'p.gasm:6:'],
+  ['an empty source', '', 3, 'undefined symbol `init_module`'],
+  ['bytes that are no text', '\u0000\u0001', 3, 'p.gasm:1:'],
+  [
+    'a read through a null pointer',
+    program(' mov rax, [abs 0]\n ret'),
+    4,
+    'gvm: the guest crashed at rip 0xffffffff81000000 init_module+0x0 (p.gasm:6)',
+  ],
+  ['a general protection fault', program(' mov rbx, 0x8000000000000000\n mov rax, [rbx]\n ret'), 4, '(p.gasm:7)'],
+  ['a run into zeros', program(' jmp 0xffffffff81200000'), 4, 'gvm: the guest crashed at rip 0xffffffff81200000'],
+  [
+    'a vector instruction',
+    program(' db 0x0f, 0x58, 0xc1\n ret'),
+    4,
+    'is not implemented; compile C with -mgeneral-regs-only',
+  ],
+  [
+    'a triple fault',
+    program(' lidt [none]\n ud2\n section .rodata\nnone: dw 0\n dq 0'),
+    4,
+    'triple fault at rip 0xffffffff81000007 init_module+0x7 (p.gasm:7)',
+  ],
+  [
+    'a halt for good',
+    program(' cli\n hlt'),
+    1,
+    'halted for good, with interrupts off, at rip 0xffffffff81000001 init_module+0x1 (p.gasm:7)',
+  ],
+  ['a failing init_module', program(' mov eax, -5\n ret'), 1, 'gvm: the guest ended with status 5'],
+  [
+    'a bad UUID',
+    program(' ret', `; host: modprobe vmbuf\n; host: echo 123 > ${DIRECTORY}/create\n`),
+    2,
+    'p.gasm:2: error: echo: write error: Invalid argument',
+  ],
+  [
+    'the same UUID twice',
+    program(
+      ' ret',
+      `; host: modprobe vmbuf\n; host: echo ${UUID} > ${DIRECTORY}/create\n; host: echo ${UUID} > ${DIRECTORY}/create\n`,
+    ),
+    2,
+    'p.gasm:3: error: echo: write error: File exists',
+  ],
+  [
+    'an unknown module',
+    program(' ret', '; host: modprobe nosuch\n'),
+    2,
+    "p.gasm:1: error: modprobe: ERROR: could not insert 'nosuch'",
+  ],
+  ['a bad module parameter', program(' ret', '; host: modprobe vmbuf bars=many\n'), 2, 'p.gasm:1: error: modprobe'],
+  ['an unknown host command', program(' ret', '; host: frobnicate\n'), 2, 'p.gasm:1: error: sh: frobnicate: not found'],
+  ['an open quote', program(' ret', '; host: echo "x\n'), 2, 'p.gasm:1: error: sh: syntax error'],
+  ['an unknown option in the program', program(' ret', '; gvm: --frob\n'), 2, 'p.gasm:1: error: --frob is no option'],
+  [
+    'an unknown device',
+    program(' ret', '; gvm: -device nosuch\n'),
+    2,
+    "-device nosuch: 'nosuch' is not a valid device model name",
+  ],
+  ['an unknown property', program(' ret', '; gvm: -device pci-bridge,chassis_nr=1,color=red\n'), 2, 'color'],
+  [
+    'a device that is not there',
+    program(' ret', `; gvm: -device vfio-pci,sysfsdev=/sys/bus/mdev/devices/${UUID}\n`),
+    2,
+    'no such host device',
+  ],
+] as const)('%s', (_, source, status, message) => {
+  const ran = gvmWith({ 'p.gasm': source }, 'run', 'p.gasm');
+  expect(ran.stderr).toContain(message);
+  expect(ran.status).toBe(status);
+  expect(ran.stderr).not.toMatch(/^\s+at .*[:(]\d+/m);
+});
+
+test.each([
+  [['run', 'missing.gasm'], 2, 'gvm: missing.gasm: No such file or directory'],
+  [['run', '.'], 2, 'gvm: .: Is a directory'],
+  [['run'], 2, 'a file is needed'],
+  [['run', 'a.gasm', 'b.gasm'], 2, 'one file at a time'],
+  [['run', 'programs/vm-buffer/vm-buffer.gasm', '--trase', 'x'], 2, 'Unknown argument: trase'],
+  [['run', 'programs/vm-buffer/vm-buffer.gasm', '--trace', 'nosuch_*'], 2, "no event matches 'nosuch_*'"],
+  [['run', 'programs/vm-buffer/vm-buffer.gasm', '--trace', 'kvm_pio[prot=1]'], 2, "event kvm_pio has no field 'prot'"],
+  [['run', 'programs/vm-buffer/vm-buffer.gasm', '--max-insns', '0'], 2, '--max-insns takes a number'],
+  [['run', 'programs/vm-buffer/vm-buffer.gasm', '-m', 'much'], 2, "-m much: Parameter 'size' expects"],
+  [['run', 'programs/vm-buffer/vm-buffer.gasm', '-device'], 2, '-device: requires an argument'],
+  [['ruin'], 2, "gvm: there is no command 'ruin'"],
+  [[], 2, 'Commands:'],
+  [['asm', 'missing.asm'], 2, 'gvm: missing.asm: No such file or directory'],
+] as const)('gvm %j', (args, status, message) => {
+  const ran = gvm(...args);
+  expect(ran.stderr).toContain(message);
+  expect(ran.status).toBe(status);
+  expect(ran.stdout).toBe('');
+});
+
+test('a guest that loops for ever ends at the limit, and is told where it was', () => {
+  const ran = gvmWith({ 'p.gasm': program('.l: jmp .l') }, 'run', 'p.gasm', '--max-insns', '100000');
+  expect(ran.stderr).toContain(
+    'gvm: stopped after 100000 guest instructions (--max-insns) at rip 0xffffffff81000000 init_module+0x0 (p.gasm:6)',
+  );
+  expect(ran.status).toBe(124);
+});
+
+test("--exit-map qemu gives isa-debug-exit's own status", () => {
+  expect(gvmWith({ 'p.gasm': program(' xor eax, eax\n ret') }, 'run', 'p.gasm', '--exit-map', 'qemu').status).toBe(1);
+  expect(gvmWith({ 'p.gasm': program(' mov eax, -3\n ret') }, 'run', 'p.gasm', '--exit-map', 'qemu').status).toBe(7);
+});
+
+test('a refused host command says which rule was broken', () => {
+  const create = `; host: echo ${UUID} > ${DIRECTORY}/create\n`;
+  const ran = gvmWith({ 'p.gasm': program(' ret', `; host: modprobe vmbuf\n${create}${create}`) }, 'run', 'p.gasm');
+  expect(ran.stderr).toContain(`= note: mdev ${UUID} exists already on this host`);
+});
+
+test('--explain says the rule behind each errno that QEMU met', () => {
+  const head = `; host: modprobe mtty\n; host: echo ${UUID} > /sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create\n; gvm: -device vfio-pci,sysfsdev=/sys/bus/mdev/devices/${UUID}\n`;
+  const files = { 'p.gasm': program(' xor eax, eax\n ret', head) };
+  expect(gvmWith(files, 'run', 'p.gasm', '--explain').stderr).toMatch(/^\[explain\] E[A-Z]+: /m);
+  expect(gvmWith(files, 'run', 'p.gasm').stderr).not.toContain('[explain]');
+});
