@@ -33,6 +33,9 @@ export interface Item {
   readonly work: Work | undefined;
 }
 
+/** Stands for what could not be computed and has been reported. */
+const HARMLESS = constantValue(1n);
+
 export type OutputFormat = 'elf64' | 'bin';
 
 export class Assembly implements Scope {
@@ -126,8 +129,9 @@ export class Assembly implements Scope {
       symbol.external.reference ??= expressionSpan(at, this.item!.origin);
       return symbol.external.value;
     }
-    if (this.phase !== 'estimate' && symbol?.definedBy === undefined) this.#undefined(name, at);
-    return UNKNOWN;
+    if (this.phase === 'estimate' || symbol?.definedBy !== undefined) return UNKNOWN;
+    this.#undefined(name, at);
+    return HARMLESS;
   }
 
   #undefined(name: string, at: Expression): void {
@@ -149,21 +153,22 @@ export class Assembly implements Scope {
     );
   }
 
-  /** Value of an expression at this place; a fault is reported and gives {@link UNKNOWN}. */
+  /** Value of an expression at this place; a fault is reported and gives a number that causes no second one. */
   value(expression: Expression): Value {
     try {
       return evaluate(expression, this);
     } catch (error) {
       if (!(error instanceof EvaluationFault)) throw error;
       this.diagnostics.error(expressionSpan(error.expression, this.item!.origin), error.message);
-      return UNKNOWN;
+      return HARMLESS;
     }
   }
 
-  /** A number that must be known at this line (`times`, `resb`, `align`): undefined after a report. */
-  number(expression: Expression, what: string): bigint | undefined {
+  /** A number that the layout needs: undefined after a report and, where it may come `later` than this line, in the first pass. */
+  number(expression: Expression, what: string, later = false): bigint | undefined {
     const value = this.value(expression);
     if (value.known && value.terms.length === 0) return value.constant;
+    if (later && this.phase === 'estimate' && !value.known) return undefined;
     this.error(expression, `${what} must be a number that is known at this line`);
     return undefined;
   }

@@ -87,6 +87,9 @@ export class DataWork implements Work {
       return;
     }
     if (assembly.phase !== 'write') {
+      // Once, so that mistakes in data are reported with the others.
+      if (assembly.pass === 2) assembly.value(expression);
+      assembly.touched = true;
       assembly.fill(unit, 0);
       return;
     }
@@ -134,8 +137,8 @@ function floatValue(expression: Expression): number {
 }
 
 /** A count for `times`, `dup` and `resb`; reports a negative or absurd one and gives 0. */
-function repeatCount(expression: Expression, what: string, assembly: Assembly): number {
-  const count = assembly.number(expression, `the count of ${what}`);
+function repeatCount(expression: Expression, what: string, assembly: Assembly, later = false): number {
+  const count = assembly.number(expression, `the count of ${what}`, later);
   if (count === undefined) return 0;
   if (count < 0n) {
     assembly.error(expression, `the count of ${what} is negative (${count})`);
@@ -188,7 +191,7 @@ export class ReserveWork implements Work {
   }
 
   place(assembly: Assembly): void {
-    assembly.fill(repeatCount(this.#count, '`resb`', assembly) * this.#unit, 0);
+    assembly.fill(repeatCount(this.#count, '`resb`', assembly, true) * this.#unit, 0);
   }
 }
 

@@ -125,7 +125,8 @@ function calculate(expression: Extract<Expression, { kind: 'binary' }>, a: bigin
     case '^':
       return a ^ b;
     case '<=>':
-      return a < b ? -1n : a > b ? 1n : 0n;
+      // The manual says -1 for less; NASM 2.16.01 itself gives 0, and bytes must be equal.
+      return a > b ? 1n : 0n;
     default:
       return truth(expression.operator, a, b) ? 1n : 0n;
   }

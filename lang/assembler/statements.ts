@@ -155,6 +155,9 @@ function describe(error: IRecognitionException, tokens: readonly t.Token[], orig
 function complaint(error: IRecognitionException, found: t.Token, wanted: string): string {
   if (found.tokenType === t.OpenString) return `this string has no closing ${found.image[0]}`;
   if (found.tokenType === t.Stray) return `unexpected character ${character(found.image)}`;
+  if (found.tokenType === t.MacroArgument) {
+    return `\`${found.image}\` is a macro parameter and stands in no macro; as an operator \`%\` needs a blank behind it`;
+  }
   if (error.name === 'NotAllInputParsedException')
     return `unexpected \`${found.image}\` after the end of the statement`;
   return `expected ${missing(error, wanted)}, found \`${found.image}\``;

@@ -85,7 +85,7 @@ export function readArchive(bytes: Uint8Array, name: string): Archive {
     }
     at += HEADER + even(size);
   }
-  return { name, members, index: table === undefined ? indexOf(members) : readIndex(table, byStart, fault) };
+  return { name, members, index: table === undefined ? indexOf(members, name) : readIndex(table, byStart, fault) };
 }
 
 function memberName(shortName: string, longNames: string): string {
@@ -113,16 +113,17 @@ function readIndex(
   return index;
 }
 
-function indexOf(members: readonly ArchiveMember[]): Map<string, number> {
+function indexOf(members: readonly ArchiveMember[], archive: string): Map<string, number> {
   const index = new Map<string, number>();
   members.forEach((member, i) => {
-    for (const symbol of definedSymbols(member)) if (!index.has(symbol)) index.set(symbol, i);
+    for (const symbol of definedSymbols(member, archive)) if (!index.has(symbol)) index.set(symbol, i);
   });
   return index;
 }
 
-function definedSymbols(member: ArchiveMember): string[] {
-  const { symbols } = readObject(member.bytes, member.name);
+function definedSymbols(member: ArchiveMember, archive?: string): string[] {
+  const name = archive === undefined ? member.name : `${archive}(${member.name})`;
+  const { symbols } = readObject(member.bytes, name);
   const defined = symbols.filter((symbol) => symbol.binding !== 'local' && symbol.section !== 'undefined');
   return defined.map((symbol) => symbol.name);
 }

@@ -95,7 +95,8 @@ export function endOf(token: Token): number {
 
 function lexAt(text: string, start: number, end: number): Token[] {
   const piece = start === 0 && end === text.length ? text : text.slice(start, end);
-  const { tokens } = nasmLexer().tokenize(piece);
+  const { tokens, errors } = nasmLexer().tokenize(piece);
+  if (errors.length > 0) throw new Error(`the lexer has no token for what stands at ${start + errors[0]!.offset}`);
   if (start !== 0) {
     for (const token of tokens) token.startOffset += start;
   }

@@ -52,6 +52,7 @@ export class NasmParser extends EmbeddedActionsParser {
   }
 
   #all<T>(tokens: t.Token[], rule: () => T): T {
+    if (tokens.length > MAX_NESTING) refuseDeepNesting(tokens);
     this.input = tokens;
     const result = rule();
     const error: IRecognitionException | undefined = this.errors[0];
@@ -248,7 +249,12 @@ export class NasmParser extends EmbeddedActionsParser {
       operators.push(this.CONSUME(t.Binary));
       values.push(this.SUBRULE1(this.value));
     });
-    const condition = this.ACTION(() => orderByPrecedence(values, operators));
+    const condition = this.ACTION(() => {
+      const surplus = operators[MAX_OPERATORS];
+      if (surplus !== undefined)
+        throw new SyntaxFault(surplus, `an expression of more than ${MAX_OPERATORS} operators`);
+      return orderByPrecedence(values, operators);
+    });
     const conditional = this.OPTION((): Expression => {
       const at = this.CONSUME(t.Question);
       const then = this.SUBRULE(this.expression);
@@ -314,6 +320,26 @@ export class NasmParser extends EmbeddedActionsParser {
 
   #string(at: t.Token): Expression {
     return this.ACTION((): Expression => ({ kind: 'string', bytes: stringBytes(at.image), at }));
+  }
+}
+
+/** Rules call each other once a level, and the stack of the machine has an end. */
+const MAX_NESTING = 200;
+const MAX_OPERATORS = 4000;
+
+function refuseDeepNesting(tokens: readonly t.Token[]): void {
+  let [parentheses, conditionals, signs] = [0, 0, 0];
+  for (const token of tokens) {
+    const type = token.tokenType;
+    signs = type === t.Plus || type === t.Minus || type === t.Tilde || type === t.Bang ? signs + 1 : 0;
+    if (type === t.LeftParen) parentheses++;
+    else if (type === t.RightParen) parentheses--;
+    else if (type === t.Question) conditionals++;
+    // In data `?` is an item, not an operator.
+    else if (type === t.Comma) conditionals = 0;
+    if (parentheses + conditionals + signs > MAX_NESTING) {
+      throw new SyntaxFault(token, 'this expression is nested too deeply');
+    }
   }
 }
 

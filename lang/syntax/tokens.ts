@@ -12,6 +12,9 @@ export interface Token extends IToken {
   readonly origin?: Origin;
 }
 
+/** Any UTF-16 unit, NUL included, in a form whose first character chevrotain can index. */
+const anyUnit = '[\\u0000-\\uffff]';
+
 const token = (name: string, pattern: RegExp | string, extra: object = {}): TokenType =>
   createToken({ name, pattern, ...extra });
 const abstract = (name: string, categories: TokenType[] = []): TokenType =>
@@ -84,7 +87,7 @@ export const Colon = token('Colon', ':');
 export const SectionStart = token('SectionStart', '$$');
 export const Here = token('Here', '$');
 /** Any other character: the lexer never fails, the parser says what is wrong. */
-export const Stray = token('Stray', /[\s\S]/, { line_breaks: true });
+export const Stray = token('Stray', new RegExp(anyUnit), { line_breaks: true });
 
 // Types that identifiers take on after preprocessing.
 export const Register = abstract('Register');

@@ -23,7 +23,7 @@ export type EvaluateNow = (tokens: readonly t.Token[], origin: Origin) => bigint
 const MAX_SOURCES = 256;
 const MAX_INCLUDES = 64;
 const MAX_REPETITIONS = 1_000_000n;
-const MAX_LINES = 5_000_000;
+const MAX_LINES = 1_000_000;
 
 interface Source {
   readonly kind: 'file' | 'macro' | 'rep';
@@ -129,11 +129,11 @@ export class Preprocessor {
       this.#collect(this.#collecting, raw, word);
       return undefined;
     }
-    if (++this.#produced > MAX_LINES) {
+    if (source.kind !== 'file' && ++this.#produced > MAX_LINES) {
       this.#diagnostics.fatal(spanOf(first, first, raw.origin), `macros make more than ${MAX_LINES} lines`);
     }
     if (!this.#conditions.reading && !STRUCTURAL.has(word) && conditionWord(word) === undefined) return undefined;
-    const line = source.call === undefined ? withModulos(raw) : this.#withParameters(raw, source.call);
+    const line = source.call === undefined ? raw : this.#withParameters(raw, source.call);
     const start = line.tokens[0];
     if (start === undefined) return undefined;
     if (start.tokenType === t.MacroName && !start.image.startsWith('%%') && !start.image.startsWith('%$')) {
@@ -487,19 +487,6 @@ const DIRECTIVES = (
   '%ifstr %ifempty %elif %elifdef %elifndef %else %endif %macro %imacro %endmacro %unmacro %rep %endrep %exitrep %exitmacro %rotate ' +
   '%error %warning %fatal'
 ).split(' ');
-
-/** Outside macros `7%3` is no parameter: the sign is the operator. */
-function withModulos(line: SourceLine): SourceLine {
-  if (!line.tokens.some((token) => token.tokenType === t.MacroArgument)) return line;
-  const tokens = line.tokens.flatMap((token) => {
-    if (token.tokenType !== t.MacroArgument) return [token];
-    const { start, end } = spanOf(token, token, line.origin);
-    const part = (from: number, to: number) =>
-      tokensOf(token.image.slice(from - start, to - start), { origin: line.origin, start: from, end: to });
-    return [...part(start, start + 1), ...part(start + 1, end)];
-  });
-  return { tokens, origin: line.origin };
-}
 
 function* repeated(body: readonly SourceLine[], count: number): Generator<SourceLine> {
   for (let i = 0; i < count; i++) yield* body;

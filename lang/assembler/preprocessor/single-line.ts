@@ -114,11 +114,12 @@ export class SingleLineMacros {
       const span = spanOf(token, tokens[call.last]!, origin);
       if (depth >= MAX_DEPTH)
         throw new ExpansionFault(span, `macro \`${token.image}\` nests more than ${MAX_DEPTH} deep`);
-      const actual = call.arguments.map((argument) => this.#expand(argument, origin, active, depth + 1));
+      // NASM 2.16 does not expand a macro in its own arguments either.
+      const inner = new Set(active).add(token.image);
+      const actual = call.arguments.map((argument) => this.#expand(argument, origin, inner, depth + 1));
       const body = substitute(call.macro, actual, span);
       this.#budget -= body.length;
       if (this.#budget < 0) throw new ExpansionFault(span, `macro \`${token.image}\` makes this line too long`);
-      const inner = new Set(active).add(token.image);
       for (const each of this.#expand(pasted(body, origin), origin, inner, depth + 1)) result.push(each);
       i = call.last;
     }

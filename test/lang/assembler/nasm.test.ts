@@ -18,7 +18,7 @@ const CORPUS: Readonly<Record<string, string>> = {
     'db "a\'b", \'c"d\', `e\\n\\t\\x41\\101\\u263a\\\\\\``, 0\ndw "abc", "ab"\ndd "abcde"\ndq "x", "12345678"\ndb "é"',
   'strings as numbers': 'mov eax, "abcd"\nmov rax, "abcdefgh"\ncmp al, "x"\ndd "ab" + 1',
   'operators and precedence':
-    'dq 1+2*3, (1+2)*3, 7/2, -7/2, -7//2, 7%3, -7%%3, 1<<4, 256>>4, -1>>60, -1>>>60, 5&3, 5|3, 5^3, ~5, !5, !0, -5, +5\ndq 1<2, 2<=2, 3>4, 4>=4, 1==1, 1=2, 1!=2, 1<>1, 1&&0, 1||0, 1^^1, 1<=>2, 2<=>1\ndq 1 ? 2 : 3, 0 ? 2 : 1 ? 4 : 5, 1+1 == 2 ? 10 : 20, 2|1^3&7<<1',
+    'dq 1+2*3, (1+2)*3, 7/2, -7/2, -7//2, 7 % 3, -7 %% 3, 1<<4, 256>>4, -1>>60, -1>>>60, 5&3, 5|3, 5^3, ~5, !5, !0, -5, +5\ndq 1<2, 2<=2, 3>4, 4>=4, 1==1, 1=2, 1!=2, 1<>1, 1&&0, 1||0, 1^^1, 1<=>2, 2<=>1\ndq 1 ? 2 : 3, 0 ? 2 : 1 ? 4 : 5, 1+1 == 2 ? 10 : 20, 2|1^3&7<<1',
   'labels, local labels, $ and $$':
     'a: jmp .x\n.x: nop\nb nop\n.x: jmp a.x\njmp .x\n..@c: nop\njmp b.x\ndd $-$$, $-a, ..@c - b\ntimes 3 db $-$$\n$rax: dd $rax - a',
   'jumps reach 127 bytes short and more near':
@@ -26,7 +26,7 @@ const CORPUS: Readonly<Record<string, string>> = {
   'a jump that grows pushes others out of reach':
     'a:\n%rep 40\njz near_end\ntimes 1 nop\n%endrep\njmp a\n%rep 30\njnz end\nmov eax, [rbx+100]\n%endrep\nnear_end: nop\nend: ret',
   'forward references decide sizes late':
-    'mov eax, [rbx + x]\nadd rcx, x\nlea rdi, [rel later]\nmov rdx, x\npush x\nimul eax, ebx, x\nlater: nop\nx equ 5',
+    'mov eax, [rbx + x]\nadd rcx, x\nlea rdi, [rel later]\nmov rdx, x\npush x\nresb x\nimul eax, ebx, x\nlater: nop\nx equ 5',
   'immediates in their shortest form':
     'add eax, 127\nadd eax, 128\nadd rax, -128\nadd rax, 0xffffffff80000000\nmov rax, 0xffffffff\nmov rax, -1\nmov rax, 0x123456789abcdef0\nadd eax, strict dword 1\npush 1\npush 128\npush strict dword 1\npush word 1\nand dword [rax], byte 3\ntest al, 1\nxor ebx, 0xffffffff',
   addresses: [
@@ -51,7 +51,7 @@ const CORPUS: Readonly<Record<string, string>> = {
   'continuation and comments':
     'mov eax, \\\n  5 ; five\ndb 1, \\\n   2, 3 ; a comment \\\n db 9\n ; only a comment\n db ";", 4',
   defines:
-    '%define A 5\n%define B (A+1)\n%define ADD(x, y) ((x)+(y))\n%define EMPTY\n%define A 7\n%idefine Foo 3\n%xdefine C A\n%define A 8\ndd A, B, C, fOO, ADD(1, ADD(2, 3)), ADD (4, 5) \n',
+    '%define A 5\n%define B (A+1)\n%define ADD(x, y) ((x)+(y))\n%define SUB(x, y) ((x)-(y))\n%define EMPTY\n%define A 7\n%idefine Foo 3\n%xdefine C A\n%define A 8\ndd A, B, C, fOO, ADD(1, SUB(2, 3)), ADD (4, 5) \n',
   'undef and ifdef':
     '%define X 1\n%ifdef X\ndb 1\n%else\ndb 2\n%endif\n%undef X\n%ifndef X\ndb 3\n%elifdef Y\ndb 4\n%endif\n%if 0\n%if 1\ndb 5\n%else\n%endif\n%elif 2 > 1\ndb 6\n%else\ndb 7\n%endif',
   'assign and rep': '%assign i 0\n%rep 5\ndb i\n%assign i i+1\n%if i == 4\n%exitrep\n%endif\n%endrep\ndb i*2',
@@ -100,8 +100,9 @@ withNasm('both refuse', () => {
     '%error no',
     'lea eax, ebx',
     'times x nop\nx equ 5',
-    'resb x\nx equ 5',
     'do 5',
+    'dd 7%3',
+    '%define ADD(x, y) ((x)+(y))\ndd ADD(1, ADD(2, 3))',
     'mov eax, [rax+rcx*2+rax]',
   ];
   test.each(refused)('%s', (text) => {

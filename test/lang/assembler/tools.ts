@@ -9,7 +9,7 @@ import { formatDiagnostic } from '../../../lang/assembler/diagnostics.ts';
 import { toFlat } from '../../../lang/object/flat.ts';
 import type { ObjectFile } from '../../../lang/object/object-file.ts';
 
-export const has = (tool: string): boolean => spawnSync(tool, ['-v']).status === 0;
+export const has = (tool: string): boolean => spawnSync(tool, ['--version']).status === 0;
 
 /** Runs `use` with a folder of its own. */
 export function inFolder<T>(use: (folder: string) => T): T {

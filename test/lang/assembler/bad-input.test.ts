@@ -1,0 +1,63 @@
+/** Hostile sources end in a clear error, in bounded time and memory; nothing is thrown. */
+
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { assemble } from '../../../lang/assembler/assemble.ts';
+import { complaints } from './tools.ts';
+
+const BOUNDED: readonly (readonly [title: string, text: string, message: string])[] = [
+  ['a huge times', ' times 0x7fffffff db 0', '`times` 2147483647 makes section .text larger than 256 MiB'],
+  ['a times of times', ' times 100000000 resq 1000', 'section .text grows beyond 256 MiB'],
+  ['a huge resb', 'section .bss\n resb 1 << 40', '`resb` 1099511627776 makes section .bss larger than 256 MiB'],
+  ['a huge rep', '%rep 100000000\n nop\n%endrep', '`%rep 100000000` is more than 1000000'],
+  ['reps in reps', '%rep 1000000\n%rep 1000000\n nop\n%endrep\n%endrep', 'macros make more than 1000000 lines'],
+  ['a file that includes itself', '%include "main.asm"', 'more than 64 deep; does a file include itself?'],
+  [
+    'macros that call each other',
+    '%macro a 1\n b %1\n%endmacro\n%macro b 1\n c %1\n%endmacro\n a 1',
+    'unknown instruction `c`',
+  ],
+  [
+    'a define that doubles itself',
+    `%define x0 1\n${Array.from({ length: 40 }, (_, i) => `%define x${i + 1} x${i} + x${i}`).join('\n')}\n dd x40`,
+    'makes this line too long',
+  ],
+  ['deep parentheses', ` dd ${'('.repeat(20_000)}1${')'.repeat(20_000)}`, 'nested too deeply'],
+  ['a sum without end', ` dd ${'1+'.repeat(100_000)}1`, 'more than 4000 operators'],
+  ['conditionals in conditionals', ` dd ${'1 ? 2 : '.repeat(20_000)}1`, 'nested too deeply'],
+  ['many signs', ` dd ${'-'.repeat(100_000)}1`, 'nested too deeply'],
+];
+
+test.each(BOUNDED)('%s', (_, text, message) => {
+  const start = performance.now();
+  const said = complaints(text, { 'main.asm': text });
+  expect(said.join('\n')).toContain(message);
+  expect(performance.now() - start).toBeLessThan(20_000);
+});
+
+test('a 10 MB line is read', () => {
+  expect(complaints(` db ${'1,'.repeat(3_000_000)}1`)).toEqual([]);
+});
+
+const PIECES = [
+  ...' \t\n,:;[]()+-*/%$?"\'`\\{}<>=!&|^~#@.'.split(''),
+  ...'mov rax eax al [rbx 5 0x10 1.5 label .local db dq times equ section global extern jmp $$ %define %macro %endmacro %1 %%x'.split(
+    ' ',
+  ),
+  ...'%if %else %endif %rep %endrep %include "s" resb align rel byte lock rep %{1} %+ ?: wrt dup fs: ..@a \0 é \ufffd'.split(
+    ' ',
+  ),
+];
+
+test('random lines never throw', () => {
+  const line = fc.array(fc.constantFrom(...PIECES), { maxLength: 30 }).map((pieces) => pieces.join(' '));
+  const glued = fc.array(fc.constantFrom(...PIECES), { maxLength: 30 }).map((pieces) => pieces.join(''));
+  const source = fc.array(fc.oneof(line, glued, fc.string()), { maxLength: 12 }).map((lines) => lines.join('\n'));
+  fc.assert(
+    fc.property(source, (text) => {
+      const result = assemble({ name: 'fuzz.asm', text }, { includePath: () => undefined });
+      expect('object' in result || result.diagnostics.length > 0).toBe(true);
+    }),
+    { numRuns: 1500, seed: 1 },
+  );
+});

@@ -1,0 +1,141 @@
+/** Errors as a user sees them: place, line, caret, remedy; one mistake, one error. */
+
+import { expect, test } from 'vitest';
+import { complaints } from './tools.ts';
+
+/** Each case: a source and all that is said about it. */
+const CASES: readonly (readonly [text: string, expected: string])[] = [
+  [
+    ' nop\n movv rax, rbx\n nop',
+    'main.asm:2:2: error: unknown instruction `movv`; did you mean `mov`?\n    2 |  movv rax, rbx\n      |  ^~~~',
+  ],
+  [
+    'start:\n\tout\tdx, ebx',
+    [
+      'main.asm:2:10: error: `out` does not take ebx as its second operand',
+      '    2 | \tout\tdx, ebx',
+      '      | \t   \t    ^~~',
+      '   = note: forms: out imm8, al   out imm8, ax   out imm8, eax   out dx, al   out dx, ax   out dx, eax',
+    ].join('\n'),
+  ],
+  [
+    'a: mov eax, counter\n mov ecx, counter\n jmp counter',
+    [
+      'main.asm:1:13: error: symbol `counter` is not defined',
+      '    1 | a: mov eax, counter',
+      '      |             ^~~~~~~',
+      '   = note: if another file defines it, declare it: extern counter',
+    ].join('\n'),
+  ],
+  [
+    'start: ret\n call strat',
+    [
+      'main.asm:2:7: error: symbol `strat` is not defined; did you mean `start`?',
+      '    2 |  call strat',
+      '      |       ^~~~~',
+      '   = note: if another file defines it, declare it: extern strat',
+    ].join('\n'),
+  ],
+  [
+    'f: nop\n.loop: dec eax\n jnz .lop',
+    'main.asm:3:6: error: symbol `.lop` is not defined; did you mean `.loop`?\n    3 |  jnz .lop\n      |      ^~~~',
+  ],
+  [
+    'a: nop\na: nop\n jmp a',
+    'main.asm:2:1: error: label `a` is defined twice\n    2 | a: nop\n      | ^\n   = note: first defined at main.asm:1',
+  ],
+  [
+    ' mov rax, [rax',
+    'main.asm:1:15: error: expected `]`, but the line ends\n    1 |  mov rax, [rax\n      |               ^',
+  ],
+  [
+    ' add rax, 5 +',
+    'main.asm:1:14: error: expected a value, but the line ends\n    1 |  add rax, 5 +\n      |              ^',
+  ],
+  [" db 'abc", "main.asm:1:5: error: this string has no closing '\n    1 |  db 'abc\n      |     ^~~~"],
+  [' mov eax, 0zz', 'main.asm:1:11: error: `0zz` is not a number\n    1 |  mov eax, 0zz\n      |           ^~~'],
+  [' dd 1 / 0', 'main.asm:1:9: error: division by zero\n    1 |  dd 1 / 0\n      |         ^'],
+  [' db 300', 'main.asm:1:5: warning: byte data exceeds bounds\n    1 |  db 300\n      |     ^~~'],
+  [
+    ' rett',
+    'main.asm:1:2: warning: `rett` alone on a line is a label without its colon; did you mean `ret`?\n    1 |  rett\n      |  ^~~~',
+  ],
+  [
+    ' emms',
+    [
+      'main.asm:1:2: error: `emms` is an instruction that gvm leaves out',
+      '    1 |  emms',
+      '      |  ^~~~',
+      '   = note: gvm has the general and system instructions of x86-64; compile C with -mgeneral-regs-only',
+    ].join('\n'),
+  ],
+  [
+    ' movaps xmm0, xmm1',
+    [
+      'main.asm:1:2: error: `movaps` is an instruction that gvm leaves out',
+      '    1 |  movaps xmm0, xmm1',
+      '      |  ^~~~~~',
+      '   = note: gvm has the general and system instructions of x86-64; compile C with -mgeneral-regs-only',
+    ].join('\n'),
+  ],
+  [
+    ' jmp short far_away\n times 200 nop\nfar_away:',
+    'main.asm:1:12: error: this target is 200 bytes away; a short branch reaches -128 to 127\n    1 |  jmp short far_away\n      |            ^~~~~~~~',
+  ],
+  [
+    '%include "no.inc"\n mov eax, FROM_NO_INC',
+    'main.asm:1:10: error: cannot find the include file `no.inc`\n    1 | %include "no.inc"\n      |          ^~~~~~~~',
+  ],
+  [
+    '%inclde "x"',
+    'main.asm:1:1: error: unknown preprocessor directive `%inclde`; did you mean `%include`?\n    1 | %inclde "x"\n      | ^~~~~~~',
+  ],
+  [
+    '%macro twice 1\n mov eax, %1\n movx eax, %1\n%endmacro\n twice 5',
+    [
+      'main.asm:3:2: error: unknown instruction `movx`; did you mean `mov`?',
+      '    3 |  movx eax, %1',
+      '      |  ^~~~',
+      '   = note: in macro `twice`, called at main.asm:5',
+    ].join('\n'),
+  ],
+  [
+    '%macro m 1\n mov al, %1\n%endmacro\n m ebx',
+    // The operand came from the call, so the caret stands there.
+    'main.asm:4:4',
+  ],
+  ['%macro m 2\n%endmacro\n m 1', 'main.asm:3:2: error: macro `m` takes 2 parameters\n    3 |  m 1\n      |  ^~~'],
+  ['%if 1\n nop', 'main.asm:1:1: error: `%if` has no `%endif`\n    1 | %if 1\n      | ^~~'],
+  ['%macro x 0\n nop', 'main.asm:1:1: error: `%macro` has no `%endmacro`\n    1 | %macro x 0\n      | ^~~~~~'],
+  [
+    ' mov eax, [rbx+rcx+rdx]',
+    'main.asm:1:12: error: an address holds at most two registers\n    1 |  mov eax, [rbx+rcx+rdx]\n      |            ^~~~~~~~~~~',
+  ],
+  ['\ufffd: nop', 'main.asm:1:1: error: this is not UTF-8 text\n    1 | \ufffd: nop\n      | ^'],
+  ['\0\0 nop', 'main.asm:1:1: error: unexpected character U+0000\n    1 | \ufffd\ufffd nop\n      | ^'],
+  ['a equ b\nb equ a\n dd a', 'main.asm:3:5: error: this value cannot be computed\n    3 |  dd a\n      |     ^'],
+  [
+    'bits 32\n mov eax, 5',
+    'main.asm:1:1: error: only 64-bit code is assembled: `bits 64`\n    1 | bits 32\n      | ^~~~~~~',
+  ],
+  ['%error stop here', 'main.asm:1:1: error: stop here\n    1 | %error stop here\n      | ^~~~~~'],
+];
+
+test.each(CASES)('%j', (text, expected) => {
+  const said = complaints(text);
+  expect(said).toHaveLength(1);
+  if (expected.includes('\n')) expect(said[0]).toBe(expected);
+  else expect(said[0]).toContain(expected);
+});
+
+test('after 20 errors it stops', () => {
+  const said = complaints(' movv eax, 5\n'.repeat(1000));
+  expect(said).toHaveLength(21);
+  expect(said.at(-1)).toBe('error: stopped after 20 errors');
+});
+
+test('a very long line is shown around its fault', () => {
+  const [said] = complaints(` db ${'1, '.repeat(3_000_000)}[`);
+  expect(said!.length).toBeLessThan(600);
+  expect(said).toContain('^');
+});
