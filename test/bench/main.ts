@@ -19,34 +19,61 @@ function startUp(): Figure {
     spawnSync(process.execPath, args, { stdio: 'ignore' });
     return performance.now() - start;
   };
-  const ratios = Array.from({ length: 15 }, () => time(['dist/gvm.js', 'run', 'programs/vm-buffer/vm-buffer.gasm']) / time(['-e', '0']));
+  const ratios = Array.from(
+    { length: 15 },
+    () => time(['dist/gvm.js', 'run', 'programs/vm-buffer/vm-buffer.gasm']) / time(['-e', '0']),
+  );
   const median = ratios.sort((a, b) => a - b)[7]!;
-  return { name: 'gvm run vm-buffer.gasm, whole process', value: `${median.toFixed(2)} × node -e 0`, limit: 'at most 4 ×' };
+  return {
+    name: 'gvm run vm-buffer.gasm, whole process',
+    value: `${median.toFixed(2)} × node -e 0`,
+    limit: 'at most 4 ×',
+  };
 }
 
 function interpreter(): Figure {
   const rounds = 2_000_000;
   const text = readFileSync('test/bench/loop.asm', 'utf8');
-  const assembled = assemble({ name: 'loop.asm', text }, { includePath: () => undefined, format: 'bin', defines: { ROUNDS: String(rounds) } });
+  const assembled = assemble(
+    { name: 'loop.asm', text },
+    { includePath: () => undefined, format: 'bin', defines: { ROUNDS: String(rounds) } },
+  );
   if ('diagnostics' in assembled) throw new Error(assembled.diagnostics[0]!.message);
   const flat = toFlat(assembled.object);
   if ('diagnostics' in flat) throw new Error(flat.diagnostics[0]!.message);
   const elapsed = milliseconds(5, () => new FlatMachine(flat.bytes).cpu.run(1e9));
-  return { name: 'interpreter: adds, loads, stores', value: `${((rounds * 8) / elapsed / 1000).toFixed(1)} M insns/s`, limit: 'at least 10 M/s' };
+  return {
+    name: 'interpreter: adds, loads, stores',
+    value: `${((rounds * 8) / elapsed / 1000).toFixed(1)} M insns/s`,
+    limit: 'at least 10 M/s',
+  };
 }
 
 /** Time of a run with many port writes less that of a run with none, per write. */
 function portWrite(): Figure {
   const runWith = (count: number) =>
     run(
-      { file: 'test/bench/pio.gasm', qemu: [], trace: undefined, explain: false, maxInsns: 1e9, exitMap: 'gvm', includes: [], defines: { COUNT: String(count) } },
+      {
+        file: 'test/bench/pio.gasm',
+        qemu: [],
+        trace: undefined,
+        explain: false,
+        maxInsns: 1e9,
+        exitMap: 'gvm',
+        includes: [],
+        defines: { COUNT: String(count) },
+      },
       library,
       new Transcript(),
     );
   const count = 500_000;
   const idle = milliseconds(5, () => runWith(0));
   const busy = milliseconds(5, () => runWith(count));
-  return { name: 'port write to an mdev driver and back', value: `${(((busy - idle) * 1000) / count).toFixed(3)} µs`, limit: 'at most 2 µs' };
+  return {
+    name: 'port write to an mdev driver and back',
+    value: `${(((busy - idle) * 1000) / count).toFixed(3)} µs`,
+    limit: 'at most 2 µs',
+  };
 }
 
 printFigures([startUp(), interpreter(), portWrite()]);

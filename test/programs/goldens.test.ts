@@ -21,7 +21,16 @@ const programs = files.filter((name) => name.endsWith('.gasm'));
 function transcript(file: string): string {
   const output = new Transcript();
   const status = run(
-    { file, qemu: [], trace: undefined, explain: false, maxInsns: DEFAULT_MAX_INSNS, exitMap: 'gvm', includes: [], defines: {} },
+    {
+      file,
+      qemu: [],
+      trace: undefined,
+      explain: false,
+      maxInsns: DEFAULT_MAX_INSNS,
+      exitMap: 'gvm',
+      includes: [],
+      defines: {},
+    },
     library,
     output,
   );
@@ -40,6 +49,8 @@ describe.each(programs)('%s', (file) => {
 });
 
 test('no golden is left without its program', () => {
-  const orphans = files.filter((name) => name.endsWith('.golden') && !existsSync(join(ROOT, name.replace(/\.golden$/, '.gasm'))));
+  const orphans = files.filter(
+    (name) => name.endsWith('.golden') && !existsSync(join(ROOT, name.replace(/\.golden$/, '.gasm'))),
+  );
   expect(orphans).toEqual([]);
 });
