@@ -1,10 +1,9 @@
 /** Preprocessed lines → statements, with the parser's errors turned into words. */
 
-import { EOF, type IRecognitionException } from 'chevrotain';
 import type { Expression, Statement } from '../syntax/ast.ts';
 import { Keywords, statementWords, type Vocabulary } from '../syntax/keywords.ts';
 import { endOf, type SourceLine, spanOf } from '../syntax/lexer.ts';
-import { nasmParser, type ParsedLine, STARTS_BODY, SyntaxFault } from '../syntax/parser.ts';
+import { END_OF_LINE, nasmParser, type ParsedLine, STARTS_BODY, SyntaxFault, type SyntaxFault } from '../syntax/parser.ts';
 import type { Origin, Span } from '../syntax/source.ts';
 import * as t from '../syntax/tokens.ts';
 import type { Diagnostics } from './diagnostics.ts';
@@ -131,16 +130,16 @@ function labelOf(tokens: readonly t.Token[]): ParsedLine['label'] {
   return { name: at.image.replace(/^\$/, ''), at, colon: colon?.tokenType === t.Colon };
 }
 
-function isRecognitionException(error: unknown): error is IRecognitionException {
+function isRecognitionException(error: unknown): error is SyntaxFault {
   return error instanceof Error && 'token' in error && 'context' in error;
 }
 
 /** The place and wording of a grammar error: what stands there, and what could. */
-function describe(error: IRecognitionException, tokens: readonly t.Token[], origin: Origin): [Span, string] {
+function describe(error: SyntaxFault, tokens: readonly t.Token[], origin: Origin): [Span, string] {
   const rule = error.context.ruleStack.at(-1) ?? 'line';
   const wanted = WANTED[rule] ?? 'something else';
   const found = error.token as t.Token;
-  if (found.tokenType === EOF) {
+  if (found.tokenType === END_OF_LINE) {
     const last = tokens.at(-1);
     if (last === undefined) return [{ origin, start: 0, end: 0 }, `expected ${wanted}`];
     const end = endOf(last);
@@ -152,7 +151,7 @@ function describe(error: IRecognitionException, tokens: readonly t.Token[], orig
   return [spanOf(found, found, origin), complaint(error, found, wanted)];
 }
 
-function complaint(error: IRecognitionException, found: t.Token, wanted: string): string {
+function complaint(error: SyntaxFault, found: t.Token, wanted: string): string {
   if (found.tokenType === t.OpenString) return `this string has no closing ${found.image[0]}`;
   if (found.tokenType === t.Stray) return `unexpected character ${character(found.image)}`;
   if (found.tokenType === t.MacroArgument) {
@@ -169,7 +168,7 @@ function character(image: string): string {
 }
 
 /** A missing token by name where the grammar wants exactly one. */
-function missing(error: IRecognitionException, wanted: string): string {
+function missing(error: SyntaxFault, wanted: string): string {
   if (error.name !== 'MismatchedTokenException') return wanted;
   const name = /--> (\w+) <--/.exec(error.message)?.[1] ?? '';
   return CLOSING[name] ?? wanted;

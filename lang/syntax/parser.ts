@@ -11,6 +11,10 @@ import { parseFloatingPoint, parseNumber, stringBytes } from './literals.ts';
 import { orderByPrecedence } from './precedence.ts';
 import * as t from './tokens.ts';
 
+/** What the parser reports of a line that does not parse, and the token it expects at the end of one. */
+export type SyntaxFault = IRecognitionException;
+export const END_OF_LINE = EOF;
+
 /** A line that the grammar takes, in the parts of {@link Statement}. */
 export interface ParsedLine {
   readonly label: Label | undefined;
