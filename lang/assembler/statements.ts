@@ -3,7 +3,14 @@
 import type { Expression, Statement } from '../syntax/ast.ts';
 import { Keywords, statementWords, type Vocabulary } from '../syntax/keywords.ts';
 import { endOf, type SourceLine, spanOf } from '../syntax/lexer.ts';
-import { END_OF_LINE, nasmParser, type ParsedLine, STARTS_BODY, SyntaxFault, type SyntaxFault } from '../syntax/parser.ts';
+import {
+  END_OF_LINE,
+  type GrammarError,
+  nasmParser,
+  type ParsedLine,
+  STARTS_BODY,
+  SyntaxFault,
+} from '../syntax/parser.ts';
 import type { Origin, Span } from '../syntax/source.ts';
 import * as t from '../syntax/tokens.ts';
 import type { Diagnostics } from './diagnostics.ts';
@@ -130,12 +137,12 @@ function labelOf(tokens: readonly t.Token[]): ParsedLine['label'] {
   return { name: at.image.replace(/^\$/, ''), at, colon: colon?.tokenType === t.Colon };
 }
 
-function isRecognitionException(error: unknown): error is SyntaxFault {
+function isRecognitionException(error: unknown): error is GrammarError {
   return error instanceof Error && 'token' in error && 'context' in error;
 }
 
 /** The place and wording of a grammar error: what stands there, and what could. */
-function describe(error: SyntaxFault, tokens: readonly t.Token[], origin: Origin): [Span, string] {
+function describe(error: GrammarError, tokens: readonly t.Token[], origin: Origin): [Span, string] {
   const rule = error.context.ruleStack.at(-1) ?? 'line';
   const wanted = WANTED[rule] ?? 'something else';
   const found = error.token as t.Token;
@@ -151,7 +158,7 @@ function describe(error: SyntaxFault, tokens: readonly t.Token[], origin: Origin
   return [spanOf(found, found, origin), complaint(error, found, wanted)];
 }
 
-function complaint(error: SyntaxFault, found: t.Token, wanted: string): string {
+function complaint(error: GrammarError, found: t.Token, wanted: string): string {
   if (found.tokenType === t.OpenString) return `this string has no closing ${found.image[0]}`;
   if (found.tokenType === t.Stray) return `unexpected character ${character(found.image)}`;
   if (found.tokenType === t.MacroArgument) {
@@ -168,7 +175,7 @@ function character(image: string): string {
 }
 
 /** A missing token by name where the grammar wants exactly one. */
-function missing(error: SyntaxFault, wanted: string): string {
+function missing(error: GrammarError, wanted: string): string {
   if (error.name !== 'MismatchedTokenException') return wanted;
   const name = /--> (\w+) <--/.exec(error.message)?.[1] ?? '';
   return CLOSING[name] ?? wanted;

@@ -12,7 +12,7 @@ import { orderByPrecedence } from './precedence.ts';
 import * as t from './tokens.ts';
 
 /** What the parser reports of a line that does not parse, and the token it expects at the end of one. */
-export type SyntaxFault = IRecognitionException;
+export type GrammarError = IRecognitionException;
 export const END_OF_LINE = EOF;
 
 /** A line that the grammar takes, in the parts of {@link Statement}. */
