@@ -130,10 +130,18 @@ class Program {
     return isNumber ? value.constant : undefined;
   }
 
+  /** All statements once more with every symbol there, then only those that may still move, until none does. */
   #settle(): void {
+    this.#assembly.begin('settle');
+    for (const item of this.#items) this.#assembly.place(item);
+    if (!this.#assembly.changed || this.#diagnostics.failed) return;
+    const steps = movingParts(this.#items);
     for (let pass = 0; pass < MAX_PASSES; pass++) {
       this.#assembly.begin('settle');
-      for (const item of this.#items) this.#assembly.place(item);
+      for (const step of steps) {
+        if (typeof step === 'number') this.#assembly.skip(step);
+        else this.#assembly.place(step);
+      }
       if (!this.#assembly.changed || this.#diagnostics.failed) return;
     }
     this.#diagnostics.error(
@@ -207,4 +215,22 @@ class Program {
     if (tokens.length === 0) return undefined;
     return this.#work(this.#parser.statement({ tokens, origin }).body, origin, undefined);
   }
+}
+
+/** The statements that passes must look at; between them, the bytes of the others. */
+function movingParts(items: readonly Item[]): (Item | number)[] {
+  const parts: (Item | number)[] = [];
+  let gap = 0;
+  for (const item of items) {
+    const length = item.label === undefined ? item.work?.fixedLength?.() : undefined;
+    if (length !== undefined) {
+      gap += length;
+      continue;
+    }
+    if (gap > 0) parts.push(gap);
+    gap = 0;
+    parts.push(item);
+  }
+  if (gap > 0) parts.push(gap);
+  return parts;
 }

@@ -20,6 +20,8 @@ export type Phase = 'estimate' | 'settle' | 'write';
 /** Work of one statement in a pass: moves the section's offset on and, in the `write` phase, puts bytes there. */
 export interface Work {
   place(assembly: Assembly): void;
+  /** Bytes it takes, once that is known to be the same in every pass that follows. */
+  fixedLength?(): number | undefined;
 }
 
 /** A statement as the passes see it. */
@@ -94,6 +96,11 @@ export class Assembly implements Scope {
     if (item.label !== undefined) this.#defineLabel(item.label, item);
     this.#here = this.section.offset;
     item.work?.place(this);
+  }
+
+  /** Passes over `length` bytes of statements that need no look. */
+  skip(length: number): void {
+    this.section.offset += length;
   }
 
   #defineLabel(symbol: AssemblySymbol, item: Item): void {

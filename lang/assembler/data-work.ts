@@ -29,6 +29,17 @@ export class DataWork implements Work {
     else this.#placeItems(this.#items, assembly);
   }
 
+  fixedLength(): number | undefined {
+    if (this.#fixed !== undefined) return this.#fixed.length;
+    let length = 0;
+    for (const item of this.#items) {
+      if (item.kind === 'repeat') return undefined;
+      const text = item.kind === 'value' && item.expression.kind === 'string' ? item.expression.bytes.length : 1;
+      length += roundUp(text, this.#unit);
+    }
+    return length;
+  }
+
   /** Strings and numbers alone, which most data is. */
   #plainBytes(): Uint8Array | undefined {
     const unit = this.#unit;

@@ -10,7 +10,7 @@ import { spanOf } from '../syntax/lexer.ts';
 import type { Assembly, Work } from './assembly.ts';
 import { type BuiltOperand, buildOperand } from './operands.ts';
 import { resolveField, storeNumber } from './relocate.ts';
-import { soleBase } from './value.ts';
+import { soleBase, type Value } from './value.ts';
 
 type InstructionBody = Extract<Body, { kind: 'instruction' }>;
 
@@ -37,6 +37,8 @@ export class InstructionWork implements Work {
   #encoding: Encoding | undefined;
   #built: readonly BuiltOperand[] = [];
   #branch: Branch | undefined;
+  /** True once every value in it is a number for ever or an address that fills a field of its own. */
+  #lengthIsFixed = false;
   #dead = false;
 
   constructor(body: InstructionBody) {
@@ -45,6 +47,7 @@ export class InstructionWork implements Work {
 
   place(assembly: Assembly): void {
     if (this.#dead) return;
+    if (assembly.phase === 'settle' && this.#settle(assembly)) return;
     if (this.#body !== undefined) this.#encode(this.#body, assembly);
     const encoding = this.#encoding;
     if (encoding === undefined) return;
@@ -53,6 +56,22 @@ export class InstructionWork implements Work {
     } else {
       assembly.bytes(encoding.bytes);
     }
+  }
+
+  fixedLength(): number | undefined {
+    if (this.#dead) return 0;
+    return this.#lengthIsFixed ? this.#encoding?.bytes.length : undefined;
+  }
+
+  /** The short way through the passes in between: lengths that cannot change, and branches, which look at their target alone. */
+  #settle(assembly: Assembly): boolean {
+    if (this.#branch !== undefined && this.#body !== undefined) {
+      this.#encoding = this.#branch.choose(assembly.value(this.#body.operands[0]!.expression), assembly);
+    } else if (!this.#lengthIsFixed) {
+      return false;
+    }
+    assembly.skip(this.#encoding!.bytes.length);
+    return true;
   }
 
   #encode(body: InstructionBody, assembly: Assembly): void {
@@ -69,7 +88,7 @@ export class InstructionWork implements Work {
     if (this.#branch === undefined && isBranchLike(built)) this.#branch = this.#asBranch(body, built, assembly);
     if (this.#dead) return;
     if (this.#branch !== undefined) {
-      this.#encoding = this.#branch.choose(built[0]!, assembly);
+      this.#encoding = this.#branch.choose(built[0]!.value!, assembly);
       this.#built = built;
       return;
     }
@@ -86,13 +105,14 @@ export class InstructionWork implements Work {
     this.#built = built;
     if (assembly.phase === 'write' || !assembly.touched) this.#warn(body, assembly);
     if (!assembly.touched && this.#encoding.fixups.length === 0) this.#body = undefined;
+    this.#lengthIsFixed = !assembly.touched || built.every(hasFixedLength);
   }
 
   #asBranch(body: InstructionBody, built: readonly BuiltOperand[], assembly: Assembly): Branch | undefined {
     const source = built[0]!.source as Extract<SourceOperand, { kind: 'immediate' }>;
     const form = (width?: 8 | 32): Encoding | EncodeFailure => {
       const operand: SourceOperand = { ...source, value: undefined, ...(width === undefined ? {} : { width }) };
-      return encodeInstruction(body, [{ source: operand, value: undefined }]);
+      return encodeInstruction(body, [{ source: operand, value: undefined, isLiteral: false }]);
     };
     const asWritten = form();
     if ('reason' in asWritten) {
@@ -164,12 +184,11 @@ class Branch {
   }
 
   /** NASM's rule (jmp_match): short while the target is unknown, or where it lies in this section within a byte's reach. */
-  choose(target: BuiltOperand, assembly: Assembly): Encoding {
+  choose(value: Value, assembly: Assembly): Encoding {
     const short = this.#short;
     const near = this.#near;
     if (short === undefined) return near!;
     if (near === undefined) return short;
-    const value = target.value!;
     if (this.#wasNear && assembly.pass > PATIENCE) return near;
     if (value.known) {
       const distance = value.constant - BigInt(assembly.section.offset + short.bytes.length);
@@ -177,6 +196,11 @@ class Branch {
     }
     return this.#wasNear ? near : short;
   }
+}
+
+/** A register, a literal or a known address; a number that came out of symbols may still change. */
+function hasFixedLength({ value, isLiteral }: BuiltOperand): boolean {
+  return isLiteral || value === undefined || (value.known && value.terms.length > 0);
 }
 
 function isBranchLike(built: readonly BuiltOperand[]): boolean {

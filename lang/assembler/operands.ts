@@ -4,19 +4,32 @@ import type { SourceOperand, Width } from '../isa/instruction.ts';
 import { type Register, registerNamed } from '../isa/registers.ts';
 import type { Expression, Hints, OperandSyntax } from '../syntax/ast.ts';
 import type { Assembly } from './assembly.ts';
-import { isConstant, soleBase, type Value } from './value.ts';
+import { isConstant, type Value } from './value.ts';
 
 /** An operand ready for the encoder. */
 export interface BuiltOperand {
   readonly source: SourceOperand;
   /** What a fixup of this operand is filled with; undefined for registers. */
   readonly value: Value | undefined;
+  /** True where no symbol and no place took part in the value. */
+  readonly isLiteral: boolean;
 }
 
 type Memory = Extract<SourceOperand, { kind: 'memory' }>;
 
 /** Builds one operand at the present place; undefined where a fault was reported. */
 export function buildOperand(operand: OperandSyntax, assembly: Assembly): BuiltOperand | undefined {
+  const touchedBefore = assembly.touched;
+  assembly.touched = false;
+  const built = build(operand, assembly);
+  const isLiteral = !assembly.touched;
+  assembly.touched ||= touchedBefore;
+  return built === undefined ? undefined : { ...built, isLiteral };
+}
+
+type Built = Omit<BuiltOperand, 'isLiteral'>;
+
+function build(operand: OperandSyntax, assembly: Assembly): Built | undefined {
   const { expression, hints } = operand;
   if (operand.memory !== undefined) return buildMemory(operand, operand.memory, assembly);
   if (expression.kind === 'register') return buildRegister(expression.name, expression, hints, assembly);
@@ -37,7 +50,7 @@ export function buildOperand(operand: OperandSyntax, assembly: Assembly): BuiltO
   };
 }
 
-function buildRegister(name: string, at: Expression, hints: Hints, assembly: Assembly): BuiltOperand | undefined {
+function buildRegister(name: string, at: Expression, hints: Hints, assembly: Assembly): Built | undefined {
   const register = registerNamed(name)!;
   if (hints.width !== undefined && hints.width !== register.width) {
     assembly.error(at, `${name} has ${register.width} bits, not ${hints.width}`);
@@ -56,7 +69,7 @@ function buildMemory(
   operand: OperandSyntax,
   written: NonNullable<OperandSyntax['memory']>,
   assembly: Assembly,
-): BuiltOperand | undefined {
+): Built | undefined {
   const { expression } = operand;
   const hints = written.hints;
   const value = assembly.value(expression);
@@ -151,9 +164,4 @@ function multiplied(expression: Expression, name: string): boolean {
   const { operator, left, right } = expression;
   if (operator !== '*') return multiplied(left, name) || multiplied(right, name);
   return [left, right].some((side) => side.kind === 'register' && side.name === name);
-}
-
-/** The operand's value in words of relocation: `'none'` for a number, undefined where no relocation can express it. */
-export function baseOf(value: Value | undefined) {
-  return value === undefined ? 'none' : soleBase(value);
 }
