@@ -50,8 +50,14 @@ const ENDS_BLOCK: ReadonlySet<string> = new Set([
   'iret',
   'hlt',
   'ud2',
+  'ud0',
+  'ud1',
+  'jmp-far',
+  'call-far',
   'syscall',
   'sysret',
+  'sysenter',
+  'sysexit',
 ]);
 /** These look at the count of retired instructions, which is exact between blocks: they stand alone. */
 const STANDS_ALONE: ReadonlySet<string> = new Set(['rdtsc', 'rdtscp', 'rdmsr']);

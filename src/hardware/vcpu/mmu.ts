@@ -6,11 +6,23 @@
 import { type Gpa, gva } from '../../address.ts';
 import { tableIndex } from '../ept.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
+import type { DebugRegisters } from './debug-registers.ts';
 import type { EmulatorPort } from './emulator-port.ts';
 import { AC } from './flags.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
 import { NestedPaging } from './nested-paging.ts';
-import { type Access, CR0_WP, CR4_SMAP, CR4_SMEP, EFER_NXE, isCanonical, PAGE_FAULT, PTE } from './paging.ts';
+import {
+  type Access,
+  CR0_AM,
+  CR0_WP,
+  CR4_SMAP,
+  CR4_SMEP,
+  EFER_NXE,
+  isCanonical,
+  PAGE_FAULT,
+  PHYSICAL_ADDRESS_BITS,
+  PTE,
+} from './paging.ts';
 import { type PendingEvent, VECTOR } from './pending-event.ts';
 import { type CpuState, WORD } from './state.ts';
 import { TLB_MASK, Tlb } from './tlb.ts';
@@ -36,6 +48,8 @@ export class Mmu {
   readonly nested: NestedPaging;
   /** Set while the hypervisor completes an instruction: misses of the EPT are served by it. */
   emulator: EmulatorPort | null = null;
+  /** A repeated string instruction does one element and comes back: under emulation, and while the CPU single-steps. */
+  oneElement = false;
   cr0 = 0n;
   cr3 = 0n;
   cr4 = 0n;
@@ -46,6 +60,15 @@ export class Mmu {
   readonly #state: CpuState;
   readonly #event: PendingEvent;
   readonly #code: CodeWatch;
+  readonly #debug: DebugRegisters;
+  /** The access is the processor's own, to a descriptor table or the TSS: as supervisor, and none of the program's business. */
+  #implicit = false;
+  /** The last walk found a page that only EFLAGS.AC let the supervisor touch, so the TLB must not promise it. */
+  #guarded = false;
+  /** Privilege 3 with CR0.AM and EFLAGS.AC: misaligned data accesses are #AC. Nothing is in the TLB then. */
+  #alignmentChecked = false;
+  /** Some page in the TLB is a piece of a larger one, all of which INVLPG has to drop. */
+  #large = false;
   /** Guest physical address that the last successful walk found, and whether the page may be written without more ado. */
   #physical = 0;
   readonly #parts: [Part, Part] = [
@@ -58,11 +81,12 @@ export class Mmu {
   /** Where a table entry is put that has to be fetched through the emulator. */
   readonly #tableEntry: number;
 
-  constructor(memory: PhysicalMemory, state: CpuState, event: PendingEvent, code: CodeWatch) {
+  constructor(memory: PhysicalMemory, state: CpuState, event: PendingEvent, code: CodeWatch, debug: DebugRegisters) {
     this.#memory = memory;
     this.#state = state;
     this.#event = event;
     this.#code = code;
+    this.#debug = debug;
     this.nested = new NestedPaging(memory, event);
     this.#tableEntry = state.bounce + 64;
   }
@@ -70,6 +94,41 @@ export class Mmu {
   /** Forget all translations: MOV to CR3, changes of paging mode, INVEPT. */
   flush(): void {
     this.tlb.flush();
+    this.#large = false;
+  }
+
+  /** INVLPG: the page that `address` lies in, whatever its size. */
+  invalidatePage(address: number): void {
+    if (this.#large) this.flush();
+    else this.tlb.flushPage((address | 0) & ~4095);
+  }
+
+  /** EFLAGS.AC, CR0.AM or the privilege level has changed: see whether alignment is checked from now on. */
+  updateAlignment(): void {
+    const checked =
+      this.privilege === 3 && (this.cr0 & CR0_AM) !== 0n && (this.#state.words[WORD.FLAG_CONTROL]! & AC) !== 0;
+    if (checked === this.#alignmentChecked) return;
+    this.#alignmentChecked = checked;
+    this.flush();
+  }
+
+  /** A stack access has faulted: #SS(0) in the place of #GP(0) if its address was not canonical. Always an outcome. */
+  stackOutcome(): number {
+    if (this.#event.nonCanonical) this.#event.raise(VECTOR.SS, 0);
+    return OUTCOME.FAULT;
+  }
+
+  /** Whether the TLB may answer for the page of the last walk from now on. */
+  #mayCache(page: number): boolean {
+    return !this.#implicit && !this.#guarded && !this.#alignmentChecked && !this.#debug.watches(page);
+  }
+
+  /** What a data access that can be carried out still has to pass: 0 or #AC. */
+  #accessed(address: number, bytes: number, write: boolean): number {
+    if (this.#implicit) return 0;
+    if (this.#alignmentChecked && address % bytes !== 0) return this.#event.raise(VECTOR.AC, 0);
+    if (this.#debug.active) this.#debug.touches(address, bytes, write);
+    return 0;
   }
 
   /** Host offset of the code byte at `address`, or an outcome. */
@@ -79,20 +138,24 @@ export class Mmu {
     const entry = (address >>> 12) & TLB_MASK;
     if (fetchTags[entry] === address - within) return fetchHosts[entry]! + within;
     const host = this.#translate(address, 'fetch');
-    if (host >= 0) this.tlb.fillFetch(address - within, host - within);
+    if (host >= 0 && !this.#implicit) this.tlb.fillFetch(address - within, host - within);
     return host;
   }
 
   /** Host offset where `bytes` bytes at `address` can be read, or an outcome. */
   readSlow(address: number, bytes: number): number {
     const within = pageOffset(address);
-    if (within + bytes > 4096) return this.#readAcross(address, bytes, 4096 - within);
+    if (within + bytes > 4096) {
+      const bounced = this.#readAcross(address, bytes, 4096 - within);
+      return bounced < 0 || this.#accessed(address, bytes, false) === 0 ? bounced : OUTCOME.FAULT;
+    }
     const host = this.#translate(address, 'read');
+    if (host < 0 && !this.#emulates(host)) return host;
+    if (this.#accessed(address, bytes, false) !== 0) return OUTCOME.FAULT;
     if (host >= 0) {
-      this.tlb.fillRead(address - within, host - within);
+      if (this.#mayCache(address - within)) this.tlb.fillRead(address - within, host - within);
       return host;
     }
-    if (!this.#emulates(host)) return host;
     return this.#readPart(address, 0, bytes) === 'later' ? OUTCOME.LATER : this.#state.bounce;
   }
 
@@ -126,13 +189,14 @@ export class Mmu {
     const first = Math.min(bytes, 4096 - within);
     const host = this.#probe(address, first);
     if (host < 0 && !this.#emulates(host)) return host;
-    if (host >= 0 && first === bytes && !this.#code.holdsCode(host)) {
-      this.tlb.fillWrite(address - within, host - within);
-      return host;
-    }
     if (first < bytes) {
       const second = this.#probe(address + first, bytes - first);
       if (second < 0 && !this.#emulates(second)) return second;
+    }
+    if (this.#accessed(address, bytes, true) !== 0) return OUTCOME.FAULT;
+    if (host >= 0 && first === bytes && !this.#code.holdsCode(host)) {
+      if (this.#mayCache(address - within)) this.tlb.fillWrite(address - within, host - within);
+      return host;
     }
     if (update && !this.#fillBounce()) return OUTCOME.LATER;
     return this.#state.bounce;
@@ -194,10 +258,9 @@ export class Mmu {
    * an outcome with nothing copied.
    */
   readSystem(address: number, into: number, bytes: number): number {
-    const privilege = this.privilege;
-    this.privilege = 0;
+    const privilege = this.#enterSystem();
     const host = this.readSlow(address, bytes);
-    this.privilege = privilege;
+    this.#leaveSystem(privilege);
     if (host < 0) return host;
     this.#memory.bytes.copyWithin(into, host, host + bytes);
     return 0;
@@ -205,19 +268,30 @@ export class Mmu {
 
   /** Store `value` for the processor itself, as supervisor. 0 or an outcome. */
   writeSystem(address: number, value: bigint): number {
-    const privilege = this.privilege;
-    this.privilege = 0;
+    const privilege = this.#enterSystem();
     const host = this.writeSlow(address, 8, false);
-    this.privilege = privilege;
+    this.#leaveSystem(privilege);
     if (host < 0) return host;
     this.#memory.view.setBigUint64(host, BigInt.asUintN(64, value), true);
     if (host === this.#state.bounce) this.commitBounce();
     return 0;
   }
 
+  #enterSystem(): number {
+    const { privilege } = this;
+    this.privilege = 0;
+    this.#implicit = true;
+    return privilege;
+  }
+
+  #leaveSystem(privilege: number): void {
+    this.privilege = privilege;
+    this.#implicit = false;
+  }
+
   /** Both walks. The physical address found is left in #physical even if the EPT does not map it. */
   #translate(address: number, access: Access): number {
-    if (!isCanonical(address)) return this.#event.raise(VECTOR.GP, 0);
+    if (!isCanonical(address)) return this.#event.raiseNonCanonical();
     const outcome = this.#walk(address, access);
     if (outcome < 0) return outcome;
     return this.nested.translate(this.#physical, access, true, address);
@@ -239,7 +313,8 @@ export class Mmu {
       const high = words[(host >> 2) + 1]!;
       if ((low & PTE.PRESENT) === 0) return this.#fault(address, access, 0);
       const large = level > 1 && (low & PTE.LARGE_PAGE) !== 0;
-      if ((high < 0 && (this.efer & EFER_NXE) === 0n) || (large && level === 4)) {
+      const reserved = (high < 0 && (this.efer & EFER_NXE) === 0n) || (high & RESERVED_HIGH) !== 0;
+      if (reserved || (large && level === 4)) {
         return this.#fault(address, access, PAGE_FAULT.PRESENT | PAGE_FAULT.RESERVED);
       }
       flags &= low;
@@ -254,6 +329,7 @@ export class Mmu {
         if (!this.#permits(access, flags, noExecute)) return this.#fault(address, access, PAGE_FAULT.PRESENT);
         const within = ((address % pageBytes) + pageBytes) % pageBytes;
         this.#physical = base + within;
+        if (large) this.#large = true;
         break;
       }
       table = target;
@@ -285,8 +361,8 @@ export class Mmu {
     const user = this.privilege === 3;
     if (user && !userPage) return false;
     if (access === 'fetch') return !noExecute && !(userPage && !user && (this.cr4 & CR4_SMEP) !== 0n);
-    if (userPage && !user && (this.cr4 & CR4_SMAP) !== 0n && (this.#state.words[WORD.FLAG_CONTROL]! & AC) === 0)
-      return false;
+    this.#guarded = userPage && !user && (this.cr4 & CR4_SMAP) !== 0n;
+    if (this.#guarded && (this.#implicit || (this.#state.words[WORD.FLAG_CONTROL]! & AC) === 0)) return false;
     if (access === 'write') return (flags & PTE.WRITABLE) !== 0 || (!user && (this.cr0 & CR0_WP) === 0n);
     return true;
   }
@@ -302,6 +378,9 @@ export class Mmu {
     );
   }
 }
+
+/** Address bits beyond MAXPHYADDR, in the upper half of an entry. */
+const RESERVED_HIGH = 0x000f_ffff & ~((1 << (PHYSICAL_ADDRESS_BITS - 32)) - 1);
 
 /** Offset in the page of a signed linear address. */
 const pageOffset = (address: number): number => (address | 0) & 4095;

@@ -49,27 +49,58 @@ export type ServiceName =
   | 'pause'
   | 'flushCaches'
   | 'vmcall'
+  | 'monitor'
+  | 'monitorWait'
   | 'readTimestamp'
+  | 'readTimestampAndProcessor'
+  | 'readProcessor'
+  | 'readPerformanceCounter'
+  | 'randomNumber'
   | 'readMsr'
   | 'writeMsr'
   | 'interrupt'
+  | 'debugTrap'
   | 'interruptReturn'
   | 'farReturn'
+  | 'farJump'
+  | 'farCall'
+  | 'systemCall'
+  | 'systemReturn'
+  | 'systemEnter'
+  | 'systemExit'
   | 'readControl'
   | 'writeControl'
+  | 'readMachineStatus'
+  | 'writeMachineStatus'
+  | 'clearTaskSwitched'
+  | 'readDebug'
+  | 'writeDebug'
   | 'invalidatePage'
+  | 'invalidatePcid'
   | 'loadGdt'
   | 'loadIdt'
   | 'storeGdt'
   | 'storeIdt'
   | 'loadTask'
+  | 'readTask'
+  | 'loadLocalTable'
+  | 'readLocalTable'
   | 'loadSegment'
   | 'readSegment'
+  | 'verifySegment'
+  | 'segmentRights'
+  | 'segmentLimit'
+  | 'readBase'
+  | 'writeBase'
   | 'swapGs'
   | 'clearInterruptFlag'
   | 'setInterruptFlag'
+  | 'setAccessCheck'
   | 'pushFlags'
-  | 'popFlags';
+  | 'popFlags'
+  | 'enterFrame'
+  | 'checkAlignment'
+  | 'checkPrivilege';
 
 /** An algebra of operations over values of type V. Widths are bits; a value knows its own. Booleans have width 1. */
 export interface Ops<V> {
@@ -153,6 +184,11 @@ export interface Ops<V> {
   highestBit(a: V): V;
   populationCount(a: V): V;
   byteSwap(a: V): V;
+  /** PDEP: the low bits of `a` at the places of `mask`'s set bits. PEXT: the bits of `a` at those places, packed. */
+  depositBits(a: V, mask: V): V;
+  extractBits(a: V, mask: V): V;
+  /** CRC-32C (polynomial 11EDC6F41, reflected) of `value`'s bytes, begun with `crc` (32 bits). */
+  crc32c(crc: V, value: V): V;
 
   flag(name: FlagName): V;
   setFlag(name: FlagName, value: V): void;

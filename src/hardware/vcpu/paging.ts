@@ -22,16 +22,28 @@ export const PAGE_FAULT = {
   FETCH: 1 << 4,
 } as const;
 
+/** MAXPHYADDR: what CPUID leaf 0x80000008 says. Address bits from here to 51 are reserved in every entry and in CR3. */
+export const PHYSICAL_ADDRESS_BITS = 46;
+
 /** How an access uses an address. */
 export type Access = 'read' | 'write' | 'fetch';
 
 export const CR0_PE = 1n << 0n;
-export const CR0_NE = 1n << 5n;
+export const CR0_TS = 1n << 3n;
 export const CR0_ET = 1n << 4n;
+export const CR0_NE = 1n << 5n;
 export const CR0_WP = 1n << 16n;
+export const CR0_AM = 1n << 18n;
+export const CR0_NW = 1n << 29n;
+export const CR0_CD = 1n << 30n;
 export const CR0_PG = 1n << 31n;
+export const CR4_TSD = 1n << 2n;
+export const CR4_DE = 1n << 3n;
 export const CR4_PAE = 1n << 5n;
 export const CR4_PGE = 1n << 7n;
+export const CR4_UMIP = 1n << 11n;
+export const CR4_FSGSBASE = 1n << 16n;
+export const CR4_PCIDE = 1n << 17n;
 export const CR4_SMEP = 1n << 20n;
 export const CR4_SMAP = 1n << 21n;
 export const EFER_SCE = 1n << 0n;

@@ -23,13 +23,21 @@ export const VECTOR = {
   AC: 17,
 } as const;
 
+/**
+ * How an event came about: which rip is pushed, and whose right to raise it is checked. `fault`: the instruction's own rip.
+ * `trap`: rip as it stands. `software` (int n, int3): the next instruction's, and the gate's DPL counts. `icebp`: the next
+ * instruction's, without that check. `external`: an interrupt or NMI, between two instructions.
+ */
+export type EventKind = 'fault' | 'trap' | 'software' | 'icebp' | 'external';
+
 /** At most one of an exception and an exit is raised by an instruction; each method returns the outcome to return. */
 export class PendingEvent {
   vector = 0;
   /** Undefined for vectors that push none. */
   errorCode: number | undefined = undefined;
-  /** int n and int3: rip of the next instruction is pushed, and the gate's DPL is checked. */
-  software = false;
+  kind: EventKind = 'fault';
+  /** The last #GP(0) is for a non-canonical address: where that was the stack's, it is #SS. */
+  nonCanonical = false;
   /** Faulting address of #PF, for CR2. */
   faultAddress = 0n;
   readonly exit: VmExit = {
@@ -41,10 +49,11 @@ export class PendingEvent {
     idtVectoring: 0,
   };
 
-  raise(vector: number, errorCode?: number): number {
+  raise(vector: number, errorCode?: number, kind: EventKind = 'fault'): number {
     this.vector = vector;
     this.errorCode = errorCode;
-    this.software = false;
+    this.kind = kind;
+    this.nonCanonical = false;
     return OUTCOME.FAULT;
   }
 
@@ -53,9 +62,9 @@ export class PendingEvent {
     return this.raise(VECTOR.PF, errorCode);
   }
 
-  raiseSoftware(vector: number): number {
-    this.raise(vector);
-    this.software = true;
+  raiseNonCanonical(): number {
+    this.raise(VECTOR.GP, 0);
+    this.nonCanonical = true;
     return OUTCOME.FAULT;
   }
 

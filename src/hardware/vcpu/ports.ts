@@ -2,32 +2,48 @@
 
 import type { EmulatorPort } from './emulator-port.ts';
 import { EXIT_REASON, IO_QUALIFICATION } from './exit.ts';
-import { Flags } from './flags.ts';
+import { IOPL } from './flags.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
-import type { Mmu } from './mmu.ts';
-import { type PendingEvent, VECTOR } from './pending-event.ts';
-import type { CpuState } from './state.ts';
+import { CR4_DE } from './paging.ts';
+import { VECTOR } from './pending-event.ts';
+import type { Processor } from './processor.ts';
+import { WORD } from './state.ts';
+
+/** Where the TSS says at what byte of it the I/O permission bitmap begins (SDM vol. 3A fig. 7-11). */
+const MAP_BASE = 0x66;
 
 /** Port accesses of one vCPU. */
 export class Ports {
-  readonly #mmu: Mmu;
-  readonly #event: PendingEvent;
-  readonly #flags: Flags;
+  readonly #cpu: Processor;
   readonly #data = new Uint8Array(4);
   readonly #view = new DataView(this.#data.buffer);
   readonly #slices = [1, 2, 4].map((bytes) => this.#data.subarray(0, bytes));
   /** What the last input under emulation yielded. */
   value = 0;
 
-  constructor(state: CpuState, mmu: Mmu, event: PendingEvent) {
-    this.#mmu = mmu;
-    this.#event = event;
-    this.#flags = new Flags(state);
+  constructor(cpu: Processor) {
+    this.#cpu = cpu;
   }
 
-  /** Above IOPL the TSS's permission bitmap decides; this processor's guests have none, so that is #GP. */
-  #allowed(): boolean {
-    return this.#mmu.privilege <= ((this.#flags.read() >> 12) & 3);
+  /** 0 if the program may touch the port: up to IOPL always, above it as the TSS's permission bitmap says (SDM vol. 1 §19.5). */
+  #check(bytes: number, port: number): number {
+    const { mmu, state, segments, event, debug } = this.#cpu;
+    if (mmu.privilege > (state.words[WORD.FLAG_CONTROL]! & IOPL) >> 12) {
+      const base = segments.taskWord(MAP_BASE);
+      if (base < 0) return base === OUTCOME.FAULT ? this.#mapFault() : base;
+      // Two bytes are always read, so that an access across a byte of the map is seen whole.
+      const bits = segments.taskWord(base + (port >> 3));
+      if (bits < 0) return bits === OUTCOME.FAULT ? this.#mapFault() : bits;
+      if (((bits >> (port & 7)) & ((1 << bytes) - 1)) !== 0) return event.raise(VECTOR.GP, 0);
+    }
+    if (debug.active && (mmu.cr4 & CR4_DE) !== 0n) debug.touchesPort(port, bytes);
+    return 0;
+  }
+
+  /** Beyond the TSS's limit every port is forbidden; a page fault on the way stays one. */
+  #mapFault(): number {
+    const { event } = this.#cpu;
+    return event.vector === VECTOR.PF ? OUTCOME.FAULT : event.raise(VECTOR.GP, 0);
   }
 
   #slice(bytes: number): Uint8Array {
@@ -36,8 +52,9 @@ export class Ports {
 
   /** `form` holds the string, repeat and immediate bits of the exit qualification. */
   input(bytes: 1 | 2 | 4, port: number, form: number): number {
-    if (!this.#allowed()) return this.#event.raise(VECTOR.GP, 0);
-    const emulator: EmulatorPort | null = this.#mmu.emulator;
+    const checked = this.#check(bytes, port);
+    if (checked !== 0) return checked;
+    const emulator: EmulatorPort | null = this.#cpu.mmu.emulator;
     if (emulator === null) return this.#leave(bytes, port, form | IO_QUALIFICATION.IN);
     this.#view.setUint32(0, 0, true);
     if (emulator.readPort(port, this.#slice(bytes)) === 'later') return OUTCOME.LATER;
@@ -46,8 +63,9 @@ export class Ports {
   }
 
   output(bytes: 1 | 2 | 4, port: number, value: number, form: number): number {
-    if (!this.#allowed()) return this.#event.raise(VECTOR.GP, 0);
-    const emulator = this.#mmu.emulator;
+    const checked = this.#check(bytes, port);
+    if (checked !== 0) return checked;
+    const { emulator } = this.#cpu.mmu;
     if (emulator === null) return this.#leave(bytes, port, form);
     this.#view.setInt32(0, value, true);
     emulator.writePort(port, this.#slice(bytes));
@@ -55,7 +73,7 @@ export class Ports {
   }
 
   #leave(bytes: number, port: number, form: number): number {
-    return this.#event.leave(
+    return this.#cpu.event.leave(
       EXIT_REASON.IO_INSTRUCTION,
       ((port << IO_QUALIFICATION.PORT_SHIFT) | form | (bytes - 1)) >>> 0,
     );

@@ -32,6 +32,8 @@ const SS = 2;
 const CODE = 8;
 const CODE_CONFORMING = 4;
 const WRITABLE_OR_READABLE = 2;
+const ACCESSED = 1;
+const LDT = 2;
 const TSS_AVAILABLE = 9;
 const TSS_BUSY = 11;
 
@@ -48,6 +50,28 @@ const unusableSegment = (selector: number): Segment => ({
   g: 0,
   avl: 0,
   unusable: 1,
+});
+
+/** The segments that SYSCALL and its kin load without looking at a descriptor (SDM vol. 2, SYSCALL). */
+export const flatCode = (selector: number, privilege: number): Segment => ({
+  base: 0n,
+  limit: 0xffff_ffff,
+  selector,
+  type: 11,
+  present: 1,
+  dpl: privilege,
+  db: 0,
+  s: 1,
+  l: 1,
+  g: 1,
+  avl: 0,
+  unusable: 0,
+});
+export const flatStack = (selector: number, privilege: number): Segment => ({
+  ...flatCode(selector, privilege),
+  type: 3,
+  db: 1,
+  l: 0,
 });
 
 /** A descriptor's 8 bytes as a segment; the high half of a system descriptor's base is added by who reads it. */
@@ -123,18 +147,73 @@ export class Segments {
     this.#state.quads[SLOT.SEGMENT_BASE + SEGMENT_NAMES.indexOf(name)] = base;
   }
 
+  #table(selector: number): DescriptorTable | undefined {
+    if ((selector & 4) === 0) return this.gdt;
+    return this.#registers.ldt.unusable === 1 ? undefined : this.#registers.ldt;
+  }
+
+  /** Whether the 8 bytes that `selector` names lie within their table. */
+  inTable(selector: number): boolean {
+    const table = this.#table(selector);
+    return table !== undefined && (selector & 0xfff8) + 7 <= table.limit;
+  }
+
+  /** Linear address of the descriptor that `selector` names, as a signed double. */
+  #address(selector: number): number {
+    return Number(BigInt.asIntN(64, this.#table(selector)!.base)) + (selector & 0xfff8);
+  }
+
   /** Read the descriptor that `selector` names. A segment, or an outcome: #GP(selector) beyond the table. */
   descriptor(selector: number): Segment | number {
-    const local = (selector & 4) !== 0;
-    const table = local ? this.#registers.ldt : this.gdt;
-    const offset = selector & 0xfff8;
-    if (offset + 7 > table.limit || (local && this.#registers.ldt.unusable === 1)) {
-      return this.#event.raise(VECTOR.GP, selector & 0xfffc);
-    }
-    const address = Number(BigInt.asIntN(64, table.base)) + offset;
-    const outcome = this.#mmu.readSystem(address, this.#buffer, 8);
+    if (!this.inTable(selector)) return this.#event.raise(VECTOR.GP, selector & 0xfffc);
+    const outcome = this.#mmu.readSystem(this.#address(selector), this.#buffer, 8);
     if (outcome < 0) return outcome;
     return parseDescriptor(this.#memory.view.getBigUint64(this.#buffer, true), selector);
+  }
+
+  /** Read a 16-byte system descriptor into the buffer. 0 or an outcome. */
+  #readLong(selector: number): number {
+    const error = selector & 0xfffc;
+    if (!this.inTable(selector) || (selector & 0xfff8) + 15 > this.#table(selector)!.limit)
+      return this.#event.raise(VECTOR.GP, error);
+    const outcome = this.#mmu.readSystem(this.#address(selector), this.#buffer, 16);
+    if (outcome < 0) return outcome;
+    // The type field of the upper half must be 0 (SDM vol. 3A §5.8.3.1).
+    const upper = this.#memory.view.getUint32(this.#buffer + 12, true);
+    return (upper & 0x1f00) === 0 ? 0 : this.#event.raise(VECTOR.GP, error);
+  }
+
+  /** Where the call gate at `selector` leads, or an outcome. */
+  gate(selector: number): { offset: bigint; selector: number } | number {
+    const outcome = this.#readLong(selector);
+    if (outcome < 0) return outcome;
+    const { view } = this.#memory;
+    const low = view.getUint16(this.#buffer, true);
+    const middle = view.getUint16(this.#buffer + 6, true);
+    const high = view.getInt32(this.#buffer + 8, true);
+    return {
+      offset: (BigInt(high) << 32n) | BigInt(((middle << 16) | low) >>> 0),
+      selector: view.getUint16(this.#buffer + 2, true),
+    };
+  }
+
+  /** Loading a segment marks its descriptor as accessed. 0 or an outcome. */
+  #markAccessed(segment: Segment): number {
+    if ((segment.type & ACCESSED) !== 0) return 0;
+    const address = this.#address(segment.selector);
+    const outcome = this.#mmu.readSystem(address, this.#buffer, 8);
+    if (outcome < 0) return outcome;
+    segment.type |= ACCESSED;
+    return this.#mmu.writeSystem(address, this.#memory.view.getBigUint64(this.#buffer, true) | (1n << 40n));
+  }
+
+  /** A return to an outer level takes away the data segments that the level may not have (SDM vol. 2, RET). */
+  dropInner(privilege: number): void {
+    for (const name of ['es', 'ds', 'fs', 'gs'] as const) {
+      const { unusable, dpl, type } = this.#registers[name];
+      const conforming = (type & CODE) !== 0 && (type & CODE_CONFORMING) !== 0;
+      if (unusable === 0 && dpl < privilege && !conforming) this.set(name, unusableSegment(0));
+    }
   }
 
   /** MOV to a segment register other than cs. 0 or an outcome. */
@@ -164,6 +243,8 @@ export class Segments {
       if (segment.s === 0 || (code && !accessible) || tooWeak) return this.#event.raise(VECTOR.GP, error);
       if (segment.present === 0) return this.#event.raise(VECTOR.NP, error);
     }
+    const marked = this.#markAccessed(segment);
+    if (marked < 0) return marked;
     this.set(name, segment);
     return 0;
   }
@@ -180,7 +261,8 @@ export class Segments {
       return this.#event.raise(VECTOR.GP, error);
     }
     if (segment.present === 0) return this.#event.raise(VECTOR.NP, error);
-    return { ...segment, selector: (selector & 0xfffc) | privilege };
+    const marked = this.#markAccessed(segment);
+    return marked < 0 ? marked : { ...segment, selector: (selector & 0xfffc) | privilege };
   }
 
   /** LTR: a 16-byte TSS descriptor, which becomes busy. 0 or an outcome. */
@@ -192,15 +274,44 @@ export class Segments {
     if ((selector & 4) !== 0 || segment.s !== 0 || segment.type !== TSS_AVAILABLE)
       return this.#event.raise(VECTOR.GP, error);
     if (segment.present === 0) return this.#event.raise(VECTOR.NP, error);
-    const address = Number(BigInt.asIntN(64, this.gdt.base)) + (selector & 0xfff8);
-    const outcome = this.#mmu.readSystem(address, this.#buffer, 16);
+    const outcome = this.#readLong(selector);
     if (outcome < 0) return outcome;
     const raw = this.#memory.view.getBigUint64(this.#buffer, true);
-    const high = BigInt(this.#memory.view.getUint32(this.#buffer + 8, true)) << 32n;
-    const busy = this.#mmu.writeSystem(address, raw | (2n << 40n));
+    const base = this.#longBase(segment);
+    const busy = this.#mmu.writeSystem(this.#address(selector), raw | (2n << 40n));
     if (busy < 0) return busy;
-    this.set('tr', { ...segment, base: segment.base | high, type: TSS_BUSY });
+    this.set('tr', { ...segment, base, type: TSS_BUSY });
     return 0;
+  }
+
+  /** Base of the system segment whose 16 bytes lie in the buffer. */
+  #longBase(segment: Segment): bigint {
+    return segment.base | (BigInt(this.#memory.view.getUint32(this.#buffer + 8, true)) << 32n);
+  }
+
+  /** LLDT; a null selector leaves no local table. 0 or an outcome. */
+  loadLocalTable(selector: number): number {
+    if ((selector & 0xfffc) === 0) {
+      this.set('ldt', unusableSegment(selector));
+      return 0;
+    }
+    if ((selector & 4) !== 0) return this.#event.raise(VECTOR.GP, selector & 0xfffc);
+    const segment = this.descriptor(selector);
+    if (typeof segment === 'number') return segment;
+    if (segment.s !== 0 || segment.type !== LDT) return this.#event.raise(VECTOR.GP, selector & 0xfffc);
+    if (segment.present === 0) return this.#event.raise(VECTOR.NP, selector & 0xfffc);
+    const outcome = this.#readLong(selector);
+    if (outcome < 0) return outcome;
+    this.set('ldt', { ...segment, base: this.#longBase(segment) });
+    return 0;
+  }
+
+  /** Read two bytes of the TSS at byte `offset`, or an outcome: #TS beyond its limit, or where there is none. */
+  taskWord(offset: number): number {
+    const { base, limit, selector, unusable } = this.#registers.tr;
+    if (unusable === 1 || offset + 1 > limit) return this.#event.raise(VECTOR.TS, selector & 0xfffc);
+    const outcome = this.#mmu.readSystem(Number(BigInt.asIntN(64, base)) + offset, this.#buffer, 2);
+    return outcome < 0 ? outcome : this.#memory.view.getUint16(this.#buffer, true);
   }
 
   /** Read a quad of the TSS at byte `offset`, as a signed bigint, or an outcome. */
@@ -212,4 +323,5 @@ export class Segments {
   }
 }
 
-export const nullSegment = unusableSegment;
+/** ss after a change to an inner level: a null selector with that level's RPL. */
+export const nullSegment = (privilege: number): Segment => ({ ...unusableSegment(privilege), dpl: privilege });

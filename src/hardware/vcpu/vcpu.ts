@@ -8,22 +8,28 @@ import type { Hpa } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import { CodeCache, type CodePage, MAX_INSTRUCTION_BYTES, type Undecodable } from './code-cache.ts';
+import { ControlServices } from './control-services.ts';
+import { DebugRegisters, DR6 } from './debug-registers.ts';
 import { Divider } from './divider.ts';
 import type { Emulated, EmulatorPort } from './emulator-port.ts';
 import { guestException } from './events.ts';
 import { Exceptions } from './exceptions.ts';
 import { EXIT_REASON, type ExitReason, type VmExit } from './exit.ts';
-import { Flags } from './flags.ts';
+import { FarTransfers } from './far-transfers.ts';
+import { Flags, IF, RF, TF } from './flags.ts';
 import * as bits from './interpreter/bits.ts';
 import { type Environment, FormCompiler, type Step } from './interpreter/form.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
 import { meanings } from './meanings.ts';
 import { Mmu } from './mmu.ts';
-import { PendingEvent, VECTOR } from './pending-event.ts';
+import { MsrServices } from './msr-services.ts';
+import { type EventKind, PendingEvent, VECTOR } from './pending-event.ts';
 import { Ports } from './ports.ts';
+import type { Blocking, Processor } from './processor.ts';
 import { type DescriptorTable, type Segment, type SegmentName, Segments } from './segments.ts';
 import { Services } from './services.ts';
-import { CpuState, SLOT } from './state.ts';
+import { CpuState, SLOT, WORD } from './state.ts';
+import { TableServices } from './table-services.ts';
 
 /** An instruction that this processor has not, met by the guest; it also raised #UD. */
 export interface Unsupported {
@@ -47,13 +53,21 @@ export class Vcpu {
   readonly #event = new PendingEvent();
   readonly #segments: Segments;
   readonly #exceptions: Exceptions;
-  readonly #services: Services;
+  readonly #controls: ControlServices;
+  readonly #msrs: MsrServices;
+  readonly #debug = new DebugRegisters();
+  readonly #blocking: Blocking = { shadow: 'none', nmi: false };
   readonly #flags: Flags;
   readonly #code: CodeCache;
   readonly #single = new Uint8Array(MAX_INSTRUCTION_BYTES);
   #retired = 0;
   #page: CodePage | undefined;
-  #injected: { vector: number; errorCode: number | undefined } | undefined;
+  /** An event to deliver at the next entry: injected, or one whose delivery an EPT violation has cut short. */
+  #waiting: { vector: number; errorCode: number | undefined; kind: EventKind; length: number } | undefined;
+  /** Leave with INTERRUPT_WINDOW as soon as the guest would take an interrupt. */
+  interruptWindow = false;
+  /** Leave with NMI_WINDOW as soon as the guest would take an NMI. */
+  nmiWindow = false;
 
   /** `stateAt` is a zeroed page frame of host RAM for the CPU's registers. */
   constructor(memory: PhysicalMemory, stateAt: Hpa, stream: EventStream) {
@@ -62,19 +76,22 @@ export class Vcpu {
     this.#state = new CpuState(memory, stateAt);
     this.exit = this.#event.exit;
     this.#code = new CodeCache(memory);
-    this.mmu = new Mmu(memory, this.#state, this.#event, this.#code);
+    this.mmu = new Mmu(memory, this.#state, this.#event, this.#code, this.#debug);
     this.#segments = new Segments(memory, this.#state, this.mmu, this.#event);
-    this.#exceptions = new Exceptions(memory, this.#state, this.mmu, this.#event, this.#segments);
     this.#flags = new Flags(this.#state);
-    this.#services = new Services(
+    const processor: Processor = {
       memory,
-      this.#state,
-      this.mmu,
-      this.#event,
-      this.#segments,
-      this.#exceptions,
-      () => this.#retired,
-    );
+      state: this.#state,
+      mmu: this.mmu,
+      event: this.#event,
+      segments: this.#segments,
+      flags: this.#flags,
+      debug: this.#debug,
+      blocking: this.#blocking,
+    };
+    this.#controls = new ControlServices(processor);
+    this.#msrs = new MsrServices(processor, () => this.#retired);
+    this.#exceptions = new Exceptions(processor, (address) => this.#controls.set(2, address));
     const { quads, words, unsignedWords, halves, bytes, bounce } = this.#state;
     const { tlb } = this.mmu;
     const environment: Environment = {
@@ -91,10 +108,14 @@ export class Vcpu {
       writeHosts: tlb.writeHosts,
       mmu: this.mmu,
       flags: this.#flags,
-      services: this.#services,
+      services: new Services(processor),
+      controls: this.#controls,
+      msrs: this.#msrs,
+      tables: new TableServices(processor),
+      transfers: new FarTransfers(processor, this.#msrs),
       divider: new Divider(),
       bits,
-      ports: new Ports(this.#state, this.mmu, this.#event),
+      ports: new Ports(processor),
     };
     const forms = new FormCompiler(meanings, environment);
     this.#code.connect(forms, () => tlb.flushWrites());
@@ -142,6 +163,7 @@ export class Vcpu {
   }
   set rflags(value: bigint) {
     this.#flags.write(Number(BigInt.asIntN(32, value)));
+    this.mmu.updateAlignment();
   }
 
   segment(name: SegmentName): Segment {
@@ -149,7 +171,9 @@ export class Vcpu {
   }
   setSegment(name: SegmentName, segment: Segment): void {
     this.#segments.set(name, { ...segment });
-    if (name === 'cs') this.mmu.flush();
+    if (name !== 'cs') return;
+    this.mmu.flush();
+    this.mmu.updateAlignment();
   }
 
   descriptorTable(name: 'gdt' | 'idt'): DescriptorTable {
@@ -160,10 +184,10 @@ export class Vcpu {
   }
 
   control(number: 0 | 2 | 3 | 4 | 8): bigint {
-    return this.#services.control(number)!;
+    return this.#controls.get(number)!;
   }
   setControl(number: 0 | 2 | 3 | 4 | 8, value: bigint): void {
-    this.#services.setControl(number, value);
+    this.#controls.set(number, value);
   }
 
   get efer(): bigint {
@@ -176,12 +200,12 @@ export class Vcpu {
 
   /** An MSR that the processor keeps; undefined if the hypervisor has to. */
   readMsr(index: number): bigint | undefined {
-    return this.#services.msr(index);
+    return this.#msrs.get(index);
   }
   /** False if the processor does not keep that MSR. */
   writeMsr(index: number, value: bigint): boolean {
-    if (this.#services.msr(index) === undefined) return false;
-    this.#services.setMsr(index, value);
+    if (this.#msrs.get(index) === undefined) return false;
+    this.#msrs.set(index, value);
     return true;
   }
 
@@ -204,11 +228,51 @@ export class Vcpu {
   skipInstruction(): void {
     this.#state.quads[SLOT.RIP] = this.#state.quads[SLOT.RIP]! + BigInt(this.exit.instructionLength);
     this.#retired++;
+    this.#completed();
+  }
+
+  /** The hypervisor has carried out an instruction: what ends with one ends, and a single step is due. */
+  #completed(): void {
+    const { words } = this.#state;
+    this.#blocking.shadow = 'none';
+    const control = words[WORD.FLAG_CONTROL]!;
+    words[WORD.FLAG_CONTROL] = control & ~RF;
+    if ((control & TF) !== 0) this.#debug.pending |= DR6.SINGLE_STEP;
+  }
+
+  /** DR0–3, 6 or 7, unsigned. */
+  debugRegister(number: 0 | 1 | 2 | 3 | 6 | 7): bigint {
+    return this.#debug.get(number);
+  }
+  setDebugRegister(number: 0 | 1 | 2 | 3 | 6 | 7, value: bigint): void {
+    this.#debug.set(number, value);
+    this.mmu.flush();
   }
 
   /** Deliver an exception at the next entry (VM-entry interruption information). */
   injectException(vector: number, errorCode?: number): void {
-    this.#injected = { vector, errorCode };
+    this.#waiting = { vector, errorCode, kind: 'fault', length: 0 };
+  }
+
+  /** Deliver an interrupt at the next entry. Whether the guest takes one now, {@link interruptible} tells. */
+  injectInterrupt(vector: number): void {
+    this.#waiting = { vector, errorCode: undefined, kind: 'external', length: 0 };
+  }
+
+  /** Deliver an NMI at the next entry; further ones are blocked until the guest's IRET. */
+  injectNmi(): void {
+    this.#blocking.nmi = true;
+    this.#waiting = { vector: VECTOR.NMI, errorCode: undefined, kind: 'external', length: 0 };
+  }
+
+  /** Whether the guest would take an interrupt now: RFLAGS.IF, and not in the shadow of STI or MOV SS. */
+  get interruptible(): boolean {
+    return (this.#state.words[WORD.FLAG_CONTROL]! & IF) !== 0 && this.#blocking.shadow === 'none';
+  }
+
+  /** Whether the guest would take an NMI now. */
+  get nmiReady(): boolean {
+    return !this.#blocking.nmi && this.#blocking.shadow === 'none';
   }
 
   /**
@@ -217,13 +281,9 @@ export class Vcpu {
    */
   run(instructionLimit: number): ExitReason {
     const limit = this.#retired + instructionLimit;
-    if (this.#injected !== undefined) {
-      const { vector, errorCode } = this.#injected;
-      this.#injected = undefined;
-      if (this.#exceptions.inject(vector, errorCode) === OUTCOME.EXIT) return this.exit.reason;
-    }
+    if (this.#waiting !== undefined && this.#deliverWaiting() === OUTCOME.EXIT) return this.exit.reason;
     for (;;) {
-      const outcome = this.#runPage(limit);
+      const outcome = this.#atBoundary() ? this.#step() : this.#runPage(limit);
       if (outcome === OUTCOME.EXIT) {
         this.#stream.access++;
         return this.exit.reason;
@@ -238,13 +298,89 @@ export class Vcpu {
     }
   }
 
+  #deliverWaiting(): number {
+    const { vector, errorCode, kind, length } = this.#waiting!;
+    this.#event.raise(vector, errorCode, kind);
+    const outcome = this.#exceptions.deliverPending(length);
+    // Fidelity: VMX would tell KVM in the IDT-vectoring field, for it to inject again; here the processor keeps the event.
+    if (outcome !== OUTCOME.EXIT || this.exit.reason === EXIT_REASON.TRIPLE_FAULT) this.#waiting = undefined;
+    return outcome;
+  }
+
   #deliver(): number {
-    const { vector, errorCode } = this.#event;
+    const { vector, errorCode, kind } = this.#event;
     this.lastException = { vector, rip: this.rip };
     if (guestException.on) {
       guestException(this.#stream, { vector, rip: this.rip, error_code: errorCode ?? 0 });
     }
-    return this.#exceptions.deliverPending(this.exit.instructionLength);
+    const outcome = this.#exceptions.deliverPending(this.exit.instructionLength);
+    // A trap cannot be had again by running the instruction once more.
+    if (outcome === OUTCOME.EXIT && kind === 'trap') this.#waiting = { vector, errorCode, kind, length: 0 };
+    return outcome;
+  }
+
+  /** Whether something has to be looked at before each instruction, and not only between pages and blocks. */
+  #atBoundary(): boolean {
+    const control = this.#state.words[WORD.FLAG_CONTROL]!;
+    return (
+      (control & (TF | RF)) !== 0 ||
+      this.#blocking.shadow !== 'none' ||
+      this.#debug.active ||
+      this.#debug.pending !== 0 ||
+      this.interruptWindow ||
+      this.nmiWindow
+    );
+  }
+
+  /**
+   * One instruction, with all that may come between two: debug traps, windows for interrupts, instruction breakpoints
+   * (SDM vol. 3A table 6-2).
+   */
+  #step(): number {
+    const { words } = this.#state;
+    const { shadow } = this.#blocking;
+    const { privilege } = this.mmu;
+    if (this.#debug.pending !== 0 && shadow !== 'mov ss') return this.#debugTrap('trap');
+    if (this.nmiWindow && this.nmiReady) return this.#window(EXIT_REASON.NMI_WINDOW);
+    if (this.interruptWindow && this.interruptible) return this.#window(EXIT_REASON.INTERRUPT_WINDOW);
+    const control = words[WORD.FLAG_CONTROL]!;
+    const held = this.#debug.pending;
+    if ((control & RF) === 0 && this.#debug.active) {
+      this.#debug.pending |= this.#debug.executes(Number(this.#state.quads[SLOT.RIP]!));
+      if (this.#debug.pending !== held) return this.#debugTrap('fault');
+    }
+    words[WORD.FLAG_CONTROL] = control & ~RF;
+    this.#blocking.shadow = 'none';
+    this.mmu.oneElement = true;
+    const outcome = this.#runPage(this.#retired + 1);
+    this.mmu.oneElement = false;
+    if (outcome === OUTCOME.EXIT || outcome === OUTCOME.FAULT) {
+      // Not executed: its watchpoints have not been hit, and after an exit it is entered again as it was.
+      this.#debug.pending = held;
+      if (outcome === OUTCOME.EXIT) {
+        words[WORD.FLAG_CONTROL] = words[WORD.FLAG_CONTROL]! | (control & RF);
+        this.#blocking.shadow = shadow;
+      }
+      return outcome;
+    }
+    // SYSCALL and SYSENTER take TF away before it would trap.
+    const masked = this.mmu.privilege < privilege && (words[WORD.FLAG_CONTROL]! & TF) === 0;
+    if ((control & TF) !== 0 && !masked && (this.#blocking.shadow as Blocking['shadow']) !== 'mov ss')
+      this.#debug.pending |= DR6.SINGLE_STEP;
+    return outcome;
+  }
+
+  #window(reason: ExitReason): number {
+    this.exit.instructionLength = 0;
+    return this.#event.leave(reason);
+  }
+
+  /** #DB for what is pending: DR6 says what it was. */
+  #debugTrap(kind: EventKind): number {
+    this.#debug.report(this.#debug.pending);
+    this.#debug.pending = 0;
+    this.exit.instructionLength = 0;
+    return this.#event.raise(VECTOR.DB, undefined, kind);
   }
 
   /** Run from SLOT.RIP until the code leaves its page or something happens; SLOT.RIP is exact on return. */
@@ -384,8 +520,11 @@ export class Vcpu {
       single = { step: block.steps[0]!, length: block.offsets[1]! - block.offsets[0]! };
     }
     this.mmu.emulator = port;
+    this.mmu.oneElement = true;
     const outcome = this.#runSingle(single, offset);
+    this.mmu.oneElement = false;
     this.mmu.emulator = null;
+    if (outcome >= 0 || outcome === OUTCOME.JUMP || outcome === OUTCOME.STOP) this.#completed();
     return this.#emulated(outcome);
   }
 

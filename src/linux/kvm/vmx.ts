@@ -53,6 +53,12 @@ function handleVmcall(vcpu: KvmVcpu): number {
   return 1;
 }
 
+/** kvm_emulate_monitor, kvm_emulate_mwait: instructions that CPUID does not offer, done as NOPs all the same. */
+function handleMonitor(vcpu: KvmVcpu): number {
+  vcpu.cpu.skipInstruction();
+  return 1;
+}
+
 /** An address whose EPT entry is missing or forbids the access. */
 function handleEptViolation(vcpu: KvmVcpu): number {
   const { exit } = vcpu.cpu;
@@ -100,6 +106,8 @@ handlers[EXIT_REASON.VMCALL] = handleVmcall;
 handlers[EXIT_REASON.IO_INSTRUCTION] = handleIo;
 handlers[EXIT_REASON.MSR_READ] = emulateRdmsr;
 handlers[EXIT_REASON.MSR_WRITE] = emulateWrmsr;
+handlers[EXIT_REASON.MWAIT] = handleMonitor;
+handlers[EXIT_REASON.MONITOR] = handleMonitor;
 handlers[EXIT_REASON.EPT_VIOLATION] = handleEptViolation;
 handlers[EXIT_REASON.EPT_MISCONFIG] = handleEptMisconfig;
 handlers[EXIT_REASON.PREEMPTION_TIMER] = handlePreemptionTimer;

@@ -21,3 +21,54 @@ export const populationCount64 = (value: bigint): number =>
   populationCount32(low(value)) + populationCount32(high(value));
 export const byteSwap64 = (value: bigint): bigint =>
   BigInt.asIntN(64, (BigInt(byteSwap32(low(value)) >>> 0) << 32n) | BigInt(byteSwap32(high(value)) >>> 0));
+
+/** PDEP: bit n of `value` goes to the place of the n-th set bit of `mask`. */
+export const depositBits32 = (value: number, mask: number): number => {
+  let result = 0;
+  let rest = value;
+  for (let left = mask; left !== 0; left &= left - 1) {
+    if (rest & 1) result |= left & -left;
+    rest >>>= 1;
+  }
+  return result;
+};
+/** PEXT: the bits of `value` at the set bits of `mask`, packed from bit 0 up. */
+export const extractBits32 = (value: number, mask: number): number => {
+  let result = 0;
+  let to = 1;
+  for (let left = mask; left !== 0; left &= left - 1) {
+    if (value & left & -left) result |= to;
+    to <<= 1;
+  }
+  return result;
+};
+
+const join = (upper: number, lower: number): bigint => (BigInt(upper) << 32n) | BigInt(lower >>> 0);
+
+export const depositBits64 = (value: bigint, mask: bigint): bigint => {
+  const used = BigInt(populationCount32(low(mask)));
+  const upper = depositBits32(low(value >> used), high(mask) | 0);
+  return join(upper, depositBits32(low(value), low(mask) | 0));
+};
+export const extractBits64 = (value: bigint, mask: bigint): bigint => {
+  const used = BigInt(populationCount32(low(mask)));
+  const lower = BigInt(extractBits32(low(value), low(mask) | 0) >>> 0);
+  const upper = BigInt(extractBits32(high(value), high(mask) | 0) >>> 0);
+  return BigInt.asIntN(64, (upper << used) | lower);
+};
+
+/** CRC-32C of one byte after another; the reflected polynomial of Castagnoli. */
+const CRC_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
+  return crc;
+});
+
+/** CRC-32C over the `bytes` low bytes of `value`, lowest first, begun with `crc`. */
+export const crc32c = (crc: number, value: number, bytes: number): number => {
+  let result = crc;
+  for (let index = 0; index < bytes; index++) {
+    result = (result >>> 8) ^ CRC_TABLE[(result ^ (value >>> (8 * index))) & 255]!;
+  }
+  return result | 0;
+};

@@ -60,7 +60,8 @@ export class FormCompiler {
   readonly #meanings: Readonly<Record<string, Meaning>>;
   readonly #names: readonly string[];
   readonly #values: readonly unknown[];
-  readonly #forms = new Map<string, Form>();
+  /** By meaning, then by shape. */
+  readonly #forms = new Map<string, Map<number, Form>>();
 
   constructor(meanings: Readonly<Record<string, Meaning>>, environment: Environment) {
     this.#meanings = meanings;
@@ -74,21 +75,32 @@ export class FormCompiler {
    */
   step(instruction: Instruction, offset: number): Step | undefined {
     const next = offset + instruction.length;
-    const shapes = shapesOf(instruction, next);
-    const key = formKey(instruction, shapes);
-    let form = this.#forms.get(key);
+    const { meaning } = instruction.row;
+    const key = formKey(instruction, next);
+    let ofMeaning = this.#forms.get(meaning);
+    if (ofMeaning === undefined) {
+      ofMeaning = new Map();
+      this.#forms.set(meaning, ofMeaning);
+    }
+    let form = ofMeaning.get(key);
     if (form === undefined) {
-      const factory = factories.get(key) ?? this.#prepared(key) ?? this.#compile(instruction, shapes);
-      if (factory === undefined) return undefined;
-      factories.set(key, factory);
-      form = { bind: factory.factory(...this.#values), parameters: factory.parameters.map(parameterName) };
-      this.#forms.set(key, form);
+      form = this.#form(`${meaning} ${key}`, instruction, next);
+      if (form === undefined) return undefined;
+      ofMeaning.set(key, form);
     }
     return form.bind(...form.parameters.map((name) => parameterValue(name, instruction, offset)));
   }
 
-  #prepared(key: string): Factory | undefined {
-    const prepared = preparedForms[key];
+  #form(name: string, instruction: Instruction, next: number): Form | undefined {
+    const factory =
+      factories.get(name) ?? this.#prepared(name) ?? this.#compile(instruction, shapesOf(instruction, next));
+    if (factory === undefined) return undefined;
+    factories.set(name, factory);
+    return { bind: factory.factory(...this.#values), parameters: factory.parameters.map(parameterName) };
+  }
+
+  #prepared(name: string): Factory | undefined {
+    const prepared = preparedForms[name];
     if (prepared === undefined || preparedFor.join() !== this.#names.join()) return undefined;
     return { ...prepared, source: undefined };
   }

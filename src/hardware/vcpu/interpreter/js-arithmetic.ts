@@ -131,3 +131,16 @@ export const bitFunction = (js: JsCode, name: 'lowestBit' | 'highestBit' | 'popu
 
 export const byteSwap = (js: JsCode, a: JsValue): JsValue =>
   a.width === 64 ? js.quad(`bits.byteSwap64(${js.whole(a)})`) : js.number(32, `bits.byteSwap32(${a.code})`);
+
+/** PDEP and PEXT, by the functions of bits.ts. */
+export const scatter = (js: JsCode, name: 'depositBits' | 'extractBits', a: JsValue, mask: JsValue): JsValue =>
+  a.width === 64
+    ? js.quad(`bits.${name}64(${js.whole(a)},${js.whole(mask)})`)
+    : js.number(widthOf(a) as 32, `bits.${name}32(${a.code},${mask.code})`);
+
+export function crc32c(js: JsCode, crc: JsValue, value: JsValue): JsValue {
+  const part = (from: string, low: string, bytes: number) => js.local(`bits.crc32c(${from},${low},${bytes})`);
+  if (value.width !== 64) return { width: 32, code: part(crc.code!, value.code!, widthOf(value) / 8) };
+  const high = js.low(shiftRight(js, value, constant(8, 32n)));
+  return { width: 32, code: part(part(crc.code!, js.low(value), 4), high, 4) };
+}

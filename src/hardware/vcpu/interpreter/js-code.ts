@@ -17,6 +17,8 @@ export interface JsValue {
   readonly low?: string;
   readonly high?: string;
   readonly address?: string;
+  /** As an address it lies in the stack segment. */
+  readonly stack?: boolean;
   /** The value, if it is known at staging time. */
   readonly known?: bigint;
 }

@@ -3,7 +3,7 @@
 import type { Width } from '../../../../lang/isa/instruction.ts';
 import { SLOT } from '../state.ts';
 import { TLB_MASK } from '../tlb.ts';
-import type { JsCode, JsValue } from './js-code.ts';
+import { type JsCode, type JsValue, OUTCOME } from './js-code.ts';
 import type { OperandShape } from './operand-shape.ts';
 
 type MemoryShape = OperandShape & { kind: 'memory' };
@@ -60,8 +60,17 @@ export function effectiveAddress(js: JsCode, k: number, shape: MemoryShape): JsV
   return js.quad(`BigInt.asIntN(64,${terms.join('+')})`);
 }
 
-/** Host offset of an access of `width` at `address`; leaves the instruction if the access cannot be done. */
-export function translate(js: JsCode, width: Width, address: string, access: 'read' | 'write' | 'update'): string {
+/**
+ * Host offset of an access of `width` at `address`; leaves the instruction if the access cannot be done. `stack` says that
+ * it goes to the stack segment, whose faults have a vector of their own.
+ */
+export function translate(
+  js: JsCode,
+  width: Width,
+  address: string,
+  access: 'read' | 'write' | 'update',
+  stack: boolean,
+): string {
   const bytes = width / 8;
   const word = js.local(`${address}|0`);
   const entry = js.local(`(${word}>>>12)&${TLB_MASK}`);
@@ -73,9 +82,13 @@ export function translate(js: JsCode, width: Width, address: string, access: 're
       ? `mmu.readSlow(${address},${bytes})`
       : `mmu.writeSlow(${address},${bytes},${access === 'update'})`;
   const host = js.local(`${tags}[${entry}]===${address}-${within}${fits}?${hosts}[${entry}]+${within}:${slow}`);
-  js.line(`if(${host}<0)return ${host};`);
+  js.line(`if(${host}<0)return ${leave(host, stack)};`);
   return host;
 }
+
+/** The outcome to return when host offset `host` is one. */
+export const leave = (host: string, stack: boolean): string =>
+  stack ? `${host}===${OUTCOME.FAULT}?mmu.stackOutcome():${host}` : host;
 
 export function loadHost(js: JsCode, width: Width, host: string): JsValue {
   switch (width) {

@@ -9,6 +9,7 @@ import { type JsCode, type JsValue, OUTCOME } from './js-code.ts';
 import * as flags from './js-flags.ts';
 import * as memory from './js-memory.ts';
 import type { OperandShape } from './operand-shape.ts';
+import { roomOf } from './service-rooms.ts';
 
 /** What of an instruction, besides its operands' shapes, a definition may ask for at staging time. */
 export interface Staging {
@@ -22,6 +23,7 @@ export interface Staging {
 /** String elements done before the vCPU looks up again: bounds the time between two looks at limits and events. */
 const STRING_BATCH = 4096;
 const RSP = SLOT.RSP;
+const RBP = 5;
 
 /** One instruction form being described. */
 export class JsOps implements Ops<JsValue> {
@@ -97,7 +99,7 @@ export class JsOps implements Ops<JsValue> {
         return memory.loadHost(
           this.#js,
           width,
-          memory.translate(this.#js, width, memory.linearAddress(this.#js, k, shape), 'read'),
+          memory.translate(this.#js, width, memory.linearAddress(this.#js, k, shape), 'read', shape.stack),
         );
       default:
         throw new Error(`operand ${k} (${shape.kind}) has no value to read`);
@@ -120,7 +122,13 @@ export class JsOps implements Ops<JsValue> {
   readForUpdate(k: number): JsValue {
     const shape = this.#shape(k);
     if (shape.kind !== 'memory') return this.read(k);
-    const host = memory.translate(this.#js, shape.width, memory.linearAddress(this.#js, k, shape), 'update');
+    const host = memory.translate(
+      this.#js,
+      shape.width,
+      memory.linearAddress(this.#js, k, shape),
+      'update',
+      shape.stack,
+    );
     this.#hosts.set(k, host);
     return memory.loadHost(this.#js, shape.width, host);
   }
@@ -132,10 +140,13 @@ export class JsOps implements Ops<JsValue> {
       return;
     }
     const translated = this.#hosts.get(k);
-    const host =
-      translated ??
-      memory.translate(this.#js, value.width as Width, memory.linearAddress(this.#js, k, this.#memory(k)), 'write');
+    const host = translated ?? this.#translateOperand(k, value.width as Width);
     memory.storeHost(this.#js, host, value);
+  }
+
+  #translateOperand(k: number, width: Width): string {
+    const shape = this.#memory(k);
+    return memory.translate(this.#js, width, memory.linearAddress(this.#js, k, shape), 'write', shape.stack);
   }
 
   #writeRegister(slot: string, value: JsValue): void {
@@ -161,11 +172,13 @@ export class JsOps implements Ops<JsValue> {
   }
 
   linearAddress(k: number, distance: JsValue): JsValue {
-    return { width: 64, address: memory.linearAddress(this.#js, k, this.#memory(k), distance) };
+    const shape = this.#memory(k);
+    return { width: 64, address: memory.linearAddress(this.#js, k, shape, distance), stack: shape.stack };
   }
 
   register(number: number, width: Width): JsValue {
-    return this.#registerAt(String(number * (64 / width)), width);
+    const value = this.#registerAt(String(number * (64 / width)), width);
+    return number === RSP || number === RBP ? { ...value, stack: true } : value;
   }
 
   setRegister(number: number, value: JsValue): void {
@@ -173,16 +186,26 @@ export class JsOps implements Ops<JsValue> {
   }
 
   load(width: Width, address: JsValue): JsValue {
-    return memory.loadHost(this.#js, width, memory.translate(this.#js, width, this.#js.address(address), 'read'));
+    return memory.loadHost(
+      this.#js,
+      width,
+      memory.translate(this.#js, width, this.#js.address(address), 'read', address.stack ?? false),
+    );
   }
 
   store(address: JsValue, value: JsValue): void {
-    const host = memory.translate(this.#js, value.width as Width, this.#js.address(address), 'write');
+    const host = memory.translate(
+      this.#js,
+      value.width as Width,
+      this.#js.address(address),
+      'write',
+      address.stack ?? false,
+    );
     memory.storeHost(this.#js, host, value);
   }
 
   probeStore(width: Width, address: JsValue): void {
-    memory.translate(this.#js, width, this.#js.address(address), 'write');
+    memory.translate(this.#js, width, this.#js.address(address), 'write', address.stack ?? false);
   }
 
   #stackPointer(): string {
@@ -192,13 +215,13 @@ export class JsOps implements Ops<JsValue> {
   push(value: JsValue): void {
     const bytes = (value.width as Width) / 8;
     const address = this.#js.local(`${this.#stackPointer()}-${bytes}`);
-    const host = memory.translate(this.#js, value.width as Width, address, 'write');
+    const host = memory.translate(this.#js, value.width as Width, address, 'write', true);
     this.#js.line(`R[${RSP}]=R[${RSP}]-${bytes}n;`);
     memory.storeHost(this.#js, host, value);
   }
 
   pop(width: Width): JsValue {
-    const host = memory.translate(this.#js, width, this.#js.local(this.#stackPointer()), 'read');
+    const host = memory.translate(this.#js, width, this.#js.local(this.#stackPointer()), 'read', true);
     const value = memory.loadHost(this.#js, width, host);
     this.#js.line(`R[${RSP}]=R[${RSP}]+${width / 8}n;`);
     return value;
@@ -211,7 +234,7 @@ export class JsOps implements Ops<JsValue> {
     // The address is taken with rsp moved; if the store then faults, rsp has to be as it was.
     const address = memory.linearAddress(this.#js, k, shape);
     const host = this.#js.local(`mmu.writeSlow(${address},${bytes},false)`);
-    this.#js.line(`if(${host}<0){R[${RSP}]=R[${RSP}]-${bytes}n;return ${host};}`);
+    this.#js.line(`if(${host}<0){R[${RSP}]=R[${RSP}]-${bytes}n;return ${memory.leave(host, shape.stack)};}`);
     memory.storeHost(this.#js, host, value);
   }
 
@@ -333,6 +356,16 @@ export class JsOps implements Ops<JsValue> {
     return arithmetic.byteSwap(this.#js, a);
   }
 
+  depositBits(a: JsValue, mask: JsValue): JsValue {
+    return arithmetic.scatter(this.#js, 'depositBits', a, mask);
+  }
+  extractBits(a: JsValue, mask: JsValue): JsValue {
+    return arithmetic.scatter(this.#js, 'extractBits', a, mask);
+  }
+  crc32c(crc: JsValue, value: JsValue): JsValue {
+    return arithmetic.crc32c(this.#js, crc, value);
+  }
+
   flag(name: FlagName): JsValue {
     return flags.flag(this.#js, name);
   }
@@ -377,8 +410,8 @@ export class JsOps implements Ops<JsValue> {
     const again = js.parameter('again');
     js.stores = true;
     js.line(`for(let n=0;${this.addressWidth === 64 ? 'R[1]!==0n' : 'L[2]!==0'};n++){`);
-    // The hypervisor completes one element at a time, so that user space sees each.
-    js.line(`if(n===${STRING_BATCH}||end!==0||n>0&&mmu.emulator!==null)return ${again};`);
+    // The hypervisor completes one element at a time, so that user space sees each; so do traps.
+    js.line(`if(n===${STRING_BATCH}||end!==0||n>0&&mmu.oneElement)return ${again};`);
     const stops: string[] = [];
     body((condition) => stops.push(condition.code!));
     js.line(this.addressWidth === 64 ? 'R[1]=R[1]-1n;' : 'L[2]=L[2]-1;L[3]=0;');
@@ -426,11 +459,11 @@ export class JsOps implements Ops<JsValue> {
   }
 
   service(name: ServiceName, ...args: JsValue[]): void {
-    this.#outcome(`services.${name}(${this.#arguments(args)})`);
+    this.#outcome(`${roomOf(name)}.${name}(${this.#arguments(args)})`);
   }
 
   query(name: ServiceName, ...args: JsValue[]): JsValue {
-    this.#outcome(`services.${name}(${this.#arguments(args)})`);
+    this.#outcome(`${roomOf(name)}.${name}(${this.#arguments(args)})`);
     return this.#js.quad(`R[${SLOT.SCRATCH}]`);
   }
 

@@ -18,11 +18,15 @@ export type OperandShape =
       readonly ripRelative: boolean;
       readonly segment?: number;
       readonly addressWidth: 32 | 64;
+      /** Based on rsp or rbp, so in the stack segment: a non-canonical address is #SS. */
+      readonly stack: boolean;
     }
   | { readonly kind: 'immediate'; readonly width: Width }
   | { readonly kind: 'relative'; readonly width: Width; readonly inPage: boolean };
 
 const FS = 4;
+const RSP = 4;
+const RBP = 5;
 
 function shapeOf(operand: Operand, instruction: Instruction, next: number): OperandShape {
   switch (operand.kind) {
@@ -42,6 +46,10 @@ function shapeOf(operand: Operand, instruction: Instruction, next: number): Oper
         scale: index === undefined ? 1 : scale,
         ripRelative: base !== undefined && base.class !== 'general',
         addressWidth: instruction.addressWidth,
+        stack:
+          base?.class === 'general' &&
+          (base.number === RSP || base.number === RBP) &&
+          (segment === undefined || segment.number < FS),
       } as const;
       // In long mode es, cs, ss and ds have base 0, and overriding with them does nothing.
       return segment !== undefined && segment.number >= FS ? { ...shape, segment: segment.number } : shape;
@@ -59,26 +67,47 @@ function shapeOf(operand: Operand, instruction: Instruction, next: number): Oper
 export const shapesOf = (instruction: Instruction, next: number): readonly OperandShape[] =>
   instruction.operands.map((operand) => shapeOf(operand, instruction, next));
 
-/** A string that is equal for instructions whose generated code is equal. */
-export function formKey(instruction: Instruction, shapes: readonly OperandShape[]): string {
-  let key = `${instruction.row.meaning}|${instruction.condition ?? ''}|${instruction.width}|${instruction.addressWidth}|${instruction.repeat}`;
-  for (const shape of shapes) {
-    switch (shape.kind) {
-      case 'register':
-        key += `|r${shape.width}`;
-        break;
-      case 'special':
-        key += `|s${shape.width}#${shape.number}`;
-        break;
-      case 'immediate':
-        key += `|i${shape.width}`;
-        break;
-      case 'relative':
-        key += shape.inPage ? '|near' : '|far';
-        break;
-      case 'memory':
-        key += `|m${shape.width}${shape.base ? 'b' : ''}${shape.index ? `x${shape.scale}` : ''}${shape.ripRelative ? 'p' : ''}${shape.segment ?? ''}`;
+const WIDTHS: readonly number[] = [8, 16, 32, 64];
+const SCALES: readonly number[] = [1, 2, 4, 8];
+/** Room for one operand's code in a key. */
+const CODES = 512;
+
+/** A number below CODES that is equal for operands of equal shape. */
+function operandCode(operand: Operand, next: number): number {
+  switch (operand.kind) {
+    case 'register': {
+      const { register } = operand;
+      const width = WIDTHS.indexOf(register.width);
+      const general = register.class === 'general' || register.class === 'high-byte';
+      return general ? 1 + width : 16 + register.number * 4 + width;
+    }
+    case 'immediate':
+      return 96 + WIDTHS.indexOf(operand.width);
+    case 'relative': {
+      const target = next + Number(operand.displacement);
+      return target >= 0 && target < 4096 ? 100 : 101;
+    }
+    case 'memory': {
+      const { base, index, scale, segment } = operand.memory;
+      const width = operand.width === 0 || operand.width > 64 ? 3 : WIDTHS.indexOf(operand.width);
+      const indexed = index === undefined ? 0 : 1 + SCALES.indexOf(scale);
+      const based = base === undefined ? 0 : base.class === 'general' ? 1 : 2;
+      const overridden = segment === undefined || segment.number < FS ? 0 : segment.number - FS + 1;
+      return 128 + ((overridden * 5 + indexed) * 3 + based) * 4 + width;
     }
   }
+}
+
+/**
+ * A number that, for one meaning, is equal for instructions whose generated code is equal. A number, because it is made
+ * for every instruction decoded: a string took a tenth of a short run.
+ */
+export function formKey(instruction: Instruction, next: number): number {
+  const { condition, width, addressWidth, repeat, operands } = instruction;
+  let key = (condition ?? -1) + 1;
+  key = key * 4 + WIDTHS.indexOf(width);
+  key = key * 2 + (addressWidth === 64 ? 0 : 1);
+  key = key * 3 + (repeat === 'none' ? 0 : repeat === 'rep' ? 1 : 2);
+  for (const operand of operands) key = key * CODES + operandCode(operand, next);
   return key;
 }

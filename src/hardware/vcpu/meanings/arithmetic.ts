@@ -1,4 +1,4 @@
-/** Integer arithmetic: SDM vol. 2, ADD ADC SUB SBB CMP INC DEC NEG MUL IMUL DIV IDIV. */
+/** Integer arithmetic: SDM vol. 2, ADD ADC ADCX ADOX SUB SBB CMP INC DEC NEG MUL IMUL DIV IDIV. */
 
 import type { Width } from '../../../../lang/isa/instruction.ts';
 import type { Meaning, Ops } from '../ops.ts';
@@ -42,6 +42,22 @@ const cmp: Meaning = (o) => {
   const b = o.read(1, o.widthOf(0));
   o.flagsOfSubtract(a, b, o.subtract(a, b), false);
 };
+
+/** ADCX and ADOX: a carry chain in CF or in OF alone; the other flags stay. */
+const addWithOneFlag = <V>(o: Ops<V>, name: 'CF' | 'OF'): void => {
+  const width = o.widthOf(0);
+  const b = o.read(1);
+  const a = o.read(0);
+  const carry = o.flag(name);
+  const partial = o.add(a, b);
+  const sum = o.add(partial, o.fromBoolean(width, carry));
+  // At most one of the two additions carries out.
+  const overflowed = o.xor1(o.below(partial, a), o.below(sum, partial));
+  o.write(0, sum);
+  o.setFlag(name, overflowed);
+};
+const adcx: Meaning = (o) => addWithOneFlag(o, 'CF');
+const adox: Meaning = (o) => addWithOneFlag(o, 'OF');
 
 /** INC and DEC leave CF alone, so it has to be settled before the lazy flags forget it. */
 const step = <V>(o: Ops<V>, up: boolean): void => {
@@ -129,6 +145,8 @@ const idiv: Meaning = (o) => divideAccumulator(o, true);
 export const arithmetic = {
   add,
   adc,
+  adcx,
+  adox,
   sub,
   sbb,
   cmp,

@@ -46,8 +46,8 @@ const ret: Meaning = (o) => {
 
 const int: Meaning = (o) => o.service('interrupt', o.zeroExtend(32, o.read(0, 8)));
 const int3: Meaning = (o) => o.service('interrupt', o.constant(32, 3n));
-const int1: Meaning = (o) => o.service('interrupt', o.constant(32, 1n));
-const iret: Meaning = (o) => o.service('interruptReturn');
+const int1: Meaning = (o) => o.service('debugTrap');
+const iret: Meaning = (o) => o.service('interruptReturn', o.constant(32, BigInt(o.width)));
 const ud2: Meaning = (o) => o.fault(VECTOR_UD);
 const nop: Meaning = () => {};
 
@@ -65,7 +65,10 @@ export const controlFlow = {
   int3,
   int1,
   iret,
+  ud0: ud2,
+  ud1: ud2,
   ud2,
   nop,
+  endbr32: nop,
   endbr64: nop,
 } as const;

@@ -1,4 +1,4 @@
-/** Moves: SDM vol. 2, MOV MOVZX MOVSX MOVSXD LEA XCHG CMOVcc SETcc PUSH POP LEAVE, CBW family, CMPXCHG XADD. */
+/** Moves: SDM vol. 2, MOV MOVZX MOVSX MOVSXD LEA XCHG CMOVcc SETcc PUSH POP LEAVE, CBW family, CMPXCHG XADD, MOVBE, ENTER. */
 
 import type { Meaning } from '../ops.ts';
 
@@ -106,6 +106,65 @@ const xadd: Meaning = (o) => {
   o.flagsOfAdd(a, b, sum);
 };
 
+/** MOVBE: a move between a register and memory that turns the bytes round. */
+const movbe: Meaning = (o) => {
+  const value = o.read(1);
+  if (o.widthOf(0) !== 16) {
+    o.write(0, o.byteSwap(value));
+    return;
+  }
+  const eight = o.constant(8, 8n);
+  o.write(0, o.or(o.shiftLeft(value, eight), o.shiftRight(value, eight)));
+};
+
+const RBX = 3;
+const RCX = 1;
+
+/** The memory operand is written in either case, as with CMPXCHG; only ZF changes. */
+const cmpxchg8b: Meaning = (o) => {
+  const thirtyTwo = o.constant(8, 32n);
+  const pair = (high: number, low: number) =>
+    o.or(o.shiftLeft(o.zeroExtend(64, o.register(high, 32)), thirtyTwo), o.zeroExtend(64, o.register(low, 32)));
+  const current = o.readForUpdate(0);
+  const expected = pair(RDX, RAX);
+  const equal = o.equal(expected, current);
+  o.write(0, o.select(equal, pair(RCX, RBX), current));
+  o.setFlag('ZF', equal);
+  o.when(o.not1(equal), () => {
+    o.setRegister(RAX, o.truncate(32, current));
+    o.setRegister(RDX, o.truncate(32, o.shiftRight(current, thirtyTwo)));
+  });
+};
+
+/** #GP(0) unless the operand lies on a 16-byte boundary. */
+const cmpxchg16b: Meaning = (o) => {
+  const address = o.linearAddress(0, o.constant(64, 0n));
+  const upper = o.linearAddress(0, o.constant(64, 8n));
+  o.service('checkAlignment', address, o.constant(32, 16n));
+  o.probeStore(64, address);
+  o.probeStore(64, upper);
+  const low = o.load(64, address);
+  const high = o.load(64, upper);
+  const equal = o.and1(o.equal(o.register(RAX, 64), low), o.equal(o.register(RDX, 64), high));
+  o.store(address, o.select(equal, o.register(RBX, 64), low));
+  o.store(upper, o.select(equal, o.register(RCX, 64), high));
+  o.setFlag('ZF', equal);
+  o.when(o.not1(equal), () => {
+    o.setRegister(RAX, low);
+    o.setRegister(RDX, high);
+  });
+};
+
+/** ENTER: the nesting level, modulo 32, says how many frame pointers are copied. */
+const enter: Meaning = (o) => {
+  o.service(
+    'enterFrame',
+    o.zeroExtend(32, o.read(0, 16)),
+    o.zeroExtend(32, o.read(1, 8)),
+    o.constant(32, BigInt(o.width)),
+  );
+};
+
 export const moves = {
   mov,
   movzx,
@@ -122,4 +181,8 @@ export const moves = {
   xlat,
   cmpxchg,
   xadd,
+  movbe,
+  cmpxchg8b,
+  cmpxchg16b,
+  enter,
 } as const;

@@ -79,6 +79,54 @@ const rotate = <V>(o: Ops<V>, left: boolean): void => {
 const rol: Meaning = (o) => rotate(o, true);
 const ror: Meaning = (o) => rotate(o, false);
 
+/** A count below 32 modulo `by`, by taking multiples away: RCL and RCR turn 9 or 17 bits in the narrow sizes. */
+const modulo = <V>(o: Ops<V>, count: V, by: number): V => {
+  let rest = count;
+  for (let multiple = by * Math.floor(31 / by); multiple > 0; multiple -= by) {
+    const by32 = o.constant(32, BigInt(multiple));
+    const less = o.subtract(rest, by32);
+    // One of the subtractions at most leaves a number below `by` first, and the later ones find nothing to take.
+    rest = o.select(o.below(rest, by32), rest, less);
+  }
+  return rest;
+};
+
+/** RCL and RCR turn the operand and CF together; they change CF and OF only. */
+const rotateThroughCarry = <V>(o: Ops<V>, left: boolean): void => {
+  const width = o.widthOf(0);
+  const wide = working(width);
+  const masked = maskedCount(o, 1);
+  const count = width < 32 ? modulo(o, masked, width + 1) : masked;
+  const value = o.readForUpdate(0);
+  o.when(
+    o.not1(o.equal(count, o.constant(32, 0n))),
+    () => {
+      const one = o.constant(32, 1n);
+      const before = o.subtract(count, one);
+      const rest = o.subtract(o.constant(32, BigInt(width)), count);
+      const extended = o.zeroExtend(wide, value);
+      const carry = o.fromBoolean(wide, o.flag('CF'));
+      // Each part in two steps, so that no count reaches the width.
+      const kept = left
+        ? o.shiftLeft(o.shiftLeft(extended, before), one)
+        : o.shiftRight(o.shiftRight(extended, before), one);
+      const around = left
+        ? o.shiftRight(o.shiftRight(extended, rest), one)
+        : o.shiftLeft(o.shiftLeft(extended, rest), one);
+      const entering = o.shiftLeft(carry, left ? before : rest);
+      const result = o.truncate(width, o.or(o.or(kept, entering), around));
+      const last = o.bit(extended, left ? rest : before);
+      o.write(0, result);
+      o.setFlag('CF', last);
+      const high = o.signBit(result);
+      o.setFlag('OF', left ? o.xor1(high, last) : o.xor1(high, o.bit(result, o.constant(32, BigInt(width - 2)))));
+    },
+    () => o.write(0, value),
+  );
+};
+const rcl: Meaning = (o) => rotateThroughCarry(o, true);
+const rcr: Meaning = (o) => rotateThroughCarry(o, false);
+
 /** SHLD and SHRD: bits shifted in come from the second operand. A 16-bit count beyond 16 gives an undefined result. */
 const doubleShift = <V>(o: Ops<V>, left: boolean): void => {
   const width = o.widthOf(0);
@@ -106,4 +154,4 @@ const doubleShift = <V>(o: Ops<V>, left: boolean): void => {
 const shld: Meaning = (o) => doubleShift(o, true);
 const shrd: Meaning = (o) => doubleShift(o, false);
 
-export const shifts = { shl, shr, sar, rol, ror, shld, shrd } as const;
+export const shifts = { shl, shr, sar, rol, ror, rcl, rcr, shld, shrd } as const;

@@ -3,6 +3,9 @@
 import type { Meaning, Ops } from '../ops.ts';
 
 const RAX = 0;
+const FS = 4;
+const GS = 5;
+const VECTOR_UD = 6;
 
 const setFlagTo =
   (name: 'CF' | 'DF', value: bigint): Meaning =>
@@ -56,32 +59,62 @@ const popf: Meaning = (o) => {
 };
 
 const invlpg: Meaning = (o) => o.service('invalidatePage', o.linearAddress(0, o.constant(64, 0n)));
-const lgdt: Meaning = (o) => o.service('loadGdt', o.linearAddress(0, o.constant(64, 0n)));
-const lidt: Meaning = (o) => o.service('loadIdt', o.linearAddress(0, o.constant(64, 0n)));
-const sgdt: Meaning = (o) => o.service('storeGdt', o.linearAddress(0, o.constant(64, 0n)));
-const sidt: Meaning = (o) => o.service('storeIdt', o.linearAddress(0, o.constant(64, 0n)));
-const ltr: Meaning = (o) => o.service('loadTask', o.zeroExtend(32, o.read(0, 16)));
-
-/** mov to and from control and segment registers: the special register's number is a constant of the instruction. */
+/** mov to and from control and debug registers: the special register's number is a constant of the instruction. */
 const movControl: Meaning = (o) => {
   if (o.isGeneral(0)) o.write(0, o.query('readControl', o.constant(32, BigInt(o.registerNumber(1)))));
   else o.service('writeControl', o.constant(32, BigInt(o.registerNumber(0))), o.read(1));
 };
-const movSegment: Meaning = (o) => {
-  if (!o.isGeneral(0) && !o.isMemory(0)) {
-    o.service('loadSegment', o.constant(32, BigInt(o.registerNumber(0))), o.zeroExtend(32, o.read(1, 16)));
-    return;
-  }
-  const selector = o.query('readSegment', o.constant(32, BigInt(o.registerNumber(1))));
-  const width = o.isMemory(0) ? 16 : o.widthOf(0);
-  o.write(0, width === 64 ? selector : o.truncate(width, selector));
+const movDebug: Meaning = (o) => {
+  if (o.isGeneral(0)) o.write(0, o.query('readDebug', o.constant(32, BigInt(o.registerNumber(1)))));
+  else o.service('writeDebug', o.constant(32, BigInt(o.registerNumber(0))), o.read(1));
 };
-const retf: Meaning = (o) => {
-  o.service(
-    'farReturn',
-    o.operandCount === 1 ? o.zeroExtend(32, o.read(0, 16)) : o.constant(32, 0n),
-    o.constant(32, BigInt(o.width)),
-  );
+/** SMSW stores CR0 at the width of its operand; memory gets 16 bits. */
+const smsw: Meaning = (o) => {
+  const value = o.query('readMachineStatus');
+  const width = o.isMemory(0) ? 16 : o.widthOf(0);
+  o.write(0, width === 64 ? value : o.truncate(width, value));
+};
+const lmsw: Meaning = (o) => o.service('writeMachineStatus', o.zeroExtend(32, o.read(0, 16)));
+const clts: Meaning = (o) => o.service('clearTaskSwitched');
+const invpcid: Meaning = (o) => {
+  const kind = o.read(0);
+  o.service('checkPrivilege');
+  const pcid = o.load(64, o.linearAddress(1, o.constant(64, 0n)));
+  const address = o.load(64, o.linearAddress(1, o.constant(64, 8n)));
+  o.service('invalidatePcid', kind, pcid, address);
+};
+
+const syscall: Meaning = (o) => o.service('systemCall', o.next());
+const sysret: Meaning = (o) => o.service('systemReturn', o.constant(32, BigInt(o.width)));
+const sysenter: Meaning = (o) => o.service('systemEnter');
+const sysexit: Meaning = (o) => o.service('systemExit', o.constant(32, BigInt(o.width)));
+
+const rdtscp: Meaning = (o) => o.service('readTimestampAndProcessor');
+const rdpid: Meaning = (o) => o.write(0, o.query('readProcessor'));
+const rdpmc: Meaning = (o) => o.service('readPerformanceCounter');
+
+const base = <V>(o: Ops<V>, segment: number): V => o.query('readBase', o.constant(32, BigInt(segment)));
+const readBase =
+  (segment: number): Meaning =>
+  (o) => {
+    const value = base(o, segment);
+    o.write(0, o.widthOf(0) === 64 ? value : o.truncate(32, value));
+  };
+const writeBase =
+  (segment: number): Meaning =>
+  (o) =>
+    o.service('writeBase', o.constant(32, BigInt(segment)), o.zeroExtend(64, o.read(0)));
+
+const clac: Meaning = (o) => o.service('setAccessCheck', o.constant(32, 0n));
+const stac: Meaning = (o) => o.service('setAccessCheck', o.constant(32, 1n));
+const monitor: Meaning = (o) => o.service('monitor');
+const mwait: Meaning = (o) => o.service('monitorWait');
+/** Left out of CPUID, so undefined: XSAVE's control registers (there is no x87 or vector state to save), AMD's VMMCALL. */
+const undefinedHere: Meaning = (o) => o.fault(VECTOR_UD);
+
+/** Cache-line instructions check the line as a read does; the line itself is not modeled. */
+const touchLine: Meaning = (o) => {
+  o.load(8, o.linearAddress(0, o.constant(64, 0n)));
 };
 
 /** Ordering and cache hints: memory is sequentially consistent here and caches are not modeled. */
@@ -111,16 +144,39 @@ export const system = {
   pushf,
   popf,
   invlpg,
-  lgdt,
-  lidt,
-  sgdt,
-  sidt,
-  ltr,
   'mov-cr': movControl,
-  'mov-sreg': movSegment,
-  retf,
+  'mov-dr': movDebug,
+  smsw,
+  lmsw,
+  clts,
+  invpcid,
+  syscall,
+  sysret,
+  sysenter,
+  sysexit,
+  rdtscp,
+  rdpid,
+  rdpmc,
+  rdfsbase: readBase(FS),
+  rdgsbase: readBase(GS),
+  wrfsbase: writeBase(FS),
+  wrgsbase: writeBase(GS),
+  clac,
+  stac,
+  monitor,
+  mwait,
+  xgetbv: undefinedHere,
+  xsetbv: undefinedHere,
+  vmmcall: undefinedHere,
   mfence: hint,
   lfence: hint,
   sfence: hint,
   prefetch: hint,
+  serialize: hint,
+  cldemote: hint,
+  clflush: touchLine,
+  clflushopt: touchLine,
+  clwb: touchLine,
+  wbnoinvd: wbinvd,
+  invd: wbinvd,
 } as const;
