@@ -3,15 +3,9 @@
 import type { Expression, Statement } from '../syntax/ast.ts';
 import { Keywords, statementWords, type Vocabulary } from '../syntax/keywords.ts';
 import { endOf, type SourceLine, spanOf } from '../syntax/lexer.ts';
-import {
-  END_OF_LINE,
-  type GrammarError,
-  nasmParser,
-  type ParsedLine,
-  STARTS_BODY,
-  SyntaxFault,
-} from '../syntax/parser.ts';
+import { END_OF_LINE, type GrammarError, nasmParser, type ParsedLine, STARTS_BODY } from '../syntax/parser.ts';
 import type { Origin, Span } from '../syntax/source.ts';
+import { SyntaxFault } from '../syntax/syntax-fault.ts';
 import * as t from '../syntax/tokens.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { isLeftOutAlone, LEFT_OUT_NOTE, usesVectorRegister } from './left-out.ts';

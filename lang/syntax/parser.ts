@@ -9,6 +9,7 @@ import type { Body, DataItem, Expression, Hints, Label, OperandSyntax } from './
 import { SIZES, UNITS } from './keywords.ts';
 import { parseFloatingPoint, parseNumber, stringBytes } from './literals.ts';
 import { orderByPrecedence } from './precedence.ts';
+import { MAX_NESTING, MAX_OPERATORS, refuseDeepNesting, SyntaxFault } from './syntax-fault.ts';
 import * as t from './tokens.ts';
 
 /** What the parser reports of a line that does not parse, and the token it expects at the end of one. */
@@ -24,15 +25,6 @@ export interface ParsedLine {
 
 type Operation = Pick<Extract<Body, { kind: 'instruction' }>, 'mnemonic' | 'at' | 'operands'>;
 const NO_PREFIXES: readonly string[] = [];
-
-/** A lexical or grammatical fault that the grammar's own error does not name better. */
-export class SyntaxFault extends Error {
-  readonly token: t.Token;
-  constructor(token: t.Token, message: string) {
-    super(message);
-    this.token = token;
-  }
-}
 
 export class NasmParser extends EmbeddedActionsParser {
   constructor() {
@@ -324,26 +316,6 @@ export class NasmParser extends EmbeddedActionsParser {
 
   #string(at: t.Token): Expression {
     return this.ACTION((): Expression => ({ kind: 'string', bytes: stringBytes(at.image), at }));
-  }
-}
-
-/** Rules call each other once a level, and the stack of the machine has an end. */
-const MAX_NESTING = 200;
-const MAX_OPERATORS = 4000;
-
-function refuseDeepNesting(tokens: readonly t.Token[]): void {
-  let [parentheses, conditionals, signs] = [0, 0, 0];
-  for (const token of tokens) {
-    const type = token.tokenType;
-    signs = type === t.Plus || type === t.Minus || type === t.Tilde || type === t.Bang ? signs + 1 : 0;
-    if (type === t.LeftParen) parentheses++;
-    else if (type === t.RightParen) parentheses--;
-    else if (type === t.Question) conditionals++;
-    // In data `?` is an item, not an operator.
-    else if (type === t.Comma) conditionals = 0;
-    if (parentheses + conditionals + signs > MAX_NESTING) {
-      throw new SyntaxFault(token, 'this expression is nested too deeply');
-    }
   }
 }
 

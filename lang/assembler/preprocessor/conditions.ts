@@ -2,6 +2,7 @@
 
 import type { Span } from '../../syntax/source.ts';
 import * as t from '../../syntax/tokens.ts';
+import { isName } from './single-line.ts';
 
 interface Level {
   /** Reading; not yet (a branch may still come); no more. */
@@ -74,11 +75,33 @@ export function conditionWord(word: string): ConditionWord | undefined {
 }
 
 /** `%ifidn a, b`: equal token for token, blanks aside. Strings compare by contents. */
-export function identical(tokens: readonly t.Token[], ignoreCase: boolean): boolean | undefined {
+function identical(tokens: readonly t.Token[], ignoreCase: boolean): boolean | undefined {
   const comma = tokens.findIndex((token) => token.tokenType === t.Comma);
   if (comma < 0) return undefined;
   const text = (list: readonly t.Token[]) =>
     list.map((token) => (token.tokenType === t.Text ? `"${token.image.slice(1, -1)}"` : token.image)).join('\n');
   const [a, b] = [text(tokens.slice(0, comma)), text(tokens.slice(comma + 1))];
   return ignoreCase ? a.toLowerCase() === b.toLowerCase() : a === b;
+}
+
+/** Tests of `%ifid`, `%ifnum` … on expanded tokens; undefined where `%ifidn` has nothing to compare. */
+export function testTokens(kind: string, tokens: readonly t.Token[]): boolean | undefined {
+  switch (kind) {
+    case 'idn':
+      return identical(tokens, false);
+    case 'idni':
+      return identical(tokens, true);
+    case 'id':
+      return tokens.length > 0 && isName(tokens[0]!);
+    case 'num':
+      return tokens.at(-1)?.tokenType === t.Numeral && (tokens.length === 1 || tokens[0]!.tokenType === t.Minus);
+    case 'str':
+      return tokens[0]?.tokenType === t.Text;
+    case 'empty':
+      return tokens.length === 0;
+    case 'token':
+      return tokens.length === 1;
+    default:
+      throw new Error(`the condition ${kind} is listed but not tested`);
+  }
 }

@@ -44,6 +44,19 @@ export function splitArguments(tokens: readonly t.Token[], maximum: number, gree
   return list;
 }
 
+/** A call with what follows the macro's name as arguments, and defaults where those end. */
+export function beginCall(
+  macro: MultiLineMacro,
+  rest: readonly t.Token[],
+  place: Pick<MacroCall, 'serial' | 'label' | 'span' | 'from'>,
+): MacroCall {
+  const values: (readonly t.Token[])[] = splitArguments(rest, macro.maximum, macro.greedy);
+  for (let i = values.length; i < macro.minimum + macro.defaults.length; i++) {
+    values.push(macro.defaults[i - macro.minimum] ?? []);
+  }
+  return { macro, arguments: values, ...place };
+}
+
 /** The body's lines as the call sees them. */
 export function* macroLines(call: MacroCall, depth: number): Generator<SourceLine> {
   const expansion: Expansion = { macro: call.macro.name, call: call.span, depth };

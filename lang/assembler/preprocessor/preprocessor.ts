@@ -3,15 +3,18 @@
  * from a stack of sources (files, macro bodies, repetitions), so that nesting costs no recursion and has a limit.
  */
 
-import { endOf, type SourceLine, sourceLines, spanOf, tokensOf } from '../../syntax/lexer.ts';
+import { type SourceLine, spanOf, tokensOf } from '../../syntax/lexer.ts';
 import { stringBytes } from '../../syntax/literals.ts';
 import { type Origin, SourceFile, type Span } from '../../syntax/source.ts';
 import * as t from '../../syntax/tokens.ts';
 import type { Diagnostics } from '../diagnostics.ts';
 import { didYouMean } from '../suggest.ts';
-import { Conditions, conditionWord, identical } from './conditions.ts';
-import { type MacroCall, type MultiLineMacro, macroLines, splitArguments, substituteParameters } from './multi-line.ts';
-import { ExpansionFault, isName, SingleLineMacros } from './single-line.ts';
+import { Conditions, conditionWord, testTokens } from './conditions.ts';
+import { DIRECTIVES, MACRO_CLOSES, MACRO_OPENS, REP_CLOSES, REP_OPENS, STRUCTURAL } from './directive-words.ts';
+import { linesOfFile } from './file-lines.ts';
+import { choose, MacroTable, macroHeader } from './macro-table.ts';
+import { beginCall, type MacroCall, type MultiLineMacro, macroLines, substituteParameters } from './multi-line.ts';
+import { ExpansionFault, isName, readDefinition, SingleLineMacros } from './single-line.ts';
 
 /** Finds an include file: `name` as written, `from` the file that asks. */
 export type IncludePath = (name: string, from: string) => { name: string; text: string } | undefined;
@@ -49,7 +52,7 @@ export class Preprocessor {
   readonly #diagnostics: Diagnostics;
   readonly #evaluate: EvaluateNow;
   readonly #single = new SingleLineMacros();
-  readonly #multi = new Map<string, MultiLineMacro[]>();
+  readonly #multi = new MacroTable();
   readonly #sources: Source[] = [];
   readonly #conditions = new Conditions();
   #collecting: Collecting | undefined;
@@ -75,7 +78,7 @@ export class Preprocessor {
 
   /** Lines ready to be parsed. */
   *lines(file: SourceFile): Generator<SourceLine> {
-    this.#push({ kind: 'file', lines: this.#readFile(file), call: undefined });
+    this.#push({ kind: 'file', lines: linesOfFile(file, this.#diagnostics), call: undefined });
     while (this.#sources.length > 0) {
       const source = this.#sources.at(-1)!;
       const next = source.lines.next();
@@ -85,24 +88,6 @@ export class Preprocessor {
       }
       const line = this.#process(next.value, source);
       if (line !== undefined && line.tokens.length > 0) yield line;
-    }
-  }
-
-  /** Lines of a file. Bytes that are no UTF-8 come here as U+FFFD; outside comments they cannot be assembled as they were meant. */
-  #readFile(file: SourceFile): Iterator<SourceLine> {
-    const lines = sourceLines(file);
-    return file.text.includes('\ufffd') ? this.#checkEncoding(lines) : lines;
-  }
-
-  *#checkEncoding(lines: Iterable<SourceLine>): Generator<SourceLine> {
-    for (const line of lines) {
-      const wrong = line.tokens.find((token) => token.image.includes('\ufffd'));
-      if (wrong === undefined) {
-        yield line;
-        continue;
-      }
-      const at = wrong.startOffset + wrong.image.indexOf('\ufffd');
-      this.#diagnostics.error({ origin: line.origin, start: at, end: at + 1 }, 'this is not UTF-8 text');
     }
   }
 
@@ -155,45 +140,25 @@ export class Preprocessor {
     const expanded = tokens === line.tokens ? line : { tokens, origin: line.origin };
     if (this.#multi.size === 0) return expanded;
     let at = 0;
-    let macros = this.#multiLine(tokens[0]);
+    let macros = this.#multi.find(tokens[0]);
     if (macros === undefined && tokens.length > 1 && isName(tokens[0]!)) {
       at = tokens[1]!.tokenType === t.Colon ? 2 : 1;
-      macros = this.#multiLine(tokens[at]);
+      macros = this.#multi.find(tokens[at]);
     }
     if (macros === undefined) return expanded;
-    const macro = this.#chooseMacro(macros, tokens, at, line.origin);
-    if (macro === undefined) return expanded;
+    // A macro that is being expanded does not call itself: its name is what it would be without the macro.
+    const active = this.#sources.filter((source) => source.kind === 'macro').map((source) => source.call!.macro);
+    const usable = macros.filter((each) => !active.includes(each));
+    if (usable.length === 0) return expanded;
+    const macro = choose(usable, tokens.slice(at + 1));
+    if (typeof macro === 'string') {
+      this.#diagnostics.error(spanOf(tokens[at]!, tokens.at(-1)!, line.origin), macro);
+      return at > 0 ? { tokens: tokens.slice(0, at), origin: line.origin } : undefined;
+    }
     this.#call(macro, tokens, at, line.origin);
     // A label in front of the call stands on its own, unless the body places it with %00.
     const usesLabel = macro.body.some((each) => each.tokens.some((token) => token.image === '%00'));
     return at > 0 && !usesLabel ? { tokens: tokens.slice(0, at), origin: line.origin } : undefined;
-  }
-
-  #multiLine(token: t.Token | undefined): readonly MultiLineMacro[] | undefined {
-    if (token === undefined || !isName(token)) return undefined;
-    return (
-      this.#multi.get(token.image) ??
-      this.#multi.get(token.image.toLowerCase())?.filter((macro) => macro.ignoreCase || macro.name === token.image)
-    );
-  }
-
-  #chooseMacro(macros: readonly MultiLineMacro[], tokens: readonly t.Token[], at: number, origin: Origin) {
-    const active = this.#sources.filter((source) => source.kind === 'macro').map((source) => source.call!.macro);
-    const usable = macros.filter((macro) => !active.includes(macro));
-    if (usable.length === 0) return undefined;
-    const rest = tokens.slice(at + 1);
-    const fits = usable.find((macro) => {
-      const count = splitArguments(rest, macro.maximum, macro.greedy).length;
-      return count >= macro.minimum && count <= macro.maximum;
-    });
-    if (fits === undefined) {
-      const [macro] = usable;
-      const wants = usable.map((each) => parameterCount(each)).join(' or ');
-      const span = spanOf(tokens[at]!, tokens.at(-1)!, origin);
-      this.#diagnostics.error(span, `macro \`${macro!.name}\` takes ${wants}`);
-      return { ...macro!, body: [] };
-    }
-    return fits;
   }
 
   #call(macro: MultiLineMacro, tokens: readonly t.Token[], at: number, origin: Origin): void {
@@ -201,19 +166,8 @@ export class Preprocessor {
     if (this.#sources.length >= MAX_SOURCES) {
       this.#diagnostics.fatal(span, `macro \`${macro.name}\` nests more than ${MAX_SOURCES} deep`);
     }
-    const given = splitArguments(tokens.slice(at + 1), macro.maximum, macro.greedy);
-    const values: (readonly t.Token[])[] = given;
-    for (let i = values.length; i < macro.minimum + macro.defaults.length; i++) {
-      values.push(macro.defaults[i - macro.minimum] ?? []);
-    }
-    const call: MacroCall = {
-      macro,
-      serial: ++this.#serial,
-      arguments: values,
-      label: at > 0 ? tokens[0] : undefined,
-      span,
-      from: origin,
-    };
+    const label = at > 0 ? tokens[0] : undefined;
+    const call = beginCall(macro, tokens.slice(at + 1), { serial: ++this.#serial, label, span, from: origin });
     const depth = (origin.expansion?.depth ?? 0) + 1;
     this.#push({ kind: 'macro', lines: macroLines(call, depth), call });
   }
@@ -277,7 +231,7 @@ export class Preprocessor {
         this.#macro(word, rest, span);
         return;
       case '%unmacro':
-        this.#multi.delete(rest[0]?.image ?? '');
+        this.#multi.remove(rest[0]?.image ?? '');
         return;
       case '%rep':
         this.#repeat(rest, origin, span);
@@ -312,29 +266,15 @@ export class Preprocessor {
 
   #test(kind: string, rest: readonly t.Token[], origin: Origin, span: Span): boolean {
     if (kind === 'def') return rest.some((token) => isName(token) && this.#single.defined(token.image));
-    if (kind === 'macro') return this.#multiLine(rest[0]) !== undefined;
+    if (kind === 'macro') return this.#multi.find(rest[0]) !== undefined;
     const tokens = this.#expand(rest, origin);
-    switch (kind) {
-      case 'idn':
-      case 'idni': {
-        const same = identical(tokens, kind === 'idni');
-        if (same === undefined) this.#diagnostics.error(span, `\`%if${kind}\` compares two texts with a comma between`);
-        return same ?? false;
-      }
-      case 'id':
-        return tokens.length > 0 && isName(tokens[0]!);
-      case 'num':
-        return tokens.at(-1)?.tokenType === t.Numeral && (tokens.length === 1 || tokens[0]!.tokenType === t.Minus);
-      case 'str':
-        return tokens[0]?.tokenType === t.Text;
-      case 'empty':
-        return tokens.length === 0;
-      case 'token':
-        return tokens.length === 1;
-      default:
-        if (tokens.length === 0) this.#diagnostics.error(span, '`%if` needs an expression');
-        return tokens.length > 0 && (this.#evaluate(tokens, origin) ?? 0n) !== 0n;
+    if (kind !== '') {
+      const answer = testTokens(kind, tokens);
+      if (answer === undefined) this.#diagnostics.error(span, `\`%if${kind}\` compares two texts with a comma between`);
+      return answer ?? false;
     }
+    if (tokens.length === 0) this.#diagnostics.error(span, '`%if` needs an expression');
+    return tokens.length > 0 && (this.#evaluate(tokens, origin) ?? 0n) !== 0n;
   }
 
   #include(rest: readonly t.Token[], origin: Origin, span: Span): void {
@@ -355,36 +295,21 @@ export class Preprocessor {
     }
     const found = this.#includePath(wanted, origin.file.name);
     if (found === undefined) this.#diagnostics.fatal(place, `cannot find the include file \`${wanted}\``);
-    this.#push({ kind: 'file', lines: this.#readFile(new SourceFile(found.name, found.text)), call: undefined });
+    this.#push({
+      kind: 'file',
+      lines: linesOfFile(new SourceFile(found.name, found.text), this.#diagnostics),
+      call: undefined,
+    });
   }
 
   #define(word: string, rest: readonly t.Token[], origin: Origin, span: Span): void {
-    const [name, open] = rest;
-    if (name === undefined || !isName(name)) {
-      this.#diagnostics.error(span, `\`${word}\` needs a name`);
+    const definition = readDefinition(rest);
+    if (definition === undefined) {
+      this.#diagnostics.error(span, `\`${word}\` needs a name, and parameters end with \`)\``);
       return;
     }
-    let at = 1;
-    let parameters: string[] | undefined;
-    if (open?.tokenType === t.LeftParen && endOf(name) === open.startOffset) {
-      const close = rest.findIndex((token) => token.tokenType === t.RightParen);
-      if (close < 0) {
-        this.#diagnostics.error(spanOf(open, open, origin), 'the parameters have no closing `)`');
-        return;
-      }
-      parameters = rest
-        .slice(2, close)
-        .filter((token) => isName(token))
-        .map((token) => token.image);
-      at = close + 1;
-    }
-    const body = rest.slice(at);
-    this.#single.define({
-      name: name.image,
-      parameters,
-      body: word.includes('xdefine') ? this.#expand(body, origin) : body,
-      ignoreCase: word.startsWith('%i'),
-    });
+    const body = word.includes('xdefine') ? this.#expand(definition.body, origin) : definition.body;
+    this.#single.define({ ...definition, body, ignoreCase: word.startsWith('%i') });
   }
 
   #assign(word: string, rest: readonly t.Token[], origin: Origin, span: Span): void {
@@ -418,11 +343,7 @@ export class Preprocessor {
       source: this.#sources.length,
       finish: (body) => {
         if (header === undefined) return;
-        const ignoreCase = word === '%imacro';
-        const key = ignoreCase ? name!.image.toLowerCase() : name!.image;
-        const macro: MultiLineMacro = { name: name!.image, ...header, body, ignoreCase };
-        const others = (this.#multi.get(key) ?? []).filter((other) => other.minimum !== macro.minimum);
-        this.#multi.set(key, [macro, ...others]);
+        this.#multi.define({ name: name!.image, ...header, body, ignoreCase: word === '%imacro' });
       },
     };
   }
@@ -475,52 +396,8 @@ export class Preprocessor {
   }
 }
 
-const MACRO_OPENS = new Set(['%macro', '%imacro']);
-const MACRO_CLOSES = new Set(['%endmacro', '%endm']);
-const REP_OPENS = new Set(['%rep']);
-const REP_CLOSES = new Set(['%endrep']);
-/** Read even where lines are skipped, to keep the nesting right. */
-const STRUCTURAL = new Set(['%else', '%endif']);
-
-const DIRECTIVES = (
-  '%include %define %idefine %xdefine %ixdefine %undef %assign %iassign %if %ifdef %ifndef %ifmacro %ifidn %ifidni %ifid %ifnum ' +
-  '%ifstr %ifempty %elif %elifdef %elifndef %else %endif %macro %imacro %endmacro %unmacro %rep %endrep %exitrep %exitmacro %rotate ' +
-  '%error %warning %fatal'
-).split(' ');
-
 function* repeated(body: readonly SourceLine[], count: number): Generator<SourceLine> {
   for (let i = 0; i < count; i++) yield* body;
-}
-
-/** `2`, `1-3`, `1-*`, `0+`, `1-2 default, default`. */
-function macroHeader(tokens: readonly t.Token[]): Omit<MultiLineMacro, 'name' | 'body' | 'ignoreCase'> | undefined {
-  let at = 0;
-  const number = () => (tokens[at]?.tokenType === t.Numeral ? Number(tokens[at++]!.image) : undefined);
-  const minimum = number();
-  if (minimum === undefined || !Number.isInteger(minimum)) return undefined;
-  let maximum = minimum;
-  if (tokens[at]?.tokenType === t.Minus) {
-    at++;
-    if (tokens[at]?.image === '*') {
-      maximum = Number.POSITIVE_INFINITY;
-      at++;
-    } else {
-      maximum = number() ?? Number.NaN;
-      if (!(maximum >= minimum)) return undefined;
-    }
-  }
-  const greedy = tokens[at]?.tokenType === t.Plus;
-  if (greedy) at++;
-  if (tokens[at]?.image === '.nolist') at++;
-  return { minimum, maximum, greedy, defaults: splitArguments(tokens.slice(at), Number.POSITIVE_INFINITY, false) };
-}
-
-function parameterCount(macro: MultiLineMacro): string {
-  const { minimum, maximum } = macro;
-  if (minimum === maximum) return minimum === 1 ? '1 parameter' : `${minimum} parameters`;
-  return maximum === Number.POSITIVE_INFINITY
-    ? `at least ${minimum} parameters`
-    : `${minimum} to ${maximum} parameters`;
 }
 
 function messageOf(tokens: readonly t.Token[]): string {

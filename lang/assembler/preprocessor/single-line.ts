@@ -190,6 +190,20 @@ function substitute(macro: SingleLineMacro, actual: readonly (readonly t.Token[]
   return result;
 }
 
+/** What follows `%define`: `name body` or `name(parameters) body`; undefined where it is neither. */
+export function readDefinition(tokens: readonly t.Token[]): Omit<SingleLineMacro, 'ignoreCase'> | undefined {
+  const [name, open] = tokens;
+  if (name === undefined || !isName(name)) return undefined;
+  // A blank in front of the parenthesis makes it part of the body.
+  if (open?.tokenType !== t.LeftParen || !adjacent(name, open)) {
+    return { name: name.image, parameters: undefined, body: tokens.slice(1) };
+  }
+  const close = tokens.findIndex((token) => token.tokenType === t.RightParen);
+  if (close < 0) return undefined;
+  const parameters = tokens.slice(2, close).filter(isName);
+  return { name: name.image, parameters: parameters.map((token) => token.image), body: tokens.slice(close + 1) };
+}
+
 /** Applies `%+`: joins the words on its two sides into one. */
 function pasted(tokens: readonly t.Token[], origin: Origin): t.Token[] {
   if (!tokens.some((token) => token.tokenType === t.Paste)) return tokens as t.Token[];
