@@ -49,8 +49,7 @@ function sources(folder) {
 
 const IMPORT = /(?:^|\n)\s*(?:import|export)\s(?:[^'"`;]*?\sfrom\s)?\s*['"]([^'"]+)['"]/g;
 /** Every import of a file, type-only ones too: a type is knowledge as well. */
-const importsOf = (text) =>
-  [...text.matchAll(IMPORT)].map((match) => ({ target: match[1], type: /(?:import|export)\s+type\s/.test(match[0]) }));
+const importsOf = (text) => [...text.matchAll(IMPORT)].map((match) => match[1]);
 
 const problems = [];
 const graph = new Map();
@@ -58,7 +57,7 @@ for (const file of [...sources('lang'), ...sources('src')]) {
   const room = longest(Object.keys(LAW), file);
   if (room === undefined) problems.push(`${file}: lies in no room of the law (scripts/lint-imports.js)`);
   const edges = [];
-  for (const { target, type } of importsOf(readFileSync(join(root, file), 'utf8'))) {
+  for (const target of importsOf(readFileSync(join(root, file), 'utf8'))) {
     if (!target.startsWith('.')) {
       const allowed = PACKAGES[longest(Object.keys(PACKAGES), file) ?? ''] ?? [];
       if (
@@ -71,7 +70,7 @@ for (const file of [...sources('lang'), ...sources('src')]) {
       continue;
     }
     const path = normalize(relative(root, join(root, dirname(file), target)));
-    if (!type) edges.push(path);
+    edges.push(path);
     const ground = room !== 'lang' && GROUND.includes(path);
     const lawful =
       room !== undefined && (within(path, room) || ground || LAW[room].some((other) => within(path, other)));

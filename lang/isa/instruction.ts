@@ -5,9 +5,9 @@
 
 import type { Register } from './registers.ts';
 import type { Row } from './table.ts';
+import type { Width } from './width.ts';
 
-/** Width of an operand or address, in bits. */
-export type Width = 8 | 16 | 32 | 64;
+export type { Width } from './width.ts';
 
 /** Operating mode of the decoder. Long mode only for now; 32-bit protected mode is a parameter value, not an assumption. */
 export type Mode = 'long';

@@ -3,7 +3,7 @@
  * `number` is the number the encoding uses, REX bit included: rax is 0, r15 is 15, ah is 4.
  */
 
-import type { Width } from './instruction.ts';
+import type { Width } from './width.ts';
 
 /** What a register is for. `high-byte` are ah, ch, dh, bh; `pointer` are rip and eip, which only addresses can hold. */
 export type RegisterClass = 'general' | 'high-byte' | 'segment' | 'control' | 'debug' | 'pointer';

@@ -9,8 +9,10 @@
 import type { Hva } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { ModuleRegistry } from '../core/modules.ts';
-import type { Mdev, MdevType } from '../mdev/device.ts';
-import { type MdevParentOps, type MdevTypeGroup, VFIO_DEVICE_API_PCI } from '../mdev/parent.ts';
+import type { Mdev } from '../mdev/device.ts';
+import type { MdevParentOps } from '../mdev/parent.ts';
+import type { MdevType } from '../mdev/type.ts';
+import { type MdevTypeGroup, VFIO_DEVICE_API_PCI } from '../mdev/type.ts';
 import { ENOSPC } from '../uapi/errno.ts';
 import { ConfigSpace, type ConfigWrite, littleEndian } from './config-space.ts';
 import { Interrupts } from './interrupts.ts';

@@ -15,8 +15,10 @@ import { gpa, type Hva } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { ModuleRegistry } from '../core/modules.ts';
 import { kvm_read_guest } from '../kvm/guest-memory.ts';
-import type { Mdev, MdevType } from '../mdev/device.ts';
-import { type MdevParentOps, type MdevTypeGroup, VFIO_DEVICE_API_PCI } from '../mdev/parent.ts';
+import type { Mdev } from '../mdev/device.ts';
+import type { MdevParentOps } from '../mdev/parent.ts';
+import type { MdevType } from '../mdev/type.ts';
+import { type MdevTypeGroup, VFIO_DEVICE_API_PCI } from '../mdev/type.ts';
 import { EINVAL, ENOSPC } from '../uapi/errno.ts';
 import type { NotifierBlock } from '../vfio/device.ts';
 import {

@@ -9,9 +9,10 @@ import { parseUnsigned } from '../core/sysfs.ts';
 import { EEXIST, EINVAL, ENODEV } from '../uapi/errno.ts';
 import { VfioDevice } from '../vfio/device.ts';
 import { vfioOf } from '../vfio/init.ts';
-import { Mdev, type MdevType } from './device.ts';
+import { Mdev } from './device.ts';
 import { mdevCreate, mdevRemove } from './events.ts';
 import type { MdevParentOps } from './parent.ts';
+import type { MdevType } from './type.ts';
 import { addTypes, type TypeActions } from './type-sysfs.ts';
 import { VfioMdev } from './vfio-mdev.ts';
 

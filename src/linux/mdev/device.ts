@@ -1,23 +1,8 @@
-/** A mediated device and its type: `struct mdev_device`, `struct mdev_type` (include/linux/mdev.h). */
+/** A mediated device: `struct mdev_device` (include/linux/mdev.h). */
 
 import { strict as assert } from 'node:assert';
 import type { VfioDevice } from '../vfio/device.ts';
-import type { MdevTypeGroup } from './parent.ts';
-
-/** One directory of mdev_supported_types/. */
-export class MdevType {
-  /** `mtty-1`. */
-  readonly name: string;
-  readonly group: MdevTypeGroup;
-  /** Its directory under /sys. */
-  readonly path: string;
-
-  constructor(name: string, group: MdevTypeGroup, path: string) {
-    this.name = name;
-    this.group = group;
-    this.path = path;
-  }
-}
+import type { MdevType } from './type.ts';
 
 /** A device that was made by writing a UUID; `State` is what its driver keeps for it. */
 export class Mdev<State = unknown> {

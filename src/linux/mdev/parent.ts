@@ -8,18 +8,8 @@
 
 import type { Hva } from '../../address.ts';
 import type { Vma } from '../core/vma.ts';
-import type { Mdev, MdevType } from './device.ts';
-
-/** Value of `device_api` for a device that looks like PCI. */
-export const VFIO_DEVICE_API_PCI = 'vfio-pci';
-
-/** One type of device that a parent can make: an attribute group of mdev_supported_types/. */
-export interface MdevTypeGroup {
-  /** `1`: the directory is DRIVER-1. */
-  readonly name: string;
-  /** Attributes of mode 0444 by name: `name`, `device_api`, `available_instances`, and more if the driver likes. */
-  readonly attributes: Readonly<Record<string, () => string | number>>;
-}
+import type { Mdev } from './device.ts';
+import type { MdevType, MdevTypeGroup } from './type.ts';
 
 /** A directory of read-only attributes that every device of a driver gets. */
 export interface MdevAttributeGroup {

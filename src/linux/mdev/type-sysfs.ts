@@ -3,8 +3,8 @@
 import type { Device } from '../core/device.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { EINVAL } from '../uapi/errno.ts';
-import { MdevType } from './device.ts';
-import type { MdevTypeGroup } from './parent.ts';
+import type { MdevTypeGroup } from './type.ts';
+import { MdevType } from './type.ts';
 import { parseUuid } from './uuid.ts';
 
 const UUID_LENGTH = 36;
