@@ -187,7 +187,7 @@ class Reader {
     let text = '';
     for (let at = offset; at < table.length && table[at] !== 0; at++) {
       // Names are almost always ASCII, and short: cheaper by the character than by a decoder. Measured: a third of the time.
-      if (table[at]! >= 0x80) return decoder.decode(table.subarray(offset, table.indexOf(0, offset)));
+      if (table[at]! >= 0x80) return decodeString(table, offset);
       text += String.fromCharCode(table[at]!);
     }
     return text;
@@ -195,3 +195,7 @@ class Reader {
 }
 
 const decoder = new TextDecoder();
+function decodeString(table: Uint8Array, offset: number): string {
+  const end = table.indexOf(0, offset);
+  return decoder.decode(table.subarray(offset, end < 0 ? table.length : end));
+}

@@ -31,6 +31,9 @@ export interface GuestProgram {
   readonly directives: Directives;
 }
 
+/** What a program has to define: the library calls it once the machine is set up. */
+const ENTRY = 'init_module';
+
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'No such file or directory',
   EACCES: 'Permission denied',
@@ -104,6 +107,12 @@ export function buildProgram(
   const text = new TextDecoder().decode(bytes);
   const include = includePath(options.includes, library.includes);
   const object = assembleSource(path, text, include, { defines: options.defines }, warn);
+  if (!object.symbols.some(({ name, section }) => name === ENTRY && section !== 'undefined')) {
+    throw new UsageError(
+      `${path}: error: the program does not define \`${ENTRY}\`, where it begins\n   = note: write \`global ${ENTRY}\` and the label \`${ENTRY}:\``,
+      EXIT.ASSEMBLY,
+    );
+  }
   const linkAs = (strip: boolean): Uint8Array => {
     const linked = link([object], [library.archive], { ...KERNEL_LAYOUT, strip });
     if ('diagnostics' in linked) throw assemblyError(linked.diagnostics);

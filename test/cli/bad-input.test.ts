@@ -21,7 +21,7 @@ test.each([
   ['wrong operands', program(' out dx, ebx'), 3, 'p.gasm:6:10: error: `out` does not take ebx'],
   ['an undefined symbol', program(' call nothing'), 3, 'p.gasm:6:7: error: symbol `nothing` is not defined'],
   ['a missing include', program(' %include "no.inc"'), 3, 'p.gasm:6:'],
-  ['an empty source', '', 3, 'undefined symbol `init_module`'],
+  ['an empty source', '', 3, 'p.gasm: error: the program does not define `init_module`'],
   ['bytes that are no text', '\u0000\u0001', 3, 'p.gasm:1:'],
   [
     'a read through a null pointer',
