@@ -24,7 +24,7 @@ export class Machine {
 
   /** `guestBytes`: RAM that the guest will ask for. */
   constructor(guestBytes: number) {
-    this.stream = new EventStream(() => BigInt(this.retired));
+    this.stream = new EventStream(() => BigInt(this.kernel.clock.now));
     const memory = new PhysicalMemory(hostRamBytes(guestBytes));
     this.kernel = new Kernel({ memory, stream: this.stream });
     this.kvm = initKvm(this.kernel, (ram, stateAt, stream) => {
@@ -38,7 +38,7 @@ export class Machine {
     registerVmbuf(this.kernel.modules);
   }
 
-  /** Guest instructions retired by all vCPUs: the machine's virtual time, a nanosecond each. */
+  /** Guest instructions retired by all vCPUs; each is a nanosecond of virtual time. */
   get retired(): number {
     return this.kvm.retired;
   }

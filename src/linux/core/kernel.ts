@@ -8,6 +8,7 @@ import { type EventStream, event } from '../../event.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import { errnoName } from '../uapi/errno.ts';
 import { O_RDONLY, O_WRONLY, type UserProcess } from '../uapi/syscalls.ts';
+import { Clock } from './clock.ts';
 import { DeviceModel } from './device-model.ts';
 import { eventfdOperations } from './eventfd.ts';
 import { type FileOperations, OpenFile } from './file.ts';
@@ -42,6 +43,7 @@ const LONGEST_WRITE = 65536;
 export class Kernel {
   readonly memory: PhysicalMemory;
   readonly stream: EventStream;
+  readonly clock = new Clock();
   readonly pages: PageAllocator;
   readonly log: KernelLog;
   readonly files: Vfs;

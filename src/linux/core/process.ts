@@ -1,6 +1,8 @@
 /** A process of the modeled host: `struct task_struct` with its descriptors and memory (fs/file.c, kernel/exit.c). */
 
 import { EBADF, EMFILE } from '../uapi/errno.ts';
+import type { SignalName } from '../uapi/signal.ts';
+import type { Clock, Timer } from './clock.ts';
 import type { OpenFile } from './file.ts';
 import type { AddressSpace } from './mm.ts';
 
@@ -48,6 +50,7 @@ export class FdTable {
 /** Where "the current task" is kept; the kernel. */
 export interface CurrentTask {
   current: Process;
+  readonly clock: Clock;
 }
 
 /** One process. It runs when its program calls; the kernel works on its behalf while `kernel.current` is it. */
@@ -58,7 +61,9 @@ export class Process {
   readonly mm: AddressSpace;
   readonly files = new FdTable();
   /** Name of a signal that waits for delivery: KVM_RUN and other sleeping calls return -EINTR. */
-  pendingSignal: string | undefined;
+  pendingSignal: SignalName | undefined;
+  /** Its POSIX timer, while that is armed. */
+  alarm: Timer | undefined;
   readonly #task: CurrentTask;
   #exited = false;
 
@@ -79,6 +84,7 @@ export class Process {
     this.#exited = true;
     const before = this.#task.current;
     this.#task.current = this;
+    if (this.alarm !== undefined) this.#task.clock.cancel(this.alarm);
     this.mm.release();
     this.files.closeAll();
     this.#task.current = before;

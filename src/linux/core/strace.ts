@@ -40,6 +40,9 @@ export const sysMmap = declare('mmap');
 export const sysMunmap = declare('munmap');
 export const sysEventfd2 = declare('eventfd2');
 export const sysPoll = declare('poll');
+export const sysClockGettime = declare('clock_gettime');
+export const sysTimerSettime = declare('timer_settime');
+export const sysRtSigtimedwait = declare('rt_sigtimedwait');
 export const sysNewfstatat = declare('newfstatat');
 export const sysReadlink = declare('readlink');
 export const sysGetdents64 = declare('getdents64');
@@ -280,6 +283,20 @@ export function tracePoll(stream: EventStream, process: Process, fd: number, eve
   const call = `poll([{fd=${fdText(process, fd)}, events=${pollBits(events)}}], 1, 0)`;
   const result = ready === 0 ? '0 (Timeout)' : `1 ([{fd=${fd}, revents=${pollBits(ready)}}])`;
   sysPoll(stream, { pid: process.pid, call, result });
+}
+
+const timespec = (nanoseconds: number) =>
+  `{tv_sec=${Math.floor(nanoseconds / 1e9)}, tv_nsec=${Math.floor(nanoseconds % 1e9)}}`;
+
+export function traceClock(stream: EventStream, process: Process, now: number): void {
+  sysClockGettime(stream, { pid: process.pid, call: `clock_gettime(CLOCK_MONOTONIC, ${timespec(now)})`, result: '0' });
+}
+
+/** timer_settime of the process's one timer, number 0; all zeros disarm it. */
+export function traceTimer(stream: EventStream, process: Process, deadline: number): void {
+  const value = timespec(deadline === Number.POSITIVE_INFINITY ? 0 : deadline);
+  const call = `timer_settime(0, TIMER_ABSTIME, {it_interval=${timespec(0)}, it_value=${value}}, NULL)`;
+  sysTimerSettime(stream, { pid: process.pid, call, result: '0' });
 }
 
 /** newfstatat: type and mode are what the model keeps. */

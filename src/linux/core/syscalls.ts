@@ -5,7 +5,8 @@
 
 import { type Hva, PAGE_SIZE } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
-import { EACCES, EBADF, EFAULT, EINVAL, ENODEV, ENOTTY, ESPIPE } from '../uapi/errno.ts';
+import { EACCES, EAGAIN, EBADF, EFAULT, EINVAL, ENODEV, ENOTTY, ESPIPE } from '../uapi/errno.ts';
+import { SIGNAL } from '../uapi/signal.ts';
 import {
   type DirectoryEntry,
   EFD_CLOEXEC,
@@ -27,6 +28,7 @@ import {
   type Stat,
   type Syscalls,
 } from '../uapi/syscalls.ts';
+import type { Clock } from './clock.ts';
 import { newEventfd } from './eventfd.ts';
 import type { OpenFile } from './file.ts';
 import type { ModuleRegistry } from './modules.ts';
@@ -41,6 +43,7 @@ const MAX_RW_COUNT = 0x7fff_f000;
 /** What the system calls need of the kernel. */
 export interface SyscallHost extends RefusingContext {
   readonly stream: EventStream;
+  readonly clock: Clock;
   readonly files: Vfs;
   readonly modules: Pick<ModuleRegistry, 'load' | 'unload'>;
   current: Process;
@@ -175,6 +178,42 @@ export class ProcessSyscalls implements Syscalls {
     const result = ready & (events | POLLERR | POLLHUP | POLLNVAL);
     this.#kernel.current = before;
     if (strace.sysPoll.on) strace.tracePoll(this.#kernel.stream, this.#process, fd, events, result);
+    return result;
+  }
+
+  clock_gettime(): number {
+    const { now } = this.#kernel.clock;
+    if (strace.sysClockGettime.on) strace.traceClock(this.#kernel.stream, this.#process, now);
+    return now;
+  }
+
+  timer_settime(deadline: number): number {
+    const { clock } = this.#kernel;
+    const process = this.#process;
+    if (process.alarm !== undefined) clock.cancel(process.alarm);
+    process.alarm = undefined;
+    if (deadline !== Number.POSITIVE_INFINITY) {
+      process.alarm = clock.start(deadline, () => {
+        process.alarm = undefined;
+        process.pendingSignal ??= 'SIGALRM';
+      });
+    }
+    if (strace.sysTimerSettime.on) strace.traceTimer(this.#kernel.stream, process, deadline);
+    return 0;
+  }
+
+  rt_sigtimedwait(sleep: boolean): number {
+    const process = this.#process;
+    const { clock } = this.#kernel;
+    clock.expire();
+    while (sleep && process.pendingSignal === undefined && clock.sleep());
+    const signal = process.pendingSignal;
+    process.pendingSignal = undefined;
+    const result = signal === undefined ? -EAGAIN : SIGNAL[signal];
+    if (strace.sysRtSigtimedwait.on) {
+      const call = `rt_sigtimedwait(~[], NULL, ${sleep ? 'NULL' : '{tv_sec=0, tv_nsec=0}'}, 8)`;
+      strace.trace(strace.sysRtSigtimedwait, this.#kernel.stream, process, call, result);
+    }
     return result;
   }
 

@@ -112,6 +112,7 @@ const hardware: CpuFactory = (memory, stateAt, stream): Cpu => new Vcpu(memory, 
 /** Load kvm.ko: /dev/kvm appears. `makeCpu` is the hardware that vCPUs run on. */
 export function initKvm(kernel: Kernel, makeCpu: CpuFactory = hardware): KvmModule {
   const module = new KvmModule(kernel, makeCpu);
+  kernel.clock.drivenBy(() => module.retired);
   kernel.files.registerDevice('/dev/kvm', 0o660, (flags) => new OpenFile('/dev/kvm', systemOperations, flags, module));
   return module;
 }

@@ -21,6 +21,7 @@ import { handleExit } from './vmx.ts';
 const RFLAGS_IF = 1n << 9n;
 /** The VMX preemption timer is 32 bits wide: a longer limit takes several entries. */
 const TIMER_MAX = 2 ** 31;
+const NEVER = Number.POSITIVE_INFINITY;
 /** CR8 holds the task priority in four bits. */
 const CR8_BITS = 0xf;
 
@@ -73,6 +74,7 @@ function leave(vcpu: KvmVcpu): void {
 function loop(vcpu: KvmVcpu): number {
   const { kernel } = vcpu.vm;
   for (;;) {
+    if (kernel.clock.nextDeadline !== NEVER) kernel.clock.expire();
     if (kernel.current.pendingSignal !== undefined) {
       vcpu.run.exit(KVM_EXIT_INTR);
       return -EINTR;
@@ -86,11 +88,13 @@ function loop(vcpu: KvmVcpu): number {
 function enterGuest(vcpu: KvmVcpu): number {
   const { cpu, vm } = vcpu;
   const { kernel, mmu } = vm;
-  const budget = vm.instructionLimit - vm.retired;
+  let budget = vm.instructionLimit - vm.retired;
   if (budget <= 0) {
-    kernel.current.pendingSignal = 'SIGALRM';
+    kernel.current.pendingSignal = 'SIGXCPU';
     return 1;
   }
+  // An instruction is a nanosecond: the guest is stopped where the next timer is due.
+  if (kernel.clock.nextDeadline !== NEVER) budget = Math.min(budget, kernel.clock.nextDeadline - kernel.clock.now);
   const pointer = mmu.eptPointer();
   if (pointer < 0) return pointer;
   if (pointer !== vcpu.eptPointer) {

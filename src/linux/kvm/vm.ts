@@ -44,7 +44,7 @@ export class Vm {
   /** kvm_arch: where VMX's identity map would go; user space chooses before the first vCPU. */
   identityMapAddress = 0xfffbc000n;
   /**
-   * How many guest instructions all vCPUs together may retire. When they have, the VM's process gets SIGALRM and KVM_RUN
+   * How many guest instructions all vCPUs together may retire. When they have, the VM's process gets SIGXCPU and KVM_RUN
    * returns -EINTR. The host's own limit: no ioctl reaches it.
    */
   instructionLimit: number;

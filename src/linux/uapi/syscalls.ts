@@ -59,6 +59,15 @@ export interface Syscalls {
   eventfd(initial: number, flags: number): number;
   /** Which of `events` are ready on `fd` now (never sleeps: a poll with timeout 0); 0 if none. */
   poll(fd: number, events: number): number;
+  /** clock_gettime(CLOCK_MONOTONIC): nanoseconds of virtual time. */
+  clock_gettime(): number;
+  /** timer_settime(2) of the process's one timer, TIMER_ABSTIME: SIGALRM at `deadline` nanoseconds; Infinity disarms it. */
+  timer_settime(deadline: number): number;
+  /**
+   * rt_sigtimedwait(2) for every signal: the pending one's number, which is then no longer pending. -EAGAIN if there is none;
+   * with `sleep`, if there is none and no timer that could ever bring one.
+   */
+  rt_sigtimedwait(sleep: boolean): number;
   /** stat(2): follows links. */
   stat(path: string): Stat | number;
   readlink(path: string): string | number;

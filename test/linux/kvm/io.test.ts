@@ -521,7 +521,7 @@ describe('KVM_RUN', () => {
     expect(bench.events).toEqual(['kvm_userspace_exit: reason restart (4)']);
   });
 
-  test('when the instruction limit is used up the process gets SIGALRM', () => {
+  test('when the instruction limit is used up the process gets SIGXCPU', () => {
     const bench = new Bench();
     bench.vm.instructionLimit = 10;
     const spin: Step = (cpu) => {
@@ -530,7 +530,7 @@ describe('KVM_RUN', () => {
     };
     expect(bench.enter(spin, spin, spin, spin, spin)).toBe(-EINTR);
     expect([bench.cpu.entries, bench.vm.retired, bench.exitReason]).toEqual([3, 12, run.KVM_EXIT_INTR]);
-    expect(bench.qemu.process.pendingSignal).toBe('SIGALRM');
+    expect(bench.qemu.process.pendingSignal).toBe('SIGXCPU');
   });
 
   test('register sets that are not offered, and CR8 with five bits, are EINVAL', () => {
