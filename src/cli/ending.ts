@@ -1,7 +1,7 @@
 /** How a run ended, told to the user, and the exit status that goes with it. The reason is the last line on stderr. */
 
-import type { Location } from '../../lang/object/symbolize.ts';
 import { EXIT, GUEST_OOPS } from './exit-status.ts';
+import { guestPlace } from './guest-place.ts';
 import type { GuestProgram } from './guest-program.ts';
 import type { Machine } from './machine.ts';
 import type { Output } from './output.ts';
@@ -82,13 +82,4 @@ function placeOfHalt(run: EndedRun): string {
   return cpu === undefined ? 'an unknown place' : place(run, cpu.rip - 1n);
 }
 
-/** `rip 0x… probe+0x12 (file.gasm:34)`. */
-function place(run: EndedRun, rip: bigint): string {
-  const at = run.program.symbolizer().symbolize(rip);
-  return `rip 0x${rip.toString(16)}${at === undefined ? '' : describe(at)}`;
-}
-
-function describe({ symbol, offset, file, line }: Location): string {
-  const where = file === undefined ? '' : ` (${file}:${line})`;
-  return ` ${symbol}+0x${offset.toString(16)}${where}`;
-}
+const place = (run: EndedRun, rip: bigint): string => guestPlace(run.program, rip);

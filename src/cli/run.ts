@@ -6,6 +6,7 @@ import { requestedMemory } from '../qemu/options.ts';
 import type { HostCommand } from './directives.ts';
 import { type QemuEnd, reportEnd } from './ending.ts';
 import { EXIT } from './exit-status.ts';
+import { withPlaces } from './guest-place.ts';
 import { buildProgram, type GuestLibrary, type GuestProgram } from './guest-program.ts';
 import { HostShell } from './host-shell.ts';
 import { LineSplitter } from './line-splitter.ts';
@@ -86,7 +87,7 @@ function runQemu(
 ): { readonly end: QemuEnd; readonly exitProcess: () => void } {
   const kernelPath = `/boot/${program.name.replace(/^.*\//, '').replace(/\.gasm$/, '')}.elf`;
   machine.kernel.files.createFile(kernelPath, program.image);
-  const messages = new LineSplitter((line) => output.message(line));
+  const messages = new LineSplitter((line) => output.message(withPlaces(program, line)));
   const { process, user } = machine.kernel.spawn('qemu-system-x86_64', (fd, bytes) => {
     if (fd === 1) output.console(bytes);
     else messages.write(bytes);

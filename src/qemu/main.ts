@@ -5,6 +5,7 @@
  */
 
 import type { EventStream } from '../event.ts';
+import { SIGNAL } from '../linux/uapi/signal.ts';
 import type { UserProcess } from '../linux/uapi/syscalls.ts';
 import { setCpuid, supportedCpuid } from './accel/kvm/cpuid.ts';
 import { KvmState } from './accel/kvm/kvm-all.ts';
@@ -60,6 +61,7 @@ export class Qemu {
     const cpuid = supportedCpuid(system, kvm);
     const vcpu = new KvmVcpu(system, kvm, 0, machine.memory, machine.io);
     setCpuid(system, vcpu.fd, cpuid);
+    machine.topology.flushCoalesced = () => vcpu.coalesced?.flush();
     if (options.serial !== 'none') {
       machine.addSerial(options.serial === 'stdio' ? new StdioBackend(system) : nullBackend);
     }
@@ -95,6 +97,7 @@ export class Qemu {
     if (machine === undefined || vcpu === undefined) throw new Error('run comes after an init that succeeded');
     machine.memory.cpu = vcpu.index;
     machine.io.cpu = vcpu.index;
+    machine.guestErrors.rip = () => vcpu.rip();
     try {
       while (machine.end === undefined) this.#turn(machine, vcpu);
       return machine.end;
@@ -110,6 +113,7 @@ export class Qemu {
     const state = vcpu.execute();
     switch (state) {
       case 'running':
+        machine.mainLoop.dispatch();
         return;
       case 'halted':
         // Nothing can interrupt the vCPU: it wakes no more, whatever the main loop still has to do.
@@ -120,11 +124,20 @@ export class Qemu {
         machine.exit({ reason: 'shutdown', code: 0 });
         return;
       case 'interrupted':
-        machine.exit({ reason: 'interrupted', code: 0 });
+        this.#interrupted(machine);
         return;
       case 'internal-error':
         machine.exit({ reason: 'internal-error', code: 1 });
         return;
     }
+  }
+
+  /** KVM_RUN came back for a signal: the timers' own, one that ends QEMU, or none because the vCPU sleeps. */
+  #interrupted(machine: Machine): void {
+    const { mainLoop } = machine;
+    const signal = this.#system.syscalls.rt_sigtimedwait(false);
+    const served = (signal === SIGNAL.SIGALRM ? mainLoop.timers.run() : 0) + mainLoop.dispatch();
+    if (signal === SIGNAL.SIGALRM || served > 0) return;
+    machine.exit({ reason: signal < 0 ? 'halted' : 'interrupted', code: 0 });
   }
 }

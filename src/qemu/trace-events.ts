@@ -34,6 +34,40 @@ export const kvmSetUserMemory = event(
   'QEMU gave KVM a memory slot, or took one away (size 0).',
 );
 
+const ioeventfdFields = {
+  fd: 'u32',
+  addr: 'address',
+  val: 'u32',
+  assign: 'bool',
+  size: 'u8',
+  match: 'bool',
+} as const;
+interface IoeventfdCall {
+  readonly fd: number;
+  readonly addr: number;
+  readonly val: number;
+  readonly assign: boolean;
+  readonly size: number;
+  readonly match: boolean;
+}
+const ioeventfd = (e: IoeventfdCall) =>
+  `fd: ${e.fd} @${hex(e.addr)} val=${hex(e.val)} assign: ${Number(e.assign)} size: ${e.size} match: ${Number(e.match)}`;
+
+export const kvmSetIoeventfdMmio = event(
+  'kvm_set_ioeventfd_mmio',
+  'qemu',
+  ioeventfdFields,
+  ioeventfd,
+  'A write to memory is to signal an eventfd, or no longer.',
+);
+export const kvmSetIoeventfdPio = event(
+  'kvm_set_ioeventfd_pio',
+  'qemu',
+  ioeventfdFields,
+  ioeventfd,
+  'A write to a port is to signal an eventfd, or no longer.',
+);
+
 // softmmu
 
 const accessFields = { cpu: 's32', mr: 'u32', addr: 'address', value: 'u64', size: 'u8', name: 'string' } as const;

@@ -117,6 +117,7 @@ export function eventfdOperations(kernel: UserContext): FileOperations {
       return contextOf(file).add(added) ? 8 : sleeps(file, 'write');
     },
     poll: (file) => contextOf(file).ready(),
+    wait: (file, waiter) => contextOf(file).addWaiter(waiter),
     release: (file) => contextOf(file).hangUp(),
   };
 }

@@ -15,6 +15,8 @@ export interface FileOperations {
   mmap?(file: OpenFile, vma: Vma): number;
   /** Mask of POLLIN | POLLOUT … that are ready. */
   poll?(file: OpenFile): number;
+  /** Hang `waiter` on the file's wait queue: called when what `poll` says may have changed. Returns how to leave. */
+  wait?(file: OpenFile, waiter: () => void): () => void;
   /** The last reference is gone. */
   release?(file: OpenFile): void;
   /** The file has no positions: pread and pwrite are ESPIPE (FMODE_PREAD is not set). */

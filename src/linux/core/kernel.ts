@@ -10,6 +10,7 @@ import { errnoName } from '../uapi/errno.ts';
 import { O_RDONLY, O_WRONLY, type UserProcess } from '../uapi/syscalls.ts';
 import { Clock } from './clock.ts';
 import { DeviceModel } from './device-model.ts';
+import type { Epoll } from './epoll.ts';
 import { eventfdOperations } from './eventfd.ts';
 import { type FileOperations, OpenFile } from './file.ts';
 import { IommuGroups } from './iommu-group.ts';
@@ -95,6 +96,11 @@ export class Kernel {
   /** The open file of a new eventfd. */
   eventfdFile(context: unknown, flags: number): OpenFile {
     return this.anonFile('[eventfd]', this.#eventfdOperations, flags, context);
+  }
+
+  /** The open file of a new epoll set. */
+  epollFile(set: Epoll, flags: number): OpenFile {
+    return this.anonFile('[eventpoll]', { release: () => set.release() }, flags, set);
   }
 
   /**

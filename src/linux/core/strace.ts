@@ -40,6 +40,9 @@ export const sysMmap = declare('mmap');
 export const sysMunmap = declare('munmap');
 export const sysEventfd2 = declare('eventfd2');
 export const sysPoll = declare('poll');
+export const sysEpollCreate1 = declare('epoll_create1');
+export const sysEpollCtl = declare('epoll_ctl');
+export const sysEpollWait = declare('epoll_wait');
 export const sysClockGettime = declare('clock_gettime');
 export const sysTimerSettime = declare('timer_settime');
 export const sysRtSigtimedwait = declare('rt_sigtimedwait');
@@ -283,6 +286,41 @@ export function tracePoll(stream: EventStream, process: Process, fd: number, eve
   const call = `poll([{fd=${fdText(process, fd)}, events=${pollBits(events)}}], 1, 0)`;
   const result = ready === 0 ? '0 (Timeout)' : `1 ([{fd=${fd}, revents=${pollBits(ready)}}])`;
   sysPoll(stream, { pid: process.pid, call, result });
+}
+
+export function traceEpollCreate(stream: EventStream, process: Process, flags: number, result: number): void {
+  const call = `epoll_create1(${flags === 0 ? '0' : 'EPOLL_CLOEXEC'})`;
+  trace(sysEpollCreate1, stream, process, call, result, 'fd');
+}
+
+const epollOperations: Readonly<Record<number, string>> = {
+  [uapi.EPOLL_CTL_ADD]: 'EPOLL_CTL_ADD',
+  [uapi.EPOLL_CTL_DEL]: 'EPOLL_CTL_DEL',
+  [uapi.EPOLL_CTL_MOD]: 'EPOLL_CTL_MOD',
+};
+/** struct epoll_event: the bits have poll's values under other names. */
+const epollEvent = (events: number, fd: number) =>
+  `{events=${pollBits(events).replaceAll('POLL', 'EPOLL')}, data={u32=${fd}, u64=${fd}}}`;
+
+export function traceEpollControl(
+  stream: EventStream,
+  process: Process,
+  set: number,
+  operation: number,
+  fd: number,
+  events: number,
+  result: number,
+): void {
+  const name = epollOperations[operation] ?? hex(operation);
+  const what = operation === uapi.EPOLL_CTL_DEL ? 'NULL' : epollEvent(events, fd);
+  const call = `epoll_ctl(${fdText(process, set)}, ${name}, ${fdText(process, fd)}, ${what})`;
+  trace(sysEpollCtl, stream, process, call, result);
+}
+
+export function traceEpollWait(stream: EventStream, process: Process, set: number, ready: readonly number[]): void {
+  const events = ready.map((fd) => epollEvent(uapi.POLLIN, fd)).join(', ');
+  const call = `epoll_wait(${fdText(process, set)}, [${events}], ${ready.length}, 0)`;
+  trace(sysEpollWait, stream, process, call, ready.length);
 }
 
 const timespec = (nanoseconds: number) =>

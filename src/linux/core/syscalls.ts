@@ -12,6 +12,7 @@ import {
   EFD_CLOEXEC,
   EFD_NONBLOCK,
   EFD_SEMAPHORE,
+  EPOLL_CLOEXEC,
   MAP_ANONYMOUS,
   MAP_PRIVATE,
   MAP_SHARED,
@@ -29,6 +30,7 @@ import {
   type Syscalls,
 } from '../uapi/syscalls.ts';
 import type { Clock } from './clock.ts';
+import { Epoll } from './epoll.ts';
 import { newEventfd } from './eventfd.ts';
 import type { OpenFile } from './file.ts';
 import type { ModuleRegistry } from './modules.ts';
@@ -48,6 +50,7 @@ export interface SyscallHost extends RefusingContext {
   readonly modules: Pick<ModuleRegistry, 'load' | 'unload'>;
   current: Process;
   eventfdFile(context: unknown, flags: number): OpenFile;
+  epollFile(set: Epoll, flags: number): OpenFile;
 }
 
 /** The system calls of one process. */
@@ -179,6 +182,45 @@ export class ProcessSyscalls implements Syscalls {
     this.#kernel.current = before;
     if (strace.sysPoll.on) strace.tracePoll(this.#kernel.stream, this.#process, fd, events, result);
     return result;
+  }
+
+  epoll_create1(flags: number): number {
+    const before = this.#enter();
+    const result =
+      (flags & ~EPOLL_CLOEXEC) === 0
+        ? this.#install(this.#kernel.epollFile(new Epoll(), O_RDWR | flags))
+        : this.#kernel.refuse(EINVAL, `epoll_create1 does not know all of the flags 0x${flags.toString(16)}`);
+    this.#kernel.current = before;
+    if (strace.sysEpollCreate1.on) strace.traceEpollCreate(this.#kernel.stream, this.#process, flags, result);
+    return result;
+  }
+
+  epoll_ctl(set: number, operation: number, fd: number, events: number): number {
+    const before = this.#enter();
+    const { files } = this.#process;
+    const epoll = files.get(set);
+    let result: number;
+    if (epoll === undefined) result = this.#notOpen(set);
+    else if (!(epoll.privateData instanceof Epoll)) result = this.#kernel.refuse(EINVAL, `fd ${set} is no epoll set`);
+    else {
+      result = epoll.privateData.control(operation, fd, files.get(fd), events);
+      if (result < 0) this.#kernel.refuse(-result, `epoll_ctl of fd ${fd}`);
+    }
+    this.#kernel.current = before;
+    if (strace.sysEpollCtl.on) {
+      strace.traceEpollControl(this.#kernel.stream, this.#process, set, operation, fd, events, result);
+    }
+    return result;
+  }
+
+  /** A wait that finds nothing leaves no event: in life the thread would still be asleep in it. */
+  epoll_wait(set: number): readonly number[] {
+    const epoll = this.#process.files.get(set)?.privateData;
+    const ready = epoll instanceof Epoll ? epoll.wait() : [];
+    if (ready.length > 0 && strace.sysEpollWait.on) {
+      strace.traceEpollWait(this.#kernel.stream, this.#process, set, ready);
+    }
+    return ready;
   }
 
   clock_gettime(): number {

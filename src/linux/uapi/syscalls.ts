@@ -27,6 +27,10 @@ export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 0x10;
 export const POLLNVAL = 0x20;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
+export const EPOLL_CTL_MOD = 3;
+export const EPOLL_CLOEXEC = O_CLOEXEC;
 export const EFD_SEMAPHORE = 1;
 export const EFD_NONBLOCK = O_NONBLOCK;
 export const EFD_CLOEXEC = O_CLOEXEC;
@@ -59,6 +63,12 @@ export interface Syscalls {
   eventfd(initial: number, flags: number): number;
   /** Which of `events` are ready on `fd` now (never sleeps: a poll with timeout 0); 0 if none. */
   poll(fd: number, events: number): number;
+  /** A set of descriptors to wait for; `flags` is 0 or EPOLL_CLOEXEC. */
+  epoll_create1(flags: number): number;
+  /** `events` of POLL* for `fd`; what is given back with a ready descriptor is its number. */
+  epoll_ctl(set: number, operation: number, fd: number, events: number): number;
+  /** The descriptors that are ready now (never sleeps: a timeout of 0); none if `set` is no epoll set. */
+  epoll_wait(set: number): readonly number[];
   /** clock_gettime(CLOCK_MONOTONIC): nanoseconds of virtual time. */
   clock_gettime(): number;
   /** timer_settime(2) of the process's one timer, TIMER_ABSTIME: SIGALRM at `deadline` nanoseconds; Infinity disarms it. */

@@ -8,9 +8,11 @@
 import { GiB, type Hva, hva } from '../../address.ts';
 import { strerror } from '../../linux/uapi/errno.ts';
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../../linux/uapi/syscalls.ts';
+import { KvmIoListener } from '../accel/kvm/io-listener.ts';
 import type { KvmState } from '../accel/kvm/kvm-all.ts';
 import { KvmMemoryListener } from '../accel/kvm/memory-listener.ts';
 import { ConfigurationError } from '../error.ts';
+import { GuestErrors } from '../guest-errors.ts';
 import { MainLoop } from '../main-loop.ts';
 import type { AddressSpace } from '../memory/address-space.ts';
 import { type MemoryRegion, type MemoryRegionOps, sizes } from '../memory/region.ts';
@@ -46,6 +48,7 @@ export class Machine {
   readonly kvm: KvmState;
   readonly topology: MemoryTopology;
   readonly mainLoop: MainLoop;
+  readonly guestErrors: GuestErrors;
   /** The guest's physical memory and its ports. */
   readonly memory: AddressSpace;
   readonly io: AddressSpace;
@@ -64,12 +67,16 @@ export class Machine {
     this.kvm = kvm;
     this.ramSize = ramSize;
     this.mainLoop = new MainLoop(system);
+    this.guestErrors = new GuestErrors(system);
     this.topology = new MemoryTopology(system.memory, system.stream);
     const memory = this.topology.container('system', 2 ** 64);
-    this.isaIo = this.topology.io('io', PORTS, unassignedPorts);
+    this.isaIo = this.topology.unassigned('io', PORTS, unassignedPorts);
     this.memory = this.topology.addressSpace('memory', memory);
     this.io = this.topology.addressSpace('I/O', this.isaIo);
+    this.guestErrors.watch(this.memory);
+    this.guestErrors.watch(this.io);
     this.memory.register(new KvmMemoryListener(system, kvm));
+    this.io.register(new KvmIoListener(system, kvm));
     this.#ram = this.#allocateRam();
     this.#mapRam(memory);
     const pci = this.topology.container('pci', 2 ** 64);

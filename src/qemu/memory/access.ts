@@ -15,6 +15,7 @@ import type { MemoryRegion, MemoryRegionOps } from './region.ts';
 export const MEMTX_OK = 0;
 export const MEMTX_ERROR = 1;
 export const MEMTX_DECODE_ERROR = 2;
+export const MEMTX_ACCESS_ERROR = 4;
 
 /** How many of `length` bytes at `offset` go to an io region in one dispatch; the caller loops over the rest. */
 export function memoryAccessSize(ops: MemoryRegionOps, length: number, offset: number): number {
@@ -44,7 +45,7 @@ const callbackSize = (ops: MemoryRegionOps, size: number): number => {
   return Math.max(Math.min(size, max), min);
 };
 
-/** memory_region_dispatch_read: `size` (1, 2, 4, 8) bytes at `offset` into `data` at `at`. A refused read gives zeros. */
+/** memory_region_dispatch_read: `size` (1, 2, 4, 8) bytes at `offset` into `data` at `at`. A refused read gives zeros. Hot. */
 export function dispatchRead(
   stream: EventStream,
   cpu: number,
@@ -56,8 +57,16 @@ export function dispatchRead(
 ): number {
   const ops = region.ops!;
   if (!accessValid(ops, offset, size)) {
-    for (let i = 0; i < size; i++) data.setUint8(at + i, 0);
+    zero(data, at, size);
     return MEMTX_DECODE_ERROR;
+  }
+  const guard = region.guard;
+  if (guard !== undefined) {
+    if (guard.engaged) {
+      zero(data, at, size);
+      return MEMTX_ACCESS_ERROR;
+    }
+    guard.engaged = true;
   }
   const width = callbackSize(ops, size);
   for (let i = 0; i < size; i += width) {
@@ -73,10 +82,11 @@ export function dispatchRead(
       if (memoryRegionOpsRead.on) traceRead(stream, cpu, region, offset + i, width, BigInt(value));
     }
   }
+  if (guard !== undefined) guard.engaged = false;
   return MEMTX_OK;
 }
 
-/** memory_region_dispatch_write. A refused write does nothing; one narrower than impl.min is widened with zeros. */
+/** memory_region_dispatch_write. A refused write does nothing; one narrower than impl.min is widened with zeros. Hot. */
 export function dispatchWrite(
   stream: EventStream,
   cpu: number,
@@ -88,6 +98,11 @@ export function dispatchWrite(
 ): number {
   const ops = region.ops!;
   if (!accessValid(ops, offset, size)) return MEMTX_DECODE_ERROR;
+  const guard = region.guard;
+  if (guard !== undefined) {
+    if (guard.engaged) return MEMTX_ACCESS_ERROR;
+    guard.engaged = true;
+  }
   const width = callbackSize(ops, size);
   for (let i = 0; i < size; i += width) {
     const piece = Math.min(width, size);
@@ -101,7 +116,12 @@ export function dispatchWrite(
       ops.write(offset + i, width, value);
     }
   }
+  if (guard !== undefined) guard.engaged = false;
   return MEMTX_OK;
+}
+
+function zero(data: DataView, at: number, size: number): void {
+  for (let i = 0; i < size; i++) data.setUint8(at + i, 0);
 }
 
 const load = (data: DataView, at: number, size: number): number =>

@@ -9,9 +9,17 @@
 import { hva } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { UserMemory } from '../../linux/uapi/syscalls.ts';
-import { dispatchRead, dispatchWrite, MEMTX_OK, memoryAccessSize } from './access.ts';
+import {
+  dispatchRead,
+  dispatchWrite,
+  MEMTX_ACCESS_ERROR,
+  MEMTX_DECODE_ERROR,
+  MEMTX_OK,
+  memoryAccessSize,
+} from './access.ts';
 import { type FlatRange, FlatView, renderFlatView, sameRange } from './flat-view.ts';
-import type { MemoryListener } from './listener.ts';
+import { added, visibleIoeventfds } from './ioeventfds.ts';
+import type { Ioeventfd, MemoryListener } from './listener.ts';
 import { MemoryRegion, type MemoryRegionOps, sizes } from './region.ts';
 
 /** unassigned_mem_ops: nothing is accepted, so reads give 0 and writes nothing, with a decode error. */
@@ -23,36 +31,67 @@ const unassignedMemory: MemoryRegionOps = {
   impl: sizes(0, 0),
 };
 
+/** An access that did not go as its maker may have thought. */
+export interface OddAccess {
+  readonly space: string;
+  readonly address: number;
+  readonly size: number;
+  readonly write: boolean;
+  /**
+   * `nothing`: no region is there. `refused`: the region does not take this width or alignment. `read-only`: a write to
+   * ROM. `nested`: the region's device is being accessed already. `crossing`: the access goes over the end of the region.
+   */
+  readonly why: 'nothing' | 'refused' | 'read-only' | 'nested' | 'crossing';
+  /** Name of the region; undefined where there is none. */
+  readonly region: string | undefined;
+}
+
 export class AddressSpace {
   readonly name: string;
   readonly root: MemoryRegion;
+  readonly #coalescing: { readonly flushCoalesced: () => void };
   readonly #memory: UserMemory;
   readonly #stream: EventStream;
   readonly #hole: MemoryRegion;
   readonly #listeners: MemoryListener[] = [];
   #view = new FlatView([]);
+  #ioeventfds: readonly Ioeventfd[] = [];
   /** get_cpu_index() of the accesses being made: -1 outside of a vCPU. */
   cpu = -1;
+  /** Who is told of accesses that did not go as their maker may have thought. */
+  onOddAccess: ((access: OddAccess) => void) | undefined;
 
-  constructor(name: string, root: MemoryRegion, memory: UserMemory, stream: EventStream) {
+  constructor(
+    name: string,
+    root: MemoryRegion,
+    coalescing: { readonly flushCoalesced: () => void },
+    memory: UserMemory,
+    stream: EventStream,
+  ) {
     this.name = name;
     this.root = root;
+    this.#coalescing = coalescing;
     this.#memory = memory;
     this.#stream = stream;
     const untracked = { begin() {}, commit() {} };
-    this.#hole = new MemoryRegion(untracked, 'io', 'unassigned', 2 ** 64, { ops: unassignedMemory });
+    this.#hole = new MemoryRegion(untracked, 'io', 'unassigned', 2 ** 64, { ops: unassignedMemory, unassigned: true });
     this.#view = renderFlatView(root);
+    this.#ioeventfds = visibleIoeventfds(this.#view);
   }
 
   get view(): FlatView {
     return this.#view;
   }
 
-  /** memory_listener_register: replays every range there is. */
+  /** memory_listener_register: replays every range and eventfd there is. */
   register(listener: MemoryListener): void {
     const behind = this.#listeners.findIndex((other) => listener.priority < other.priority);
     this.#listeners.splice(behind < 0 ? this.#listeners.length : behind, 0, listener);
-    for (const range of this.#view.ranges) listener.regionAdd(range);
+    for (const range of this.#view.ranges) {
+      listener.regionAdd(range);
+      tellCoalesced(range, (start, size) => listener.coalescedAdd?.(start, size));
+    }
+    for (const eventfd of this.#ioeventfds) listener.eventfdAdd?.(eventfd);
     listener.commit?.();
   }
 
@@ -63,6 +102,7 @@ export class AddressSpace {
     this.#compare(before, after, false);
     this.#view = after;
     this.#compare(before, after, true);
+    this.#updateIoeventfds();
   }
 
   /** Tell the listeners that the transaction is over. */
@@ -81,13 +121,38 @@ export class AddressSpace {
         i++;
         j++;
       } else if (old !== undefined && (now === undefined || old.start <= now.start)) {
-        if (!adding) for (const listener of [...this.#listeners].reverse()) listener.regionDelete(old);
+        if (!adding) this.#deleted(old);
         i++;
       } else {
-        if (adding) for (const listener of this.#listeners) listener.regionAdd(now!);
+        if (adding) this.#added(now!);
         j++;
       }
     }
+  }
+
+  #added(range: FlatRange): void {
+    for (const listener of this.#listeners) listener.regionAdd(range);
+    tellCoalesced(range, (start, size) => {
+      for (const listener of this.#listeners) listener.coalescedAdd?.(start, size);
+    });
+  }
+
+  #deleted(range: FlatRange): void {
+    const backwards = [...this.#listeners].reverse();
+    tellCoalesced(range, (start, size) => {
+      for (const listener of backwards) listener.coalescedDelete?.(start, size);
+    });
+    for (const listener of backwards) listener.regionDelete(range);
+  }
+
+  /** address_space_add_del_ioeventfds: unlike regions, deleted forwards and added backwards. */
+  #updateIoeventfds(): void {
+    const before = this.#ioeventfds;
+    const now = visibleIoeventfds(this.#view);
+    this.#ioeventfds = now;
+    for (const gone of added(now, before)) for (const listener of this.#listeners) listener.eventfdDelete?.(gone);
+    const backwards = [...this.#listeners].reverse();
+    for (const come of added(before, now)) for (const listener of backwards) listener.eventfdAdd?.(come);
   }
 
   /** address_space_read: `length` bytes at `address` into `data` at `at`. Returns a MemTxResult, pieces ORed. Hot. */
@@ -96,14 +161,18 @@ export class AddressSpace {
     let done = 0;
     while (done < length) {
       const range = this.#view.lookup(address + done);
-      if (range?.region.host !== undefined) {
+      if (range?.region.readsDirectly) {
         done += this.#readRam(range, address + done, data, at + done, length - done);
         continue;
       }
       const region = range === undefined ? this.#hole : range.region;
       const offset = range === undefined ? address + done : address + done - range.start + range.offset;
+      if (region.flushCoalesced) this.#coalescing.flushCoalesced();
       const size = memoryAccessSize(region.ops!, length - done, offset);
-      result |= dispatchRead(this.#stream, this.cpu, region, offset, size, data, at + done);
+      const outcome = dispatchRead(this.#stream, this.cpu, region, offset, size, data, at + done);
+      if (done > 0) this.#crossing(range, address, length, false);
+      else if (outcome !== MEMTX_OK || region.unassigned) this.#odd(outcome, region, address, length, false);
+      result |= outcome;
       done += size;
     }
     return result;
@@ -115,14 +184,20 @@ export class AddressSpace {
     let done = 0;
     while (done < length) {
       const range = this.#view.lookup(address + done);
-      if (range?.region.host !== undefined) {
-        done += this.#writeRam(range, address + done, data, at + done, length - done);
+      if (range?.region.kind === 'ram') {
+        const size = Math.min(length - done, range.end - address - done);
+        result |= this.#writeRam(range, address + done, data, at + done, size);
+        done += size;
         continue;
       }
       const region = range === undefined ? this.#hole : range.region;
       const offset = range === undefined ? address + done : address + done - range.start + range.offset;
+      if (region.flushCoalesced) this.#coalescing.flushCoalesced();
       const size = memoryAccessSize(region.ops!, length - done, offset);
-      result |= dispatchWrite(this.#stream, this.cpu, region, offset, size, data, at + done);
+      const outcome = dispatchWrite(this.#stream, this.cpu, region, offset, size, data, at + done);
+      if (done > 0) this.#crossing(range, address, length, true);
+      else if (outcome !== MEMTX_OK || region.unassigned) this.#odd(outcome, region, address, length, true);
+      result |= outcome;
       done += size;
     }
     return result;
@@ -136,10 +211,38 @@ export class AddressSpace {
     return size;
   }
 
-  #writeRam(range: FlatRange, address: number, data: DataView, at: number, length: number): number {
-    const size = Math.min(length, range.end - address);
+  #writeRam(range: FlatRange, address: number, data: DataView, at: number, size: number): number {
+    if (range.readonly) {
+      const region = range.region.name;
+      this.onOddAccess?.({ space: this.name, address, size, write: true, why: 'read-only', region });
+      return MEMTX_DECODE_ERROR;
+    }
     const host = hva(range.region.host! + range.offset + (address - range.start));
-    if (!range.readonly) this.#memory.write(host, new Uint8Array(data.buffer, data.byteOffset + at, size).slice());
-    return size;
+    this.#memory.write(host, new Uint8Array(data.buffer, data.byteOffset + at, size).slice());
+    return MEMTX_OK;
+  }
+
+  /** The access's first piece met nothing, or was refused; that stands for the whole. */
+  #odd(outcome: number, region: MemoryRegion, address: number, size: number, write: boolean): void {
+    const why = region.unassigned ? 'nothing' : outcome & MEMTX_ACCESS_ERROR ? 'nested' : 'refused';
+    const name = region.unassigned ? undefined : region.name;
+    this.onOddAccess?.({ space: this.name, address, size, write, why, region: name });
+  }
+
+  /** A further piece of an access: told if it lies in another region than the first. */
+  #crossing(range: FlatRange | undefined, address: number, size: number, write: boolean): void {
+    const first = this.#view.lookup(address);
+    if (first === range || this.onOddAccess === undefined) return;
+    const region = first?.region.name;
+    this.onOddAccess({ space: this.name, address, size, write, why: 'crossing', region });
+  }
+}
+
+/** flat_range_coalesced_io_add, _del: the parts of the range whose writes may be collected. */
+function tellCoalesced(range: FlatRange, tell: (start: number, size: number) => void): void {
+  for (const { offset, size } of range.region.coalesced) {
+    const start = Math.max(range.start, range.start + offset - range.offset);
+    const end = Math.min(range.end, range.start + offset + size - range.offset);
+    if (start < end) tell(start, end - start);
   }
 }

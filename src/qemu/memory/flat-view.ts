@@ -16,11 +16,18 @@ export interface FlatRange {
   /** Offset in the region of the byte at `start`. */
   readonly offset: number;
   readonly readonly: boolean;
+  /** A ROM device that is read as memory. */
+  readonly romd: boolean;
 }
 
 /** Whether a listener would see no difference. */
 export const sameRange = (a: FlatRange, b: FlatRange): boolean =>
-  a.start === b.start && a.end === b.end && a.region === b.region && a.offset === b.offset && a.readonly === b.readonly;
+  a.start === b.start &&
+  a.end === b.end &&
+  a.region === b.region &&
+  a.offset === b.offset &&
+  a.readonly === b.readonly &&
+  a.romd === b.romd;
 
 /** The rendered ranges of one address space, with the look-up that every access makes. */
 export class FlatView {
@@ -96,7 +103,7 @@ function fillGaps(
     const taken = rendered[i];
     const until = Math.min(end, taken?.start ?? end);
     if (from < until) {
-      rendered.splice(i++, 0, { start: from, end: until, region, offset: from - origin, readonly });
+      rendered.splice(i++, 0, { start: from, end: until, region, offset: from - origin, readonly, romd: region.romd });
     }
     if (taken !== undefined) from = Math.max(from, taken.end);
   }

@@ -2,6 +2,14 @@
 
 import type { FlatRange } from './flat-view.ts';
 
+/** An ioeventfd as it stands in an address space. */
+export interface Ioeventfd {
+  readonly address: number;
+  readonly size: number;
+  readonly data: bigint | undefined;
+  readonly fd: number;
+}
+
 /** Callbacks of one listener on one address space. */
 export interface MemoryListener {
   readonly name: string;
@@ -9,6 +17,12 @@ export interface MemoryListener {
   readonly priority: number;
   regionAdd(range: FlatRange): void;
   regionDelete(range: FlatRange): void;
+  /** A write there is to signal an eventfd, or no longer. */
+  eventfdAdd?(eventfd: Ioeventfd): void;
+  eventfdDelete?(eventfd: Ioeventfd): void;
+  /** Writes to [start, start + size) may be collected, or no longer. */
+  coalescedAdd?(start: number, size: number): void;
+  coalescedDelete?(start: number, size: number): void;
   /** Everything of this transaction has been told. */
   commit?(): void;
 }

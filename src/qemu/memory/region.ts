@@ -1,9 +1,9 @@
 /**
  * Memory regions: the tree from which QEMU renders an address space (docs/devel/memory.rst, softmmu/memory.c).
  *
- * A region is a container of others, device registers (io), RAM of this process, or a window on another region (alias).
- * Addresses and sizes are numbers: nothing a guest can reach lies above 2^52. A change to the tree takes effect when the
- * outermost transaction ends.
+ * A region is a container of others, device registers (io), RAM of this process, ROM, a device's own mapped memory, or a
+ * window on another region (alias). Addresses and sizes are numbers: nothing a guest can reach lies above 2^52. A change to
+ * the tree takes effect when the outermost transaction ends.
  */
 
 import type { Hva } from '../../address.ts';
@@ -33,6 +33,28 @@ export interface MemoryRegionOps {
 /** `{ min, max, unaligned }`, written short. */
 export const sizes = (min: number, max: number, unaligned = false): AccessSizes => ({ min, max, unaligned });
 
+/** mem_reentrancy_guard: a device that is being accessed is not accessed again, by its own DMA for instance. */
+export interface ReentrancyGuard {
+  engaged: boolean;
+}
+
+/** An eventfd that KVM signals instead of letting a write through: memory_region_add_eventfd. */
+export interface RegionEventfd {
+  /** In the region, in bytes. */
+  readonly offset: number;
+  /** 1, 2, 4 or 8 bytes; 0 for any width. */
+  readonly size: number;
+  /** Only writes of this value; undefined for every value. */
+  readonly data: bigint | undefined;
+  readonly fd: number;
+}
+
+/** Part of a region whose writes KVM may collect in its ring: memory_region_add_coalescing. */
+export interface CoalescedRange {
+  readonly offset: number;
+  readonly size: number;
+}
+
 /** Who renders the tree: a change is bracketed by begin and commit. */
 export interface Transactions {
   begin(): void;
@@ -40,7 +62,24 @@ export interface Transactions {
   commit(): void;
 }
 
-export type RegionKind = 'container' | 'io' | 'ram' | 'alias';
+/**
+ * `ram`: memory of this process (ROM if `readonly`). `rom-device`: read as memory, written by callbacks. `ram-device`: a
+ * device's registers mapped into this process; the guest gets them as memory, QEMU itself accesses them by callbacks.
+ */
+export type RegionKind = 'container' | 'io' | 'ram' | 'rom-device' | 'ram-device' | 'alias';
+
+/** What stands behind a region, by its kind. */
+export interface RegionTarget {
+  readonly ops?: MemoryRegionOps;
+  readonly host?: Hva;
+  readonly readonly?: boolean;
+  /** Stands for nothing: what answers where there is no device. */
+  readonly unassigned?: boolean;
+  readonly guard?: ReentrancyGuard | undefined;
+  readonly alias?: MemoryRegion;
+  readonly aliasOffset?: number;
+}
+
 let created = 0;
 
 /** One node of the tree. Made by {@link MemoryTopology}'s methods, named as QEMU names it. */
@@ -51,9 +90,11 @@ export class MemoryRegion {
   readonly name: string;
   readonly size: number;
   readonly ops: MemoryRegionOps | undefined;
-  /** RAM: where it lies in this process. */
+  /** Where its memory lies in this process. */
   readonly host: Hva | undefined;
   readonly readonly: boolean;
+  readonly guard: ReentrancyGuard | undefined;
+  readonly unassigned: boolean;
   readonly alias: MemoryRegion | undefined;
   readonly aliasOffset: number;
   readonly #topology: Transactions;
@@ -61,16 +102,14 @@ export class MemoryRegion {
   #address = 0;
   #priority = 0;
   #enabled = true;
+  #romd = true;
+  #flushCoalesced = false;
   /** In rendering order: higher priority first, of equal ones the later added. */
   readonly #subregions: MemoryRegion[] = [];
+  readonly #eventfds: RegionEventfd[] = [];
+  readonly #coalesced: CoalescedRange[] = [];
 
-  constructor(
-    topology: Transactions,
-    kind: RegionKind,
-    name: string,
-    size: number,
-    target: { ops?: MemoryRegionOps; host?: Hva; readonly?: boolean; alias?: MemoryRegion; aliasOffset?: number } = {},
-  ) {
+  constructor(topology: Transactions, kind: RegionKind, name: string, size: number, target: RegionTarget = {}) {
     this.#topology = topology;
     this.kind = kind;
     this.name = name;
@@ -78,6 +117,8 @@ export class MemoryRegion {
     this.ops = target.ops;
     this.host = target.host;
     this.readonly = target.readonly ?? false;
+    this.guard = target.guard;
+    this.unassigned = target.unassigned ?? false;
     this.alias = target.alias;
     this.aliasOffset = target.aliasOffset ?? 0;
   }
@@ -98,9 +139,37 @@ export class MemoryRegion {
     return this.#subregions;
   }
 
+  get eventfds(): readonly RegionEventfd[] {
+    return this.#eventfds;
+  }
+
+  get coalesced(): readonly CoalescedRange[] {
+    return this.#coalesced;
+  }
+
   /** Whether accesses end here: everything but a pure container and an alias. */
   get terminates(): boolean {
-    return this.kind === 'io' || this.kind === 'ram';
+    return this.kind !== 'container' && this.kind !== 'alias';
+  }
+
+  /** memory_region_is_ram. */
+  get isRam(): boolean {
+    return this.kind === 'ram' || this.kind === 'ram-device';
+  }
+
+  /** romd_mode of a ROM device: reads go to its memory, not to its callbacks. */
+  get romd(): boolean {
+    return this.kind === 'rom-device' && this.#romd;
+  }
+
+  /** memory_access_is_direct for a read: QEMU takes the bytes from its own memory. Hot. */
+  get readsDirectly(): boolean {
+    return this.kind === 'ram' || (this.kind === 'rom-device' && this.#romd);
+  }
+
+  /** Whether an access must find KVM's coalesced ring empty. Hot. */
+  get flushCoalesced(): boolean {
+    return this.#flushCoalesced;
   }
 
   /** memory_region_add_subregion_overlap: `region` appears at `offset` of this one. */
@@ -127,9 +196,44 @@ export class MemoryRegion {
   /** memory_region_set_enabled: a disabled region is as if it were not there. */
   setEnabled(enabled: boolean): void {
     if (enabled === this.#enabled) return;
-    this.#topology.begin();
-    this.#enabled = enabled;
-    this.#topology.commit();
+    this.#change(() => {
+      this.#enabled = enabled;
+    });
+  }
+
+  /** memory_region_rom_device_set_romd. */
+  setRomd(romd: boolean): void {
+    if (romd === this.#romd) return;
+    this.#change(() => {
+      this.#romd = romd;
+    });
+  }
+
+  /** memory_region_add_eventfd: takes effect wherever the region is visible. */
+  addEventfd(eventfd: RegionEventfd): void {
+    this.#change(() => this.#eventfds.push(eventfd));
+  }
+
+  /** memory_region_del_eventfd: `eventfd` is the object that was added. */
+  deleteEventfd(eventfd: RegionEventfd): void {
+    const at = this.#eventfds.indexOf(eventfd);
+    if (at < 0) throw new Error(`memory region '${this.name}' has no such eventfd`);
+    this.#change(() => this.#eventfds.splice(at, 1));
+  }
+
+  /**
+   * memory_region_add_coalescing, before the region is added anywhere. An access that does reach the region finds the ring
+   * flushed.
+   */
+  addCoalescing(offset: number, size: number): void {
+    if (this.#container !== undefined) throw new Error(`memory region '${this.name}' is visible already`);
+    this.#coalesced.push({ offset, size });
+    this.#flushCoalesced = true;
+  }
+
+  /** memory_region_set_flush_coalesced: accesses here need what was written elsewhere before them. */
+  setFlushCoalesced(): void {
+    this.#flushCoalesced = true;
   }
 
   /** memory_region_to_absolute_addr: where `offset` of this region lies in its root, as traces print it. */
@@ -137,5 +241,11 @@ export class MemoryRegion {
     let address = offset + this.#address;
     for (let root = this.#container; root !== undefined; root = root.#container) address += root.#address;
     return address;
+  }
+
+  #change(change: () => void): void {
+    this.#topology.begin();
+    change();
+    this.#topology.commit();
   }
 }

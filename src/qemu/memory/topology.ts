@@ -4,13 +4,16 @@ import type { Hva } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { UserMemory } from '../../linux/uapi/syscalls.ts';
 import { AddressSpace } from './address-space.ts';
-import { MemoryRegion, type MemoryRegionOps, type Transactions } from './region.ts';
+import { ramDeviceOps } from './ram-device.ts';
+import { MemoryRegion, type MemoryRegionOps, type ReentrancyGuard, type Transactions } from './region.ts';
 
 export class MemoryTopology implements Transactions {
   readonly #memory: UserMemory;
   readonly #stream: EventStream;
   readonly #spaces: AddressSpace[] = [];
   #depth = 0;
+  /** qemu_flush_coalesced_mmio_buffer: do the writes that KVM has collected. Set by the accelerator. */
+  flushCoalesced: () => void = () => undefined;
 
   constructor(memory: UserMemory, stream: EventStream) {
     this.#memory = memory;
@@ -22,18 +25,36 @@ export class MemoryTopology implements Transactions {
     return new MemoryRegion(this, 'container', name, size);
   }
 
-  /** memory_region_init_io. */
-  io(name: string, size: number, ops: MemoryRegionOps): MemoryRegion {
-    const wide = ops.impl.max === 8 || ops.impl.min === 8;
-    if (wide && (ops.readWide === undefined || ops.writeWide === undefined)) {
-      throw new Error(`memory region '${name}' declares 8-byte accesses without readWide and writeWide`);
-    }
-    return new MemoryRegion(this, 'io', name, size, { ops });
+  /** memory_region_init_io. `guard` is the owning device's. */
+  io(name: string, size: number, ops: MemoryRegionOps, guard?: ReentrancyGuard): MemoryRegion {
+    checkWide(name, ops);
+    return new MemoryRegion(this, 'io', name, size, { ops, guard });
+  }
+
+  /** An io region that stands for nothing: ports nobody claims. */
+  unassigned(name: string, size: number, ops: MemoryRegionOps): MemoryRegion {
+    return new MemoryRegion(this, 'io', name, size, { ops, unassigned: true });
   }
 
   /** memory_region_init_ram: `host` is the mapping that backs it. */
-  ram(name: string, size: number, host: Hva, readonly = false): MemoryRegion {
-    return new MemoryRegion(this, 'ram', name, size, { host, readonly });
+  ram(name: string, size: number, host: Hva): MemoryRegion {
+    return new MemoryRegion(this, 'ram', name, size, { host });
+  }
+
+  /** memory_region_init_rom: nothing writes it once it is made. */
+  rom(name: string, size: number, host: Hva): MemoryRegion {
+    return new MemoryRegion(this, 'ram', name, size, { host, readonly: true });
+  }
+
+  /** memory_region_init_rom_device: read as memory, written through `ops`; flash chips are such. */
+  romDevice(name: string, size: number, host: Hva, ops: MemoryRegionOps): MemoryRegion {
+    checkWide(name, ops);
+    return new MemoryRegion(this, 'rom-device', name, size, { host, ops });
+  }
+
+  /** memory_region_init_ram_device_ptr: `host` is a mapping of a device's own memory. */
+  ramDevice(name: string, size: number, host: Hva): MemoryRegion {
+    return new MemoryRegion(this, 'ram-device', name, size, { host, ops: ramDeviceOps(this.#memory, host) });
   }
 
   /** memory_region_init_alias: a window of `size` bytes on `target`, from `offset`. */
@@ -43,13 +64,13 @@ export class MemoryTopology implements Transactions {
 
   /** address_space_init. */
   addressSpace(name: string, root: MemoryRegion): AddressSpace {
-    const space = new AddressSpace(name, root, this.#memory, this.#stream);
+    const space = new AddressSpace(name, root, this, this.#memory, this.#stream);
     this.#spaces.push(space);
     return space;
   }
 
   begin(): void {
-    this.#depth++;
+    if (this.#depth++ === 0) this.flushCoalesced();
   }
 
   commit(): void {
@@ -63,5 +84,12 @@ export class MemoryTopology implements Transactions {
     this.begin();
     change();
     this.commit();
+  }
+}
+
+function checkWide(name: string, ops: MemoryRegionOps): void {
+  const wide = ops.impl.max === 8 || ops.impl.min === 8;
+  if (wide && (ops.readWide === undefined || ops.writeWide === undefined)) {
+    throw new Error(`memory region '${name}' declares 8-byte accesses without readWide and writeWide`);
   }
 }

@@ -119,7 +119,7 @@ describe('rendering', () => {
   test('a readonly alias makes RAM readonly', () => {
     const topology = topologyOf();
     const root = topology.container('root', 16);
-    root.addSubregion(0, topology.ram('rom', 8, hva(0), true));
+    root.addSubregion(0, topology.rom('rom', 8, hva(0)));
     root.addSubregion(8, topology.ram('ram', 8, hva(0)));
     expect(renderFlatView(root).ranges.map((range) => range.readonly)).toEqual([true, false]);
   });

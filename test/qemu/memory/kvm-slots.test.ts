@@ -38,7 +38,7 @@ test('RAM gets the lowest free slot, and gives it back by size 0', () => {
 
 test('readonly RAM is a READONLY slot', () => {
   const calls = slotCalls(({ machine }) =>
-    machine.memory.root.addSubregion(0xfffc_0000, machine.topology.ram('bios', 0x4_0000, HOST, true)),
+    machine.memory.root.addSubregion(0xfffc_0000, machine.topology.rom('bios', 0x4_0000, HOST)),
   );
   expect(calls).toEqual(['Slot#1 flags=0x2 gpa=0xfffc0000 size=0x40000 ret=0']);
 });

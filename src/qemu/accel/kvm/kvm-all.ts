@@ -48,6 +48,9 @@ export class KvmState {
   /** Slots KVM offers; also how far QEMU may number them. */
   readonly slots: number;
   readonly readonlyMemory: boolean;
+  /** Page of a vCPU's mapping that holds the coalesced ring; 0 if KVM has none. */
+  readonly coalescedRingPage: number;
+  readonly coalescedPio: boolean;
   /** The one device that tells KVM of VFIO groups; made with the first group. */
   #vfioDevice = -1;
 
@@ -70,6 +73,8 @@ export class KvmState {
     for (const [name, capability] of REQUIRED) {
       if (this.check(capability) === 0) throw new ConfigurationError(`kvm does not support ${name}`);
     }
+    this.coalescedRingPage = this.check(KVM_CAP.COALESCED_MMIO);
+    this.coalescedPio = this.coalescedRingPage > 0 && this.check(KVM_CAP.COALESCED_PIO) > 0;
     this.readonlyMemory = this.check(KVM_CAP.READONLY_MEM) > 0;
     this.#placePrivatePages();
   }

@@ -1,13 +1,18 @@
-/** Guest RAM becomes KVM memory slots (accel/kvm/kvm-all.c: kvm_set_phys_mem). Everything else stays an exit to QEMU. */
+/**
+ * The guest's memory as KVM is told of it: RAM becomes slots, eventfds of regions become ioeventfds, coalesced ranges zones
+ * (accel/kvm/kvm-all.c: kvm_set_phys_mem, kvm_mem_ioeventfd_add, kvm_coalesce_mmio_region). Everything else stays an exit to
+ * QEMU.
+ */
 
 import { PAGE_SIZE } from '../../../address.ts';
 import { strerror } from '../../../linux/uapi/errno.ts';
 import { KVM_MEM_READONLY, KVM_SET_USER_MEMORY_REGION, kvm_userspace_memory_region } from '../../../linux/uapi/kvm.ts';
 import { Abort } from '../../error.ts';
 import type { FlatRange } from '../../memory/flat-view.ts';
-import type { MemoryListener } from '../../memory/listener.ts';
+import type { Ioeventfd, MemoryListener } from '../../memory/listener.ts';
 import type { System } from '../../system.ts';
 import { kvmSetUserMemory } from '../../trace-events.ts';
+import { setCoalesced, setIoeventfd } from './io-listener.ts';
 import type { KvmState } from './kvm-all.ts';
 
 interface Slot {
@@ -37,7 +42,7 @@ export class KvmMemoryListener implements MemoryListener {
     const free = this.#slots.indexOf(undefined);
     const number = free < 0 ? this.#slots.length : free;
     if (number >= this.#kvm.slots) throw new Abort('kvm_alloc_slot: no free slot available');
-    const slot = { ...ram, number, flags: range.readonly && this.#kvm.readonlyMemory ? KVM_MEM_READONLY : 0 };
+    const slot = { ...ram, number, flags: range.readonly || range.romd ? KVM_MEM_READONLY : 0 };
     this.#slots[number] = slot;
     const result = this.#set(slot, slot.size);
     if (result < 0) throw new Abort(`kvm_set_phys_mem: error registering slot: ${strerror(-result)}`);
@@ -53,13 +58,34 @@ export class KvmMemoryListener implements MemoryListener {
     if (result < 0) throw new Abort(`kvm_set_phys_mem: error unregistering slot: ${strerror(-result)}`);
   }
 
-  /** kvm_align_section: whole host pages only; undefined for what is no RAM. */
+  eventfdAdd(eventfd: Ioeventfd): void {
+    setIoeventfd(this.#system, this.#kvm, eventfd, { pio: false, assign: true });
+  }
+
+  eventfdDelete(eventfd: Ioeventfd): void {
+    setIoeventfd(this.#system, this.#kvm, eventfd, { pio: false, assign: false });
+  }
+
+  coalescedAdd(start: number, size: number): void {
+    setCoalesced(this.#system, this.#kvm, start, size, { pio: false, assign: true });
+  }
+
+  coalescedDelete(start: number, size: number): void {
+    setCoalesced(this.#system, this.#kvm, start, size, { pio: false, assign: false });
+  }
+
+  /**
+   * kvm_align_section: whole host pages only. Undefined for what gets no slot: registers, and memory that only reads as such
+   * if KVM has no read-only slots.
+   */
   #align(range: FlatRange): { readonly start: number; readonly size: number; readonly host: number } | undefined {
-    if (range.region.host === undefined) return undefined;
+    const { isRam, host } = range.region;
+    if (host === undefined || !(isRam || range.romd)) return undefined;
+    if ((range.readonly || range.romd) && !this.#kvm.readonlyMemory) return undefined;
     const start = Math.ceil(range.start / PAGE_SIZE) * PAGE_SIZE;
     const size = Math.floor((range.end - start) / PAGE_SIZE) * PAGE_SIZE;
     if (size <= 0) return undefined;
-    return { start, size, host: range.region.host + range.offset + (start - range.start) };
+    return { start, size, host: host + range.offset + (start - range.start) };
   }
 
   /** kvm_set_user_memory_region. */

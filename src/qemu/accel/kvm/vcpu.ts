@@ -7,6 +7,7 @@ import { hva } from '../../../address.ts';
 import { EAGAIN, EINTR, strerror } from '../../../linux/uapi/errno.ts';
 import {
   KVM_CREATE_VCPU,
+  KVM_GET_REGS,
   KVM_GET_VCPU_MMAP_SIZE,
   KVM_RUN,
   KVM_SET_REGS,
@@ -46,6 +47,7 @@ import { Abort, ConfigurationError } from '../../error.ts';
 import type { AddressSpace } from '../../memory/address-space.ts';
 import type { System } from '../../system.ts';
 import { kvmInitVcpu, kvmRunExit } from '../../trace-events.ts';
+import { CoalescedRing } from './coalesced-ring.ts';
 import { dumpState } from './dump-state.ts';
 import type { KvmState } from './kvm-all.ts';
 
@@ -62,6 +64,8 @@ export class KvmVcpu {
   readonly #run: DataView;
   readonly #data: DataView;
   readonly #runRequest = KVM_RUN.number;
+  /** The ring that all vCPUs share; undefined if KVM collects nothing. */
+  readonly coalesced: CoalescedRing | undefined;
 
   /** kvm_init_vcpu. */
   constructor(system: System, kvm: KvmState, index: number, memory: AddressSpace, io: AddressSpace) {
@@ -79,6 +83,9 @@ export class KvmVcpu {
     if (run < 0) throw failed("mmap'ing vcpu state", -run);
     this.#run = view(system.memory.view(hva(run), 4096));
     this.#data = view(system.memory.view(hva(run + 4096), 4096));
+    const ring = kvm.coalescedRingPage;
+    if (ring > 0)
+      this.coalesced = new CoalescedRing(view(system.memory.view(hva(run + ring * 4096), 4096)), memory, io);
     if (kvmInitVcpu.on) kvmInitVcpu(system.stream, { index, id: index });
   }
 
@@ -88,6 +95,12 @@ export class KvmVcpu {
     if (result < 0) throw new Abort(`KVM_SET_SREGS failed: ${strerror(-result)}`);
     result = this.#system.ioctlStruct(this.fd, KVM_SET_REGS, kvm_regs, regs);
     if (result < 0) throw new Abort(`KVM_SET_REGS failed: ${strerror(-result)}`);
+  }
+
+  /** rip as KVM has it: of the instruction whose exit is being served. */
+  rip(): bigint | undefined {
+    const { result, value } = this.#system.exchange(this.fd, KVM_GET_REGS, kvm_regs, {});
+    return result < 0 ? undefined : value.rip;
   }
 
   /** kvm_cpu_exec, one turn: enter the guest, and serve its exit. Hot. */

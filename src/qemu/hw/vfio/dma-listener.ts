@@ -36,14 +36,14 @@ export class VfioDmaListener implements MemoryListener {
   }
 
   regionAdd(range: FlatRange): void {
-    if (range.region.host === undefined) {
+    if (!range.region.isRam) {
       const fields = { start: range.start, end: range.end - 1 };
       if (vfioListenerRegionAddSkip.on) vfioListenerRegionAddSkip(this.#system.stream, fields);
       return;
     }
     const { start, size } = wholePages(range);
     if (size <= 0) return;
-    const vaddr = range.region.host + range.offset + (start - range.start);
+    const vaddr = range.region.host! + range.offset + (start - range.start);
     if (vfioListenerRegionAddRam.on) {
       vfioListenerRegionAddRam(this.#system.stream, { start, end: start + size - 1, vaddr });
     }
@@ -52,7 +52,7 @@ export class VfioDmaListener implements MemoryListener {
   }
 
   regionDelete(range: FlatRange): void {
-    if (range.region.host === undefined) {
+    if (!range.region.isRam) {
       const fields = { start: range.start, end: range.end - 1 };
       if (vfioListenerRegionDelSkip.on) vfioListenerRegionDelSkip(this.#system.stream, fields);
       return;

@@ -1,0 +1,91 @@
+/**
+ * epoll: a set of files, and which of them are ready (fs/eventpoll.c). Files with a wait queue put themselves on the ready
+ * list when they wake; the others are asked at every wait. Level-triggered only.
+ */
+
+import { EBADF, EEXIST, EINVAL, ENOENT } from '../uapi/errno.ts';
+import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../uapi/syscalls.ts';
+import type { OpenFile } from './file.ts';
+
+interface Item {
+  readonly fd: number;
+  readonly file: OpenFile;
+  events: number;
+  queued: boolean;
+  leave: (() => void) | undefined;
+}
+
+const NOTHING: readonly number[] = [];
+
+/** struct eventpoll. */
+export class Epoll {
+  readonly #items = new Map<number, Item>();
+  /** Items that may be ready, in the order in which they woke. */
+  #ready: Item[] = [];
+
+  /** epoll_ctl: 0 or -errno. `file` is what `fd` names now. */
+  control(operation: number, fd: number, file: OpenFile | undefined, events: number): number {
+    if (file === undefined) return -EBADF;
+    const item = this.#items.get(fd);
+    switch (operation) {
+      case EPOLL_CTL_ADD:
+        if (item !== undefined) return -EEXIST;
+        this.#add({ fd, file, events, queued: false, leave: undefined });
+        return 0;
+      case EPOLL_CTL_DEL:
+        if (item === undefined) return -ENOENT;
+        this.#remove(item);
+        return 0;
+      case EPOLL_CTL_MOD:
+        if (item === undefined) return -ENOENT;
+        item.events = events;
+        this.#queue(item);
+        return 0;
+      default:
+        return -EINVAL;
+    }
+  }
+
+  /** epoll_wait with timeout 0: the descriptors that are ready now, each of them again at the next wait if it still is. Hot. */
+  wait(): readonly number[] {
+    return this.#ready.length === 0 ? NOTHING : this.#collect();
+  }
+
+  /** The last descriptor of the set is closed. */
+  release(): void {
+    for (const item of this.#items.values()) item.leave?.();
+    this.#items.clear();
+    this.#ready = [];
+  }
+
+  #add(item: Item): void {
+    this.#items.set(item.fd, item);
+    item.leave = item.file.operations.wait?.(item.file, () => this.#queue(item));
+    this.#queue(item);
+  }
+
+  #remove(item: Item): void {
+    item.leave?.();
+    this.#items.delete(item.fd);
+    this.#ready = this.#ready.filter((other) => other !== item);
+  }
+
+  #queue(item: Item): void {
+    if (item.queued) return;
+    item.queued = true;
+    this.#ready.push(item);
+  }
+
+  #collect(): readonly number[] {
+    const asked = this.#ready;
+    this.#ready = [];
+    const ready: number[] = [];
+    for (const item of asked) {
+      item.queued = false;
+      const holds = ((item.file.operations.poll?.(item.file) ?? item.events) & item.events) !== 0;
+      if (holds) ready.push(item.fd);
+      if (holds || item.leave === undefined) this.#queue(item);
+    }
+    return ready;
+  }
+}

@@ -1,0 +1,30 @@
+/** Which ioeventfds an address space shows, and how two such lists differ (softmmu/memory.c: address_space_update_ioeventfds). */
+
+import type { FlatView } from './flat-view.ts';
+import type { Ioeventfd } from './listener.ts';
+
+/** Every region's eventfds at the addresses where they are visible, in the order KVM is told of them. */
+export function visibleIoeventfds(view: FlatView): readonly Ioeventfd[] {
+  const visible: Ioeventfd[] = [];
+  for (const { start, end, region, offset } of view.ranges) {
+    for (const eventfd of region.eventfds) {
+      const address = start + eventfd.offset - offset;
+      // One of any length stands at one address, and needs one byte of the range.
+      if (address < start || address + Math.max(eventfd.size, 1) > end) continue;
+      visible.push({ address, size: eventfd.size, data: eventfd.data, fd: eventfd.fd });
+    }
+  }
+  return visible.sort(order);
+}
+
+/** memory_region_ioeventfd_before: by address, size, then those that match data, by it. */
+function order(a: Ioeventfd, b: Ioeventfd): number {
+  if (a.address !== b.address) return a.address - b.address;
+  if (a.size !== b.size) return a.size - b.size;
+  if (a.data === b.data) return a.fd - b.fd;
+  return a.data === undefined || (b.data !== undefined && a.data < b.data) ? -1 : 1;
+}
+
+/** What is in `now` and not in `before`. */
+export const added = (before: readonly Ioeventfd[], now: readonly Ioeventfd[]): readonly Ioeventfd[] =>
+  now.filter((one) => !before.some((other) => order(one, other) === 0));
