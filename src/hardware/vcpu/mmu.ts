@@ -123,12 +123,16 @@ export class Mmu {
     return !this.#implicit && !this.#guarded && !this.#alignmentChecked && !this.#debug.watches(page);
   }
 
-  /** What a data access that can be carried out still has to pass: 0 or #AC. */
-  #accessed(address: number, bytes: number, write: boolean): number {
-    if (this.#implicit) return 0;
-    if (this.#alignmentChecked && address % bytes !== 0) return this.#event.raise(VECTOR.AC, 0);
-    if (this.#debug.active) this.#debug.touches(address, bytes, write);
-    return 0;
+  /** Whether a data access fails for its alignment, which is looked at before the page tables; #AC(0) is then raised. */
+  #isMisaligned(address: number, bytes: number): boolean {
+    if (!this.#alignmentChecked || this.#implicit || address % bytes === 0 || !isCanonical(address)) return false;
+    this.#event.raise(VECTOR.AC, 0);
+    return true;
+  }
+
+  /** A data access is carried out: watchpoints take note. */
+  #accessed(address: number, bytes: number, write: boolean): void {
+    if (this.#debug.active && !this.#implicit) this.#debug.touches(address, bytes, write);
   }
 
   /** Host offset of the code byte at `address`, or an outcome. */
@@ -145,13 +149,15 @@ export class Mmu {
   /** Host offset where `bytes` bytes at `address` can be read, or an outcome. */
   readSlow(address: number, bytes: number): number {
     const within = pageOffset(address);
+    if (this.#isMisaligned(address, bytes)) return OUTCOME.FAULT;
     if (within + bytes > 4096) {
       const bounced = this.#readAcross(address, bytes, 4096 - within);
-      return bounced < 0 || this.#accessed(address, bytes, false) === 0 ? bounced : OUTCOME.FAULT;
+      if (bounced >= 0) this.#accessed(address, bytes, false);
+      return bounced;
     }
     const host = this.#translate(address, 'read');
     if (host < 0 && !this.#emulates(host)) return host;
-    if (this.#accessed(address, bytes, false) !== 0) return OUTCOME.FAULT;
+    this.#accessed(address, bytes, false);
     if (host >= 0) {
       if (this.#mayCache(address - within)) this.tlb.fillRead(address - within, host - within);
       return host;
@@ -184,6 +190,7 @@ export class Mmu {
    * If it is the bounce buffer, {@link commitBounce} has to follow the store.
    */
   writeSlow(address: number, bytes: number, update: boolean): number {
+    if (this.#isMisaligned(address, bytes)) return OUTCOME.FAULT;
     const within = pageOffset(address);
     this.#partCount = 0;
     const first = Math.min(bytes, 4096 - within);
@@ -193,7 +200,7 @@ export class Mmu {
       const second = this.#probe(address + first, bytes - first);
       if (second < 0 && !this.#emulates(second)) return second;
     }
-    if (this.#accessed(address, bytes, true) !== 0) return OUTCOME.FAULT;
+    this.#accessed(address, bytes, true);
     if (host >= 0 && first === bytes && !this.#code.holdsCode(host)) {
       if (this.#mayCache(address - within)) this.tlb.fillWrite(address - within, host - within);
       return host;

@@ -212,10 +212,14 @@ export interface Ops<V> {
   next(): V;
   /** Branch to operand `k`, a relative target. */
   jumpRelative(k: number): void;
+  /** #GP(0) unless the 64-bit `target` is canonical; comes before anything that a branch changes. */
+  checkTarget(target: V): void;
   jumpTo(target: V): void;
   /** Port input leaves the guest; the accumulator gets the value when the access is completed. */
   portIn(width: 8 | 16 | 32, port: V, form: PortForm): V;
   portOut(port: V, value: V, form: PortForm): void;
+  /** #GP(0) unless the program may touch the port: INS and OUTS ask even where they repeat no times. */
+  checkPort(width: 8 | 16 | 32, port: V): void;
   /** Call a service of the vCPU. It may fault or exit, in which case nothing after it happens. */
   service(name: ServiceName, ...args: V[]): void;
   /** As {@link Ops.service}, for one that yields a 64-bit value. */

@@ -26,7 +26,7 @@ export class Ports {
   }
 
   /** 0 if the program may touch the port: up to IOPL always, above it as the TSS's permission bitmap says (SDM vol. 1 §19.5). */
-  #check(bytes: number, port: number): number {
+  check(bytes: number, port: number): number {
     const { mmu, state, segments, event, debug } = this.#cpu;
     if (mmu.privilege > (state.words[WORD.FLAG_CONTROL]! & IOPL) >> 12) {
       const base = segments.taskWord(MAP_BASE);
@@ -52,7 +52,7 @@ export class Ports {
 
   /** `form` holds the string, repeat and immediate bits of the exit qualification. */
   input(bytes: 1 | 2 | 4, port: number, form: number): number {
-    const checked = this.#check(bytes, port);
+    const checked = this.check(bytes, port);
     if (checked !== 0) return checked;
     const emulator: EmulatorPort | null = this.#cpu.mmu.emulator;
     if (emulator === null) return this.#leave(bytes, port, form | IO_QUALIFICATION.IN);
@@ -63,7 +63,7 @@ export class Ports {
   }
 
   output(bytes: 1 | 2 | 4, port: number, value: number, form: number): number {
-    const checked = this.#check(bytes, port);
+    const checked = this.check(bytes, port);
     if (checked !== 0) return checked;
     const { emulator } = this.#cpu.mmu;
     if (emulator === null) return this.#leave(bytes, port, form);

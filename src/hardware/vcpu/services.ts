@@ -36,6 +36,11 @@ export class Services implements Record<OtherServices, Service> {
     return this.#cpu.event.raise(vector);
   }
 
+  /** A near branch to an address that is not canonical: the branch itself faults. */
+  badTarget(): number {
+    return refuse(this.#cpu);
+  }
+
   divideError(): number {
     return this.#cpu.event.raise(VECTOR.DE);
   }

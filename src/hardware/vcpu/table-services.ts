@@ -126,13 +126,13 @@ export class TableServices implements Record<ServicesOf<'tables'>, Service> {
     return answer(this.#cpu, known ? value(segment) : -1n);
   }
 
-  /** LAR: bytes 4–7 of the descriptor without base and limit; −1 if there is nothing to say. */
+  /** LAR: bytes 4–7 of the descriptor without its base, bits 19:16 of the limit among them; −1 if there is nothing to say. */
   segmentRights(selector: number): number {
-    return this.#describe(selector, HAS_RIGHTS, ({ type, s, dpl, present, avl, l, db, g }) =>
-      BigInt(
-        (type << 8) | (s << 12) | (dpl << 13) | (present << 15) | (avl << 20) | (l << 21) | (db << 22) | (g << 23),
-      ),
-    );
+    return this.#describe(selector, HAS_RIGHTS, ({ type, s, dpl, present, avl, l, db, g, limit }) => {
+      const upperLimit = (g === 1 ? limit >>> 28 : limit >>> 16) & 15;
+      const rights = (type << 8) | (s << 12) | (dpl << 13) | (present << 15) | (upperLimit << 16);
+      return BigInt(rights | (avl << 20) | (l << 21) | (db << 22) | (g << 23));
+    });
   }
 
   /** LSL: the limit in bytes; −1 if there is nothing to say. */

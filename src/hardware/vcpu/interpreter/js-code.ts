@@ -96,6 +96,7 @@ export class JsCode {
 
   /** Bits 31:0 as a signed number. */
   low(value: JsValue): string {
+    if (value.known !== undefined) return String(Number(BigInt.asIntN(32, value.known)));
     if (value.width !== 64) return value.code!;
     if (value.low !== undefined) return value.low;
     if (value.address !== undefined) return `(${value.address}|0)`;

@@ -25,7 +25,8 @@ export function linearAddress(js: JsCode, k: number, shape: MemoryShape, distanc
     /^\d+$/.test(word) ? `${Number(word) + offset}` : `${word}+${offset}`;
   const segment = shape.segment === undefined ? undefined : String(segmentWord(shape.segment));
   if (shape.addressWidth === 32) {
-    const sum = [...terms.map(({ word, scale }) => `U[${word}]*${scale}`), displacement].join('+');
+    const away = distance === undefined || distance.known === 0n ? [] : [js.low(distance)];
+    const sum = [...terms.map(({ word, scale }) => `U[${word}]*${scale}`), displacement, ...away].join('+');
     const offset = js.local(`(${sum})>>>0`);
     return segment === undefined ? offset : js.local(`L[${halves(segment, 1)}]*4294967296+U[${segment}]+${offset}`);
   }

@@ -429,6 +429,12 @@ export class JsOps implements Ops<JsValue> {
     else this.jumpTo(this.#js.quad(`BigInt.asIntN(64,R[${SLOT.PAGE_BASE}]+${this.#js.parameter(`T${k}`)})`));
   }
 
+  checkTarget(target: JsValue): void {
+    const high = SLOT.SCRATCH * 2 + 1;
+    this.#js.line(`R[${SLOT.SCRATCH}]=${this.#js.whole(target)};`);
+    this.#js.line(`if(L[${high}]<<16>>16!==L[${high}])return services.badTarget();`);
+  }
+
   jumpTo(target: JsValue): void {
     this.#js.line(`R[${SLOT.RIP}]=${this.#js.whole(target)};return ${OUTCOME.JUMP};`);
   }
@@ -442,6 +448,10 @@ export class JsOps implements Ops<JsValue> {
     this.#outcome(
       `ports.output(${(value.width as Width) / 8},${port.code}&65535,${value.code},${this.#portForm(form)})`,
     );
+  }
+
+  checkPort(width: 8 | 16 | 32, port: JsValue): void {
+    this.#outcome(`ports.check(${width / 8},${port.code}&65535)`);
   }
 
   /** Bits 4–6 of the exit qualification: string, repeated, immediate. */

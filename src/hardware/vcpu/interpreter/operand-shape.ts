@@ -3,7 +3,7 @@
  * make-up of its addresses, whether a branch stays in its page. Instructions of equal shape share their code.
  */
 
-import type { Instruction, Operand, Width } from '../../../../lang/isa/instruction.ts';
+import type { Instruction, MemoryReference, Operand, Width } from '../../../../lang/isa/instruction.ts';
 
 export type OperandShape =
   | { readonly kind: 'register'; readonly width: Width }
@@ -28,6 +28,15 @@ const FS = 4;
 const RSP = 4;
 const RBP = 5;
 
+/** xlatb's index is al: its definition adds it. */
+const hasIndex = ({ index }: MemoryReference): boolean => index !== undefined && index.width !== 8;
+
+/** Addresses based on rsp or rbp lie in the stack segment, unless fs or gs is named. */
+const inStackSegment = ({ base, segment }: MemoryReference): boolean =>
+  base?.class === 'general' &&
+  (base.number === RSP || base.number === RBP) &&
+  (segment === undefined || segment.number < FS);
+
 function shapeOf(operand: Operand, instruction: Instruction, next: number): OperandShape {
   switch (operand.kind) {
     case 'register': {
@@ -37,19 +46,16 @@ function shapeOf(operand: Operand, instruction: Instruction, next: number): Oper
         : { kind: 'special', width: register.width as Width, number: register.number };
     }
     case 'memory': {
-      const { base, index, scale, segment } = operand.memory;
+      const { base, scale, segment } = operand.memory;
       const shape = {
         kind: 'memory',
         width: (operand.width === 0 || operand.width > 64 ? 64 : operand.width) as Width,
         base: base !== undefined && base.class === 'general',
-        index: index !== undefined,
-        scale: index === undefined ? 1 : scale,
+        index: hasIndex(operand.memory),
+        scale: hasIndex(operand.memory) ? scale : 1,
         ripRelative: base !== undefined && base.class !== 'general',
         addressWidth: instruction.addressWidth,
-        stack:
-          base?.class === 'general' &&
-          (base.number === RSP || base.number === RBP) &&
-          (segment === undefined || segment.number < FS),
+        stack: inStackSegment(operand.memory),
       } as const;
       // In long mode es, cs, ss and ds have base 0, and overriding with them does nothing.
       return segment !== undefined && segment.number >= FS ? { ...shape, segment: segment.number } : shape;
@@ -88,12 +94,13 @@ function operandCode(operand: Operand, next: number): number {
       return target >= 0 && target < 4096 ? 100 : 101;
     }
     case 'memory': {
-      const { base, index, scale, segment } = operand.memory;
+      const { base, scale, segment } = operand.memory;
       const width = operand.width === 0 || operand.width > 64 ? 3 : WIDTHS.indexOf(operand.width);
-      const indexed = index === undefined ? 0 : 1 + SCALES.indexOf(scale);
-      const based = base === undefined ? 0 : base.class === 'general' ? 1 : 2;
+      const indexed = hasIndex(operand.memory) ? 1 + SCALES.indexOf(scale) : 0;
+      const general = inStackSegment(operand.memory) ? 3 : 1;
+      const based = base === undefined ? 0 : base.class === 'general' ? general : 2;
       const overridden = segment === undefined || segment.number < FS ? 0 : segment.number - FS + 1;
-      return 128 + ((overridden * 5 + indexed) * 3 + based) * 4 + width;
+      return 128 + ((overridden * 5 + indexed) * 4 + based) * 4 + width;
     }
   }
 }

@@ -7,8 +7,13 @@ const RSP = 4;
 const VECTOR_UD = 6;
 
 const jmp: Meaning = (o) => {
-  if (o.isRelative(0)) o.jumpRelative(0);
-  else o.jumpTo(o.read(0));
+  if (o.isRelative(0)) {
+    o.jumpRelative(0);
+    return;
+  }
+  const target = o.read(0);
+  o.checkTarget(target);
+  o.jumpTo(target);
 };
 const jcc: Meaning = (o) => {
   o.when(o.holds(o.condition!), () => o.jumpRelative(0));
@@ -31,6 +36,7 @@ const loopne: Meaning = (o) => loopWhile(o, o.holds(CONDITION.NZ));
 
 const call: Meaning = (o) => {
   const target = o.isRelative(0) ? undefined : o.read(0);
+  if (target !== undefined) o.checkTarget(target);
   o.push(o.next());
   if (target === undefined) o.jumpRelative(0);
   else o.jumpTo(target);
@@ -38,6 +44,7 @@ const call: Meaning = (o) => {
 
 const ret: Meaning = (o) => {
   const target = o.load(64, o.register(RSP, 64));
+  o.checkTarget(target);
   const released =
     o.operandCount === 1 ? o.add(o.constant(64, 8n), o.zeroExtend(64, o.read(0, 16))) : o.constant(64, 8n);
   o.setRegister(RSP, o.add(o.register(RSP, 64), released));

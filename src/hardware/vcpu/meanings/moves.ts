@@ -71,8 +71,8 @@ const cbw: Meaning = (o) => {
 const cwd: Meaning = (o) =>
   o.setRegister(RDX, o.shiftRightArithmetic(o.register(RAX, o.width), o.constant(8, BigInt(o.width - 1))));
 
-/** xlatb: the table at rbx, indexed by al, is the implied memory operand. */
-const xlat: Meaning = (o) => o.setRegister(RAX, o.read(1));
+/** xlatb: the table at rbx is the implied memory operand; al indexes it. */
+const xlat: Meaning = (o) => o.setRegister(RAX, o.load(8, o.linearAddress(1, o.zeroExtend(64, o.register(RAX, 8)))));
 
 /** A memory destination is written in either case, with its old value on failure; a register then keeps even its upper half. */
 const cmpxchg: Meaning = (o) => {

@@ -71,8 +71,15 @@ const lgdt: Meaning = (o) => o.service('loadGdt', tableAddress(o));
 const lidt: Meaning = (o) => o.service('loadIdt', tableAddress(o));
 const sgdt: Meaning = (o) => o.service('storeGdt', tableAddress(o));
 const sidt: Meaning = (o) => o.service('storeIdt', tableAddress(o));
-const ltr: Meaning = (o) => o.service('loadTask', selectorOf(o, 0));
-const lldt: Meaning = (o) => o.service('loadLocalTable', selectorOf(o, 0));
+/** The privilege is looked at before the operand. */
+const loadSystem =
+  (service: 'loadTask' | 'loadLocalTable'): Meaning =>
+  (o) => {
+    o.service('checkPrivilege');
+    o.service(service, selectorOf(o, 0));
+  };
+const ltr = loadSystem('loadTask');
+const lldt = loadSystem('loadLocalTable');
 const str: Meaning = (o) => storeSelector(o, o.query('readTask'));
 const sldt: Meaning = (o) => storeSelector(o, o.query('readLocalTable'));
 

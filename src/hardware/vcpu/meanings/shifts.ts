@@ -127,7 +127,10 @@ const rotateThroughCarry = <V>(o: Ops<V>, left: boolean): void => {
 const rcl: Meaning = (o) => rotateThroughCarry(o, true);
 const rcr: Meaning = (o) => rotateThroughCarry(o, false);
 
-/** SHLD and SHRD: bits shifted in come from the second operand. A 16-bit count beyond 16 gives an undefined result. */
+/**
+ * SHLD and SHRD: bits shifted in come from the second operand. 16-bit operands are shifted as one 32-bit value, which makes a
+ * count of 16 right; beyond that the result is undefined.
+ */
 const doubleShift = <V>(o: Ops<V>, left: boolean): void => {
   const width = o.widthOf(0);
   const count = maskedCount(o, 2);
@@ -136,16 +139,26 @@ const doubleShift = <V>(o: Ops<V>, left: boolean): void => {
   o.when(
     o.not1(o.equal(count, o.constant(32, 0n))),
     () => {
-      const within = o.and(count, o.constant(32, BigInt(width - 1)));
-      const back = o.and(o.subtract(o.constant(32, BigInt(width)), within), o.constant(32, BigInt(width - 1)));
-      const kept = left ? o.shiftLeft(value, within) : o.shiftRight(value, within);
-      const entering = left ? o.shiftRight(fill, back) : o.shiftLeft(fill, back);
-      const result = o.or(kept, entering);
+      const one = o.constant(32, 1n);
+      const before = o.subtract(count, one);
+      const rest = o.subtract(o.constant(32, BigInt(width)), count);
+      let last: V;
+      let result: V;
+      if (width === 16) {
+        const [upper, lower] = left ? [value, fill] : [fill, value];
+        const sixteen = o.constant(8, 16n);
+        const both = o.or(o.shiftLeft(o.zeroExtend(32, upper), sixteen), o.zeroExtend(32, lower));
+        const partial = left ? o.shiftLeft(both, before) : o.shiftRight(both, before);
+        last = left ? o.signBit(partial) : o.bit(partial, o.constant(32, 0n));
+        const whole = left ? o.shiftRight(o.shiftLeft(partial, one), sixteen) : o.shiftRight(partial, one);
+        result = o.truncate(16, whole);
+      } else {
+        const kept = left ? o.shiftLeft(value, count) : o.shiftRight(value, count);
+        const entering = left ? o.shiftRight(fill, rest) : o.shiftLeft(fill, rest);
+        last = o.bit(value, left ? rest : before);
+        result = o.or(kept, entering);
+      }
       o.write(0, result);
-      const last = o.bit(
-        value,
-        left ? back : o.and(o.subtract(within, o.constant(32, 1n)), o.constant(32, BigInt(width - 1))),
-      );
       o.flagsOfResult(result, { carry: last, overflow: o.xor1(o.signBit(value), o.signBit(result)) });
     },
     () => o.write(0, value),

@@ -43,8 +43,9 @@ const untilDecided = <V>(o: Ops<V>, stopIf: (condition: V) => void): void => {
 
 const cmps: Meaning = (o) =>
   o.repeatString((stopIf) => {
-    const a = o.load(o.width, o.stringAddress('source'));
+    // Silicon reads the destination first, which shows where both fault.
     const b = o.load(o.width, o.stringAddress('destination'));
+    const a = o.load(o.width, o.stringAddress('source'));
     advance(o, RSI);
     advance(o, RDI);
     o.flagsOfSubtract(a, b, o.subtract(a, b), false);
@@ -62,18 +63,23 @@ const scas: Meaning = (o) =>
 
 const portWidth = <V>(o: Ops<V>): 8 | 16 | 32 => (o.width === 64 ? 32 : o.width);
 
-const ins: Meaning = (o) =>
+const ins: Meaning = (o) => {
+  const width = portWidth(o);
+  o.checkPort(width, o.register(RDX, 16));
   o.repeatString(() => {
-    const width = portWidth(o);
     o.probeStore(width, o.stringAddress('destination'));
     o.store(o.stringAddress('destination'), o.portIn(width, o.register(RDX, 16), 'string'));
     advance(o, RDI);
   });
+};
 
-const outs: Meaning = (o) =>
+const outs: Meaning = (o) => {
+  const width = portWidth(o);
+  o.checkPort(width, o.register(RDX, 16));
   o.repeatString(() => {
-    o.portOut(o.register(RDX, 16), o.load(portWidth(o), o.stringAddress('source')), 'string');
+    o.portOut(o.register(RDX, 16), o.load(width, o.stringAddress('source')), 'string');
     advance(o, RSI);
   });
+};
 
 export const strings = { movs, stos, lods, cmps, scas, ins, outs } as const;

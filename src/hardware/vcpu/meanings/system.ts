@@ -74,7 +74,10 @@ const smsw: Meaning = (o) => {
   const width = o.isMemory(0) ? 16 : o.widthOf(0);
   o.write(0, width === 64 ? value : o.truncate(width, value));
 };
-const lmsw: Meaning = (o) => o.service('writeMachineStatus', o.zeroExtend(32, o.read(0, 16)));
+const lmsw: Meaning = (o) => {
+  o.service('checkPrivilege');
+  o.service('writeMachineStatus', o.zeroExtend(32, o.read(0, 16)));
+};
 const clts: Meaning = (o) => o.service('clearTaskSwitched');
 const invpcid: Meaning = (o) => {
   const kind = o.read(0);
