@@ -26,6 +26,7 @@ export const EXIT_REASON = {
   EPT_MISCONFIG: 49,
   PREEMPTION_TIMER: 52,
   WBINVD: 54,
+  PML_FULL: 62,
 } as const;
 export type ExitReason = (typeof EXIT_REASON)[keyof typeof EXIT_REASON];
 

@@ -1,9 +1,10 @@
 /** Guest physical to host physical: the EPT walk behind a small cache, and the exits it can end in. */
 
 import { type Gpa, hpa } from '../../address.ts';
-import { EPTP, markAccessed, walkEpt } from '../ept.ts';
+import { EPT, EPTP, markAccessed, walkEpt } from '../ept.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import { EPT_QUALIFICATION, EXIT_REASON } from './exit.ts';
+import { ModificationLog } from './modification-log.ts';
 import type { Access } from './paging.ts';
 import type { PendingEvent } from './pending-event.ts';
 
@@ -19,6 +20,7 @@ const QUALIFICATION: Readonly<Record<Access, number>> = {
 export class NestedPaging {
   readonly #memory: PhysicalMemory;
   readonly #event: PendingEvent;
+  readonly modificationLog: ModificationLog;
   #eptp = 0;
   readonly #tags = new Float64Array(ENTRIES).fill(Number.NaN);
   readonly #hosts = new Int32Array(ENTRIES);
@@ -28,6 +30,7 @@ export class NestedPaging {
   constructor(memory: PhysicalMemory, event: PendingEvent) {
     this.#memory = memory;
     this.#event = event;
+    this.modificationLog = new ModificationLog(memory);
   }
 
   /** 0 runs without EPT: guest physical is host physical. */
@@ -78,6 +81,9 @@ export class NestedPaging {
         (final ? EPT_QUALIFICATION.FINAL_TRANSLATION : 0);
       return this.#event.leaveForMemory(EXIT_REASON.EPT_VIOLATION, qualification, address as Gpa, linear);
     }
+    const makesDirty = access === 'write' && (walk.steps.at(-1)!.entry & EPT.DIRTY) === 0n;
+    if (makesDirty && (this.#eptp & EPTP.ACCESSED_DIRTY) !== 0 && !this.modificationLog.record(address))
+      return this.#event.leaveForMemory(EXIT_REASON.PML_FULL, 0, address as Gpa, linear);
     markAccessed(this.#memory, this.#eptp, walk, access === 'write');
     const page = address - (address % 4096);
     const known = this.#tags[entry] === page ? this.#rights[entry]! : 0;

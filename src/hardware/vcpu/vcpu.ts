@@ -22,6 +22,7 @@ import { type Environment, FormCompiler, type Step } from './interpreter/form.ts
 import { OUTCOME } from './interpreter/js-code.ts';
 import { meanings } from './meanings.ts';
 import { Mmu } from './mmu.ts';
+import type { ModificationLog } from './modification-log.ts';
 import { MsrServices } from './msr-services.ts';
 import { type EventKind, PendingEvent, VECTOR } from './pending-event.ts';
 import { Ports } from './ports.ts';
@@ -130,6 +131,11 @@ export class Vcpu {
   setEptPointer(eptp: number): void {
     this.mmu.nested.setPointer(eptp);
     this.mmu.flush();
+  }
+
+  /** Where the CPU logs the pages that it makes dirty. */
+  get modificationLog(): ModificationLog {
+    return this.mmu.nested.modificationLog;
   }
 
   /** INVEPT: drop translations that the hypervisor has changed. */

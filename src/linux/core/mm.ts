@@ -7,7 +7,7 @@
 import { type Hpa, type Hva, hva, PAGE_SIZE } from '../../address.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import { EFAULT, EINVAL, ENODEV, ENOMEM } from '../uapi/errno.ts';
-import { MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE } from '../uapi/syscalls.ts';
+import { MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE } from '../uapi/syscalls.ts';
 import type { OpenFile } from './file.ts';
 import type { PageAllocator } from './page-allocator.ts';
 import type { Vma } from './vma.ts';
@@ -26,7 +26,13 @@ const CACHED_PAGES = 64;
 const READABLE = 1;
 const WRITABLE = 2;
 
+/** A 2 MiB page. */
+const HUGE_ORDER = 9;
+
 const endOf = (vma: Vma) => vma.start + vma.length;
+/** Whether `address` lies inside the mapping, but not between two of its pages. */
+const cutsPage = (vma: Vma, address: number) =>
+  address > vma.start && address < endOf(vma) && (address - vma.start) % (PAGE_SIZE << vma.order) !== 0;
 
 /** mm_struct: the mappings of one process, sorted by address. */
 export class AddressSpace {
@@ -34,6 +40,7 @@ export class AddressSpace {
   readonly #pages: PageAllocator;
   #vmas: Vma[] = [];
   readonly #listeners = new Set<(start: Hva, length: number) => void>();
+  readonly #ageListeners = new Set<(start: Hva, length: number) => boolean>();
   // Hot: every user access asks here first, and only a miss searches the mappings.
   readonly #cachedPage = new Float64Array(CACHED_PAGES).fill(-1);
   readonly #cachedFrame = new Int32Array(CACHED_PAGES);
@@ -57,8 +64,10 @@ export class AddressSpace {
     const shared = (flags & MAP_SHARED) !== 0;
     if (length <= 0 || offset % PAGE_SIZE !== 0 || offset < 0) return -EINVAL;
     if (shared === ((flags & MAP_PRIVATE) !== 0)) return -EINVAL;
-    const rounded = Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
-    const start = this.#gap(rounded);
+    const order = (flags & (MAP_HUGETLB | MAP_ANONYMOUS)) === (MAP_HUGETLB | MAP_ANONYMOUS) ? HUGE_ORDER : 0;
+    const pageBytes = PAGE_SIZE << order;
+    const rounded = Math.ceil(length / pageBytes) * pageBytes;
+    const start = this.#gap(rounded, pageBytes);
     if (start === undefined) return -ENOMEM;
     const backing = (flags & MAP_ANONYMOUS) === 0 ? file : undefined;
     const vma: Vma = {
@@ -68,6 +77,7 @@ export class AddressSpace {
       shared,
       file: backing,
       offset,
+      order,
       pages: [],
       fault: undefined,
     };
@@ -89,6 +99,9 @@ export class AddressSpace {
     let to = from;
     while (to < this.#vmas.length && (this.#vmas[to] as Vma).start < end) to++;
     if (from === to) return 0;
+    // hugetlb_vm_op_split: a page of 2 MiB goes as a whole.
+    const cuts = this.#vmas.slice(from, to).flatMap((vma) => [start, end].filter((at) => cutsPage(vma, at)));
+    if (cuts.length > 0) return -EINVAL;
     this.#invalidate(hva(start), end - start);
     const removed = this.#vmas.slice(from, to);
     const kept: Vma[] = [];
@@ -153,6 +166,25 @@ export class AddressSpace {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Call `listener(start, length)` when the host asks whether pages were used (clear_flush_young). Returns how to stop. */
+  onAge(listener: (start: Hva, length: number) => boolean): () => void {
+    this.#ageListeners.add(listener);
+    return () => this.#ageListeners.delete(listener);
+  }
+
+  /** mmu_notifier_clear_flush_young: have those who use `[start, start + length)` used it since the last call? */
+  age(start: Hva, length: number): boolean {
+    let young = false;
+    for (const listener of this.#ageListeners) if (listener(start, length)) young = true;
+    return young;
+  }
+
+  /** host_pfn_mapping_level: level of the page-table entry that maps `address`, 1 for a 4 KiB page, 2 for one of 2 MiB. */
+  mappingLevel(address: Hva): number {
+    const vma = this.#vmas[this.#firstEndingAfter(address)];
+    return vma !== undefined && vma.start <= address && vma.order > 0 ? 2 : 1;
+  }
+
   /** exit_mmap: every mapping goes. */
   release(): void {
     for (const vma of [...this.#vmas]) this.munmap(vma.start, vma.length);
@@ -170,7 +202,7 @@ export class AddressSpace {
     const index = (address - vma.start) / PAGE_SIZE;
     let frame: Hpa | number | undefined = vma.pages[index];
     if (frame === undefined) {
-      if (vma.file === undefined) frame = this.#pages.allocate() ?? -ENOMEM;
+      if (vma.file === undefined) frame = this.#anonymous(vma, index);
       else frame = vma.fault === undefined ? -EFAULT : vma.fault(vma.offset / PAGE_SIZE + index);
       if (frame < 0) return frame;
       vma.pages[index] = frame as Hpa;
@@ -183,13 +215,23 @@ export class AddressSpace {
     return frame;
   }
 
-  /** The highest gap of `length` bytes below the mmap base (vm_unmapped_area, top-down). */
-  #gap(length: number): Hva | undefined {
-    let top = MMAP_BASE;
+  /** do_anonymous_page, or hugetlb_no_page: the block of frames that page `index` belongs to; its own frame, or -ENOMEM. */
+  #anonymous(vma: Vma, index: number): Hpa | number {
+    const block = this.#pages.allocate(vma.order);
+    if (block === undefined) return -ENOMEM;
+    const first = index - (index % (1 << vma.order));
+    for (let page = 0; page < 1 << vma.order; page++) vma.pages[first + page] = (block + page * PAGE_SIZE) as Hpa;
+    return vma.pages[index] as Hpa;
+  }
+
+  /** The highest gap of `length` bytes below the mmap base that starts at a multiple of `alignment` (vm_unmapped_area). */
+  #gap(length: number, alignment: number): Hva | undefined {
+    const below = (address: number) => address - (address % alignment);
+    let top = below(MMAP_BASE);
     for (let i = this.#vmas.length - 1; i >= 0; i--) {
       const vma = this.#vmas[i] as Vma;
       if (top - endOf(vma) >= length) break;
-      top = vma.start;
+      top = below(vma.start);
     }
     return top - length >= MMAP_MIN_ADDRESS ? hva(top - length) : undefined;
   }
@@ -213,7 +255,10 @@ export class AddressSpace {
 
   #freeFrames(vma: Vma): void {
     if (vma.file !== undefined) return;
-    for (const frame of vma.pages) if (frame !== undefined) this.#pages.free(frame);
+    for (let index = 0; index < vma.pages.length; index += 1 << vma.order) {
+      const frame = vma.pages[index];
+      if (frame !== undefined) this.#pages.free(frame, vma.order);
+    }
   }
 }
 

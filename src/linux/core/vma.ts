@@ -22,6 +22,8 @@ export interface Vma {
   readonly file: MappedFile | undefined;
   /** Offset in the file of the first byte. */
   readonly offset: number;
+  /** Pages come in naturally aligned blocks of 2^order: 0, or 9 for 2 MiB pages (MAP_HUGETLB). */
+  readonly order: number;
   /** Frames by page index; a file's mmap operation fills them, anonymous ones appear at the first touch. */
   pages: (Hpa | undefined)[];
   /** vm_ops->fault of a file mapping: the frame of page number `page` of the file, or -errno (SIGBUS). */

@@ -1,6 +1,9 @@
 /** KVM_CHECK_EXTENSION: what this KVM can do (arch/x86/kvm/x86.c: kvm_vm_ioctl_check_extension). */
 
+import { PAGE_SIZE } from '../../address.ts';
 import { KVM_CAP } from '../uapi/kvm-capability.ts';
+import { KVM_COALESCED_RING_OFFSET } from '../uapi/kvm-run.ts';
+import { INITIALLY_SET, MANUAL_PROTECT_ENABLE } from './dirty-log.ts';
 import { KVM_ADDRESS_SPACES, KVM_USER_MEM_SLOTS } from './memslots.ts';
 
 export const KVM_MAX_VCPUS = 1024;
@@ -17,6 +20,7 @@ const capabilities: ReadonlyMap<number, number> = new Map<number, number>([
   [KVM_CAP.NR_VCPUS, ONLINE_CPUS],
   [KVM_CAP.NR_MEMSLOTS, KVM_USER_MEM_SLOTS],
   [KVM_CAP.MP_STATE, 1],
+  [KVM_CAP.COALESCED_MMIO, KVM_COALESCED_RING_OFFSET / PAGE_SIZE],
   [KVM_CAP.SYNC_MMU, 1],
   [KVM_CAP.DESTROY_MEMORY_REGION_WORKS, 1],
   [KVM_CAP.JOIN_MEMORY_REGIONS_WORKS, 1],
@@ -32,6 +36,8 @@ const capabilities: ReadonlyMap<number, number> = new Map<number, number>([
   [KVM_CAP.IOEVENTFD_ANY_LENGTH, 1],
   [KVM_CAP.MAX_VCPU_ID, KVM_MAX_VCPU_IDS],
   [KVM_CAP.IMMEDIATE_EXIT, 1],
+  [KVM_CAP.COALESCED_PIO, 1],
+  [KVM_CAP.MANUAL_DIRTY_LOG_PROTECT2, Number(MANUAL_PROTECT_ENABLE | INITIALLY_SET)],
 ]);
 
 /** Never an error: an unknown capability is an absent one. */

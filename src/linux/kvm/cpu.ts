@@ -8,6 +8,7 @@ import type { EventStream } from '../../event.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import type { Emulated, EmulatorPort } from '../../hardware/vcpu/emulator-port.ts';
 import type { ExitReason, VmExit } from '../../hardware/vcpu/exit.ts';
+import type { ModificationLog } from '../../hardware/vcpu/modification-log.ts';
 
 export type SegmentName = 'cs' | 'ds' | 'es' | 'fs' | 'gs' | 'ss' | 'tr' | 'ldt';
 /** A segment register with its hidden part, as `struct kvm_segment` has it. */
@@ -44,6 +45,8 @@ export interface Cpu {
   /** Software has changed RAM at `host`: forget code decoded from it. */
   memoryChanged(host: Hpa): void;
   setEptPointer(eptp: number): void;
+  /** Page-modification logging, off while it has no page. */
+  readonly modificationLog: ModificationLog;
   /** INVEPT: drop every translation that came from EPT. */
   invalidateEpt(): void;
   register(index: number): bigint;

@@ -125,7 +125,10 @@ export class Emulation implements EmulatorPort {
 
   writeMemory(linear: Gva, physical: Gpa, data: Uint8Array): Served {
     if (!this.#isMmio(linear, physical, true) && this.#isRam(physical, true))
-      if (kvm_write_guest(this.#vm, physical, data, data.length) === 0) return 'done';
+      if (kvm_write_guest(this.#vm, physical, data, data.length) === 0) {
+        this.#vm.pageTrack.written(physical, data);
+        return 'done';
+      }
     if (kvmMmio.on) this.#traceMmio('write', physical, data);
     if (this.#vm.mmioBus.write(physical, data) === 0) return 'done';
     this.#waiting.push(physical, data.length).data.set(data);

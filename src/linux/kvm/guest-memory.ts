@@ -13,9 +13,8 @@ import { isReadonly, slotHva } from './memslots.ts';
 import { Vm } from './vm.ts';
 
 /** The `struct kvm *` behind an opaque pointer; anything else is a bug of the calling driver. */
-function kvmOf(kvm: object): Vm {
-  if (!(kvm instanceof Vm))
-    throw new TypeError('kvm_read_guest and kvm_write_guest take the kvm pointer that VFIO gave');
+export function kvmOf(kvm: object): Vm {
+  if (!(kvm instanceof Vm)) throw new TypeError('the functions of KVM for drivers take the kvm pointer that VFIO gave');
   return kvm;
 }
 
@@ -50,6 +49,7 @@ export function kvm_write_guest(kvm: object, gpa: Gpa, buffer: Uint8Array, lengt
     const to = (slotHva(slot, pageNumber(at)) + pageOffset(at)) as Hva;
     if (copyToUser(vm.kernel, to, buffer.subarray(done, done + piece)) !== 0) return -EFAULT;
     vm.memoryChanged(vm.mm.frame(to, true) as Hpa);
+    vm.markDirty(slot, pageNumber(at));
     done += piece;
   }
   return 0;

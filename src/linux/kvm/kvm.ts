@@ -24,9 +24,10 @@ import { checkExtension } from './capabilities.ts';
 import type { Cpu, CpuFactory } from './cpu.ts';
 import { supportedCpuid } from './cpuid.ts';
 import { IoctlTable } from './ioctl-table.ts';
+import { addParameters } from './module-parameters.ts';
 import { msrIndexList } from './msr-table.ts';
 import { giveCpuid } from './vcpu-ioctl.ts';
-import { Vm } from './vm.ts';
+import { type EptFeatures, Vm } from './vm.ts';
 import { vmOperations } from './vm-ioctl.ts';
 
 /** The loaded module, as the host's own tools hold it: reports and limits reach the running VMs through it. */
@@ -36,6 +37,8 @@ export class KvmModule {
   readonly vms: Vm[] = [];
   /** What a new VM's {@link Vm.instructionLimit} starts with. */
   instructionLimit = Number.POSITIVE_INFINITY;
+  /** What new VMs make of EPT. */
+  features: EptFeatures = { accessedDirty: true, modificationLog: false };
   readonly #makeCpu: CpuFactory;
   /** Of VMs that are gone. */
   #retiredBefore = 0;
@@ -63,6 +66,7 @@ export class KvmModule {
       makeCpu: this.#makeCpu,
       ringFrame,
       instructionLimit: this.instructionLimit,
+      features: this.features,
       onDestroy: (gone) => {
         this.#retiredBefore += gone.retired;
         this.vms.splice(this.vms.indexOf(gone), 1);
@@ -113,6 +117,7 @@ const hardware: CpuFactory = (memory, stateAt, stream): Cpu => new Vcpu(memory, 
 export function initKvm(kernel: Kernel, makeCpu: CpuFactory = hardware): KvmModule {
   const module = new KvmModule(kernel, makeCpu);
   kernel.clock.drivenBy(() => module.retired);
+  addParameters(module);
   kernel.files.registerDevice('/dev/kvm', 0o660, (flags) => new OpenFile('/dev/kvm', systemOperations, flags, module));
   return module;
 }

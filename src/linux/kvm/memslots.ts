@@ -6,6 +6,7 @@
 import { type Gpa, type Hva, PAGE_SIZE } from '../../address.ts';
 import { EEXIST, EINVAL } from '../uapi/errno.ts';
 import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from '../uapi/kvm.ts';
+import { DirtyBitmap } from './dirty-bitmap.ts';
 
 /** Slot numbers user space may use; three more are KVM's own. */
 export const KVM_USER_MEM_SLOTS = 32764;
@@ -23,6 +24,10 @@ export interface Memslot {
   readonly pages: number;
   readonly flags: number;
   readonly userspaceAddress: Hva;
+  /** Present while the slot logs dirty pages. */
+  readonly dirty: DirtyBitmap | undefined;
+  /** Frames whose writes somebody tracks, with how many do (page_track). */
+  readonly tracked: Map<number, number>;
 }
 /** What KVM_SET_USER_MEMORY_REGION asks for, in its 64-bit numbers. */
 export interface MemoryRegion {
@@ -41,6 +46,8 @@ export interface MemslotListener {
   flushSlot(slot: Memslot): void;
   /** kvm_arch_memslots_updated: the table with the new generation is in force. */
   updated(generation: number): void;
+  /** kvm_mmu_slot_apply_flags: dirty logging of the slot was switched on or off. */
+  loggingChanged(slot: Memslot): void;
 }
 
 export const isReadonly = (slot: Memslot): boolean => (slot.flags & KVM_MEM_READONLY) !== 0;
@@ -105,6 +112,8 @@ export class Memslots {
   readonly #refuse: (errno: number, because: string) => number;
   readonly #maxGfn: number;
   readonly #listener: MemslotListener;
+  /** KVM_DIRTY_LOG_INITIALLY_SET is on: a new bitmap says that every page is dirty. */
+  initiallyDirty = false;
 
   constructor(options: {
     /** access_ok of the VM's process. */
@@ -179,10 +188,10 @@ export class Memslots {
       return this.#apply(table, 'delete', old, undefined);
     }
     const baseGfn = Number(gpa >> 12n);
-    const added = { id, asId, baseGfn, pages, flags, userspaceAddress: Number(user) as Hva };
+    const userspaceAddress = Number(user) as Hva;
     let kind: Change = 'create';
     if (old !== undefined) {
-      if (old.userspaceAddress !== added.userspaceAddress || old.pages !== pages)
+      if (old.userspaceAddress !== userspaceAddress || old.pages !== pages)
         return refuse(EINVAL, `slot ${id} exists with other memory or another size: delete it first`);
       if ((old.flags ^ flags) & KVM_MEM_READONLY)
         return refuse(EINVAL, `slot ${id} exists: READONLY changes only by deleting it first`);
@@ -196,7 +205,16 @@ export class Memslots {
     }
     if (kind !== 'flags' && baseGfn + pages - 1 > this.#maxGfn)
       return refuse(EINVAL, 'the slot ends above the highest guest physical address');
-    return this.#apply(table, kind, old, added);
+    // Moving makes new metadata: what was tracked at the old place is not at the new one. The bitmap moves along.
+    const tracked = kind === 'flags' && old !== undefined ? old.tracked : new Map<number, number>();
+    const dirty = flags & KVM_MEM_LOG_DIRTY_PAGES ? (old?.dirty ?? this.#newBitmap(pages)) : undefined;
+    return this.#apply(table, kind, old, { id, asId, baseGfn, pages, flags, userspaceAddress, dirty, tracked });
+  }
+
+  #newBitmap(pages: number): DirtyBitmap {
+    const bitmap = new DirtyBitmap(pages);
+    if (this.initiallyDirty) bitmap.markAll();
+    return bitmap;
   }
 
   /** kvm_set_memslot: deleting and moving install an invalid slot first, which is a generation of its own. */
@@ -208,6 +226,7 @@ export class Memslots {
     }
     table.replace((added ?? removed!).id, added);
     this.#listener.updated(table.generation);
+    if (kind === 'flags' && removed!.dirty !== added!.dirty) this.#listener.loggingChanged(added!);
     return 0;
   }
 

@@ -10,24 +10,34 @@ import { type Gpa, type Hpa, type Hva, PAGE_SIZE, pageNumber } from '../../addre
 import type { Kernel } from '../core/kernel.ts';
 import type { AddressSpace } from '../core/mm.ts';
 import { EFAULT, EINVAL, ENOMEM } from '../uapi/errno.ts';
-import { EptTables } from './ept-tables.ts';
-import { isReadonly, type Memslot, type Memslots, slotHva } from './memslots.ts';
+import { EptTables, FRAMES } from './ept-tables.ts';
+import { mappingLevel } from './huge-pages.ts';
+import { isReadonly, logsDirtyPages, type Memslot, type Memslots, slotHva } from './memslots.ts';
 import {
+  allowWrite,
   eptPointer,
+  isAccessed,
+  isAccessTracked,
   isExecutable,
   isMmioSpte,
+  isMmuWritable,
+  isPresent,
   isReadable,
   isWritable,
   leafSpte,
   MMIO_GENERATION_MASK,
+  makeOld,
   mmioSpte,
   mmioSpteGeneration,
+  restoreAccess,
   spteAddress,
 } from './spte.ts';
 import {
   checkMmioSpte,
+  fastPageFault,
   handleMmioPageFault,
   kernelPointer,
+  kvmAgeHva,
   kvmMmuSetSpte,
   kvmMmuSpteRequested,
   kvmMmuZapAllFast,
@@ -49,6 +59,15 @@ export const MAX_GFN = 2 ** (PHYSICAL_BITS - 12) - 1;
 const KVM_PFN_NOSLOT = 1n << 63n;
 const NO_FRAME = -1;
 
+/** What a page fault is about; the vCPU keeps one and fills it at each exit. */
+export interface PageFault {
+  readonly vcpu: number;
+  gpa: Gpa;
+  write: boolean;
+  /** The entry allowed some access, only not this one. */
+  present: boolean;
+}
+
 /** A vCPU's memory of the last MMIO page it touched (vcpu_cache_mmio_info): later exits need no walk. */
 export class MmioCache {
   gfn = NO_FRAME;
@@ -60,29 +79,43 @@ export class MmioCache {
 }
 
 export class Mmu {
+  readonly mm: AddressSpace;
   readonly #kernel: Kernel;
-  readonly #mm: AddressSpace;
   readonly #memslots: Memslots;
+  readonly #accessedDirty: boolean;
   readonly #flush: () => void;
+  readonly #markDirty: (slot: Memslot, gfn: number) => void;
   #tables: EptTables | undefined;
   #validGeneration = 0;
 
-  /** `flush` makes every vCPU of the VM forget its translations (kvm_flush_remote_tlbs). */
-  constructor(kernel: Kernel, mm: AddressSpace, memslots: Memslots, flush: () => void) {
-    this.#kernel = kernel;
-    this.#mm = mm;
-    this.#memslots = memslots;
-    this.#flush = flush;
+  constructor(options: {
+    kernel: Kernel;
+    mm: AddressSpace;
+    memslots: Memslots;
+    /** The CPU keeps accessed and dirty bits in EPT. */
+    accessedDirty: boolean;
+    /** Make every vCPU of the VM forget its translations (kvm_flush_remote_tlbs). */
+    flush: () => void;
+    /** mark_page_dirty_in_slot. */
+    markDirty: (slot: Memslot, gfn: number) => void;
+  }) {
+    this.#kernel = options.kernel;
+    this.mm = options.mm;
+    this.#memslots = options.memslots;
+    this.#accessedDirty = options.accessedDirty;
+    this.#flush = options.flush;
+    this.#markDirty = options.markDirty;
   }
 
   /** kvm_mmu_reload: the EPTP to enter the guest with, making a root if there is none; -ENOMEM. */
   eptPointer(): number {
     if (this.#tables === undefined) {
-      const root = this.#kernel.pages.allocate();
+      const { memory, pages, stream } = this.#kernel;
+      const root = pages.allocate();
       if (root === undefined) return -ENOMEM;
-      this.#tables = new EptTables(this.#kernel.memory, this.#kernel.pages, this.#kernel.stream, root);
+      this.#tables = new EptTables({ memory, pages, stream, root, accessedDirty: this.#accessedDirty });
     }
-    return eptPointer(this.#tables.root);
+    return eptPointer(this.#tables.root, this.#accessedDirty);
   }
 
   /** The tables now in use, for walks and reports; `undefined` before the first entry and after a zap. */
@@ -90,11 +123,21 @@ export class Mmu {
     return this.#tables;
   }
 
-  /** direct_page_fault for a guest access to `gpa`: RET_PF_* or -errno. */
-  pageFault(cache: MmioCache, gpa: Gpa, write: boolean): number {
+  /** kvm_flush_remote_tlbs. */
+  flushTranslations(): void {
+    this.#flush();
+  }
+
+  /** direct_page_fault: RET_PF_* or -errno. */
+  pageFault(cache: MmioCache, fault: PageFault): number {
+    const { gpa, write } = fault;
     const gfn = pageNumber(gpa);
     const slot = this.#memslots.find(gfn);
     if (slot === undefined) return this.#mapMmio(cache, gpa, gfn);
+    // page_fault_handle_page_track: a write that somebody has to see.
+    if (write && fault.present && slot.tracked.has(gfn)) return RET_PF_EMULATE;
+    const fast = this.#fastPageFault(fault, slot, gfn);
+    if (fast !== RET_PF_INVALID) return fast;
     if (write && isReadonly(slot)) return RET_PF_EMULATE;
     return this.#mapMemory(slot, gfn, write);
   }
@@ -104,8 +147,7 @@ export class Mmu {
     const generation = this.#memslots.generation();
     if (cache.holds(gpa, generation)) return RET_PF_EMULATE;
     const gfn = pageNumber(gpa);
-    const at = this.#tables?.leaf(gfn);
-    const spte = at === undefined ? 0n : this.#kernel.memory.readEntry(at);
+    const spte = this.#tables?.smallEntry(gfn) ?? 0n;
     if (!isMmioSpte(spte)) return isWritable(spte) && !isReadable(spte) ? -EINVAL : RET_PF_RETRY;
     const { stream } = this.#kernel;
     const spteGeneration = mmioSpteGeneration(spte);
@@ -140,6 +182,29 @@ export class Mmu {
   invalidateRange(start: Hva, length: number): void {
     const end = start + length;
     if (kvmUnmapHvaRange.on) kvmUnmapHvaRange(this.#kernel.stream, { start, end });
+    const changed = this.#changeUserRange(start, end, () => 0n);
+    if (changed) this.#flush();
+  }
+
+  /**
+   * The mmu notifier clear_flush_young: has the guest used the user pages [start, start + length) since the last time?
+   * Afterwards they count as unused.
+   */
+  ageRange(start: Hva, length: number): boolean {
+    const end = start + length;
+    if (kvmAgeHva.on) kvmAgeHva(this.#kernel.stream, { start, end });
+    let young = false;
+    this.#changeUserRange(start, end, (entry) => {
+      if (!isPresent(entry) || !isAccessed(entry)) return entry;
+      young = true;
+      return makeOld(entry);
+    });
+    if (young) this.#flush();
+    return young;
+  }
+
+  /** Change the leaves made from the user addresses [start, end); whether one changed. */
+  #changeUserRange(start: number, end: number, change: (entry: bigint) => bigint): boolean {
     let changed = false;
     for (const slot of this.#memslots.all()) {
       const from = Math.max(start, slot.userspaceAddress);
@@ -147,9 +212,9 @@ export class Mmu {
       if (from >= to) continue;
       const first = slot.baseGfn + Math.floor((from - slot.userspaceAddress) / PAGE_SIZE);
       const last = slot.baseGfn + Math.ceil((to - slot.userspaceAddress) / PAGE_SIZE);
-      if (this.#tables?.changeLeaves(first, last, () => 0n)) changed = true;
+      if (this.#tables?.changeLeaves(first, last, change)) changed = true;
     }
-    if (changed) this.#flush();
+    return changed;
   }
 
   /** The VM is gone. */
@@ -158,13 +223,47 @@ export class Mmu {
     this.#tables = undefined;
   }
 
+  /** fast_page_fault: an entry that only lacks a permission which nobody has to be asked for. RET_PF_INVALID: it is not. */
+  #fastPageFault(fault: PageFault, slot: Memslot, gfn: number): number {
+    const tables = this.#tables;
+    // page_fault_can_be_fast: an entry without permissions may be access-tracked where the CPU keeps no accessed bits.
+    if (tables === undefined || !(fault.present ? fault.write : !this.#accessedDirty)) return RET_PF_INVALID;
+    const at = tables.find(gfn);
+    const level = tables.foundLevel;
+    const { memory, stream } = this.#kernel;
+    const old = memory.readEntry(at);
+    if (!isPresent(old)) return RET_PF_INVALID;
+    let spte = isAccessTracked(old) ? restoreAccess(old) : old;
+    if (fault.write && isMmuWritable(spte)) {
+      // The page must be split first, so that one small page is dirty and not all of them.
+      if (level > 1 && logsDirtyPages(slot)) return RET_PF_INVALID;
+      spte = allowWrite(spte);
+    }
+    if (fault.write ? !isWritable(spte) : !isReadable(spte)) return RET_PF_INVALID;
+    const result = spte === old ? RET_PF_SPURIOUS : RET_PF_FIXED;
+    if (spte !== old) tables.set(at, gfn, level, spte);
+    if (isWritable(spte) && !isWritable(old)) this.#markDirty(slot, gfn);
+    if (fastPageFault.on)
+      fastPageFault(stream, {
+        vcpu: fault.vcpu,
+        address: fault.gpa,
+        write: fault.write,
+        present: fault.present,
+        sptep: kernelPointer(at),
+        old,
+        new: spte,
+        result,
+      });
+    return result;
+  }
+
   #mapMmio(cache: MmioCache, gpa: Gpa, gfn: number): number {
     const generation = this.#memslots.generation();
     cache.gfn = gfn;
     cache.generation = generation;
     if (gfn > MAX_GFN) return RET_PF_EMULATE;
     if (kvmMmuSpteRequested.on) kvmMmuSpteRequested(this.#kernel.stream, { gfn, pfn: KVM_PFN_NOSLOT, level: 1 });
-    const at = this.#build(gfn);
+    const at = this.#build(gfn, 1);
     if (at === undefined) return -ENOMEM;
     const spte = mmioSpte(gpa, generation);
     this.#tables!.set(at, gfn, 1, spte);
@@ -178,22 +277,28 @@ export class Mmu {
     return RET_PF_EMULATE;
   }
 
+  /** kvm_faultin_pfn and kvm_tdp_mmu_map. */
   #mapMemory(slot: Memslot, gfn: number, write: boolean): number {
     const hva = slotHva(slot, gfn);
-    const page = this.#mm.frame(hva, write);
+    const page = this.mm.frame(hva, write);
     if (page < 0)
       return this.#kernel.refuse(EFAULT, `the memory of slot ${slot.id} at 0x${hva.toString(16)} is not there`);
     // A read fault maps writable too where the user mapping allows it: hva_to_pfn_slow tries.
-    const hostWritable = !isReadonly(slot) && (write || this.#mm.frame(hva, true) === page);
-    if (kvmMmuSpteRequested.on)
-      kvmMmuSpteRequested(this.#kernel.stream, { gfn, pfn: BigInt(pageNumber(page)), level: 1 });
-    const at = this.#build(gfn);
+    const hostWritable = !isReadonly(slot) && (write || this.mm.frame(hva, true) === page);
+    const level = mappingLevel(slot, gfn, this.mm.mappingLevel(hva));
+    const frames = FRAMES[level]!;
+    const first = (page - (gfn % frames) * PAGE_SIZE) as Hpa;
+    if (kvmMmuSpteRequested.on) kvmMmuSpteRequested(this.#kernel.stream, { gfn, pfn: BigInt(pageNumber(page)), level });
+    const at = this.#build(gfn, level);
     if (at === undefined) return -ENOMEM;
     const old = this.#kernel.memory.readEntry(at);
-    const spte = leafSpte(page as Hpa, hostWritable, true);
+    const writeTracked = slot.tracked.has(gfn);
+    const spte = leafSpte(first, level, { hostWritable, writeTracked, accessedDirty: this.#accessedDirty });
+    if (isWritable(spte)) this.#markDirty(slot, gfn);
     if (old === spte) return RET_PF_SPURIOUS;
-    this.#tables!.set(at, gfn, 1, spte);
-    if (isReadable(old) && spteAddress(old) !== page) this.#flush();
+    this.#tables!.set(at, gfn - (gfn % frames), level, spte);
+    // A table that was here had translations of its own.
+    if (isReadable(old) && (spteAddress(old) !== first || level > 1)) this.#flush();
     if (kvmMmuSetSpte.on)
       kvmMmuSetSpte(this.#kernel.stream, {
         gfn,
@@ -201,13 +306,13 @@ export class Mmu {
         read: true,
         write: isWritable(spte),
         execute: isExecutable(spte),
-        level: 1,
+        level,
         sptep: at,
       });
-    return RET_PF_FIXED;
+    return write && writeTracked ? RET_PF_EMULATE : RET_PF_FIXED;
   }
 
-  #build(gfn: number): Hpa | undefined {
-    return this.eptPointer() < 0 ? undefined : this.#tables!.buildLeaf(gfn);
+  #build(gfn: number, level: number): Hpa | undefined {
+    return this.eptPointer() < 0 ? undefined : this.#tables!.build(gfn, level);
   }
 }

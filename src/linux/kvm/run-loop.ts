@@ -29,7 +29,9 @@ const CR8_BITS = 0xf;
 export function runVcpu(vcpu: KvmVcpu, argument: number): number {
   const { kernel } = vcpu.vm;
   if (argument !== 0) return kernel.refuse(EINVAL, 'the argument of KVM_RUN is 0');
+  vcpu.vm.runningVcpu = vcpu;
   const result = arrive(vcpu);
+  vcpu.vm.runningVcpu = undefined;
   if (kvmUserspaceExit.on) kvmUserspaceExit(kernel.stream, { reason: vcpu.run.exitReason, result });
   return result;
 }

@@ -85,3 +85,47 @@ export const kvmUnmapHvaRange = event(
   (e) => `mmu notifier unmap range: 0x${hex(e.start).padStart(14, '0')} -- 0x${hex(e.end).padStart(14, '0')}`,
   "The VM's process unmaps memory: KVM drops the EPT entries made from it.",
 );
+
+export const kvmMmuSplitHugePage = event(
+  'kvm_mmu_split_huge_page',
+  'kvm',
+  { gfn: 'address', spte: 'u64', level: 'u8', errno: 's32' },
+  (e) => `gfn ${hex(e.gfn)} spte ${hex(e.spte)} level ${e.level} errno ${e.errno}`,
+  'A large EPT leaf became a table of smaller ones.',
+);
+
+export const fastPageFault = event(
+  'fast_page_fault',
+  'kvm',
+  {
+    vcpu: 'u32',
+    address: 'address',
+    write: 'bool',
+    present: 'bool',
+    sptep: 'u64',
+    old: 'u64',
+    new: 'u64',
+    result: 'u8',
+  },
+  (e) =>
+    `vcpu ${e.vcpu} gva ${hex(e.address)} error_code ${e.present ? 'P' : ''}${e.present && e.write ? '|' : ''}` +
+    `${e.write ? 'W' : ''} sptep ${hex(e.sptep)} old 0x${hex(e.old)} new ${hex(e.new)} ` +
+    `spurious ${e.result === 5 ? 1 : 0} fixed ${e.result === 4 ? 1 : 0}`,
+  'A fault that only had to give a permission back: dirty logging, or access tracking.',
+);
+
+export const kvmAgeHva = event(
+  'kvm_age_hva',
+  'kvm',
+  { start: 'address', end: 'address' },
+  (e) => `mmu notifier age hva: 0x${hex(e.start).padStart(14, '0')} -- 0x${hex(e.end).padStart(14, '0')}`,
+  "The host asks which pages of the VM's process the guest has used lately.",
+);
+
+export const kvmPmlFull = event(
+  'kvm_pml_full',
+  'kvm',
+  { vcpu: 'u32' },
+  (e) => `vcpu ${e.vcpu}: PML full`,
+  "The CPU's page-modification log has no room: the pages in it are marked dirty.",
+);

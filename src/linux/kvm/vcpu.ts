@@ -3,13 +3,14 @@
  * between two KVM_RUNs (struct kvm_vcpu, include/linux/kvm_host.h).
  */
 
-import type { Hpa } from '../../address.ts';
+import { type Gpa, type Hpa, pageNumber } from '../../address.ts';
+import { LOG_ENTRIES } from '../../hardware/vcpu/modification-log.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { KVM_MP_STATE_RUNNABLE, type kvm_cpuid_entry2 } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import type { Cpu } from './cpu.ts';
 import { Emulation } from './emulation.ts';
-import { MmioCache } from './mmu.ts';
+import { MmioCache, type PageFault } from './mmu.ts';
 import { defaultMsrs } from './msr-table.ts';
 import { RunPage } from './run-page.ts';
 import type { Vm, VmVcpu } from './vm.ts';
@@ -24,6 +25,8 @@ export interface VcpuFrames {
   readonly state: Hpa;
   readonly run: Hpa;
   readonly pio: Hpa;
+  /** The CPU's page-modification log, where it keeps one. */
+  readonly modifications: Hpa | undefined;
 }
 
 const NO_EXCEPTION = -1;
@@ -36,6 +39,7 @@ export class KvmVcpu implements VmVcpu {
   readonly run: RunPage;
   readonly emulation: Emulation;
   readonly mmioCache = new MmioCache();
+  readonly fault: PageFault;
   readonly msrs = defaultMsrs();
   cpuid: readonly CpuidEntry[] = [];
   mpState: number = KVM_MP_STATE_RUNNABLE;
@@ -65,6 +69,8 @@ export class KvmVcpu implements VmVcpu {
     this.cpu = vm.makeCpu(memory, frames.state, stream);
     this.run = new RunPage(memory, frames.run, frames.pio);
     this.emulation = new Emulation(vm, this.cpu, this.run, this.mmioCache);
+    this.fault = { vcpu: id, gpa: 0 as Gpa, write: false, present: false };
+    this.logModifications(vm.logsModifications);
   }
 
   /** kvm_queue_exception: delivered at the next entry. */
@@ -92,10 +98,32 @@ export class KvmVcpu implements VmVcpu {
     this.cpu.setControl(8, BigInt(value));
   }
 
+  /** vmx_update_cpu_dirty_logging. */
+  logModifications(on: boolean): void {
+    const { modifications } = this.#frames;
+    if (modifications === undefined) return;
+    if (!on) this.flushModificationLog();
+    this.cpu.modificationLog.page = on ? modifications : undefined;
+  }
+
+  /** vmx_flush_pml_buffer: the CPU fills the log from its end. */
+  flushModificationLog(): void {
+    const log = this.cpu.modificationLog;
+    if (log.page === undefined) return;
+    const { memory } = this.kernel;
+    for (let index = log.index + 1; index < LOG_ENTRIES; index++) {
+      const gfn = pageNumber(Number(memory.readEntry((log.page + index * 8) as Hpa)));
+      const slot = this.vm.memslots.find(gfn);
+      slot?.dirty?.mark(gfn - slot.baseGfn);
+    }
+    log.index = LOG_ENTRIES - 1;
+  }
+
   destroy(): void {
     const { pages } = this.vm.kernel;
     pages.free(this.#frames.state);
     pages.free(this.#frames.run);
     pages.free(this.#frames.pio);
+    if (this.#frames.modifications !== undefined) pages.free(this.#frames.modifications);
   }
 }

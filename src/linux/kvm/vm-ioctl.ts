@@ -5,26 +5,35 @@ import { getStruct, putStruct } from '../core/uaccess.ts';
 import { EBUSY, EEXIST, EINVAL, EIO, ENODEV, ENOMEM, ENOTTY } from '../uapi/errno.ts';
 import {
   KVM_CHECK_EXTENSION,
+  KVM_CLEAR_DIRTY_LOG,
   KVM_CREATE_DEVICE,
   KVM_CREATE_DEVICE_TEST,
   KVM_CREATE_VCPU,
   KVM_DEV_TYPE_VFIO,
   KVM_ENABLE_CAP,
+  KVM_GET_DIRTY_LOG,
   KVM_IOEVENTFD,
+  KVM_REGISTER_COALESCED_MMIO,
   KVM_SET_BOOT_CPU_ID,
   KVM_SET_IDENTITY_MAP_ADDR,
   KVM_SET_NR_MMU_PAGES,
   KVM_SET_TSS_ADDR,
   KVM_SET_USER_MEMORY_REGION,
+  KVM_UNREGISTER_COALESCED_MMIO,
+  kvm_clear_dirty_log,
+  kvm_coalesced_mmio_zone,
   kvm_create_device,
+  kvm_dirty_log,
   kvm_enable_cap,
   kvm_ioeventfd,
   kvm_userspace_memory_region,
 } from '../uapi/kvm.ts';
+import { KVM_CAP } from '../uapi/kvm-capability.ts';
 import { struct, u64 } from '../uapi/struct.ts';
 import { O_CLOEXEC, O_RDWR } from '../uapi/syscalls.ts';
 import { checkExtension, KVM_MAX_VCPU_IDS, KVM_MAX_VCPUS } from './capabilities.ts';
 import { DeviceFile, deviceOperations } from './device-ioctl.ts';
+import { clearDirtyLog, getDirtyLog, setManualProtect } from './dirty-log.ts';
 import { IoctlTable } from './ioctl-table.ts';
 import { setTssAddress } from './real-mode-tss.ts';
 import { KvmVcpu } from './vcpu.ts';
@@ -55,8 +64,14 @@ const table = new IoctlTable<Vm>()
   .plain(KVM_SET_BOOT_CPU_ID, (vm) =>
     vm.vcpus.length > 0 ? vm.kernel.refuse(EBUSY, 'the boot CPU is chosen before the first vCPU') : 0,
   )
-  .takes(KVM_ENABLE_CAP, kvm_enable_cap, (vm, { cap }) =>
-    vm.kernel.refuse(EINVAL, `capability ${cap} cannot be switched on`),
+  .takes(KVM_GET_DIRTY_LOG, kvm_dirty_log, getDirtyLog)
+  .takes(KVM_CLEAR_DIRTY_LOG, kvm_clear_dirty_log, clearDirtyLog)
+  .takes(KVM_REGISTER_COALESCED_MMIO, kvm_coalesced_mmio_zone, (vm, zone) => vm.coalesced.register(zone))
+  .takes(KVM_UNREGISTER_COALESCED_MMIO, kvm_coalesced_mmio_zone, (vm, zone) => vm.coalesced.unregister(zone))
+  .takes(KVM_ENABLE_CAP, kvm_enable_cap, (vm, { cap, flags, arg0 }) =>
+    cap === KVM_CAP.MANUAL_DIRTY_LOG_PROTECT2
+      ? setManualProtect(vm, flags, arg0)
+      : vm.kernel.refuse(EINVAL, `capability ${cap} cannot be switched on`),
   );
 
 /** kvm_vm_ioctl_create_vcpu. */
@@ -66,13 +81,14 @@ function createVcpu(vm: Vm, id: number): number {
   if (vm.vcpus.length >= KVM_MAX_VCPUS) return kernel.refuse(EINVAL, `a VM has at most ${KVM_MAX_VCPUS} vCPUs`);
   if (vm.vcpus.some((other) => other.id === id)) return kernel.refuse(EEXIST, `vCPU ${id} exists`);
   const { pages } = kernel;
-  const frames = [pages.allocate(), pages.allocate(), pages.allocate()] as const;
-  const [state, run, pio] = frames;
-  if (state === undefined || run === undefined || pio === undefined) {
+  const logs = vm.features.modificationLog;
+  const frames = [pages.allocate(), pages.allocate(), pages.allocate(), logs ? pages.allocate() : undefined] as const;
+  const [state, run, pio, modifications] = frames;
+  if (state === undefined || run === undefined || pio === undefined || (logs && modifications === undefined)) {
     for (const frame of frames) if (frame !== undefined) pages.free(frame);
     return kernel.refuse(ENOMEM, 'no page frames for a vCPU');
   }
-  const vcpu = new KvmVcpu(vm, id, { state, run, pio });
+  const vcpu = new KvmVcpu(vm, id, { state, run, pio, modifications });
   const fd = install(vm, `kvm-vcpu:${id}`, vcpuOperations, vcpu);
   if (fd < 0) vcpu.destroy();
   else vm.vcpus.push(vcpu);

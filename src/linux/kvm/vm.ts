@@ -6,16 +6,23 @@
 import type { Hpa } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { AddressSpace } from '../core/mm.ts';
+import { CoalescedZones } from './coalesced-io.ts';
 import type { Cpu, CpuFactory } from './cpu.ts';
+import { DirtyTracking } from './dirty-tracking.ts';
 import { IoBus } from './io-bus.ts';
 import { Ioeventfds } from './ioeventfd.ts';
-import { Memslots } from './memslots.ts';
+import { logsDirtyPages, type Memslot, Memslots } from './memslots.ts';
 import { MAX_GFN, Mmu } from './mmu.ts';
+import { PageTrack } from './page-track.ts';
 
 /** What the VM knows of its vCPUs; `cpu` is the modeled hardware. */
 export interface VmVcpu {
   readonly id: number;
   readonly cpu: Cpu;
+  /** Let the CPU log the pages it makes dirty, or not. */
+  logModifications(on: boolean): void;
+  /** Mark the pages in the CPU's modification log dirty, and empty it. */
+  flushModificationLog(): void;
   /** The VM ends: give the vCPU's page frames back. */
   destroy(): void;
 }
@@ -26,16 +33,28 @@ export interface VmDevice {
   destroy(): void;
 }
 
+/** Parameters of kvm_intel, as the CPU has the features. */
+export interface EptFeatures {
+  /** Accessed and dirty bits in EPT (eptad). Without them aging a page takes its permissions away. */
+  readonly accessedDirty: boolean;
+  /** Page-modification logging (pml); needs the dirty bits. */
+  readonly modificationLog: boolean;
+}
+
 export class Vm {
   readonly kernel: Kernel;
   readonly mm: AddressSpace;
   readonly makeCpu: CpuFactory;
   readonly memslots: Memslots;
   readonly mmu: Mmu;
+  readonly features: EptFeatures;
+  readonly dirtyTracking: DirtyTracking;
+  readonly pageTrack: PageTrack;
   readonly pioBus = new IoBus();
   readonly mmioBus = new IoBus();
   readonly fastMmioBus = new IoBus();
   readonly ioeventfds: Ioeventfds;
+  readonly coalesced: CoalescedZones;
   /** In order of creation. */
   readonly vcpus: VmVcpu[] = [];
   readonly devices: VmDevice[] = [];
@@ -48,8 +67,11 @@ export class Vm {
    * returns -EINTR. The host's own limit: no ioctl reaches it.
    */
   instructionLimit: number;
+  /** The vCPU whose KVM_RUN the host is in; `undefined` while user space runs (kvm_get_running_vcpu). */
+  runningVcpu: VmVcpu | undefined;
+  #dirtyWithoutVcpu = false;
   readonly #onDestroy: (vm: Vm) => void;
-  readonly #stopNotifier: () => void;
+  readonly #stopNotifiers: readonly (() => void)[];
   #references = 1;
 
   /** `ringFrame` is a zeroed page that the VM owns from here on. */
@@ -58,6 +80,7 @@ export class Vm {
     makeCpu: CpuFactory;
     ringFrame: Hpa;
     instructionLimit: number;
+    features: EptFeatures;
     onDestroy: (vm: Vm) => void;
   }) {
     const { kernel } = options;
@@ -65,6 +88,7 @@ export class Vm {
     this.kernel = kernel;
     this.mm = mm;
     this.makeCpu = options.makeCpu;
+    this.features = options.features;
     this.ringFrame = options.ringFrame;
     this.instructionLimit = options.instructionLimit;
     this.#onDestroy = options.onDestroy;
@@ -73,13 +97,33 @@ export class Vm {
       refuse: (errno, because) => kernel.refuse(errno, because),
       maxGfn: MAX_GFN,
       listener: {
-        flushSlot: () => this.mmu.zapAll(),
-        updated: (generation) => this.mmu.memslotsUpdated(generation),
+        flushSlot: (slot) => {
+          this.pageTrack.flushSlot(slot);
+          this.mmu.zapAll();
+        },
+        updated: (generation) => {
+          this.mmu.memslotsUpdated(generation);
+          for (const vcpu of this.vcpus) vcpu.logModifications(this.logsModifications);
+        },
+        loggingChanged: (slot) => this.dirtyTracking.loggingChanged(slot),
       },
     });
     this.ioeventfds = new Ioeventfds(kernel, this);
-    this.mmu = new Mmu(kernel, mm, this.memslots, () => this.flushTranslations());
-    this.#stopNotifier = mm.onInvalidate((start, length) => this.mmu.invalidateRange(start, length));
+    this.coalesced = new CoalescedZones(kernel, this, kernel.memory.page(this.ringFrame));
+    this.mmu = new Mmu({
+      kernel,
+      mm,
+      memslots: this.memslots,
+      accessedDirty: this.features.accessedDirty,
+      flush: () => this.flushTranslations(),
+      markDirty: (slot, gfn) => slot.dirty?.mark(gfn - slot.baseGfn),
+    });
+    this.dirtyTracking = new DirtyTracking(this.mmu, this.memslots, this.features.modificationLog);
+    this.pageTrack = new PageTrack(this.mmu);
+    this.#stopNotifiers = [
+      mm.onInvalidate((start, length) => this.mmu.invalidateRange(start, length)),
+      mm.onAge((start, length) => this.mmu.ageRange(start, length)),
+    ];
   }
 
   /** Guest instructions retired so far, all vCPUs; those that KVM completed for the CPU count too. */
@@ -110,8 +154,32 @@ export class Vm {
     for (const { cpu } of this.vcpus) cpu.memoryChanged(host);
   }
 
+  /** Some slot logs dirty pages and the CPU can tell them by itself. */
+  get logsModifications(): boolean {
+    return this.features.modificationLog && this.memslots.all().some(logsDirtyPages);
+  }
+
+  /** kvm_arch_sync_dirty_log. */
+  flushModificationLogs(): void {
+    for (const vcpu of this.vcpus) vcpu.flushModificationLog();
+  }
+
+  /**
+   * mark_page_dirty: KVM has written frame `gfn` of `slot` itself. Linux 6.1 takes note only in the context of a vCPU; a
+   * driver that writes from a system call loses the mark, and the kernel warns, once.
+   */
+  markDirty(slot: Memslot, gfn: number): void {
+    if (slot.dirty === undefined) return;
+    if (this.runningVcpu !== undefined) slot.dirty.mark(gfn - slot.baseGfn);
+    else if (!this.#dirtyWithoutVcpu) {
+      this.#dirtyWithoutVcpu = true;
+      const { pid } = this.kernel.current;
+      this.kernel.printk(`WARNING: CPU: 0 PID: ${pid} at virt/kvm/kvm_main.c mark_page_dirty_in_slot [kvm]`);
+    }
+  }
+
   #destroy(): void {
-    this.#stopNotifier();
+    for (const stop of this.#stopNotifiers) stop();
     for (const bus of [this.pioBus, this.mmioBus, this.fastMmioBus]) bus.destroy();
     for (const vcpu of this.vcpus) vcpu.destroy();
     for (const device of this.devices) device.destroy();

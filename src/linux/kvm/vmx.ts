@@ -12,7 +12,7 @@ import { RET_PF_EMULATE, RET_PF_INVALID } from './mmu.ts';
 import { emulateRdmsr, emulateWrmsr } from './msrs.ts';
 import { handleIo } from './pio.ts';
 import { kvmFastMmio, kvmHypercall } from './trace.ts';
-import { kvmPageFault } from './trace-mmu.ts';
+import { kvmPageFault, kvmPmlFull } from './trace-mmu.ts';
 import type { KvmVcpu } from './vcpu.ts';
 
 type Handler = (vcpu: KvmVcpu) => number;
@@ -22,6 +22,7 @@ const KVM_ENOSYS = 1000n;
 const KVM_EPERM = 1n;
 /** A device on the fast MMIO bus hears only that its address was touched. */
 const NO_DATA = new Uint8Array(0);
+const ANY_RIGHT = EPT_QUALIFICATION.READABLE | EPT_QUALIFICATION.WRITABLE | EPT_QUALIFICATION.EXECUTABLE;
 
 /** No interrupt controller in the kernel: user space waits for what ends the halt. */
 function handleHlt(vcpu: KvmVcpu): number {
@@ -89,10 +90,20 @@ function handleEptMisconfig(vcpu: KvmVcpu): number {
 /** kvm_mmu_page_fault. */
 function pageFault(vcpu: KvmVcpu): number {
   const { exit } = vcpu.cpu;
+  const { fault } = vcpu;
   // After a misconfiguration the qualification says nothing; the fault is taken for a read, as KVM takes it.
-  const write = exit.reason === EXIT_REASON.EPT_VIOLATION && (exit.qualification & EPT_QUALIFICATION.WRITE) !== 0;
-  const result = vcpu.vm.mmu.pageFault(vcpu.mmioCache, exit.guestPhysical, write);
+  const qualification = exit.reason === EXIT_REASON.EPT_VIOLATION ? exit.qualification : 0;
+  fault.gpa = exit.guestPhysical;
+  fault.write = (qualification & EPT_QUALIFICATION.WRITE) !== 0;
+  fault.present = (qualification & ANY_RIGHT) !== 0;
+  const result = vcpu.vm.mmu.pageFault(vcpu.mmioCache, fault);
   return result === RET_PF_EMULATE ? emulateInstruction(vcpu) : Math.min(result, 1);
+}
+
+/** handle_pml_full: the log was emptied at the exit already. */
+function handlePmlFull(vcpu: KvmVcpu): number {
+  if (kvmPmlFull.on) kvmPmlFull(vcpu.vm.kernel.stream, { vcpu: vcpu.id });
+  return 1;
 }
 
 /** The run loop looks after the instruction limit. */
@@ -110,10 +121,12 @@ handlers[EXIT_REASON.MWAIT] = handleMonitor;
 handlers[EXIT_REASON.MONITOR] = handleMonitor;
 handlers[EXIT_REASON.EPT_VIOLATION] = handleEptViolation;
 handlers[EXIT_REASON.EPT_MISCONFIG] = handleEptMisconfig;
+handlers[EXIT_REASON.PML_FULL] = handlePmlFull;
 handlers[EXIT_REASON.PREEMPTION_TIMER] = handlePreemptionTimer;
 
 /** vmx_handle_exit. */
 export function handleExit(vcpu: KvmVcpu, reason: ExitReason): number {
+  if (vcpu.cpu.modificationLog.page !== undefined) vcpu.flushModificationLog();
   const handler = handlers[reason];
   if (handler !== undefined) return handler(vcpu);
   vcpu.run.unexpectedExit(reason);

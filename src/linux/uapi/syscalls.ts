@@ -22,6 +22,8 @@ export const PROT_WRITE = 2;
 export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
 export const MAP_ANONYMOUS = 0x20;
+/** Anonymous memory in pages of 2 MiB. */
+export const MAP_HUGETLB = 0x40000;
 export const POLLIN = 1;
 export const POLLOUT = 4;
 export const POLLERR = 8;

@@ -7,7 +7,7 @@ import { PhysicalMemory } from '../../../src/hardware/physical-memory.ts';
 import { Kernel } from '../../../src/linux/core/kernel.ts';
 import type { Process } from '../../../src/linux/core/process.ts';
 import { initKvm, type KvmModule } from '../../../src/linux/kvm/kvm.ts';
-import type { Vm } from '../../../src/linux/kvm/vm.ts';
+import type { EptFeatures, Vm } from '../../../src/linux/kvm/vm.ts';
 import type { Ioctl } from '../../../src/linux/uapi/ioctl.ts';
 import {
   KVM_CREATE_VCPU,
@@ -81,11 +81,12 @@ export class Bench {
   readonly events: string[] = [];
 
   /** Without `hardware` the CPU is scripted. */
-  constructor(hardware: 'scripted' | 'real' = 'scripted') {
+  constructor(hardware: 'scripted' | 'real' = 'scripted', features?: EptFeatures) {
     const stream = new EventStream(() => 0n);
     this.kernel = new Kernel({ memory: new PhysicalMemory(MiB(32)), stream });
     this.module =
       hardware === 'real' ? initKvm(this.kernel) : initKvm(this.kernel, (memory) => new ScriptedCpu(memory));
+    if (features !== undefined) this.module.features = features;
     this.qemu = new User(this.kernel, 'qemu');
     const { syscalls, memory } = this.qemu.user;
     this.kvmFd = syscalls.open('/dev/kvm', O_RDWR);

@@ -4,19 +4,48 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Gpa, Hpa, Hva } from '../../../src/address.ts';
 import { EXIT_REASON } from '../../../src/hardware/vcpu/exit.ts';
-import { eptPointer, leafSpte, mmioSpte, mmioSpteGeneration, tableSpte } from '../../../src/linux/kvm/spte.ts';
+import {
+  eptPointer,
+  forbidWrite,
+  leafSpte,
+  mmioSpte,
+  mmioSpteGeneration,
+  partOfHugeSpte,
+  tableSpte,
+} from '../../../src/linux/kvm/spte.ts';
 import { EFAULT } from '../../../src/linux/uapi/errno.ts';
 import * as run from '../../../src/linux/uapi/kvm-run.ts';
 import { Bench } from './bench.ts';
 import { memoryAccess, store } from './scripted-cpu.ts';
 
+const plain = { hostWritable: true, writeTracked: false, accessedDirty: true };
+
 describe('entries (Linux 6.1 on VMX)', () => {
   test.each([
-    ['EPTP: write-back, 4 levels, accessed and dirty bits', BigInt(eptPointer(0x5000 as Hpa)), 0x505en],
-    ['table', tableSpte(0x5000 as Hpa), 0x5907n],
-    ['4K leaf', leafSpte(0x1234000 as Hpa, true, true), 0x0600_0000_0123_4b77n],
-    ['4K leaf of a read-only host page', leafSpte(0x1234000 as Hpa, false, true), 0x0000_0000_0123_4975n],
-    ['4K leaf, write-protected by KVM', leafSpte(0x1234000 as Hpa, true, false), 0x0600_0000_0123_4975n],
+    ['EPTP: write-back, 4 levels, accessed and dirty bits', BigInt(eptPointer(0x5000 as Hpa, true)), 0x505en],
+    ['EPTP without them', BigInt(eptPointer(0x5000 as Hpa, false)), 0x501en],
+    ['table', tableSpte(0x5000 as Hpa, true), 0x5907n],
+    ['table without A/D', tableSpte(0x5000 as Hpa, false), 0x0010_0000_0000_5807n],
+    ['4K leaf', leafSpte(0x1234000 as Hpa, 1, plain), 0x0600_0000_0123_4b77n],
+    ['2M leaf', leafSpte(0x1200000 as Hpa, 2, plain), 0x0600_0000_0120_0bf7n],
+    ['4K leaf without A/D', leafSpte(0x1234000 as Hpa, 1, { ...plain, accessedDirty: false }), 0x0610_0000_0123_4877n],
+    [
+      '4K leaf of a read-only host page',
+      leafSpte(0x1234000 as Hpa, 1, { ...plain, hostWritable: false }),
+      0x0000_0000_0123_4975n,
+    ],
+    [
+      '4K leaf of a tracked page',
+      leafSpte(0x1234000 as Hpa, 1, { ...plain, writeTracked: true }),
+      0x0200_0000_0123_4975n,
+    ],
+    [
+      '4K leaf, write-protected by dirty logging',
+      forbidWrite(leafSpte(0x1234000 as Hpa, 1, plain)),
+      0x0600_0000_0123_4b75n,
+    ],
+    ['third 4K part of a 2M leaf', partOfHugeSpte(leafSpte(0x1200000 as Hpa, 2, plain), 1, 2), 0x0600_0000_0120_2b77n],
+    ['third 2M part of a 1G leaf', partOfHugeSpte(leafSpte(0x40000000 as Hpa, 3, plain), 2, 2), 0x0600_0000_4040_0bf7n],
     ['MMIO, generation 0x12', mmioSpte(0xfebc0123 as Gpa, 0x12), 0xfebc0096n],
     ['MMIO, generation 0x100: the next bit is 52', mmioSpte(0xfebc0000 as Gpa, 0x100), 0x0010_0000_febc_0006n],
     ['MMIO, all bits of the generation', mmioSpte(0 as Gpa, 0x7ffff), 0x7ff0_0000_0000_07fen],
@@ -44,10 +73,10 @@ describe('faults', () => {
     bench.listen('kvm_mmu_s*');
     expect(touch(bench, 0x102abc)).toBe(0);
     const frame = bench.qemu.process.mm.frame((hva + 0x2000) as Hva, true) as number;
-    expect(bench.cpu.leaf(0x102000)).toBe(leafSpte(frame as Hpa, true, true));
+    expect(bench.cpu.leaf(0x102000)).toBe(leafSpte(frame as Hpa, 1, plain));
     expect(bench.cpu.leaf(0x101000)).toBe(0n);
     const pfn = (frame / 4096).toString(16);
-    const spte = leafSpte(frame as Hpa, true, true).toString(16);
+    const spte = leafSpte(frame as Hpa, 1, plain).toString(16);
     expect(bench.events[0]).toBe(`kvm_mmu_spte_requested: gfn 102 pfn ${pfn} level 1`);
     expect(bench.events[1]).toMatch(
       new RegExp(`^kvm_mmu_set_spte: gfn 102 spte ${spte} \\(rwxu\\) level 1 at [0-9a-f]+$`),

@@ -7,6 +7,7 @@ import { type Gpa, type Gva, gva } from '../../../src/address.ts';
 import type { PhysicalMemory } from '../../../src/hardware/physical-memory.ts';
 import type { Emulated, EmulatorPort } from '../../../src/hardware/vcpu/emulator-port.ts';
 import { EXIT_REASON, type ExitReason, IO_QUALIFICATION, type VmExit } from '../../../src/hardware/vcpu/exit.ts';
+import { ModificationLog } from '../../../src/hardware/vcpu/modification-log.ts';
 import type { ControlRegister, Cpu, DescriptorTable, SegmentName, SegmentState } from '../../../src/linux/kvm/cpu.ts';
 
 export type Step = (cpu: ScriptedCpu) => ExitReason;
@@ -53,11 +54,16 @@ export class ScriptedCpu implements Cpu {
   readonly #tables = new Map<string, DescriptorTable>();
   readonly #controls = new Map<ControlRegister, bigint>();
   readonly changed: number[] = [];
-  readonly #translations = new Map<number, bigint>();
+  readonly #translations = new Map<number, { entry: bigint; dirty: boolean; bytes: number }>();
   #eptp = 0;
+  #leafAt = 0;
+  /** Bytes that the entry found by the last {@link leaf} spans. */
+  leafBytes = 4096;
+  readonly modificationLog: ModificationLog;
 
   constructor(memory: PhysicalMemory) {
     this.#memory = memory;
+    this.modificationLog = new ModificationLog(memory);
   }
 
   run(limit: number): ExitReason {
@@ -92,8 +98,10 @@ export class ScriptedCpu implements Cpu {
   leaf(gpa: number): bigint {
     let table = this.#eptp - (this.#eptp % 4096);
     for (const span of [2 ** 39, 2 ** 30, 2 ** 21, 2 ** 12]) {
-      const entry = this.#memory.view.getBigUint64(table + (Math.floor(gpa / span) % 512) * 8, true);
-      if (span === 2 ** 12 || (entry & 7n) === 0n) return entry;
+      this.#leafAt = table + (Math.floor(gpa / span) % 512) * 8;
+      this.leafBytes = span;
+      const entry = this.#memory.view.getBigUint64(this.#leafAt, true);
+      if (span === 2 ** 12 || (entry & 7n) === 0n || (entry & 0x80n) !== 0n) return entry;
       table = Number(entry & 0x000ffffffffff000n);
     }
     return 0n;
@@ -102,7 +110,7 @@ export class ScriptedCpu implements Cpu {
   /** One data access as the hardware does it: `undefined` if it went through, else the exit. */
   access(gpa: number, write: boolean): ExitReason | undefined {
     const page = Math.floor(gpa / 4096);
-    const entry = this.#translations.get(page) ?? this.leaf(gpa);
+    const entry = this.#translations.get(page)?.entry ?? this.leaf(gpa);
     const rights = Number(entry & 7n);
     this.exit.guestPhysical = gpa as Gpa;
     this.exit.guestLinear = gva(BigInt(gpa));
@@ -116,13 +124,28 @@ export class ScriptedCpu implements Cpu {
       this.exit.qualification = (write ? 2 : 1) | (rights << 3) | 0x180;
       return EXIT_REASON.EPT_VIOLATION;
     }
-    this.#translations.set(page, entry);
+    const known = this.#translations.get(page);
+    if (known === undefined || (write && !known.dirty)) {
+      const now = this.leaf(gpa);
+      const dirty = this.#setDirty(gpa, now, write);
+      if (dirty === undefined) return EXIT_REASON.PML_FULL;
+      this.#translations.set(page, { entry, dirty, bytes: this.leafBytes });
+    }
     return undefined;
+  }
+
+  /** Accessed and dirty bits, where the EPTP enables them; `undefined` when the modification log is full. */
+  #setDirty(gpa: number, entry: bigint, write: boolean): boolean | undefined {
+    if ((this.#eptp & 0x40) === 0) return true;
+    if (write && (entry & 0x200n) === 0n && !this.modificationLog.record(gpa)) return undefined;
+    this.#memory.view.setBigUint64(this.#leafAt, entry | 0x100n | (write ? 0x200n : 0n), true);
+    return write;
   }
 
   /** Host physical address that the last successful access to `gpa` used. */
   translated(gpa: number): number {
-    return Number((this.#translations.get(Math.floor(gpa / 4096)) ?? 0n) & 0x000ffffffffff000n) + (gpa % 4096);
+    const known = this.#translations.get(Math.floor(gpa / 4096));
+    return known === undefined ? 0 : Number(known.entry & 0x000ffffffffff000n) + (gpa % known.bytes);
   }
 
   register(index: number): bigint {

@@ -1,0 +1,78 @@
+/** How large an EPT leaf may be: KVM's rules, as a table, and 2 MiB pages from mmap to the CPU. */
+
+import { describe, expect, test } from 'vitest';
+import { GiB, type Hva, MiB } from '../../../src/address.ts';
+import { EXIT_REASON } from '../../../src/hardware/vcpu/exit.ts';
+import { mappingLevel } from '../../../src/linux/kvm/huge-pages.ts';
+import type { Memslot } from '../../../src/linux/kvm/memslots.ts';
+import { EINVAL } from '../../../src/linux/uapi/errno.ts';
+import { KVM_MEM_LOG_DIRTY_PAGES } from '../../../src/linux/uapi/kvm.ts';
+import { MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE } from '../../../src/linux/uapi/syscalls.ts';
+import { Bench } from './bench.ts';
+import { memoryAccess } from './scripted-cpu.ts';
+
+const slot = (gpa: number, bytes: number, hva: number, more: Partial<Memslot> = {}): Memslot => ({
+  id: 0,
+  asId: 0,
+  baseGfn: gpa / 4096,
+  pages: bytes / 4096,
+  flags: 0,
+  userspaceAddress: hva as Hva,
+  dirty: undefined,
+  tracked: new Map(),
+  ...more,
+});
+
+test.each([
+  ['a slot of 1 GiB pages, aligned alike', slot(GiB(1), GiB(2), GiB(5)), GiB(2), 3, 3],
+  ['host pages of 2 MiB', slot(GiB(1), GiB(2), GiB(5)), GiB(2), 2, 2],
+  ['host pages of 4 KiB', slot(GiB(1), GiB(2), GiB(5)), GiB(2), 1, 1],
+  ['addresses alike modulo 2 MiB only', slot(GiB(1), GiB(2), GiB(5) + MiB(2)), GiB(2), 3, 2],
+  ['addresses not even alike modulo 2 MiB', slot(GiB(1), GiB(2), GiB(5) + 4096), GiB(2), 3, 1],
+  ['the part before the first whole GiB', slot(MiB(512), GiB(2), MiB(512)), MiB(700), 3, 2],
+  ['the whole GiB after it', slot(MiB(512), GiB(2), MiB(512)), GiB(1), 3, 3],
+  ['the rest after the last whole 2 MiB', slot(GiB(1), MiB(3), GiB(1)), GiB(1) + MiB(2), 3, 1],
+  ['dirty logging', slot(GiB(1), GiB(1), GiB(1), { flags: KVM_MEM_LOG_DIRTY_PAGES }), GiB(1), 3, 1],
+  [
+    'a tracked frame in the same 2 MiB',
+    slot(GiB(1), GiB(1), GiB(1), { tracked: new Map([[262149, 1]]) }),
+    GiB(1),
+    3,
+    1,
+  ],
+  [
+    'a tracked frame in the same 1 GiB',
+    slot(GiB(1), GiB(1), GiB(1), { tracked: new Map([[262149, 1]]) }),
+    GiB(1) + MiB(2),
+    3,
+    2,
+  ],
+])('%s', (_name, memslot, gpa, hostLevel, level) => {
+  expect(mappingLevel(memslot, gpa / 4096, hostLevel)).toBe(level);
+});
+
+describe('memory of 2 MiB pages', () => {
+  const map = (bench: Bench, bytes: number) =>
+    bench.qemu.user.syscalls.mmap(bytes, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+
+  test('one fault maps 2 MiB; the page goes as a whole, and comes back', () => {
+    const bench = new Bench();
+    const { used } = bench.kernel.pages;
+    const hva = map(bench, MiB(4));
+    expect(hva % MiB(2)).toBe(0);
+    bench.setSlot(0, 0, MiB(4), hva);
+    bench.enter(memoryAccess(MiB(2) + 0x5123, true, () => 'undecodable'));
+    for (const offset of [0, 0x5123, MiB(2) - 1]) {
+      expect(bench.cpu.access(MiB(2) + offset, true)).toBeUndefined();
+      expect(bench.cpu.translated(MiB(2) + offset)).toBe(
+        (bench.qemu.process.mm.frame((hva + MiB(2) + offset - (offset % 4096)) as Hva, true) as number) +
+          (offset % 4096),
+      );
+    }
+    expect(bench.qemu.user.syscalls.munmap((hva + 4096) as Hva, 4096)).toBe(-EINVAL);
+    expect(bench.qemu.user.syscalls.munmap((hva + MiB(2)) as Hva, MiB(2))).toBe(0);
+    expect(bench.cpu.access(MiB(2), false)).toBe(EXIT_REASON.EPT_VIOLATION);
+    bench.qemu.process.exit();
+    expect(bench.kernel.pages.used).toBeLessThan(used);
+  });
+});
