@@ -5,9 +5,10 @@ import { mnemonics } from '../isa/table.ts';
 import type { LineTable } from '../object/line-table.ts';
 import type { ObjectFile } from '../object/object-file.ts';
 import type { Body, Label, Statement } from '../syntax/ast.ts';
-import { spanOf } from '../syntax/lexer.ts';
+import { type SourceLine, spanOf } from '../syntax/lexer.ts';
+import { stringBytes } from '../syntax/literals.ts';
 import { type Origin, SourceFile } from '../syntax/source.ts';
-import type { Token } from '../syntax/tokens.ts';
+import { Text, type Token } from '../syntax/tokens.ts';
 import { Assembly, type Item, type OutputFormat, type Work } from './assembly.ts';
 import { DataWork, ReserveWork, TimesWork } from './data-work.ts';
 import { Abandon, type Diagnostic, Diagnostics } from './diagnostics.ts';
@@ -15,10 +16,13 @@ import { directive, equ } from './directives.ts';
 import { type BinaryPath, incbin } from './incbin.ts';
 import { InstructionWork } from './instruction-work.ts';
 import { LineRecorder } from './line-recorder.ts';
+import type { Listing } from './listing.ts';
 import { objectOf } from './output.ts';
+import { PreprocessedText } from './preprocessor/preprocessed-text.ts';
 import { type IncludePath, Preprocessor } from './preprocessor/preprocessor.ts';
 import { type InstructionWords, StatementParser } from './statements.ts';
 import type { AssemblySymbol } from './symbols.ts';
+import type { WarningSettings } from './warning-classes.ts';
 
 export interface AssembleOptions {
   /** Finds `%include` files. */
@@ -27,8 +31,18 @@ export interface AssembleOptions {
   readonly binaryPath?: BinaryPath;
   /** `-D NAME=VALUE`. */
   readonly defines?: Readonly<Record<string, string>>;
+  /** `-U NAME`. */
+  readonly undefines?: readonly string[];
+  /** `-P FILE`: included in front of the source. */
+  readonly preIncludes?: readonly string[];
+  /** Receives every line and what it became. */
+  readonly listing?: Listing;
   /** `org` is allowed in `bin` alone. Default `elf64`. */
   readonly format?: OutputFormat;
+  /** `--max-errors`. Default {@link MAX_ERRORS}. */
+  readonly maxErrors?: number;
+  /** `-w`; default: what NASM shows. */
+  readonly warnings?: WarningSettings;
 }
 
 export type Assembled =
@@ -61,10 +75,27 @@ export function assemble(
   source: { readonly name: string; readonly text: string },
   options: AssembleOptions,
 ): Assembled {
-  const diagnostics = new Diagnostics();
+  const diagnostics = new Diagnostics(options.maxErrors, options.warnings);
   try {
     const result = new Program(diagnostics, options).run(new SourceFile(source.name, source.text));
     if (result !== undefined && !diagnostics.failed) return { ...result, warnings: diagnostics.list };
+  } catch (error) {
+    if (!(error instanceof Abandon)) throw error;
+  }
+  return { diagnostics: diagnostics.list };
+}
+
+/** The source as the preprocessor leaves it (`-E`). */
+export function preprocess(
+  source: { readonly name: string; readonly text: string },
+  options: AssembleOptions,
+):
+  | { readonly text: string; readonly warnings: readonly Diagnostic[] }
+  | { readonly diagnostics: readonly Diagnostic[] } {
+  const diagnostics = new Diagnostics(options.maxErrors, options.warnings);
+  try {
+    const text = new Program(diagnostics, options).preprocessed(new SourceFile(source.name, source.text));
+    if (!diagnostics.failed) return { text, warnings: diagnostics.list };
   } catch (error) {
     if (!(error instanceof Abandon)) throw error;
   }
@@ -95,27 +126,64 @@ class Program {
     this.#assembly.begin('write');
     for (const item of this.#items) {
       recorder.record(item);
-      this.#assembly.place(item);
+      this.#write(item);
     }
     if (this.#diagnostics.failed) return undefined;
     const lines = recorder.table();
     return { object: objectOf(this.#assembly, file.name, lines), lines };
   }
 
+  preprocessed(file: SourceFile): string {
+    const text = new PreprocessedText();
+    this.#assembly.begin('estimate');
+    for (const line of this.#lines(file)) {
+      text.add(line);
+      const name = incbinName(line.tokens);
+      if (name !== undefined) this.#options.binaryPath?.(name, file.name);
+    }
+    return text.text();
+  }
+
+  #write(item: Item): void {
+    const { listing } = this.#options;
+    const { section } = this.#assembly;
+    const start = section.offset;
+    const firstRelocation = section.relocations.length;
+    this.#assembly.place(item);
+    if (listing !== undefined && this.#assembly.section === section) {
+      listing.placed(item, section, start, firstRelocation, this.#assembly);
+    }
+  }
+
   /** Reads the source; each statement is placed as soon as it is read, which is the first pass. */
   #read(file: SourceFile): void {
-    const preprocessor = new Preprocessor(this.#options.includePath, this.#diagnostics, (tokens, origin) => {
-      const expression = this.#parser.expression(tokens, origin);
-      return expression === undefined ? undefined : this.#evaluateNow(expression, origin);
-    });
-    for (const [name, value] of Object.entries(this.#options.defines ?? {})) preprocessor.define(name, value);
+    const { listing } = this.#options;
     this.#assembly.begin('estimate');
-    for (const line of preprocessor.lines(file)) {
+    for (const line of this.#lines(file)) {
       const item = this.#item(this.#parser.statement(line));
       if (item === undefined) continue;
       this.#items.push(item);
+      listing?.item(item);
       this.#assembly.place(item);
     }
+  }
+
+  /** The lines that the preprocessor makes of a file and of the files named by `-P`. */
+  *#lines(file: SourceFile): Generator<SourceLine> {
+    const { includePath, defines = {}, undefines = [], preIncludes = [], listing } = this.#options;
+    const preprocessor = new Preprocessor(includePath, this.#diagnostics, (tokens, origin) => {
+      const expression = this.#parser.expression(tokens, origin);
+      return expression === undefined ? undefined : this.#evaluateNow(expression, origin);
+    });
+    for (const [name, value] of Object.entries(defines)) preprocessor.define(name, value);
+    for (const name of undefines) preprocessor.undefine(name);
+    for (const name of preIncludes) {
+      const found = includePath(name, file.name);
+      if (found === undefined) this.#diagnostics.fatal(undefined, `cannot find the include file \`${name}\``);
+      yield* preprocessor.lines(new SourceFile(found.name, found.text));
+    }
+    preprocessor.observer = listing;
+    yield* preprocessor.lines(file);
   }
 
   /** `%if` and `%assign` see numbers alone, no labels. */
@@ -215,6 +283,13 @@ class Program {
     if (tokens.length === 0) return undefined;
     return this.#work(this.#parser.statement({ tokens, origin }).body, origin, undefined);
   }
+}
+
+/** The file that an `incbin` of the line names: to know what a source depends on, without assembling it. */
+function incbinName(tokens: readonly Token[]): string | undefined {
+  const at = tokens.findIndex(({ image }) => image.toLowerCase() === 'incbin');
+  const name = at < 0 ? undefined : tokens[at + 1];
+  return name?.tokenType === Text ? new TextDecoder().decode(stringBytes(name.image)) : undefined;
 }
 
 /** The statements that passes must look at; between them, the bytes of the others. */

@@ -55,6 +55,8 @@ export class Assembly implements Scope {
   pass = 0;
   item: Item | undefined;
   defaultRelative = false;
+  /** What `times` made of the statement placed last: how often, and the bytes of the first time. */
+  repetition: { readonly count: number; readonly length: number } | undefined;
   /** `org`. */
   origin: bigint | undefined;
   /** `$`: where the statement begins, in every repetition of `times` and every item of `db`. */
@@ -95,6 +97,7 @@ export class Assembly implements Scope {
     this.item = item;
     if (item.label !== undefined) this.#defineLabel(item.label, item);
     this.#here = this.section.offset;
+    this.repetition = undefined;
     item.work?.place(this);
   }
 

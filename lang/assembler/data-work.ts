@@ -120,7 +120,8 @@ export class DataWork implements Work {
     if (number === undefined) return;
     if (size < 8 && (number < -(1n << BigInt(size * 8 - 1)) || number >= 1n << BigInt(size * 8))) {
       const name = { 1: 'byte', 2: 'word', 4: 'dword' }[size as 1 | 2 | 4];
-      assembly.diagnostics.warning(expressionSpan(expression, assembly.item!.origin), `${name} data exceeds bounds`);
+      const span = expressionSpan(expression, assembly.item!.origin);
+      assembly.diagnostics.warning(span, `${name} data exceeds bounds`, 'number-overflow');
     }
     storeNumber(bytes, 0, unit, number);
     assembly.bytes(bytes);
@@ -167,11 +168,11 @@ function repeatCount(expression: Expression, what: string, assembly: Assembly, l
 /** `times N` in front of anything. */
 export class TimesWork implements Work {
   readonly #count: Expression;
-  readonly #inner: Work;
+  readonly inner: Work;
 
   constructor(count: Expression, inner: Work) {
     this.#count = count;
-    this.#inner = inner;
+    this.inner = inner;
   }
 
   place(assembly: Assembly): void {
@@ -180,9 +181,10 @@ export class TimesWork implements Work {
     for (let i = 0; i < count; i++) {
       const before = section.offset;
       assembly.touched = false;
-      this.#inner.place(assembly);
+      this.inner.place(assembly);
       const length = section.offset - before;
       if (length === 0) return;
+      if (i === 0) assembly.repetition = { count, length };
       // What depends on no place is the same every time.
       if (!assembly.touched && i + 1 < count) {
         assembly.again(length, count - i - 1);
@@ -202,6 +204,11 @@ export class ReserveWork implements Work {
   }
 
   place(assembly: Assembly): void {
+    const { phase, section, item } = assembly;
+    if (phase === 'write' && section.holdsBytes) {
+      const text = `room in section ${section.name}, which holds bytes, becomes zeros`;
+      assembly.diagnostics.warning(item!.span, text, 'zeroing');
+    }
     assembly.fill(repeatCount(this.#count, '`resb`', assembly, true) * this.#unit, 0);
   }
 }

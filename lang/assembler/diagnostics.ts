@@ -4,6 +4,7 @@
  */
 
 import { outermost, type Span } from '../syntax/source.ts';
+import { type WarningClass, WarningSettings } from './warning-classes.ts';
 
 export interface Diagnostic {
   readonly severity: 'error' | 'warning';
@@ -11,9 +12,13 @@ export interface Diagnostic {
   /** Undefined where no source text is at fault (an object file that does not fit). */
   readonly span: Span | undefined;
   readonly notes: readonly string[];
+  /** The forms that the instruction at fault does have. */
+  readonly forms?: readonly string[];
+  /** Class of a warning, also where `-Werror` made it an error. */
+  readonly warning?: WarningClass;
 }
 
-/** More errors than this are not worth reading. */
+/** More errors than this are not worth reading, unless the user says otherwise. */
 export const MAX_ERRORS = 20;
 
 /** Thrown to leave the assembler when going on is of no use: too many errors, `%fatal`, a missing include. */
@@ -22,23 +27,41 @@ export class Abandon extends Error {}
 /** Collects diagnostics in the order of their finding; an error at a place that already has one is dropped. */
 export class Diagnostics {
   readonly list: Diagnostic[] = [];
+  readonly warnings: WarningSettings;
+  readonly #maxErrors: number;
   #errors = 0;
   readonly #places = new Set<string>();
+
+  constructor(maxErrors = MAX_ERRORS, warnings = new WarningSettings()) {
+    this.#maxErrors = maxErrors;
+    this.warnings = warnings;
+  }
 
   get failed(): boolean {
     return this.#errors > 0;
   }
 
   error(span: Span | undefined, message: string, ...notes: string[]): void {
+    this.#add({ severity: 'error', message, span, notes });
+  }
+
+  /** An instruction that does not take its operands, with the forms it has. */
+  refusal(span: Span, message: string, forms: readonly string[]): void {
+    this.#add({ severity: 'error', message, span, notes: [], forms });
+  }
+
+  #add(diagnostic: Diagnostic): void {
+    const { span } = diagnostic;
     if (span !== undefined) {
       const place = `${span.origin.file.name}:${span.start}:${span.origin.expansion?.call.start ?? ''}`;
       if (this.#places.has(place)) return;
       this.#places.add(place);
     }
-    this.list.push({ severity: 'error', message, span, notes });
+    this.list.push(diagnostic);
     this.#errors++;
-    if (this.#errors >= MAX_ERRORS) {
-      this.list.push({ severity: 'error', message: `stopped after ${MAX_ERRORS} errors`, span: undefined, notes: [] });
+    if (this.#errors >= this.#maxErrors) {
+      const message = `stopped after ${this.#maxErrors} error${this.#maxErrors === 1 ? '' : 's'}`;
+      this.list.push({ severity: 'error', message, span: undefined, notes: [] });
       throw new Abandon();
     }
   }
@@ -49,8 +72,11 @@ export class Diagnostics {
     throw new Abandon();
   }
 
-  warning(span: Span | undefined, message: string, ...notes: string[]): void {
-    this.list.push({ severity: 'warning', message, span, notes });
+  /** A warning of the class, if that is wanted; an error where `-Werror` says so. */
+  warning(span: Span | undefined, message: string, warning: WarningClass = 'other', ...notes: string[]): void {
+    const state = this.warnings.of(warning);
+    if (state === 'error') this.#add({ severity: 'error', message, span, notes, warning });
+    else if (state === 'on') this.list.push({ severity: 'warning', message, span, notes, warning });
   }
 }
 
@@ -67,17 +93,30 @@ const WINDOW = 160;
  * ```
  */
 export function formatDiagnostic(diagnostic: Diagnostic): string {
-  const { severity, message, span } = diagnostic;
+  const { span } = diagnostic;
   const lines: string[] = [];
   if (span === undefined) {
-    lines.push(`${severity}: ${message}`);
+    lines.push(headline(diagnostic));
   } else {
     const { line, column } = span.origin.file.position(span.start);
-    lines.push(`${span.origin.file.name}:${line}:${column}: ${severity}: ${message}`, ...excerpt(span, line, column));
+    lines.push(`${span.origin.file.name}:${line}:${column}: ${headline(diagnostic)}`, ...excerpt(span, line, column));
   }
-  for (const note of diagnostic.notes) lines.push(`   = note: ${note}`);
-  for (const note of trail(span)) lines.push(`   = note: ${note}`);
+  if (diagnostic.forms !== undefined && diagnostic.forms.length > 0) {
+    lines.push(`   = note: forms: ${diagnostic.forms.join('   ')}`);
+  }
+  for (const note of allNotes(diagnostic)) lines.push(`   = note: ${note}`);
   return lines.join('\n');
+}
+
+/** `warning: byte data exceeds bounds [-w+number-overflow]`: the bracket is the option that gave it, as NASM prints it. */
+function headline({ severity, message, warning }: Diagnostic): string {
+  if (warning === undefined) return `${severity}: ${message}`;
+  return `${severity}: ${message} [-w+${severity === 'error' ? 'error=' : ''}${warning}]`;
+}
+
+/** The notes, with the macro calls that led to the place behind them. */
+export function allNotes({ notes, span }: Diagnostic): readonly string[] {
+  return [...notes, ...trail(span)];
 }
 
 function excerpt(span: Span, line: number, column: number): string[] {

@@ -3,6 +3,7 @@
  * between them in each pass; the rest is encoded again only when a value it uses has changed.
  */
 
+import { NOT_LOCKABLE } from '../isa/emit.ts';
 import { encode } from '../isa/encode.ts';
 import type { EncodeFailure, Encoding, SourceInstruction, SourceOperand } from '../isa/instruction.ts';
 import type { Body, OperandSyntax } from '../syntax/ast.ts';
@@ -11,6 +12,7 @@ import type { Assembly, Work } from './assembly.ts';
 import { type BuiltOperand, buildOperand } from './operands.ts';
 import { resolveField, storeNumber } from './relocate.ts';
 import { soleBase, type Value } from './value.ts';
+import type { WarningClass } from './warning-classes.ts';
 
 type InstructionBody = Extract<Body, { kind: 'instruction' }>;
 
@@ -156,12 +158,11 @@ export class InstructionWork implements Work {
 
   #warn(body: InstructionBody, assembly: Assembly): void {
     for (const warning of this.#encoding?.warnings ?? [])
-      assembly.diagnostics.warning(operandSpan(body, undefined, assembly), warning);
+      assembly.diagnostics.warning(operandSpan(body, undefined, assembly), warning, warningClass(warning));
   }
 
   #refuse(failure: EncodeFailure, body: InstructionBody, assembly: Assembly): void {
-    const notes = failure.forms.length > 0 ? [`forms: ${failure.forms.join('   ')}`] : [];
-    assembly.diagnostics.error(operandSpan(body, failure.operand, assembly), failure.reason, ...notes);
+    assembly.diagnostics.refusal(operandSpan(body, failure.operand, assembly), failure.reason, failure.forms);
     this.#kill();
   }
 
@@ -170,6 +171,11 @@ export class InstructionWork implements Work {
     this.#encoding = undefined;
     this.#body = undefined;
   }
+}
+
+/** The encoder warns of a value that loses bits, and of `lock` where it does not belong. */
+function warningClass(text: string): WarningClass {
+  return text === NOT_LOCKABLE ? 'prefix-lock' : 'number-overflow';
 }
 
 /** A branch in its two lengths. */

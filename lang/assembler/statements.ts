@@ -104,7 +104,7 @@ export class StatementParser {
       return { label: undefined, times: undefined, body: { kind: 'none' } };
     }
     const text = `\`${word.image}\` alone on a line is a label without its colon${this.#hint(word)}`;
-    this.#diagnostics.warning(span, text);
+    this.#diagnostics.warning(span, text, 'label-orphan');
     return undefined;
   }
 

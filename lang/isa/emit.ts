@@ -7,6 +7,9 @@ import type { OperandPattern } from './operand-pattern.ts';
 import { type Register, SEGMENTS } from './registers.ts';
 import type { Shape } from './shape.ts';
 
+/** The encoder's one warning that is not about a value. */
+export const NOT_LOCKABLE = 'instruction is not lockable';
+
 const SEGMENT_PREFIX = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65];
 /** Prefixes that the source writes as words, and their bytes; `rep` and its relatives come first of all. */
 export const REPEATS: Record<string, number> = {
@@ -90,7 +93,7 @@ export function emit(shape: Shape, width: Width, source: SourceInstruction, cond
   for (const prefix of prefixes) if (prefix in REPEATS) bytes.push(REPEATS[prefix]!);
   if (prefixes.includes('lock')) {
     bytes.push(0xf0);
-    if (!shape.row.lock || source.operands[0]?.kind !== 'memory') warnings.push('instruction is not lockable');
+    if (!shape.row.lock || source.operands[0]?.kind !== 'memory') warnings.push(NOT_LOCKABLE);
   }
   const segment = fields.segment ?? SEGMENTS.find((each) => prefixes.includes(each.name));
   if (segment) bytes.push(SEGMENT_PREFIX[segment.number]!);

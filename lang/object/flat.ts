@@ -40,6 +40,11 @@ export function toFlat(
   return diagnostics.length > 0 ? { diagnostics } : { bytes };
 }
 
+/** Address of each section in flat output. */
+export function flatAddresses(object: ObjectFile): readonly bigint[] {
+  return place(object).starts.map((start) => (object.origin ?? 0n) + BigInt(start));
+}
+
 /** Offset of each section in the image; that of room without bytes is an address only. */
 function place(object: ObjectFile): { starts: number[]; size: number } {
   const numbers = object.sections.map((_, number) => number);

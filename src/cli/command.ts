@@ -7,8 +7,8 @@ import { UsageError } from './usage-error.ts';
 export interface Command {
   /** One line for `gvm --help`. */
   readonly summary: string;
-  /** Run with the command's own words, and with QEMU's options taken out of them; returns the exit status. */
-  main(words: readonly string[], qemu: readonly string[]): number;
+  /** Run with the words of the command line but the command's name; returns the exit status. */
+  main(words: readonly string[]): number;
 }
 
 /** A parser of one command's options: help is printed, a mistake is a {@link UsageError}. */

@@ -1,17 +1,16 @@
 /** A program as the user names it: a source that is assembled and linked with the guest library, or an ELF image taken as it is. */
 
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { assemble } from '../../lang/assembler/assemble.ts';
-import { type Diagnostic, formatDiagnostic } from '../../lang/assembler/diagnostics.ts';
 import type { IncludePath } from '../../lang/assembler/preprocessor/preprocessor.ts';
 import { type Archive, readArchive } from '../../lang/object/archive.ts';
 import { KERNEL_LAYOUT, link } from '../../lang/object/link.ts';
-import type { ObjectFile } from '../../lang/object/object-file.ts';
 import { isElf } from '../../lang/object/read-elf.ts';
 import { type Symbolizer, symbolizer } from '../../lang/object/symbolize.ts';
 import { type Directives, readDirectives } from './directives.ts';
 import { EXIT } from './exit-status.ts';
+import { assemblyError, diagnosticsText } from './report-diagnostics.ts';
 import { UsageError } from './usage-error.ts';
 
 /** What a program is linked with, and where it finds its includes. */
@@ -51,20 +50,29 @@ export function readUserFile(path: string): Uint8Array {
   }
 }
 
-/** `%include` and `incbin`: beside the file that asks, then in `folders`, then among the library's includes. */
+/** `%include`: beside the file that asks, then in `folders`, then among the library's includes. */
 export function includePath(folders: readonly string[], library: string): IncludePath {
   return (name, from) => {
-    for (const folder of [dirname(from), ...folders, library]) {
-      const path = join(folder, name);
-      if (existsSync(path) && statSync(path).isFile()) return { name: path, text: readFileSync(path, 'utf8') };
-    }
-    return undefined;
+    const path = findFile(name, [dirname(from), ...folders, library]);
+    return path === undefined ? undefined : { name: path, text: readFileSync(path, 'utf8') };
   };
 }
 
-/** Diagnostics as the error that ends the run. */
-export const assemblyError = (diagnostics: readonly Diagnostic[]): UsageError =>
-  new UsageError(diagnostics.map(formatDiagnostic).join('\n'), EXIT.ASSEMBLY);
+/** `incbin`: beside the file that asks, then in `folders`; with the name it was found by. */
+export function binaryFiles(
+  folders: readonly string[],
+): (name: string, from: string) => { readonly name: string; readonly bytes: Uint8Array } | undefined {
+  return (name, from) => {
+    const path = findFile(name, [dirname(from), ...folders]);
+    return path === undefined ? undefined : { name: path, bytes: readFileSync(path) };
+  };
+}
+
+function findFile(name: string, folders: readonly string[]): string | undefined {
+  return folders
+    .map((folder) => (isAbsolute(name) ? name : join(folder, name)))
+    .find((path) => existsSync(path) && statSync(path).isFile());
+}
 
 /** The library as built: `libgvm.a` beside the command, and its includes. */
 export function installedLibrary(): GuestLibrary {
@@ -73,20 +81,6 @@ export function installedLibrary(): GuestLibrary {
     archive: readArchive(readUserFile(join(here, 'libgvm.a')), 'libgvm.a'),
     includes: join(here, '../lang/library/include'),
   };
-}
-
-/** Assemble one source; errors end the run with status 3, warnings go to `warn`. */
-export function assembleSource(
-  name: string,
-  text: string,
-  include: IncludePath,
-  options: { readonly defines?: Readonly<Record<string, string>>; readonly format?: 'bin' | 'elf64' },
-  warn: (text: string) => void,
-): ObjectFile {
-  const assembled = assemble({ name, text }, { includePath: include, ...options });
-  if ('diagnostics' in assembled) throw assemblyError(assembled.diagnostics);
-  for (const warning of assembled.warnings) warn(formatDiagnostic(warning));
-  return assembled.object;
 }
 
 /** Read, assemble and link the program at `path`. */
@@ -106,7 +100,14 @@ export function buildProgram(
     };
   const text = new TextDecoder().decode(bytes);
   const include = includePath(options.includes, library.includes);
-  const object = assembleSource(path, text, include, { defines: options.defines }, warn);
+  const findBytes = binaryFiles(options.includes);
+  const assembled = assemble(
+    { name: path, text },
+    { includePath: include, binaryPath: (name, from) => findBytes(name, from)?.bytes, defines: options.defines },
+  );
+  if ('diagnostics' in assembled) throw assemblyError(assembled.diagnostics);
+  const { object, warnings } = assembled;
+  if (warnings.length > 0) warn(diagnosticsText(warnings));
   if (!object.symbols.some(({ name, section }) => name === ENTRY && section !== 'undefined')) {
     throw new UsageError(
       `${path}: error: the program does not define \`${ENTRY}\`, where it begins\n   = note: write \`global ${ENTRY}\` and the label \`${ENTRY}:\``,

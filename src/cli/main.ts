@@ -30,8 +30,8 @@ ${exitStatusHelp}
 
 /** Run the command that `argv` names; returns the exit status. */
 function main(argv: readonly string[]): number {
-  const { qemu, gvm } = splitQemuOptions(argv);
-  const [name, ...words] = gvm;
+  // QEMU's options may stand in front of the command.
+  const [name] = splitQemuOptions(argv).gvm;
   if (name === '--version') {
     process.stdout.write(`${GVM_VERSION}\n`);
     return EXIT.OK;
@@ -42,7 +42,7 @@ function main(argv: readonly string[]): number {
   }
   if (name === undefined) throw new UsageError(overview().trimEnd());
   const command = commands.get(name);
-  if (command !== undefined) return command.main(words, qemu);
+  if (command !== undefined) return command.main(argv.toSpliced(argv.indexOf(name), 1));
   throw new UsageError(`gvm: there is no command '${name}'; there are ${[...commands.keys()].join(', ')}`);
 }
 

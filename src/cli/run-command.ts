@@ -5,6 +5,7 @@ import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { installedLibrary } from './guest-program.ts';
 import type { Output } from './output.ts';
 import { DEFAULT_MAX_INSNS, deviceHelp, run } from './run.ts';
+import { splitQemuOptions } from './run-options.ts';
 import { eventList } from './trace.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -50,7 +51,8 @@ const asksForEvents = (words: readonly string[]): boolean =>
 
 export const runCommand = (output: Output): Command => ({
   summary: 'run a guest program (.gasm, or a static ELF64) with its host',
-  main(words, qemu) {
+  main(argv) {
+    const { qemu, gvm: words } = splitQemuOptions(argv);
     if (asksForEvents(words)) {
       process.stdout.write(`${eventList()}\n`);
       return EXIT.OK;

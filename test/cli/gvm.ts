@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
-const COMMAND = new URL('../../dist/gvm.js', import.meta.url).pathname;
+export const COMMAND = new URL('../../dist/gvm.js', import.meta.url).pathname;
 export const ROOT = new URL('../..', import.meta.url).pathname;
 
 export interface Ran {

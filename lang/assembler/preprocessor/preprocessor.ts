@@ -19,6 +19,13 @@ import { ExpansionFault, isName, readDefinition, SingleLineMacros } from './sing
 /** Finds an include file: `name` as written, `from` the file that asks. */
 export type IncludePath = (name: string, from: string) => { name: string; text: string } | undefined;
 
+/** Is told what is read, before anything is done with it. `level` counts the files, macros and repetitions around it. */
+export interface SourceObserver {
+  opened(file: SourceFile, level: number): void;
+  /** A line with tokens. */
+  read(line: SourceLine, level: number, fromFile: boolean): void;
+}
+
 /** Value of tokens that must be a number now; reports and gives undefined where they are not. */
 export type EvaluateNow = (tokens: readonly t.Token[], origin: Origin) => bigint | undefined;
 
@@ -55,6 +62,8 @@ export class Preprocessor {
   readonly #multi = new MacroTable();
   readonly #sources: Source[] = [];
   readonly #conditions = new Conditions();
+  /** For a listing. */
+  observer: SourceObserver | undefined;
   #collecting: Collecting | undefined;
   #serial = 0;
   #produced = 0;
@@ -63,6 +72,11 @@ export class Preprocessor {
     this.#includePath = includePath;
     this.#diagnostics = diagnostics;
     this.#evaluate = evaluateNow;
+  }
+
+  /** `-U NAME`. */
+  undefine(name: string): void {
+    this.#single.undefine(name);
   }
 
   /** `-D NAME=VALUE`. */
@@ -78,7 +92,7 @@ export class Preprocessor {
 
   /** Lines ready to be parsed. */
   *lines(file: SourceFile): Generator<SourceLine> {
-    this.#push({ kind: 'file', lines: linesOfFile(file, this.#diagnostics), call: undefined });
+    this.#open(file);
     while (this.#sources.length > 0) {
       const source = this.#sources.at(-1)!;
       const next = source.lines.next();
@@ -86,9 +100,15 @@ export class Preprocessor {
         this.#close();
         continue;
       }
+      this.observer?.read(next.value, this.#sources.length - 1, source.kind === 'file');
       const line = this.#process(next.value, source);
       if (line !== undefined && line.tokens.length > 0) yield line;
     }
+  }
+
+  #open(file: SourceFile): void {
+    this.observer?.opened(file, this.#sources.length);
+    this.#push({ kind: 'file', lines: linesOfFile(file, this.#diagnostics), call: undefined });
   }
 
   #push(source: Source): void {
@@ -252,7 +272,7 @@ export class Preprocessor {
         this.#diagnostics.fatal(span, messageOf(rest));
         return;
       case '%warning':
-        this.#diagnostics.warning(span, messageOf(rest));
+        this.#diagnostics.warning(span, messageOf(rest), 'user');
         return;
       default:
         this.#diagnostics.error(span, `unknown preprocessor directive \`${word}\`${didYouMean(word, DIRECTIVES)}`);
@@ -295,11 +315,7 @@ export class Preprocessor {
     }
     const found = this.#includePath(wanted, origin.file.name);
     if (found === undefined) this.#diagnostics.fatal(place, `cannot find the include file \`${wanted}\``);
-    this.#push({
-      kind: 'file',
-      lines: linesOfFile(new SourceFile(found.name, found.text), this.#diagnostics),
-      call: undefined,
-    });
+    this.#open(new SourceFile(found.name, found.text));
   }
 
   #define(word: string, rest: readonly t.Token[], origin: Origin, span: Span): void {

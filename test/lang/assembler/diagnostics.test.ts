@@ -55,10 +55,10 @@ const CASES: readonly (readonly [text: string, expected: string])[] = [
   [" db 'abc", "main.asm:1:5: error: this string has no closing '\n    1 |  db 'abc\n      |     ^~~~"],
   [' mov eax, 0zz', 'main.asm:1:11: error: `0zz` is not a number\n    1 |  mov eax, 0zz\n      |           ^~~'],
   [' dd 1 / 0', 'main.asm:1:9: error: division by zero\n    1 |  dd 1 / 0\n      |         ^'],
-  [' db 300', 'main.asm:1:5: warning: byte data exceeds bounds\n    1 |  db 300\n      |     ^~~'],
+  [' db 300', 'main.asm:1:5: warning: byte data exceeds bounds [-w+number-overflow]\n    1 |  db 300\n      |     ^~~'],
   [
     ' rett',
-    'main.asm:1:2: warning: `rett` alone on a line is a label without its colon; did you mean `ret`?\n    1 |  rett\n      |  ^~~~',
+    'main.asm:1:2: warning: `rett` alone on a line is a label without its colon; did you mean `ret`? [-w+label-orphan]\n    1 |  rett\n      |  ^~~~',
   ],
   [
     ' emms',

@@ -1,0 +1,60 @@
+/** `-w`: which warnings are shown, hidden, or errors; NASM's names and their groups. */
+
+import { spawnSync } from 'node:child_process';
+import { describe, expect, test } from 'vitest';
+import { assemble } from '../../../lang/assembler/assemble.ts';
+import { WARNING_CLASSES, WarningSettings, warningNames } from '../../../lang/assembler/warning-classes.ts';
+import { has } from './tools.ts';
+
+const SOURCE = 'lonely\n db 300\n lock mov eax, 5\n%warning beware\n resb 1\nsection .bss\n db 1';
+
+/** `severity class` of everything said about the source. */
+function said(...options: string[]): string[] {
+  const warnings = new WarningSettings();
+  for (const option of options) expect(warnings.apply(option)).toBe(true);
+  const result = assemble({ name: 'main.asm', text: SOURCE }, { includePath: () => undefined, warnings });
+  const list = 'object' in result ? result.warnings : result.diagnostics;
+  return list.map(({ severity, warning }) => `${severity} ${warning}`).sort();
+}
+
+const ALL = ['label-orphan', 'number-overflow', 'other', 'prefix-lock', 'user', 'zeroing'];
+
+describe('-w', () => {
+  test.each([
+    [[], ALL],
+    [['-user'], ALL.filter((each) => each !== 'user')],
+    [['no-label-orphan'], ALL.filter((each) => each !== 'label-orphan')],
+    [['-orphan'], ALL.filter((each) => each !== 'label-orphan')],
+    [['-prefix', '-label'], ALL.filter((each) => !/^(prefix|label)-/.test(each))],
+    [['-all'], []],
+    [['-all', '+number-overflow'], ['number-overflow']],
+    [['-user', '*user'], ALL],
+  ])('%j', (options, shown) => {
+    expect(said(...options)).toEqual(shown.map((each) => `warning ${each}`));
+  });
+
+  test('-Werror=x makes an error of one', () => {
+    expect(said('-all', 'error=user')).toEqual(['error user']);
+    expect(said('error=user', '-error=user')).toEqual(ALL.map((each) => `warning ${each}`));
+  });
+
+  test('-Werror makes errors of those that are shown', () => {
+    expect(said('error', '-label')).toEqual(['error prefix-lock', 'error user']);
+    expect(said('error', '-all', '+number-overflow')).toEqual(['error number-overflow']);
+  });
+
+  test('a name that does not exist changes nothing', () => {
+    expect(new WarningSettings().apply('-nothing')).toBe(false);
+  });
+});
+
+test.skipIf(!has('nasm'))('names and states are those of nasm (needs nasm)', () => {
+  const { stdout } = spawnSync('nasm', ['-hw'], { encoding: 'utf8' });
+  const rows = [...stdout.matchAll(/^ {7}([a-z][a-z-]*) +.*?(?:\[(on|off|error)\])?$/gm)];
+  const classes = rows.filter(([, , state]) => state !== undefined).map(([, name, state]) => [name, state]);
+  expect(Object.entries(WARNING_CLASSES).sort()).toEqual(classes.filter(([name]) => name! in WARNING_CLASSES).sort());
+  const groups = rows.filter(([, , state]) => state === undefined).map(([, name]) => name!);
+  for (const group of groups.filter((each) => /^(all|ea|float|label|obsolete|pp|pp-macro|pragma|prefix)$/.test(each)))
+    expect(warningNames()).toContain(group);
+  expect(classes.length).toBe(Object.keys(WARNING_CLASSES).length);
+});
