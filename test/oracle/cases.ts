@@ -134,8 +134,16 @@ function arrange(meaning: string, setting: Setting): void {
   const { record, form, encoded, random, target } = setting;
   const rsp = record.register(RSP);
   switch (meaning) {
-    case 'jmp':
     case 'call':
+      // Whether a bad target or a bad stack is found first, the makers do not agree: the stack is good here.
+      record.second = 0;
+      record.rflags &= ~BigInt(AC);
+      if (encoded.registers[0] === RSP) break;
+      if (encoded.address?.base === RSP) write64(record, target, END);
+      else if (form.memory) write64(record, target, branchTarget(random));
+      else if (encoded.registers[0] !== undefined) record.setRegister(encoded.registers[0], branchTarget(random));
+      break;
+    case 'jmp':
       if (form.memory) write64(record, target, branchTarget(random));
       else if (encoded.registers[0] !== undefined) record.setRegister(encoded.registers[0], branchTarget(random));
       break;

@@ -17,6 +17,8 @@
 #define DATA ((uint8_t *)0x10000f80)
 #define CODE ((uint8_t *)0x20000000)
 #define DATA_BYTES 256
+/* Zeroed on both sides of the data, so that no case sees what an earlier one left there. */
+#define MARGIN 1024
 #define CODE_BYTES 32
 
 struct record {
@@ -103,7 +105,9 @@ int main(void)
 		memcpy(CODE, record.code, CODE_BYTES);
 		memcpy(CODE + CODE_BYTES, jump, sizeof jump);
 		memcpy(CODE + CODE_BYTES + sizeof jump, &target, sizeof target);
+		memset(DATA - MARGIN, 0, MARGIN);
 		memcpy(DATA, record.data, DATA_BYTES);
+		memset(DATA + DATA_BYTES, 0, MARGIN);
 		protection = record.second;
 		if (protection != 0) mprotect(SECOND, 4096, protections[protection]);
 		__asm__ volatile("mov %0, %%ds; mov %0, %%es" ::"r"(0));

@@ -36,11 +36,15 @@ const CODE_FRAME = 0x90000;
 const KERNEL = 0xffff800000000000n;
 const WRITABLE = 2n;
 const USER = 4n;
+const NO_EXECUTE = 1n << 63n;
+const DATA_RIGHTS = WRITABLE | USER | NO_EXECUTE;
 const TSS_BYTES = 0x68;
 const HLT = 0xf4;
 const INT3 = 0xcc;
 const BREAKPOINT = 3;
 const LIMIT = 10_000;
+/** As in native.c. */
+const MARGIN = 1024;
 
 /** How a case ended. */
 export interface Ended {
@@ -61,7 +65,7 @@ export class SiliconMachine {
   constructor() {
     this.cpu = new Vcpu(this.memory, hpa(0x1000), new EventStream(() => 0n));
     for (let page = 0; page < 4; page++)
-      this.#map(BigInt(0x10000000 + page * 4096), BigInt(DATA_FRAMES + page * 4096), WRITABLE | USER);
+      this.#map(BigInt(0x10000000 + page * 4096), BigInt(DATA_FRAMES + page * 4096), DATA_RIGHTS);
     this.#map(BigInt(CODE), BigInt(CODE_FRAME), WRITABLE | USER);
     for (let page = 0; page < 16; page++)
       this.#map(KERNEL + BigInt(SYSTEM + page * 4096), BigInt(SYSTEM + page * 4096), WRITABLE);
@@ -116,7 +120,7 @@ export class SiliconMachine {
     if (second === this.#second) return;
     this.#second = second;
     const frame = BigInt(DATA_FRAMES + 0x1000);
-    this.#map(BigInt(SECOND_PAGE), frame, second === 2 ? USER : USER | WRITABLE);
+    this.#map(BigInt(SECOND_PAGE), frame, second === 2 ? DATA_RIGHTS & ~WRITABLE : DATA_RIGHTS);
     if (second === 1) {
       const table = this.#leafOf(BigInt(SECOND_PAGE));
       this.memory.writeEntry(hpa(table), 0n);
@@ -141,6 +145,8 @@ export class SiliconMachine {
 
   run(record: CaseRecord): Ended {
     const { cpu, memory } = this;
+    const at = DATA_FRAMES + (DATA - 0x10000000);
+    memory.bytes.fill(0, at - MARGIN, at + DATA_BYTES + MARGIN);
     this.data.set(record.data);
     memory.bytes.set(record.code, CODE_FRAME);
     memory.bytes[CODE_FRAME + CODE_BYTES] = INT3;
