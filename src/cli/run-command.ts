@@ -2,6 +2,7 @@
 
 import { type Command, definitions, parserOf, sourceOptions } from './command.ts';
 import { EXIT, exitStatusHelp } from './exit-status.ts';
+import { runFlat } from './flat-run.ts';
 import { installedLibrary } from './guest-program.ts';
 import type { Output } from './output.ts';
 import { DEFAULT_MAX_INSNS, deviceHelp, run } from './run.ts';
@@ -43,6 +44,22 @@ const parser = () =>
       default: 'gvm' as const,
       describe: "exit status: the guest's value, or QEMU's (value << 1) | 1",
     })
+    .option('flat', {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        'no host: run a flat image (or a source) at this address on a bare CPU until hlt, and print its registers',
+    })
+    .option('map', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      requiresArg: true,
+      default: [] as string[],
+      describe: 'with --flat: zeroed RAM, ADDR:SIZE',
+    })
+    .option('stack', { type: 'string', requiresArg: true, describe: 'with --flat: rsp, and 64 KiB of RAM below it' })
+    .option('regs', { choices: ['json'] as const, describe: 'with --flat: how registers are printed' })
     .epilogue(EPILOGUE);
 
 /** Whether `--trace help` was said, which needs no file. */
@@ -62,10 +79,15 @@ export const runCommand = (output: Output): Command => ({
     const options = parser().parseSync(words as string[]);
     if (options['help'] === true) return EXIT.OK;
     if (!(options.maxInsns > 0)) throw new UsageError('gvm run: --max-insns takes a number of instructions, 1 or more');
-    return run(
-      { ...options, file: String(options._[0]), qemu, includes: options.I, defines: definitions(options.D) },
-      installedLibrary(),
-      output,
-    );
+    const program = { file: String(options._[0]), includes: options.I, defines: definitions(options.D) };
+    if (options.flat !== undefined) {
+      if (qemu.length > 0) throw new UsageError(`gvm run: ${qemu[0]} means a machine, and --flat runs without one`);
+      const { flat, map, stack, maxInsns } = options;
+      const warn = (text: string) => output.message(text);
+      return runFlat({ ...program, flat, map, stack, maxInsns }, installedLibrary().includes, warn);
+    }
+    if (options.map.length > 0 || options.stack !== undefined || options.regs !== undefined)
+      throw new UsageError('gvm run: --map, --stack and --regs go with --flat');
+    return run({ ...options, ...program, qemu }, installedLibrary(), output);
   },
 });

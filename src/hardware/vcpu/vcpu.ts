@@ -40,13 +40,22 @@ export interface Unsupported {
   readonly text: string | undefined;
 }
 
+/** An exception that an instruction raised. */
+export interface RaisedException {
+  readonly vector: number;
+  readonly errorCode: number | undefined;
+  readonly rip: bigint;
+  /** Address that a page fault is about. */
+  readonly faultAddress: bigint;
+}
+
 /** One vCPU. Registers are unsigned bigints. */
 export class Vcpu {
   readonly exit: VmExit;
   /** The last instruction met that is not implemented: for the report when the guest dies of it. */
   unsupported: Unsupported | undefined;
   /** The last exception raised by an instruction, and where: what an oops is about. */
-  lastException: { readonly vector: number; readonly rip: bigint } | undefined;
+  lastException: RaisedException | undefined;
   readonly mmu: Mmu;
   readonly #memory: PhysicalMemory;
   readonly #stream: EventStream;
@@ -307,6 +316,8 @@ export class Vcpu {
   #deliverWaiting(): number {
     const { vector, errorCode, kind, length } = this.#waiting!;
     this.#event.raise(vector, errorCode, kind);
+    if (kind === 'fault')
+      this.lastException = { vector, errorCode, rip: this.rip, faultAddress: this.#event.faultAddress };
     const outcome = this.#exceptions.deliverPending(length);
     // Fidelity: VMX would tell KVM in the IDT-vectoring field, for it to inject again; here the processor keeps the event.
     if (outcome !== OUTCOME.EXIT || this.exit.reason === EXIT_REASON.TRIPLE_FAULT) this.#waiting = undefined;
@@ -315,7 +326,7 @@ export class Vcpu {
 
   #deliver(): number {
     const { vector, errorCode, kind } = this.#event;
-    this.lastException = { vector, rip: this.rip };
+    this.lastException = { vector, errorCode, rip: this.rip, faultAddress: this.#event.faultAddress };
     if (guestException.on) {
       guestException(this.#stream, { vector, rip: this.rip, error_code: errorCode ?? 0 });
     }

@@ -54,7 +54,8 @@ export const supportedCpuid: readonly CpuidEntry[] = [
   leaf(0x80000008, 46 | (48 << 8)),
 ];
 
-const find = (entries: readonly CpuidEntry[], number: number, index: number): CpuidEntry | undefined =>
+/** cpuid_entry2_find: the entry for a leaf, and a subleaf where it matters. */
+export const findCpuid = (entries: readonly CpuidEntry[], number: number, index: number): CpuidEntry | undefined =>
   entries.find(
     (entry) =>
       entry.function === number && ((entry.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) === 0 || entry.index === index),
@@ -62,13 +63,13 @@ const find = (entries: readonly CpuidEntry[], number: number, index: number): Cp
 
 /** get_out_of_range_cpuid_entry: Intel answers a leaf beyond the last of its class with the last basic leaf. */
 function outOfRange(entries: readonly CpuidEntry[], number: number, index: number): CpuidEntry | undefined {
-  const basic = find(entries, 0, 0);
+  const basic = findCpuid(entries, 0, 0);
   if (basic === undefined || basic.ebx !== letters('Genu')) return undefined;
   const hypervisor = number >= 0x40000000 && number <= 0x4fffffff;
   const classBase = hypervisor ? (number & 0xffffff00) >>> 0 : (number & 0x80000000) >>> 0;
-  const last = find(entries, classBase, 0);
+  const last = findCpuid(entries, classBase, 0);
   if (last !== undefined && number <= last.eax) return undefined;
-  return find(entries, basic.eax, index);
+  return findCpuid(entries, basic.eax, index);
 }
 
 /** The CPUID exit: registers from the entries that user space set; zeros where there is none. */
@@ -76,7 +77,7 @@ export function emulateCpuid(vcpu: KvmVcpu): number {
   const { cpu, cpuid } = vcpu;
   const number = Number(BigInt.asUintN(32, cpu.register(RAX)));
   const index = Number(BigInt.asUintN(32, cpu.register(RCX)));
-  const exact = find(cpuid, number, index);
+  const exact = findCpuid(cpuid, number, index);
   const entry = exact ?? outOfRange(cpuid, number, index);
   const { eax, ebx, ecx, edx } = entry ?? { eax: 0, ebx: 0, ecx: 0, edx: 0 };
   if (kvmCpuid.on)
