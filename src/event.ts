@@ -110,6 +110,12 @@ export class EventStream {
     };
   }
 
+  /** End all subscriptions: the machine is gone, and other machines of this process need not pay for its listeners. */
+  close(): void {
+    for (const { events } of this.#sinks) for (const event of events) listen(event, -1);
+    this.#sinks.clear();
+  }
+
   emit(fired: Event, fields: EventRecord['fields']): void {
     for (const { events: chosen, sink } of this.#sinks) {
       if (chosen.has(fired)) sink({ event: fired, fields, time: this.#now(), access: this.access });

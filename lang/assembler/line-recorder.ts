@@ -5,10 +5,13 @@ import { outermost } from '../syntax/source.ts';
 import type { Assembly, Item } from './assembly.ts';
 import { TimesWork } from './data-work.ts';
 import { InstructionWork } from './instruction-work.ts';
+import type { Section } from './sections.ts';
 
 export class LineRecorder {
   readonly #assembly: Assembly;
   readonly #rows: LineRow[] = [];
+  /** The instruction just placed: it ends where the next item finds its section. */
+  #open: { readonly row: Omit<LineRow, 'end'>; readonly section: Section } | undefined;
 
   constructor(assembly: Assembly) {
     this.#assembly = assembly;
@@ -16,15 +19,23 @@ export class LineRecorder {
 
   /** To be called before the item is placed. */
   record(item: Item): void {
+    this.#close();
     if (!(item.work instanceof InstructionWork || item.work instanceof TimesWork)) return;
     const { sections, section } = this.#assembly;
     const span = outermost(item.span);
     const { file } = span.origin;
     const line = file.line(span.start);
-    this.#rows.push({ section: sections.indexOf(section), offset: section.offset, file: file.name, line });
+    const row = { section: sections.indexOf(section), offset: section.offset, file: file.name, line };
+    this.#open = { row, section };
+  }
+
+  #close(): void {
+    if (this.#open !== undefined) this.#rows.push({ ...this.#open.row, end: this.#open.section.offset });
+    this.#open = undefined;
   }
 
   table(): LineTable {
+    this.#close();
     return new LineTable(this.#rows.sort((a, b) => a.section - b.section || a.offset - b.offset));
   }
 }

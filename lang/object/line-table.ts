@@ -5,6 +5,8 @@ export interface LineRow {
   /** Index of the section in its object. */
   readonly section: number;
   readonly offset: number;
+  /** Offset behind the last byte of the instruction. */
+  readonly end: number;
   readonly file: string;
   readonly line: number;
 }

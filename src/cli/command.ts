@@ -8,16 +8,22 @@ export interface Command {
   /** One line for `gvm --help`. */
   readonly summary: string;
   /** Run with the words of the command line but the command's name; returns the exit status. */
-  main(words: readonly string[]): number;
+  main(words: readonly string[]): number | Promise<number>;
+}
+
+/** How many files a command takes. */
+interface Files {
+  readonly least: number;
+  readonly most: number;
 }
 
 /** A parser of one command's options: help is printed, a mistake is a {@link UsageError}. */
-export const parserOf = (name: string, usage: string) =>
+export const parserOf = (name: string, usage: string, files: Files = { least: 1, most: 1 }) =>
   yargs()
     .scriptName('gvm')
     .usage(`gvm ${name} ${usage}`)
     .strictOptions()
-    .demandCommand(1, 1, 'a file is needed', 'one file at a time')
+    .demandCommand(files.least, files.most, 'a file is needed', 'one file at a time')
     .help()
     .version(false)
     .wrap(Math.min(100, process.stdout.columns ?? 100))

@@ -7,6 +7,7 @@ export const EXIT = {
   ASSEMBLY: 3,
   GUEST_CRASHED: 4,
   HOST_FAILED: 5,
+  MISMATCH: 6,
   SKIPPED: 77,
   LIMIT: 124,
   INTERRUPTED: 130,
@@ -19,6 +20,7 @@ export const exitStatusHelp = `Exit status:
   3    the program does not assemble or link
   4    the guest crashed: oops, triple fault, unimplemented instruction
   5    the host side failed: a driver or the VMM gave up
+  6    a test failed (gvm test)
   124  the instruction limit was reached
   130  interrupted`;
 

@@ -5,6 +5,7 @@ import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { StandardOutput } from './output.ts';
 import { runCommand } from './run-command.ts';
 import { splitQemuOptions } from './run-options.ts';
+import { testCommand } from './test/test-command.ts';
 import { UsageError } from './usage-error.ts';
 
 /** The version in package.json; the build puts it in. */
@@ -14,6 +15,7 @@ const output = new StandardOutput();
 const commands = new Map([
   ['run', runCommand(output)],
   ['asm', asmCommand(output)],
+  ['test', testCommand()],
 ]);
 
 const overview = (): string => `gvm COMMAND
@@ -29,7 +31,7 @@ ${exitStatusHelp}
 `;
 
 /** Run the command that `argv` names; returns the exit status. */
-function main(argv: readonly string[]): number {
+function main(argv: readonly string[]): number | Promise<number> {
   // QEMU's options may stand in front of the command.
   const [name] = splitQemuOptions(argv).gvm;
   if (name === '--version') {
@@ -46,21 +48,30 @@ function main(argv: readonly string[]): number {
   throw new UsageError(`gvm: there is no command '${name}'; there are ${[...commands.keys()].join(', ')}`);
 }
 
-try {
-  process.exitCode = main(process.argv.slice(2));
-} catch (error) {
+/** Tell the user what went wrong. */
+function fail(error: unknown): number {
   output.end();
   if (error instanceof UsageError) {
     process.stderr.write(`${error.message}\n`);
-    process.exitCode = error.status;
-  } else {
-    const { stack, message } = error as Error;
-    process.stderr.write(
-      `gvm: internal error: ${message}\n     This is a defect of gvm; GVM_DEBUG=1 shows where it happened.\n`,
-    );
-    if (process.env['GVM_DEBUG'] !== undefined) process.stderr.write(`${stack}\n`);
-    process.exitCode = EXIT.HOST_FAILED;
+    return error.status;
   }
+  const { stack, message } = error as Error;
+  process.stderr.write(
+    `gvm: internal error: ${message}\n     This is a defect of gvm; GVM_DEBUG=1 shows where it happened.\n`,
+  );
+  if (process.env['GVM_DEBUG'] !== undefined) process.stderr.write(`${stack}\n`);
+  return EXIT.HOST_FAILED;
+}
+
+try {
+  const status = main(process.argv.slice(2));
+  if (typeof status === 'number') process.exitCode = status;
+  else
+    status.catch(fail).then((code) => {
+      process.exitCode = code;
+    });
+} catch (error) {
+  process.exitCode = fail(error);
 }
 
 /** For the build: what a warm-up run has compiled. */

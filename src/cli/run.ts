@@ -11,6 +11,7 @@ import { buildProgram, type GuestLibrary, type GuestProgram } from './guest-prog
 import { HostShell } from './host-shell.ts';
 import { LineSplitter } from './line-splitter.ts';
 import { Machine } from './machine.ts';
+import type { Observer } from './observer.ts';
 import type { Output } from './output.ts';
 import { type RunOptions, withDirectives } from './run-options.ts';
 import { chooseEvents, traceLine } from './trace.ts';
@@ -19,11 +20,24 @@ import { UsageError } from './usage-error.ts';
 /** Guest instructions after which a run without --max-insns ends: a few seconds of a guest that loops for ever. */
 export const DEFAULT_MAX_INSNS = 200_000_000;
 
-/** Run the program at `options.file`; returns the exit status. A user's mistake is thrown as a {@link UsageError}. */
-export function run(options: RunOptions, library: GuestLibrary, output: Output): number {
+/**
+ * Run the program at `options.file`; returns the exit status. A user's mistake is thrown as a {@link UsageError}. `observe`
+ * is shown the machine before anything happens on it.
+ */
+export function run(options: RunOptions, library: GuestLibrary, output: Output, observe?: Observer): number {
   const program = buildProgram(options.file, library, options, (warning) => output.message(warning));
   const chosen = withDirectives(options, program.directives);
   const machine = powerOn(chosen, output);
+  try {
+    observe?.({ machine, program });
+    return runOn(machine, program, chosen, output);
+  } finally {
+    machine.stream.close();
+  }
+}
+
+/** The host's own lines, then QEMU, then the report. */
+function runOn(machine: Machine, program: GuestProgram, chosen: RunOptions, output: Output): number {
   const shell = new HostShell(machine.kernel.spawn('sh', () => {}).user);
   for (const command of program.directives.host) runHostCommand(shell, command, machine, output);
   const { end, exitProcess } = runQemu(machine, program, chosen, output);

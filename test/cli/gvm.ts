@@ -16,13 +16,22 @@ export interface Ran {
 
 /** Run gvm with `args` in the project's folder. */
 export function gvm(...args: string[]): Ran {
-  return gvmIn(ROOT, ...args);
+  return gvmIn(ROOT, args);
 }
 
-function gvmIn(folder: string, ...args: string[]): Ran {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [COMMAND, ...args], { cwd: folder, encoding: 'utf8' });
+function gvmIn(folder: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}): Ran {
+  // What these test is a developer's gvm, whoever runs the tests; a test of gvm in CI sets CI itself.
+  const env = { ...process.env, CI: undefined, GITHUB_ACTIONS: undefined, ...environment };
+  const { status, stdout, stderr } = spawnSync(process.execPath, [COMMAND, ...args], {
+    cwd: folder,
+    encoding: 'utf8',
+    env,
+  });
   return { status, stdout, stderr };
 }
+
+/** Run gvm in the project's folder with more environment variables. */
+export const gvmUnder = (environment: NodeJS.ProcessEnv, ...args: string[]): Ran => gvmIn(ROOT, args, environment);
 
 /** Run gvm in a temporary folder that holds `files`. */
 export function gvmWith(files: Readonly<Record<string, string | Uint8Array>>, ...args: string[]): Ran {
@@ -32,7 +41,7 @@ export function gvmWith(files: Readonly<Record<string, string | Uint8Array>>, ..
       mkdirSync(dirname(join(folder, name)), { recursive: true });
       writeFileSync(join(folder, name), content);
     }
-    return gvmIn(folder, ...args);
+    return gvmIn(folder, args);
   } finally {
     rmSync(folder, { recursive: true });
   }

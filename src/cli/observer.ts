@@ -1,0 +1,6 @@
+/** How a command looks at a run: it is called when the host is powered on, before the first host line, and may subscribe to events. */
+
+import type { GuestProgram } from './guest-program.ts';
+import type { Machine } from './machine.ts';
+
+export type Observer = (run: { readonly machine: Machine; readonly program: GuestProgram }) => void;

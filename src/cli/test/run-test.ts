@@ -1,0 +1,160 @@
+/** One test: a source, its golden transcript and its own expectations, in this process. */
+
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { EXIT } from '../exit-status.ts';
+import { type GuestLibrary, includePath } from '../guest-program.ts';
+import type { Observer } from '../observer.ts';
+import { type Output, Transcript } from '../output.ts';
+import { run } from '../run.ts';
+import { UsageError } from '../usage-error.ts';
+import { checkAssembly } from './assembly-test.ts';
+import { CauseFinder } from './cause.ts';
+import { check } from './check/check.ts';
+import { checkFailureText } from './check-report.ts';
+import { holds } from './condition.ts';
+import { type Expectations, readExpectations } from './expectations.ts';
+import { hasFeature } from './features.ts';
+import { compare } from './golden.ts';
+
+export interface TestOptions {
+  /** Guest instructions after which a run ends. */
+  readonly limit: number;
+  /** Write goldens that are missing or differ. */
+  readonly update: boolean;
+  /** Words that check lines begin with. */
+  readonly prefixes: readonly string[];
+}
+
+/** lit's words. Of these FAIL, XPASS and TIMEOUT are failures; UPDATED is a golden that was written. */
+export type Outcome = 'PASS' | 'FAIL' | 'XFAIL' | 'XPASS' | 'UNSUPPORTED' | 'TIMEOUT' | 'UPDATED';
+
+export interface TestResult {
+  /** Path of the source, as the user reaches it. */
+  readonly name: string;
+  readonly outcome: Outcome;
+  /** Why, in lines; empty for a plain PASS. */
+  readonly report: readonly string[];
+}
+
+/** Path of the golden that belongs to a source. */
+export const goldenOf = (source: string): string => source.replace(/\.gasm$/, '.golden');
+
+/** Run the test in `file`. */
+export function runTest(file: string, library: GuestLibrary, options: TestOptions): TestResult {
+  const text = readFileSync(file, 'utf8');
+  const expected = readExpectations(text, options.prefixes);
+  try {
+    const reason = unfit(expected);
+    if (reason !== undefined) return { name: file, outcome: 'UNSUPPORTED', report: [reason] };
+    const mayFail = expected.xfail.find((condition) => holds(condition, hasFeature));
+    const result = judge(file, text, expected, library, {
+      ...options,
+      update: options.update && mayFail === undefined,
+    });
+    if (mayFail === undefined) return result;
+    if (result.outcome === 'PASS')
+      return { name: file, outcome: 'XPASS', report: [`passes, but is marked XFAIL: ${mayFail}`] };
+    return { ...result, outcome: 'XFAIL' };
+  } catch (error) {
+    const { message, stack } = error as Error;
+    const report = error instanceof UsageError ? [message] : [`internal error of gvm: ${message}`, `${stack}`];
+    return { name: file, outcome: 'FAIL', report };
+  }
+}
+
+/** Why the test cannot run here; undefined if it can. */
+function unfit({ requires, unsupported }: Expectations): string | undefined {
+  const missing = requires.filter((condition) => !holds(condition, hasFeature));
+  if (missing.length > 0) return `requires ${missing.join(', ')}`;
+  const against = unsupported.find((condition) => holds(condition, hasFeature));
+  return against === undefined ? undefined : `unsupported: ${against}`;
+}
+
+function judge(
+  file: string,
+  text: string,
+  expected: Expectations,
+  library: GuestLibrary,
+  options: TestOptions,
+): TestResult {
+  const name = file;
+  const bad = expected.bad.map(({ line, column, message }) => `${file}:${line}:${column}: error: ${message}`);
+  if (bad.length > 0) return { name, outcome: 'FAIL', report: bad };
+  const problems: string[] = [];
+  if (expected.bytes.length + expected.errors.length > 0)
+    problems.push(...checkAssembly(file, text, includePath([], library.includes), expected));
+  const golden = goldenOf(file);
+  const hasGolden = existsSync(golden);
+  const assembles = expected.bytes.length + expected.errors.length > 0;
+  if (!hasGolden && expected.checks.length === 0) {
+    if (assembles) return { name, outcome: problems.length > 0 ? 'FAIL' : 'PASS', report: problems };
+    if (!options.update)
+      return {
+        name,
+        outcome: 'FAIL',
+        report: [`has no golden (${golden}) and expects nothing itself; gvm test -u writes one`],
+      };
+  }
+  const { transcript, status } = transcriptOf(file, library, options.limit);
+  if (expected.checks.length > 0)
+    problems.push(...checkFailureText(file, text, transcript, check(expected.checks, transcript)));
+  let updated = false;
+  if (hasGolden || expected.checks.length === 0) {
+    const divergence = compare(hasGolden ? readFileSync(golden, 'utf8') : '', transcript);
+    if (divergence !== undefined && options.update) {
+      writeFileSync(golden, transcript);
+      updated = true;
+    } else if (divergence !== undefined) {
+      const cause = new CauseFinder(divergence.line);
+      transcribe(file, library, options.limit, cause, cause.observe);
+      problems.push(
+        `${golden}:${divergence.line}: the transcript is not the golden one, from this line on`,
+        ...divergence.excerpt,
+        ...divergence.notes.map((note) => `   = note: ${note}`),
+        ...cause.notes.map((note, index) => (index === 0 ? `   = note: ${note}` : note)),
+      );
+    }
+  }
+  if (problems.length > 0) {
+    problems.push(`   = reproduce: gvm test ${file}   (the run alone: gvm run ${file})`);
+    return { name, outcome: status === EXIT.LIMIT ? 'TIMEOUT' : 'FAIL', report: problems };
+  }
+  return { name, outcome: updated ? 'UPDATED' : 'PASS', report: updated ? [`wrote ${golden}`] : [] };
+}
+
+/** The transcript of a run: console, host log, chosen events and exit status, in order. */
+export function transcriptOf(
+  file: string,
+  library: GuestLibrary,
+  limit: number,
+): { readonly transcript: string; readonly status: number } {
+  const output = new Transcript();
+  const status = transcribe(file, library, limit, output);
+  return { transcript: withoutHostPaths(output.text, file, library), status };
+}
+
+function transcribe(file: string, library: GuestLibrary, limit: number, output: Output, observe?: Observer): number {
+  let status: number;
+  try {
+    status = run(
+      { file, qemu: [], trace: undefined, explain: false, maxInsns: limit, exitMap: 'gvm', includes: [], defines: {} },
+      library,
+      output,
+      observe,
+    );
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    output.message(error.message);
+    status = error.status;
+  }
+  output.message(`[gvm] exit status ${status}`);
+  return status;
+}
+
+/** A golden is the same wherever the test lies: paths begin at the test's folder, or at the library's. */
+function withoutHostPaths(transcript: string, file: string, library: GuestLibrary): string {
+  const folder = dirname(file);
+  const own = folder === '.' ? transcript : transcript.replaceAll(`${folder}/`, '');
+  return own.replaceAll(library.includes, 'lang/library/include');
+}

@@ -1,0 +1,83 @@
+/** Results as a machine or a person reads them: TAP, JUnit, JSON, and the closing line. */
+
+import type { Outcome, TestResult } from './run-test.ts';
+
+const failing: readonly Outcome[] = ['FAIL', 'XPASS', 'TIMEOUT'];
+
+export const failed = ({ outcome }: TestResult): boolean => failing.includes(outcome);
+
+const words: Readonly<Record<Outcome, string>> = {
+  PASS: 'passed',
+  FAIL: 'failed',
+  TIMEOUT: 'timed out',
+  XPASS: 'unexpectedly passed',
+  XFAIL: 'expectedly failed',
+  UPDATED: 'goldens written',
+  UNSUPPORTED: 'unsupported',
+};
+
+/** `7 passed, 1 failed`; `no tests` of none. */
+export function countLine(results: readonly TestResult[]): string {
+  const counts = Object.entries(words).flatMap(([outcome, word]) => {
+    const count = results.filter((result) => result.outcome === outcome).length;
+    return count === 0 ? [] : [`${count} ${word}`];
+  });
+  return counts.length === 0 ? 'no tests' : counts.join(', ');
+}
+
+/** Test Anything Protocol, version 13. */
+export function tap(results: readonly TestResult[]): string {
+  const lines = results.map(({ name, outcome, report }, index) => {
+    // An expected failure is a TODO that is not ok; a TODO that is ok would not count as a failure, and it is one here.
+    const ok = outcome === 'XFAIL' || failing.includes(outcome) ? 'not ok' : 'ok';
+    const directive =
+      outcome === 'XFAIL' ? ' # TODO expected to fail' : outcome === 'UNSUPPORTED' ? ` # SKIP ${report[0]}` : '';
+    const comments = failing.includes(outcome) ? report.flatMap((text) => text.split('\n')) : [];
+    return [`${ok} ${index + 1} - ${name}${directive}`, ...comments.map((line) => `# ${line}`)].join('\n');
+  });
+  return `TAP version 13\n1..${results.length}\n${lines.map((line) => `${line}\n`).join('')}`;
+}
+
+/** JUnit's XML, as CI systems read it. */
+export function junit(results: readonly TestResult[]): string {
+  const cases = results.map((result) => {
+    const { name, outcome, report } = result;
+    const slash = name.lastIndexOf('/');
+    const attributes = `classname="${xml(slash < 0 ? '.' : name.slice(0, slash))}" name="${xml(name.slice(slash + 1))}"`;
+    if (failed(result)) {
+      const text = xml(report.join('\n'));
+      return `    <testcase ${attributes}><failure type="${outcome}" message="${xml(report[0] ?? outcome)}">${text}</failure></testcase>\n`;
+    }
+    const skipped = outcome === 'UNSUPPORTED' || outcome === 'XFAIL';
+    const message = outcome === 'XFAIL' ? 'expected to fail' : (report[0] ?? '');
+    return `    <testcase ${attributes}>${skipped ? `<skipped message="${xml(message)}"/>` : ''}</testcase>\n`;
+  });
+  const failures = results.filter(failed).length;
+  const skipped = results.filter(({ outcome }) => outcome === 'UNSUPPORTED' || outcome === 'XFAIL').length;
+  return (
+    '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n' +
+    `  <testsuite name="gvm test" tests="${results.length}" failures="${failures}" errors="0" skipped="${skipped}">\n` +
+    `${cases.join('')}  </testsuite>\n</testsuites>\n`
+  );
+}
+
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  '\n': '&#10;',
+};
+/** Text as XML; what XML 1.0 cannot hold is replaced. */
+const xml = (text: string): string =>
+  text
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what XML cannot hold
+    .replace(/[\u0000-\u0008\u000b-\u001f\ufffe\uffff]/g, '\ufffd')
+    .replace(/[&<>"\n]/g, (character) => entities[character]!);
+
+/** One JSON object: `{"v":1,"tests":[{name,outcome,report}],"counts":{…}}`. */
+export function json(results: readonly TestResult[]): string {
+  const counts: Partial<Record<Outcome, number>> = {};
+  for (const { outcome } of results) counts[outcome] = (counts[outcome] ?? 0) + 1;
+  return `${JSON.stringify({ v: 1, tests: results, counts, ok: !results.some(failed) })}\n`;
+}

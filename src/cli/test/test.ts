@@ -1,0 +1,90 @@
+/** `gvm test`: finds the tests, runs them, reports; returns the exit status. */
+
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { EXIT } from '../exit-status.ts';
+import { installedLibrary } from '../guest-program.ts';
+import { UsageError } from '../usage-error.ts';
+import { discover, type Selection } from './discover.ts';
+import { runAll } from './pool.ts';
+import type { TestOptions, TestResult } from './run-test.ts';
+import { countLine, failed, json, junit, tap } from './summary.ts';
+
+export interface TestCommandOptions extends TestOptions, Selection {
+  readonly paths: readonly string[];
+  readonly jobs: number | undefined;
+  /** Name each test, passed ones too. */
+  readonly verbose: boolean;
+  /** What goes to stdout in the end. */
+  readonly format: 'text' | 'json' | 'tap';
+  /** File for JUnit's XML. */
+  readonly junit: string | undefined;
+}
+
+/** Run the tests; 0 if none failed, 6 if one did, 2 if there are none. */
+export async function test(options: TestCommandOptions): Promise<number> {
+  const { sources, orphans } = discover(options.paths, options);
+  if (sources.length + orphans.length === 0 && options.shard === undefined)
+    throw new UsageError(`gvm test: no tests in ${options.paths.join(' ')}`);
+  const progress = new Progress(sources.length);
+  const ran = await runAll(sources, installedLibrary(), options, options.jobs ?? availableParallelism(), (result) =>
+    progress.count(result),
+  );
+  progress.clear();
+  const lost = orphans.map(
+    (name): TestResult => ({
+      name,
+      outcome: 'FAIL',
+      report: [`no program stands beside it: it is the golden of ${name.replace(/\.golden$/, '.gasm')}; remove it`],
+    }),
+  );
+  const results = [...ran, ...lost];
+  for (const result of results) report(result, options.verbose);
+  if (options.junit !== undefined) save(options.junit, junit(results));
+  if (options.format === 'json') process.stdout.write(json(results));
+  else if (options.format === 'tap') process.stdout.write(tap(results));
+  else process.stdout.write(`${countLine(results)}\n`);
+  return results.some(failed) ? EXIT.MISMATCH : EXIT.OK;
+}
+
+function report(result: TestResult, verbose: boolean): void {
+  const { outcome, name, report: lines } = result;
+  if (!verbose && !failed(result) && outcome !== 'UPDATED') return;
+  const shown = outcome === 'XFAIL' ? [] : lines;
+  process.stderr.write(`${[`${outcome}: ${name}`, ...shown].join('\n')}\n`);
+  if (failed(result) && process.env['GITHUB_ACTIONS'] !== undefined)
+    process.stderr.write(`::error file=${name}::${(lines[0] ?? outcome).replace(/\n.*/s, '')}\n`);
+}
+
+function save(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new UsageError(`gvm test: cannot write ${path}: ${(error as Error).message}`);
+  }
+}
+
+/** `[12/200] programs/x.gasm` on a terminal, and on nothing else. */
+class Progress {
+  readonly #total: number;
+  readonly #shown = process.stderr.isTTY === true && process.env['CI'] === undefined;
+  #done = 0;
+  #failed = 0;
+
+  constructor(total: number) {
+    this.#total = total;
+  }
+
+  count(result: TestResult): void {
+    this.#done++;
+    if (failed(result)) this.#failed++;
+    if (!this.#shown) return;
+    const failures = this.#failed === 0 ? '' : `, ${this.#failed} failed`;
+    const line = `[${this.#done}/${this.#total}${failures}] ${result.name}`;
+    process.stderr.write(`\r\x1b[K${line.slice(0, (process.stderr.columns ?? 80) - 1)}`);
+  }
+
+  clear(): void {
+    if (this.#shown) process.stderr.write('\r\x1b[K');
+  }
+}

@@ -1,0 +1,209 @@
+/** `gvm test` as a user meets it: outcomes, exit status, and what it prints. */
+
+import { describe, expect, test } from 'vitest';
+import { junit } from '../../../src/cli/test/summary.ts';
+import { gvm, gvmUnder, gvmWith } from '../gvm.ts';
+
+const program = (body: string, head = '') =>
+  `${head}        bits 64\n        default rel\n%include "linux/kernel.inc"\n        global init_module\n        section .text\ninit_module:\n${body}\n`;
+const saying = (text: string, head = '') =>
+  program(
+    `        lea rdi, [text]\n        xor eax, eax\n        call printk\n        xor eax, eax\n        ret\n        section .rodata\ntext:   db "${text}", 10, 0`,
+    head,
+  );
+const golden = (text: string) => `${gvmWith({ 'p.gasm': saying(text) }, 'run', 'p.gasm').stdout}[gvm] exit status 0\n`;
+
+const testing = (files: Readonly<Record<string, string>>, ...args: string[]) => gvmWith(files, 'test', ...args);
+
+describe('goldens', () => {
+  test('a program that says what its golden says passes', () => {
+    const ran = testing({ 'a.gasm': saying('hello'), 'a.golden': golden('hello') });
+    expect(ran).toEqual({ status: 0, stdout: '1 passed\n', stderr: '' });
+  });
+
+  test('a difference shows the first line that differs, what was served then, and how to see it again', () => {
+    const ran = testing({ 'a.gasm': saying('hullo'), 'a.golden': golden('hello') });
+    expect(ran.status).toBe(6);
+    expect(ran.stdout).toBe('1 failed\n');
+    expect(ran.stderr).toMatch(
+      /^FAIL: a\.gasm\na\.golden:\d+: the transcript is not the golden one, from this line on\n/,
+    );
+    expect(ran.stderr).toMatch(/ \| - hello\n +\d+ \| \+ hullo\n +\d+ \| {3}\[gvm\] exit status 0\n/);
+    expect(ran.stderr).toMatch(
+      /note: written while guest access \d+ was served, at .*\n +\[kvm\] kvm_exit: .*IO_INSTRUCTION/,
+    );
+    expect(ran.stderr).toContain('reproduce: gvm test a.gasm');
+  });
+
+  test.each([
+    ['is missing', {}, 'has no golden (a.golden) and expects nothing itself; gvm test -u writes one'],
+    ['has CRLF line ends', { 'a.golden': golden('hello').replaceAll('\n', '\r\n') }, 'the golden has CRLF line ends'],
+    ['is cut off', { 'a.golden': golden('hello').slice(0, -40) }, 'it is truncated, or not a transcript of gvm'],
+    ['has no program', { 'b.golden': '', 'a.golden': golden('hello') }, 'FAIL: b.golden\nno program stands beside it'],
+  ])('a golden that %s fails', (_, files, message) => {
+    const ran = testing({ 'a.gasm': saying('hello'), ...(files as Record<string, string>) });
+    expect(ran.stderr).toContain(message);
+    expect(ran.status).toBe(6);
+  });
+
+  test('-u writes it', () => {
+    const ran = testing({ 'a.gasm': saying('hello') }, '-u');
+    expect(ran.stdout).toBe('1 goldens written\n');
+    expect(ran.status).toBe(0);
+  });
+
+  test('-u is refused where CI is set', () => {
+    const ran = gvmUnder({ CI: '1' }, 'test', 'programs', '-u');
+    expect(ran.stderr).toContain('gvm test: -u is refused where CI is set');
+    expect(ran.status).toBe(2);
+  });
+
+  test('a golden holds no path of the host', () => {
+    const crash = program('        ud2', '; CHECK: init_module+0x0 (a.gasm:9)\n; CHECK: exit status 4\n');
+    const ran = testing({ 'deep/down/a.gasm': crash }, 'deep');
+    expect(ran.stderr).toBe('');
+    expect(ran.status).toBe(0);
+  });
+});
+
+describe('expectations in the source', () => {
+  test.each([
+    ['CHECK that holds', saying('hello', '; CHECK: hel{{l+}}o\n'), 0, ''],
+    [
+      'CHECK that does not',
+      saying('hello', '; CHECK: hallo\n'),
+      6,
+      'a.gasm:1:10: error: CHECK: expected text not found\n    1 | ; CHECK: hallo\n      |          ^',
+    ],
+    [
+      'a directive that is none',
+      saying('hello', '; CHECK-NXT: hello\n'),
+      6,
+      "a.gasm:1:3: error: there is no directive 'CHECK-NXT'",
+    ],
+    [
+      'a bad end that no check asks for',
+      program('        mov eax, -5\n        ret', '; CHECK: PCI\n'),
+      6,
+      'the run ended with exit status 1, which no check line asks for',
+    ],
+    ['bytes that are right', 'bits 64\nmov rax, rbx ; = 48 89 d8\nnop ; = 90\n', 0, ''],
+    [
+      'bytes that are wrong',
+      'bits 64\nmov rax, rbx ; = 48 89 d9\n',
+      6,
+      'a.gasm:2: expected 48 89 d9, assembled 48 89 d8',
+    ],
+    ['bytes where there are none', 'bits 64\n; = 90\n', 6, 'a.gasm:2: expected 90, assembled nothing'],
+    ['an error that comes', 'bits 64\nout dx, ebx ; error: does not take ebx\n', 0, ''],
+    [
+      'an error that does not',
+      'bits 64\nout dx, eax ; error: does not take\n',
+      6,
+      'a.gasm:2: no error here; expected: does not take',
+    ],
+    [
+      'an error nobody expects',
+      'bits 64\nout dx, ebx ; error: does not take ebx\nmovv rax\n',
+      6,
+      'a.gasm:3: unexpected error: unknown instruction',
+    ],
+    ['XFAIL that fails', saying('hello', '; XFAIL: *\n; CHECK: hallo\n'), 0, ''],
+    [
+      'XFAIL that passes',
+      saying('hello', '; XFAIL: *\n; CHECK: hello\n'),
+      6,
+      'XPASS: a.gasm\npasses, but is marked XFAIL: *',
+    ],
+    [
+      'REQUIRES of what there is',
+      saying('hello', '; REQUIRES: vfio-pci && (mtty || nothing)\n; CHECK: hello\n'),
+      0,
+      '',
+    ],
+    ['REQUIRES of what there is not', saying('hello', '; REQUIRES: warp-drive\n; CHECK: hallo\n'), 0, ''],
+    ['UNSUPPORTED', saying('hello', '; UNSUPPORTED: vmbuf\n; CHECK: hallo\n'), 0, ''],
+    [
+      'a condition that is none',
+      saying('hello', '; REQUIRES: a &&\n; CHECK: hello\n'),
+      6,
+      "condition 'a &&': a feature is missing",
+    ],
+    ['a run without end', program('.l: jmp .l', '; CHECK: never\n'), 6, 'TIMEOUT: a.gasm'],
+  ])('%s', (_, source, status, message) => {
+    const ran = testing({ 'a.gasm': source }, '--timeout', '300000');
+    expect(ran.stderr).toContain(message);
+    expect(ran.status).toBe(status);
+  });
+});
+
+describe('reports', () => {
+  const files = {
+    'd/a.gasm': saying('hello', '; CHECK: hello\n'),
+    'd/b.gasm': saying('hello', '; CHECK: <hallo>\n'),
+    'd/c.gasm': saying('x', '; REQUIRES: warp-drive\n'),
+  };
+
+  test('--tap', () => {
+    const { stdout } = testing(files, '--tap');
+    expect(stdout).toMatch(
+      /^TAP version 13\n1\.\.3\nok 1 - d\/a\.gasm\nnot ok 2 - d\/b\.gasm\n(# .*\n)+ok 3 - d\/c\.gasm # SKIP requires warp-drive\n$/,
+    );
+  });
+
+  test('--json is one object', () => {
+    const { v, counts, ok, tests } = JSON.parse(testing(files, '--json').stdout);
+    expect({ v, counts, ok }).toEqual({ v: 1, counts: { PASS: 1, FAIL: 1, UNSUPPORTED: 1 }, ok: false });
+    expect(tests[1]).toMatchObject({ name: 'd/b.gasm', outcome: 'FAIL' });
+  });
+
+  test("--junit's file is XML with counts, and what XML cannot hold is replaced", () => {
+    const text = junit([
+      { name: 'd/a.gasm', outcome: 'PASS', report: [] },
+      { name: 'd/b.gasm', outcome: 'FAIL', report: ['CHECK: <hallo>\u0001'] },
+      { name: 'c.gasm', outcome: 'UNSUPPORTED', report: ['requires "x"'] },
+    ]);
+    expect(text).toContain('<testsuite name="gvm test" tests="3" failures="1" errors="0" skipped="1">');
+    expect(text).toContain(
+      '<testcase classname="d" name="b.gasm"><failure type="FAIL" message="CHECK: &lt;hallo&gt;\ufffd">',
+    );
+    expect(text).toContain('<testcase classname="." name="c.gasm"><skipped message="requires &quot;x&quot;"/>');
+    const ran = testing(files, '--junit', 'no/such/folder');
+    expect(ran.stderr).toContain('gvm test: cannot write no/such/folder: ENOENT');
+    expect(ran.status).toBe(2);
+  });
+
+  test('--filter and --shard choose, and shards leave nothing out', () => {
+    expect(testing(files, '--filter', '/a', '-v').stderr).toBe('PASS: d/a.gasm\n');
+    const names = ['1/2', '2/2'].flatMap((shard) =>
+      testing(files, '--shard', shard, '-v').stderr.match(/d\/.\.gasm(?=\n)/g),
+    );
+    expect([...new Set(names)].sort()).toEqual(['d/a.gasm', 'd/b.gasm', 'd/c.gasm']);
+  });
+
+  test('over several workers the order is that of the names', () => {
+    const many = Object.fromEntries(
+      Array.from({ length: 20 }, (_, i) => [`t${10 + i}.gasm`, saying(`hello ${i}`, `; CHECK: hello ${i}{{$}}\n`)]),
+    );
+    const ran = testing({ ...many, 't05.gasm': 'nonsense\n' }, '-j', '2', '-v');
+    expect(ran.stdout).toBe('20 passed, 1 failed\n');
+    expect(ran.stderr.match(/t\d\d(?=\.gasm\n)/g)).toEqual([
+      't05',
+      ...Object.keys(many).map((name) => name.slice(0, 3)),
+    ]);
+  });
+});
+
+test.each([
+  [['test', 'missing'], 'gvm test: missing: No such file or directory'],
+  [['test', 'README.md'], 'README.md is no test'],
+  [['test', 'scripts'], 'gvm test: no tests in scripts'],
+  [['test', 'programs', '--shard', '3/2'], "--shard takes I/N with 1 ≤ I ≤ N, not '3/2'"],
+  [['test', 'programs', '--filter', '('], '--filter: Invalid regular expression'],
+  [['test', 'programs', '-j', '0'], '-j takes a number of tests'],
+  [['test', 'programs', '--tap', '--json'], 'mutually exclusive'],
+] as const)('gvm %j', (args, message) => {
+  const ran = gvm(...args);
+  expect(ran.stderr).toContain(message);
+  expect(ran.status).toBe(2);
+});
