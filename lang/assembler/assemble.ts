@@ -15,6 +15,7 @@ import { Abandon, type Diagnostic, Diagnostics } from './diagnostics.ts';
 import { directive, equ } from './directives.ts';
 import { type BinaryPath, incbin } from './incbin.ts';
 import { InstructionWork } from './instruction-work.ts';
+import { KnownInstructions, wordingOf } from './known-instructions.ts';
 import { LineRecorder } from './line-recorder.ts';
 import type { Listing } from './listing.ts';
 import { objectOf } from './output.ts';
@@ -108,6 +109,7 @@ class Program {
   readonly #assembly: Assembly;
   readonly #parser: StatementParser;
   readonly #items: Item[] = [];
+  readonly #known = new KnownInstructions();
   #parent = '';
 
   constructor(diagnostics: Diagnostics, options: AssembleOptions) {
@@ -160,12 +162,21 @@ class Program {
     const { listing } = this.#options;
     this.#assembly.begin('estimate');
     for (const line of this.#lines(file)) {
-      const item = this.#item(this.#parser.statement(line));
+      this.#parser.classify(line.tokens);
+      const wording = wordingOf(line.tokens);
+      const known = wording === undefined ? undefined : this.#known.get(wording);
+      const item = known === undefined ? this.#item(this.#parser.statement(line)) : this.#again(line, known);
       if (item === undefined) continue;
       this.#items.push(item);
       listing?.item(item);
       this.#assembly.place(item);
+      if (wording !== undefined && item.work instanceof InstructionWork) this.#known.remember(wording, item.work);
     }
+  }
+
+  #again({ tokens, origin }: SourceLine, work: InstructionWork): Item {
+    const span = spanOf(tokens[0]!, tokens.at(-1)!, origin);
+    return { index: this.#items.length, span, origin, parent: this.#parent, label: undefined, work };
   }
 
   /** The lines that the preprocessor makes of a file and of the files named by `-P`. */
@@ -281,6 +292,7 @@ class Program {
 
   #filler(tokens: readonly Token[], origin: Origin): Work | undefined {
     if (tokens.length === 0) return undefined;
+    this.#parser.classify(tokens);
     return this.#work(this.#parser.statement({ tokens, origin }).body, origin, undefined);
   }
 }

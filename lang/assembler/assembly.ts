@@ -12,7 +12,7 @@ import { EvaluationFault, evaluate, type Scope } from './evaluate.ts';
 import { MAX_SECTION, newSection, type Section } from './sections.ts';
 import { didYouMean } from './suggest.ts';
 import { type AssemblySymbol, ExternalSymbol, SymbolTable } from './symbols.ts';
-import { addScaled, baseValue, constantValue, UNKNOWN, type Value } from './value.ts';
+import { addScaled, constantValue, UNKNOWN, type Value } from './value.ts';
 
 /** `estimate`: symbols may still be missing. `settle`: all are there, sizes may change. `write`: bytes are wanted. */
 export type Phase = 'estimate' | 'settle' | 'write';
@@ -107,12 +107,7 @@ export class Assembly implements Scope {
   }
 
   #defineLabel(symbol: AssemblySymbol, item: Item): void {
-    if (symbol.definedBy !== item.index) return;
-    const { value } = symbol;
-    const { offset } = this.section;
-    if (value?.terms[0]?.of === this.section && value.constant === BigInt(offset)) return;
-    symbol.value = baseValue(this.section, BigInt(offset));
-    this.changed = true;
+    if (symbol.definedBy === item.index && symbol.moveTo(this.section, this.section.offset)) this.changed = true;
   }
 
   here(): Value {

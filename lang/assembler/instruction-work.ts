@@ -11,7 +11,8 @@ import { spanOf } from '../syntax/lexer.ts';
 import type { Assembly, Work } from './assembly.ts';
 import { type BuiltOperand, buildOperand } from './operands.ts';
 import { resolveField, storeNumber } from './relocate.ts';
-import { soleBase, type Value } from './value.ts';
+import type { AssemblySymbol } from './symbols.ts';
+import { type Base, soleBase, type Value } from './value.ts';
 import type { WarningClass } from './warning-classes.ts';
 
 type InstructionBody = Extract<Body, { kind: 'instruction' }>;
@@ -39,6 +40,8 @@ export class InstructionWork implements Work {
   #encoding: Encoding | undefined;
   #built: readonly BuiltOperand[] = [];
   #branch: Branch | undefined;
+  /** The branch's target, where that is a symbol alone: looked up once and not in each pass. */
+  #target: AssemblySymbol | undefined;
   /** True once every value in it is a number for ever or an address that fills a field of its own. */
   #lengthIsFixed = false;
   #dead = false;
@@ -60,6 +63,11 @@ export class InstructionWork implements Work {
     }
   }
 
+  /** True once the bytes are the same wherever it stands, and there is nothing to say about them. */
+  get isTheSameEverywhere(): boolean {
+    return this.#body === undefined && this.#encoding !== undefined && this.#encoding.warnings === undefined;
+  }
+
   fixedLength(): number | undefined {
     if (this.#dead) return 0;
     return this.#lengthIsFixed ? this.#encoding?.bytes.length : undefined;
@@ -68,12 +76,21 @@ export class InstructionWork implements Work {
   /** The short way through the passes in between: lengths that cannot change, and branches, which look at their target alone. */
   #settle(assembly: Assembly): boolean {
     if (this.#branch !== undefined && this.#body !== undefined) {
-      this.#encoding = this.#branch.choose(assembly.value(this.#body.operands[0]!.expression), assembly);
+      // A branch of one length is looked at once, so that a missing target is reported with the others.
+      if (!this.#lengthIsFixed || assembly.pass === 2) this.#chooseLength(this.#branch, this.#body, assembly);
     } else if (!this.#lengthIsFixed) {
       return false;
     }
     assembly.skip(this.#encoding!.bytes.length);
     return true;
+  }
+
+  #chooseLength(branch: Branch, body: InstructionBody, assembly: Assembly): void {
+    const target = this.#target;
+    this.#encoding =
+      target?.section === undefined
+        ? branch.choose(assembly.value(body.operands[0]!.expression), assembly)
+        : branch.chooseFor(target.section, target.offset, assembly);
   }
 
   #encode(body: InstructionBody, assembly: Assembly): void {
@@ -90,7 +107,10 @@ export class InstructionWork implements Work {
     if (this.#branch === undefined && isBranchLike(built)) this.#branch = this.#asBranch(body, built, assembly);
     if (this.#dead) return;
     if (this.#branch !== undefined) {
+      const { expression } = body.operands[0]!;
+      if (expression.kind === 'symbol') this.#target = assembly.symbols.get(assembly.fullName(expression.name));
       this.#encoding = this.#branch.choose(built[0]!.value!, assembly);
+      this.#lengthIsFixed = this.#branch.hasOneLength;
       this.#built = built;
       return;
     }
@@ -189,17 +209,25 @@ class Branch {
     this.#near = near;
   }
 
+  get hasOneLength(): boolean {
+    return this.#short === undefined || this.#near === undefined;
+  }
+
   /** NASM's rule (jmp_match): short while the target is unknown, or where it lies in this section within a byte's reach. */
   choose(value: Value, assembly: Assembly): Encoding {
+    if (value.known) return this.chooseFor(soleBase(value), Number(value.constant), assembly);
+    return this.#short === undefined || (this.#near !== undefined && this.#wasNear) ? this.#near! : this.#short;
+  }
+
+  /** The same for a target `offset` behind a base. */
+  chooseFor(base: Base | 'none' | undefined, offset: number, assembly: Assembly): Encoding {
     const short = this.#short;
     const near = this.#near;
     if (short === undefined) return near!;
     if (near === undefined) return short;
     if (this.#wasNear && assembly.pass > PATIENCE) return near;
-    if (value.known) {
-      const distance = value.constant - BigInt(assembly.section.offset + short.bytes.length);
-      this.#wasNear = soleBase(value) !== assembly.section || distance < -128n || distance > 127n;
-    }
+    const distance = offset - (assembly.section.offset + short.bytes.length);
+    this.#wasNear = base !== assembly.section || distance < -128 || distance > 127;
     return this.#wasNear ? near : short;
   }
 }

@@ -24,7 +24,7 @@ export function buildOperand(operand: OperandSyntax, assembly: Assembly): BuiltO
   const built = build(operand, assembly);
   const isLiteral = !assembly.touched;
   assembly.touched ||= touchedBefore;
-  return built === undefined ? undefined : { ...built, isLiteral };
+  return built === undefined ? undefined : { source: built.source, value: built.value, isLiteral };
 }
 
 type Built = Omit<BuiltOperand, 'isLiteral'>;
@@ -34,20 +34,23 @@ function build(operand: OperandSyntax, assembly: Assembly): Built | undefined {
   if (operand.memory !== undefined) return buildMemory(operand, operand.memory, assembly);
   if (expression.kind === 'register') return buildRegister(expression.name, expression, hints, assembly);
   const value = assembly.value(expression);
-  if (value.terms.some((term) => typeof term.of === 'string')) {
+  if (hasRegister(value)) {
     assembly.error(expression, 'registers can be added and scaled only inside [ ]');
     return undefined;
   }
-  const width = immediateWidth(hints);
   return {
     source: {
       kind: 'immediate',
       value: isConstant(value) ? value.constant : undefined,
-      ...(width === undefined ? {} : { width }),
-      ...(hints.strict ? { strict: true } : {}),
+      width: immediateWidth(hints),
+      strict: hints.strict,
     },
     value,
   };
+}
+
+function hasRegister(value: Value): boolean {
+  return value.terms.length > 0 && value.terms.some((term) => typeof term.of === 'string');
 }
 
 function buildRegister(name: string, at: Expression, hints: Hints, assembly: Assembly): Built | undefined {
@@ -75,8 +78,7 @@ function buildMemory(
   const value = assembly.value(expression);
   const registers = addressRegisters(value, expression, assembly);
   if (registers === undefined) return undefined;
-  const offset: Value =
-    registers.count === 0 ? value : { ...value, terms: value.terms.filter((term) => typeof term.of !== 'string') };
+  const offset: Value = registers.count === 0 ? value : withoutRegisters(value, registers.count);
   const segment = written.segment === undefined ? undefined : registerNamed(written.segment.image)!;
   if (segment !== undefined && segment.class !== 'segment') {
     assembly.diagnostics.error(assembly.item!.span, `${segment.name} is not a segment register`);
@@ -84,22 +86,30 @@ function buildMemory(
   }
   const relative = registers.count === 0 && isRelative(hints, segment, offset, assembly);
   const { base, index, scale } = registers;
-  const addressWidth = hints.addressWidth === 16 ? undefined : hints.addressWidth;
-  const displacementWidth = hints.width as Memory['displacementWidth'];
   const memory: Memory = {
     kind: 'memory',
-    ...(operand.hints.width === undefined ? {} : { width: operand.hints.width as NonNullable<Memory['width']> }),
-    ...(base === undefined ? {} : { base }),
-    ...(index === undefined ? {} : { index, scale }),
+    width: operand.hints.width as Memory['width'],
+    base,
+    index,
+    scale,
     displacement: isConstant(offset) && !relative ? offset.constant : undefined,
-    ...(displacementWidth === undefined ? {} : { displacementWidth }),
-    ...(relative ? { relative } : {}),
-    ...(segment === undefined ? {} : { segment }),
-    ...(addressWidth === undefined ? {} : { addressWidth }),
-    ...(hints.nosplit ? { nosplit: true } : {}),
+    displacementWidth: hints.width as Memory['displacementWidth'],
+    relative,
+    segment,
+    addressWidth: hints.addressWidth === 16 ? undefined : hints.addressWidth,
+    nosplit: hints.nosplit,
   };
   return { source: memory, value: offset };
 }
+
+function withoutRegisters(value: Value, registers: number): Value {
+  if (registers === value.terms.length && value.wrt === undefined) {
+    return { constant: value.constant, terms: NO_TERMS, known: value.known };
+  }
+  return { ...value, terms: value.terms.filter((term) => typeof term.of !== 'string') };
+}
+
+const NO_TERMS: Value['terms'] = [];
 
 /**
  * `rel`, or `default rel` where nothing speaks against it. A plain number is absolute whatever is said, and so is, in the first pass,
@@ -123,8 +133,8 @@ const NO_REGISTERS: AddressRegisters = { count: 0, base: undefined, index: undef
 
 /** Base, index and scale: the first register that is not multiplied is the base; 3, 5 and 9 times one register uses both places. */
 function addressRegisters(value: Value, at: Expression, assembly: Assembly): AddressRegisters | undefined {
+  if (!hasRegister(value)) return NO_REGISTERS;
   const terms = value.terms.filter((term) => typeof term.of === 'string');
-  if (terms.length === 0) return NO_REGISTERS;
   const fault = (message: string): undefined => {
     assembly.error(at, message);
     return undefined;

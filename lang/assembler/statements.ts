@@ -27,10 +27,9 @@ export class StatementParser {
     this.#diagnostics = diagnostics;
   }
 
-  /** One line as a statement. A line that cannot be read is reported and keeps its label, so that uses of it are no second error. */
+  /** One line, its words classified, as a statement. A line that cannot be read is reported and keeps its label, so that uses of it are no second error. */
   statement(line: SourceLine): Statement {
     const tokens = line.tokens as t.Token[];
-    this.#classify(tokens);
     const first = tokens[0]!;
     const last = tokens.at(-1)!;
     const parsed = this.#unknownInstruction(tokens, line.origin) ?? this.#attempt(tokens, line.origin);
@@ -40,7 +39,7 @@ export class StatementParser {
   /** Tokens that must be one expression; undefined (and reported) where they are not. */
   expression(tokens: readonly t.Token[], origin: Origin): Expression | undefined {
     const list = tokens as t.Token[];
-    this.#classify(list);
+    this.classify(list);
     try {
       return nasmParser().parseExpression(list);
     } catch (error) {
@@ -49,7 +48,8 @@ export class StatementParser {
     }
   }
 
-  #classify(tokens: t.Token[]): void {
+  /** Gives the words of a preprocessed line the types that the parser goes by. */
+  classify(tokens: readonly t.Token[]): void {
     for (const token of tokens) {
       if (token.tokenType !== t.Identifier) continue;
       const type = this.#keywords.type(token.image);

@@ -2,6 +2,7 @@
 
 import type { Expression } from '../syntax/ast.ts';
 import type { Span } from '../syntax/source.ts';
+import type { Section } from './sections.ts';
 import type { Base, Value } from './value.ts';
 import { baseValue } from './value.ts';
 
@@ -22,23 +23,52 @@ export class ExternalSymbol implements Base {
   }
 }
 
-export interface AssemblySymbol {
+export class AssemblySymbol {
   readonly name: string;
   /** First mention by `global` or its definition. */
-  span: Span;
-  value: Value | undefined;
+  readonly span: Span;
   /** Number of the statement that defines it; undefined before. */
   definedBy: number | undefined;
   definition: Span | undefined;
-  binding: Binding;
+  binding: Binding = 'local';
   /** STT_* and STV_* asked for by `global name:function hidden`. */
-  type: number;
-  visibility: number;
+  type = 0;
+  visibility = 0;
   external: ExternalSymbol | undefined;
   /** `common NAME SIZE`. */
   common: { size: bigint; align: bigint } | undefined;
   /** Asked for by `global name:function (size)`. */
   size: Expression | undefined;
+  /** Where a label stands: numbers, since every pass moves thousands of them; their {@link value} is made when it is asked for. */
+  section: Section | undefined;
+  offset = 0;
+  #value: Value | undefined;
+
+  constructor(name: string, span: Span) {
+    this.name = name;
+    this.span = span;
+  }
+
+  get value(): Value | undefined {
+    if (this.#value === undefined && this.section !== undefined) {
+      this.#value = baseValue(this.section, BigInt(this.offset));
+    }
+    return this.#value;
+  }
+
+  /** What an `equ` gives it. */
+  set value(value: Value) {
+    this.#value = value;
+  }
+
+  /** Puts a label there; false where it stands there already. */
+  moveTo(section: Section, offset: number): boolean {
+    if (this.section === section && this.offset === offset) return false;
+    this.section = section;
+    this.offset = offset;
+    this.#value = undefined;
+    return true;
+  }
 }
 
 export class SymbolTable {
@@ -52,19 +82,7 @@ export class SymbolTable {
   mention(name: string, span: Span): AssemblySymbol {
     let symbol = this.#symbols.get(name);
     if (symbol === undefined) {
-      symbol = {
-        name,
-        span,
-        value: undefined,
-        definedBy: undefined,
-        definition: undefined,
-        binding: 'local',
-        type: 0,
-        visibility: 0,
-        external: undefined,
-        common: undefined,
-        size: undefined,
-      };
+      symbol = new AssemblySymbol(name, span);
       this.#symbols.set(name, symbol);
     }
     return symbol;

@@ -37,16 +37,28 @@ export function baseValue(base: Base, offset: bigint): Value {
   return { constant: offset, terms: [{ of: base, factor: 1n }], known: true };
 }
 
+const REGISTERS = new Map<string, Value>();
+
 export function registerValue(name: string): Value {
-  return { constant: 0n, terms: [{ of: name, factor: 1n }], known: true };
+  let value = REGISTERS.get(name);
+  if (value === undefined) {
+    value = { constant: 0n, terms: [{ of: name, factor: 1n }], known: true };
+    REGISTERS.set(name, value);
+  }
+  return value;
 }
 
 /** `a + factor*b`. */
 export function addScaled(a: Value, b: Value, factor: bigint): Value {
-  const constant = BigInt.asIntN(64, a.constant + factor * b.constant);
+  const constant = b.constant === 0n ? a.constant : BigInt.asIntN(64, a.constant + factor * b.constant);
   const known = a.known && b.known;
   const wrt = a.wrt ?? b.wrt;
-  const terms = b.terms.length === 0 ? a.terms : addTerms(a.terms, b.terms, factor);
+  const terms =
+    b.terms.length === 0
+      ? a.terms
+      : a.terms.length === 0 && factor === 1n
+        ? b.terms
+        : addTerms(a.terms, b.terms, factor);
   return wrt === undefined ? { constant, terms, known } : { constant, terms, known, wrt };
 }
 

@@ -28,16 +28,22 @@ export interface Address {
 
 /** Address size the operand asks for: its registers', else what is written, else 64; or a sentence why it is none. */
 export function addressWidthOf(memory: SourceMemory): 32 | 64 | string {
+  const { base, index } = memory;
+  if (base === undefined && index === undefined) return memory.addressWidth ?? 64;
+  // Nearly every address: 64-bit registers and no size of its own.
+  const is64 = (register: Register | undefined) =>
+    register === undefined || (register.class === 'general' && register.width === 64);
+  if (memory.addressWidth === undefined && is64(base) && is64(index)) return 64;
   let width = memory.addressWidth;
-  for (const register of [memory.base, memory.index]) {
+  for (const register of [base, index]) {
     if (!register) continue;
     if (register.class === 'pointer') return `\`${register.name}\` cannot be written in an address: use [rel label]`;
     if (register.class !== 'general' || (register.width !== 32 && register.width !== 64)) {
       return `\`${register.name}\` cannot be part of a 64-bit address`;
     }
     if (width !== undefined && width !== register.width) {
-      return memory.base && memory.index && memory.base.width !== memory.index.width
-        ? `\`${memory.base.name}\` and \`${memory.index.name}\` differ in size: an address uses registers of one size`
+      return base && index && base.width !== index.width
+        ? `\`${base.name}\` and \`${index.name}\` differ in size: an address uses registers of one size`
         : `\`${register.name}\` does not fit an address size of ${width} bits`;
     }
     width = register.width as 32 | 64;
@@ -74,34 +80,38 @@ export function encodeAddress(memory: SourceMemory): Address | string {
   if (isStackPointer(index)) return `\`${index!.name}\` cannot be an index`;
   if (memory.displacementWidth === 64 && (base || index)) return 'a 64-bit displacement cannot stand beside registers';
   const displacement = memory.displacement;
-  const rest = { rexX: (index?.number ?? 0) >= 8, rexB: (base?.number ?? 0) >= 8, width };
   if (!base && !index) {
-    const common = {
-      ...rest,
+    const relative = memory.relative === true;
+    return {
       mod: 0,
+      rm: relative ? 5 : 4,
+      sib: relative ? undefined : 0x25,
       displacementBytes: 4,
       displacement,
-      warning: overflow(displacement, 4, width),
-    } as const;
-    return memory.relative
-      ? { ...common, rm: 5, sib: undefined, relative: true, warning: undefined }
-      : { ...common, rm: 4, sib: 0x25, relative: false };
+      relative,
+      rexX: false,
+      rexB: false,
+      width,
+      warning: relative ? undefined : overflow(displacement, 4, width),
+    };
   }
   // NASM computes with the low 32 bits of a displacement.
   const low = displacement === undefined ? undefined : BigInt.asIntN(32, displacement);
   const needsSib = index !== undefined || (base!.number & 7) === 4;
   const bytes = base === undefined ? 4 : displacementBytes(memory, base, low);
   const sib = needsSib
-    ? (Math.log2(scale) << 6) | ((index ? index.number & 7 : 4) << 3) | (base ? base.number & 7 : 5)
+    ? ((31 - Math.clz32(scale)) << 6) | ((index ? index.number & 7 : 4) << 3) | (base ? base.number & 7 : 5)
     : undefined;
   return {
-    ...rest,
     mod: base === undefined || bytes === 0 ? 0 : bytes === 1 ? 1 : 2,
     rm: needsSib ? 4 : base!.number & 7,
     sib,
     displacementBytes: bytes,
     displacement: low,
     relative: false,
+    rexX: index !== undefined && index.number >= 8,
+    rexB: base !== undefined && base.number >= 8,
+    width,
     warning: overflow(displacement, bytes, width),
   };
 }
@@ -116,6 +126,7 @@ function displacementBytes(memory: SourceMemory, base: Register, low: bigint | u
 /** NASM judges the displacement by the field it chose, not by the 32 bits it computed with. */
 function overflow(displacement: bigint | undefined, bytes: 0 | 1 | 4, width: 32 | 64): string | undefined {
   if (displacement === undefined || bytes === 0) return undefined;
+  if (displacement >= -128n && displacement <= 127n) return undefined;
   const signed = BigInt.asIntN(64, displacement);
   if (BigInt.asIntN(bytes * 8, signed) === signed) return undefined;
   if (bytes === 1) return 'byte data exceeds bounds';

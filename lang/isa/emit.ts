@@ -84,7 +84,8 @@ function gather(shape: Shape, source: SourceInstruction): Fields | string {
 export function emit(shape: Shape, width: Width, source: SourceInstruction, condition: number): Encoding | string {
   const fields = gather(shape, source);
   if (typeof fields === 'string') return fields;
-  const { address, prefixes } = { address: fields.address, prefixes: source.prefixes };
+  const { address } = fields;
+  const { prefixes } = source;
   const sized = shape.widths.length > 0;
   const bytes: number[] = [];
   const fixups: Fixup[] = [];
@@ -95,7 +96,8 @@ export function emit(shape: Shape, width: Width, source: SourceInstruction, cond
     bytes.push(0xf0);
     if (!shape.row.lock || source.operands[0]?.kind !== 'memory') warnings.push(NOT_LOCKABLE);
   }
-  const segment = fields.segment ?? SEGMENTS.find((each) => prefixes.includes(each.name));
+  const segment =
+    fields.segment ?? (prefixes.length > 0 ? SEGMENTS.find((each) => prefixes.includes(each.name)) : undefined);
   if (segment) bytes.push(SEGMENT_PREFIX[segment.number]!);
   const addressWidth = address?.width ?? addressWidthWithoutModrm(shape, source, fields);
   if (typeof addressWidth === 'string') return addressWidth;
@@ -138,7 +140,7 @@ export function emit(shape: Shape, width: Width, source: SourceInstruction, cond
   fields.immediates.forEach((each, i) => {
     immediate(bytes, fixups, warnings, shape.immediates[i]!, each, width, addressWidth);
   });
-  const encoding = { bytes: Uint8Array.from(bytes), fixups };
+  const encoding = { bytes: new Uint8Array(bytes), fixups };
   return warnings.length > 0 ? { ...encoding, warnings } : encoding;
 }
 

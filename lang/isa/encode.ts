@@ -30,6 +30,7 @@ const OTHER_PREFIXES = new Set([
  */
 export function encode(source: SourceInstruction): Encoding | EncodeFailure {
   const { prefixes } = source;
+  if (prefixes.length === 0) return encodeChecked(source);
   const size = prefixes.includes('a32') ? 32 : prefixes.includes('a64') ? 64 : undefined;
   return encodeChecked(size ? withAddressSize(source, size) : source);
 }
@@ -84,7 +85,7 @@ interface Choice {
 interface Search {
   readonly choice: Choice | undefined;
   /** Sizes that would have fitted had the memory operand said so. */
-  readonly missing: Set<Width | 128>;
+  readonly missing: ReadonlySet<Width | 128>;
   /** The match that came furthest. */
   readonly nearest: Match | undefined;
 }
@@ -95,23 +96,25 @@ function choose(
   far: boolean,
   assumed: Width | 128 | undefined,
 ): Search {
-  const missing = new Set<Width | 128>();
+  let missing: Set<Width | 128> | undefined;
   let nearest: Match | undefined;
   for (const shape of shapes) {
     const widths = shape.widths.length > 0 ? shape.widths : shape.fixedWidth ? [shape.fixedWidth] : NO_SIZE;
     for (const width of widths) {
       const result = match(shape, width, source.operands, far, assumed);
-      if (result.fit === 'fits') return { choice: { shape, width }, missing, nearest };
+      if (result.fit === 'fits') return { choice: { shape, width }, missing: NONE, nearest };
       if (result.fit === 'missing-size') {
         const pattern = shape.written[result.operand]!;
         const size = pattern.width === 'row' ? width : pattern.width;
-        if (size !== 0) missing.add(size);
+        if (size !== 0) missing = new Set(missing).add(size);
       }
       if (!nearest || rank(result) > rank(nearest)) nearest = result;
     }
   }
-  return { choice: undefined, missing, nearest };
+  return { choice: undefined, missing: missing ?? NONE, nearest };
 }
+
+const NONE: ReadonlySet<Width | 128> = new Set();
 
 const rank = (result: Match) => result.operand * 3 + (result.fit === 'kind' ? 0 : result.fit === 'size' ? 1 : 2);
 

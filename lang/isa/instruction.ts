@@ -69,25 +69,25 @@ export type SourceOperand =
       readonly kind: 'immediate';
       readonly value: bigint | undefined;
       /** Size word written before it: `byte 5`, `dword x`; for a branch also `short` = 8 and `near` = 32. */
-      readonly width?: Width;
-      readonly strict?: boolean;
+      readonly width?: Width | undefined;
+      readonly strict?: boolean | undefined;
     }
   | {
       readonly kind: 'memory';
       /** `byte [..]`, `qword [..]`: undefined when not written. */
-      readonly width?: Width | 80 | 128;
-      readonly base?: Register;
-      readonly index?: Register;
-      readonly scale?: 1 | 2 | 4 | 8;
+      readonly width?: Width | 80 | 128 | undefined;
+      readonly base?: Register | undefined;
+      readonly index?: Register | undefined;
+      readonly scale?: 1 | 2 | 4 | 8 | undefined;
       readonly displacement: bigint | undefined;
       /** Displacement size forced inside the brackets: `[byte rax+1]`, `[dword 8]`, `[qword 8]`. */
-      readonly displacementWidth?: 8 | 32 | 64;
+      readonly displacementWidth?: 8 | 32 | 64 | undefined;
       /** rip-relative (`rel`, or `default rel` and neither `abs` nor a register). `displacement` is then the target, not a distance. */
       readonly relative?: boolean;
-      readonly segment?: Register;
+      readonly segment?: Register | undefined;
       /** `[a32 …]`, or implied by the registers. */
-      readonly addressWidth?: 32 | 64;
-      readonly nosplit?: boolean;
+      readonly addressWidth?: 32 | 64 | undefined;
+      readonly nosplit?: boolean | undefined;
     };
 
 /** What the assembler asks for. */

@@ -19,6 +19,13 @@ export interface Match {
 }
 
 const FITS: Match = { fit: 'fits', operand: -1 };
+/** The answers there are, made once: most rows of a mnemonic are tried in vain, for every instruction of a source. */
+const AT_OPERAND: readonly Readonly<Record<Fit, Match>>[] = Array.from({ length: 4 }, (_, operand) => ({
+  fits: FITS,
+  'missing-size': { fit: 'missing-size', operand },
+  size: { fit: 'size', operand },
+  kind: { fit: 'kind', operand },
+}));
 
 /** Matches every operand against a shape taken at one width. `assumed`: size of the memory operand that has none written. */
 export function match(
@@ -33,9 +40,9 @@ export function match(
   for (let i = 0; i < operands.length; i++) {
     const fit = matchOperand(shape.written[i]!, operands[i]!, width, far, assumed);
     if (fit === 'missing-size' && sizeFromImmediate(shape, operands, width)) continue;
-    if (fit === 'missing-size') missing = { fit, operand: i };
-    else if (fit === 'size' && shape.written[i]!.extension === 'row') mismatch = { fit, operand: i };
-    else if (fit !== 'fits') return { fit, operand: i };
+    if (fit === 'missing-size') missing = AT_OPERAND[i]![fit];
+    else if (fit === 'size' && shape.written[i]!.extension === 'row') mismatch = AT_OPERAND[i]![fit];
+    else if (fit !== 'fits') return AT_OPERAND[i]![fit];
   }
   return missing ?? mismatch ?? FITS;
 }
@@ -155,6 +162,7 @@ function fitsByte(value: bigint | undefined): boolean {
 
 /** NASM's test for the sign-extended forms: bytes are judged by the low 16 or 32 bits of the value alone. */
 function fitsSigned(value: bigint, bits: Width, width: Width): boolean {
+  if (value >= -128n && value <= 127n) return true;
   if (bits === 8) {
     const seen = width === 16 ? 16 : 32;
     return BigInt.asUintN(seen, value + 128n) <= 255n;

@@ -8,7 +8,12 @@ export function milliseconds(runs: number, work: () => void): number {
     work();
     return performance.now() - start;
   });
-  return times.sort((a, b) => a - b)[Math.floor(runs / 2)]!;
+  return median(times);
+}
+
+/** The middle one. */
+export function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
 /** One line of the table. `limit` is what the figure should at most (or, for rates, at least) be. */
