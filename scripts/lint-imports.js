@@ -19,6 +19,7 @@ const LAW = {
   'src/linux/uapi': [],
   'src/linux/core': ['src/hardware', 'src/linux/uapi'],
   'src/linux/kvm': ['src/hardware', 'src/linux/uapi', 'src/linux/core'],
+  'src/linux/iommu': ['src/hardware', 'src/linux/uapi', 'src/linux/core'],
   'src/linux/vfio': ['src/hardware', 'src/linux/uapi', 'src/linux/core'],
   'src/linux/mdev': ['src/hardware', 'src/linux/uapi', 'src/linux/core', 'src/linux/vfio'],
   // A device model is handed an opaque kvm pointer and may read the guest with it, and with nothing else of KVM.

@@ -16,6 +16,9 @@ export interface DeviceHost {
   refuse(errno: number, because: string): number;
 }
 
+/** The name must be shown again with its newline and NUL, in one page. */
+const LONGEST_OVERRIDE = 4095;
+
 /** subsys_private: a bus with what is on it, in order of arrival. */
 interface BusState {
   readonly bus: Bus;
@@ -181,6 +184,7 @@ export class DeviceModel {
     if (driver === undefined) return;
     this.#unlinkDriver(device, driver);
     driver.remove?.(device);
+    driver.bus.dmaCleanup?.(device, driver);
     device.driver = undefined;
   }
 
@@ -196,11 +200,17 @@ export class DeviceModel {
   #probe(device: Device, driver: Driver): number {
     const { sysfs } = this.#host;
     device.driver = driver;
+    const denied = driver.bus.dmaConfigure?.(device, driver) ?? 0;
+    if (denied < 0) {
+      device.driver = undefined;
+      return denied;
+    }
     sysfs.link(`${driverPath(driver)}/${device.name}`, device.path);
     sysfs.link(`${device.path}/driver`, driverPath(driver));
     const result = driver.probe(device);
     if (result >= 0) return 0;
     this.#unlinkDriver(device, driver);
+    driver.bus.dmaCleanup?.(device, driver);
     device.driver = undefined;
     // "Not mine after all" is no failure.
     if (result !== -ENODEV && result !== -ENXIO) {
@@ -226,6 +236,9 @@ export class DeviceModel {
         show: () => `${device.driverOverride ?? '(null)'}\n`,
         // driver_set_override: up to the newline; an empty name takes the override away.
         store: (text) => {
+          if (text.length >= LONGEST_OVERRIDE) {
+            return this.#host.refuse(EINVAL, `a driver_override has fewer than ${LONGEST_OVERRIDE} bytes`);
+          }
           const name = text.split('\n')[0] ?? '';
           device.driverOverride = name === '' ? undefined : name;
           return text.length;
@@ -237,7 +250,7 @@ export class DeviceModel {
 
   #probeByName(state: BusState, text: string): number {
     const device = state.devices.find(({ name }) => sysfsEquals(text, name));
-    if (device === undefined) return this.#host.refuse(EINVAL, `no device ${text.trim()} on bus ${state.bus.name}`);
+    if (device === undefined) return this.#host.refuse(ENODEV, `no device ${text.trim()} on bus ${state.bus.name}`);
     if (device.driver === undefined) this.#findDriver(state, device);
     return text.length;
   }

@@ -5,6 +5,10 @@ export interface Bus {
   readonly name: string;
   /** Whether `driver` may serve `device`. */
   match(device: Device, driver: Driver): boolean;
+  /** Whose the device's DMA becomes when `driver` binds: 0, or -errno, which fails the bind before the driver is asked. */
+  dmaConfigure?(device: Device, driver: Driver): number;
+  /** Undo {@link dmaConfigure}: the driver is gone, or did not take the device. */
+  dmaCleanup?(device: Device, driver: Driver): void;
   /** The bus's devices have a driver_override attribute: a name that is the only driver to match (pci, platform). */
   readonly driverOverride?: boolean;
 }
@@ -15,6 +19,8 @@ export interface Driver {
   readonly bus: Bus;
   /** Name of the module it belongs to; undefined for a driver built into the kernel. */
   readonly module?: string | undefined;
+  /** driver_managed_dma: it gives its devices to user space and does no DMA itself. */
+  readonly managesDma?: boolean;
   /** Take the device: 0 or -errno. */
   probe(device: Device): number;
   /** Give the device up. */

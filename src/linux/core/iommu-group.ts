@@ -1,33 +1,63 @@
 /** IOMMU groups: the sets of devices that can only be isolated together (drivers/iommu/iommu.c). */
 
 import { strict as assert } from 'node:assert';
-import { EINVAL } from '../uapi/errno.ts';
+import { EBUSY, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
 import type { Device } from './device.ts';
+import type { IommuDomain, IommuOps } from './iommu.ts';
 import type { Sysfs } from './sysfs.ts';
 
 /** What groups need of the kernel. */
 export interface IommuHost {
   readonly sysfs: Sysfs;
   printk(text: string): void;
+  refuse(errno: number, because: string): number;
 }
 
-/** One group: `struct iommu_group`. It lives while it is referenced or has devices. */
+/**
+ * One group: `struct iommu_group`. It lives while it is referenced or has devices. A group without `ops` is a mere number for
+ * devices that no IOMMU stands before, such as mdevs.
+ *
+ * DMA has one owner: the drivers of the kernel, who share the default domain, or user space, which brings its own domain. While
+ * user space owns the group and has attached no domain, its devices reach nothing.
+ */
 export class IommuGroup {
   readonly id: number;
+  /** The IOMMU in front of the devices. */
+  readonly ops: IommuOps | undefined;
   readonly #host: IommuHost;
   readonly #release: (group: IommuGroup) => void;
   readonly #devices: Device[] = [];
   #references = 1;
+  /** The domain of the kernel's drivers, and the one that reaches nothing; both are there with the first device. */
+  #default: IommuDomain | undefined;
+  #blocking: IommuDomain | undefined;
+  #domain: IommuDomain | undefined;
+  /** User space, while it owns the DMA of the group; and how many own it: drivers each count, user space is one. */
+  #owner: object | undefined;
+  #owners = 0;
 
-  constructor(host: IommuHost, id: number, release: (group: IommuGroup) => void) {
+  constructor(host: IommuHost, id: number, ops: IommuOps | undefined, release: (group: IommuGroup) => void) {
     this.id = id;
+    this.ops = ops;
     this.#host = host;
     this.#release = release;
     const { sysfs } = host;
     sysfs.directory(`${this.path}/devices`);
-    sysfs.attribute(`${this.path}/reserved_regions`, { mode: 0o444, show: () => '' });
-    // Without a default domain the type is unknown and cannot be changed (iommu_group_store_type).
-    sysfs.attribute(`${this.path}/type`, { mode: 0o644, show: () => 'unknown\n', store: () => -EINVAL });
+    const reserved = (ops?.reserved ?? []).map(({ start, end, kind }) => `${address(start)} ${address(end)} ${kind}\n`);
+    sysfs.attribute(`${this.path}/reserved_regions`, { mode: 0o444, show: () => reserved.join('') });
+    // Without a default domain the type is unknown. Changing it is for groups whose devices have no driver; here for none.
+    const type = ops === undefined ? 'unknown\n' : 'DMA-FQ\n';
+    sysfs.attribute(`${this.path}/type`, { mode: 0o644, show: () => type, store: () => -EINVAL });
+  }
+
+  /** Whether somebody owns the group's DMA: a native driver of one of its devices, or user space. */
+  get dmaOwned(): boolean {
+    return this.#owners > 0;
+  }
+
+  /** The domain that its devices are attached to. */
+  get domain(): IommuDomain | undefined {
+    return this.#domain;
   }
 
   get path(): string {
@@ -50,6 +80,7 @@ export class IommuGroup {
     this.#devices.push(device);
     this.#references++;
     device.iommuGroup = this.id;
+    if (this.ops !== undefined) this.#admit(device, this.ops);
     this.#host.sysfs.link(`${device.path}/iommu_group`, this.path);
     this.#host.sysfs.link(`${this.path}/devices/${device.name}`, device.path);
     this.#host.printk(`${device.driverString} ${device.name}: Adding to iommu group ${this.id}`);
@@ -62,9 +93,58 @@ export class IommuGroup {
     this.#host.printk(`${device.driverString} ${device.name}: Removing from iommu group ${this.id}`);
     this.#devices.splice(at, 1);
     device.iommuGroup = undefined;
+    this.ops?.detach(device);
     this.#host.sysfs.remove(`${this.path}/devices/${device.name}`);
     this.#host.sysfs.remove(`${device.path}/iommu_group`);
     this.put();
+  }
+
+  /** iommu_device_use_default_domain: a native driver takes a device. -EBUSY while user space owns the group's DMA. */
+  useDefaultDomain(): number {
+    if (this.#owner !== undefined) {
+      return this.#host.refuse(EBUSY, `user space owns the DMA of IOMMU group ${this.id}`);
+    }
+    this.#owners++;
+    return 0;
+  }
+
+  /** iommu_device_unuse_default_domain. */
+  unuseDefaultDomain(): void {
+    this.#owners--;
+  }
+
+  /** iommu_group_claim_dma_owner: user space takes the group. -EPERM if anybody owns its DMA. */
+  claimDmaOwner(owner: object): number {
+    if (this.#owners > 0) {
+      const bound = this.#devices.filter(({ driver }) => driver !== undefined && driver.managesDma !== true);
+      const who = bound.map(({ name, driver }) => `${name} is bound to ${driver?.name}`).join(', ');
+      return this.#host.refuse(EPERM, `IOMMU group ${this.id} is not viable: ${who || 'user space has it already'}`);
+    }
+    this.#owners = 1;
+    this.#owner = owner;
+    this.#attachAll(this.#blocking);
+    return 0;
+  }
+
+  /** iommu_group_release_dma_owner: back to the kernel's drivers. */
+  releaseDmaOwner(): void {
+    this.#owners = 0;
+    this.#owner = undefined;
+    this.#attachAll(this.#default);
+  }
+
+  /** iommu_attach_group: the owner's domain. -EBUSY if another one is attached. */
+  attach(domain: IommuDomain): number {
+    if (this.#domain !== this.#default && this.#domain !== this.#blocking) {
+      return this.#host.refuse(EBUSY, `IOMMU group ${this.id} is attached to another domain`);
+    }
+    this.#attachAll(domain);
+    return 0;
+  }
+
+  /** iommu_detach_group: to the blocking domain while user space owns the group, else to the default one. */
+  detach(): void {
+    this.#attachAll(this.#owner === undefined ? this.#default : this.#blocking);
   }
 
   /** iommu_group_ref_get. */
@@ -76,10 +156,31 @@ export class IommuGroup {
   /** iommu_group_put: the last one frees the group and its number. */
   put(): void {
     if (--this.#references > 0) return;
+    this.#default?.free();
+    this.#blocking?.free();
     this.#host.sysfs.remove(this.path);
     this.#release(this);
   }
+
+  #admit(device: Device, ops: IommuOps): void {
+    this.#default ??= ops.allocateDomain();
+    this.#blocking ??= ops.allocateDomain();
+    this.#domain ??= this.#default;
+    if (this.#domain === undefined || this.#blocking === undefined) {
+      this.#host.refuse(ENOMEM, `no page for a domain of IOMMU group ${this.id}: ${device.name} can do no DMA`);
+      return;
+    }
+    ops.attach(device, this.#domain);
+  }
+
+  #attachAll(domain: IommuDomain | undefined): void {
+    if (domain === undefined) return;
+    this.#domain = domain;
+    for (const device of this.#devices) this.ops?.attach(device, domain);
+  }
 }
+
+const address = (value: bigint): string => `0x${value.toString(16).padStart(16, '0')}`;
 
 /** The groups of one host, by number. */
 export class IommuGroups {
@@ -91,11 +192,11 @@ export class IommuGroups {
     host.sysfs.directory('/sys/kernel/iommu_groups');
   }
 
-  /** iommu_group_alloc: a new group with the lowest free number; the caller holds one reference. */
-  allocate(): IommuGroup {
+  /** iommu_group_alloc: a new group with the lowest free number, behind an IOMMU or none; the caller holds one reference. */
+  allocate(ops?: IommuOps): IommuGroup {
     let id = 0;
     while (this.#groups[id] !== undefined) id++;
-    const group = new IommuGroup(this.#host, id, () => {
+    const group = new IommuGroup(this.#host, id, ops, () => {
       this.#groups[id] = undefined;
     });
     this.#groups[id] = group;

@@ -37,6 +37,8 @@ const cutsPage = (vma: Vma, address: number) =>
 /** mm_struct: the mappings of one process, sorted by address. */
 export class AddressSpace {
   readonly memory: PhysicalMemory;
+  /** locked_vm: pages that count against RLIMIT_MEMLOCK. */
+  lockedPages = 0;
   readonly #pages: PageAllocator;
   #vmas: Vma[] = [];
   readonly #listeners = new Set<(start: Hva, length: number) => void>();
@@ -133,6 +135,21 @@ export class AddressSpace {
       return this.#cachedFrame[slot] as number;
     }
     return this.#fault(page, slot, needed);
+  }
+
+  /**
+   * pin_user_pages: {@link frame}, held until {@link unpin} even if it is unmapped before. A device's page behind the address
+   * is returned without a hold: it is nobody's memory.
+   */
+  pin(address: number, write: boolean): Hpa | number {
+    const frame = this.frame(address, write);
+    if (frame >= 0 && this.memory.contains(frame as Hpa)) this.#pages.get(frame as Hpa);
+    return frame;
+  }
+
+  /** unpin_user_page. */
+  unpin(frame: Hpa): void {
+    if (this.memory.contains(frame)) this.#pages.free(frame);
   }
 
   /**

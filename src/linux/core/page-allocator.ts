@@ -23,11 +23,14 @@ export class PageAllocator {
   readonly #next: Int32Array;
   readonly #previous: Int32Array;
   readonly #heads = new Int32Array(MAX_ORDER + 1).fill(NONE);
+  /** References to a page beyond its owner's: pins, by page number. */
+  readonly #pins: Uint32Array;
   readonly #firstPage: number;
   readonly #endPage: number;
   /** Pages managed in all. */
   readonly total: number;
   #used = 0;
+  #pinned = 0;
 
   /** Manages the RAM from `first` (rounded up to a page) to the end of `memory`. */
   constructor(memory: PhysicalMemory, first: Hpa) {
@@ -37,6 +40,7 @@ export class PageAllocator {
     this.total = this.#endPage - this.#firstPage;
     this.#freeOrder = new Uint8Array(this.#endPage).fill(NOT_FREE);
     this.#written = new Uint8Array(this.#endPage);
+    this.#pins = new Uint32Array(this.#endPage);
     this.#next = new Int32Array(this.#endPage);
     this.#previous = new Int32Array(this.#endPage);
     // Pushed from the top down, so that each list starts at its lowest block.
@@ -51,6 +55,11 @@ export class PageAllocator {
   /** Pages handed out and not yet freed. */
   get used(): number {
     return this.#used;
+  }
+
+  /** References that {@link get} took and {@link free} has not given back. */
+  get pinned(): number {
+    return this.#pinned;
   }
 
   /** Pages that can still be handed out. */
@@ -79,9 +88,25 @@ export class PageAllocator {
     return hpa(page << PAGE_SHIFT);
   }
 
-  /** Give back a block that {@link allocate} returned for the same `order`. */
+  /** get_page: hold an allocated page of order 0. It stays until {@link free} has been called once more for each holder. */
+  get(address: Hpa): void {
+    const page = pageNumber(address);
+    assert(!this.#isFree(page), `page ${address.toString(16)} is held, but nobody allocated it`);
+    this.#pins[page] = this.#pins[page]! + 1;
+    this.#pinned++;
+  }
+
+  /**
+   * Give back a block that {@link allocate} returned for the same `order`, or a reference that {@link get} took (put_page):
+   * the last one frees it.
+   */
   free(address: Hpa, order = 0): void {
     let page = pageNumber(address);
+    if (order === 0 && this.#pins[page] !== 0) {
+      this.#pins[page] = this.#pins[page]! - 1;
+      this.#pinned--;
+      return;
+    }
     assert(
       page >= this.#firstPage && page + (1 << order) <= this.#endPage && page % (1 << order) === 0,
       `freed page ${address.toString(16)} of order ${order} is no block of this allocator`,

@@ -60,6 +60,10 @@ export class Process {
   readonly name: string;
   readonly mm: AddressSpace;
   readonly files = new FdTable();
+  /** RLIMIT_MEMLOCK in bytes, as a login sets it. Only a process without CAP_IPC_LOCK is held to it. */
+  lockLimit = 8 * 1024 * 1024;
+  /** CAP_IPC_LOCK: root's, until it is dropped. */
+  mayLockMemory = true;
   /** Name of a signal that waits for delivery: KVM_RUN and other sleeping calls return -EINTR. */
   pendingSignal: SignalName | undefined;
   /** Its POSIX timer, while that is armed. */

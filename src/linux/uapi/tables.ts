@@ -107,6 +107,7 @@ export const vfioContainerIoctls: readonly Ioctl[] = [
   vfio.VFIO_IOMMU_GET_INFO,
   vfio.VFIO_IOMMU_MAP_DMA,
   vfio.VFIO_IOMMU_UNMAP_DMA,
+  vfio.VFIO_IOMMU_DIRTY_PAGES,
   vfio.VFIO_IOMMU_ENABLE,
   vfio.VFIO_IOMMU_DISABLE,
 ];

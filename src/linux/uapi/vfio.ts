@@ -4,7 +4,7 @@
  */
 
 import { _IO, type Ioctl, type IoctlArgument, ioctl } from './ioctl.ts';
-import { type Struct, s32, struct, u16, u32, u64 } from './struct.ts';
+import { nested, type Struct, s32, struct, u16, u32, u64 } from './struct.ts';
 
 export const VFIO_API_VERSION = 0;
 export const VFIO_TYPE = 0x3b;
@@ -119,6 +119,13 @@ export const vfio_iommu_type1_info_cap_migration = struct('vfio_iommu_type1_info
 });
 /** Capability DMA_AVAIL, after its vfio_info_cap_header. */
 export const vfio_iommu_type1_info_dma_avail = struct('vfio_iommu_type1_info_dma_avail', { avail: u32 });
+/** One range of capability IOVA_RANGE; both ends belong to it. */
+export const vfio_iova_range = struct('vfio_iova_range', { start: u64, end: u64 });
+/** Capability IOVA_RANGE, after its vfio_info_cap_header; the ranges follow. */
+export const vfio_iommu_type1_info_cap_iova_range = struct('vfio_iommu_type1_info_cap_iova_range', {
+  nr_iovas: u32,
+  reserved: u32,
+});
 export const VFIO_DMA_MAP_FLAG_READ = 1;
 export const VFIO_DMA_MAP_FLAG_WRITE = 2;
 export const VFIO_DMA_MAP_FLAG_VADDR = 4;
@@ -138,6 +145,19 @@ export const vfio_iommu_type1_dma_unmap = struct('vfio_iommu_type1_dma_unmap', {
   flags: u32,
   iova: u64,
   size: u64,
+});
+
+/** Where dirty bits go: a bit for each page of `pgsize`, `size` bytes at `data`. Follows UNMAP_DMA's structure too. */
+export const vfio_bitmap = struct('vfio_bitmap', { pgsize: u64, size: u64, data: u64 });
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_START = 1;
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP = 2;
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP = 4;
+/** Header of VFIO_IOMMU_DIRTY_PAGES; GET_BITMAP has a vfio_iommu_type1_dirty_bitmap_get behind it. */
+export const vfio_iommu_type1_dirty_bitmap = struct('vfio_iommu_type1_dirty_bitmap', { argsz: u32, flags: u32 });
+export const vfio_iommu_type1_dirty_bitmap_get = struct('vfio_iommu_type1_dirty_bitmap_get', {
+  iova: u64,
+  size: u64,
+  bitmap: nested(vfio_bitmap),
 });
 
 // --- ioctls -----------------------------------------------------------------------------------------------------
@@ -160,6 +180,12 @@ export const VFIO_IOMMU_MAP_DMA = row(
   'Maps IOVA to memory.',
 );
 export const VFIO_IOMMU_UNMAP_DMA = row('VFIO_IOMMU_UNMAP_DMA', 14, both(vfio_iommu_type1_dma_unmap), 'Unmaps IOVA.');
+export const VFIO_IOMMU_DIRTY_PAGES = row(
+  'VFIO_IOMMU_DIRTY_PAGES',
+  17,
+  both(vfio_iommu_type1_dirty_bitmap),
+  'Starts, stops, reads the log of dirty pages.',
+);
 export const VFIO_IOMMU_ENABLE = row('VFIO_IOMMU_ENABLE', 15, none, 'sPAPR: switches translation on.');
 export const VFIO_IOMMU_DISABLE = row('VFIO_IOMMU_DISABLE', 16, none, 'sPAPR: switches translation off.');
 

@@ -7,7 +7,7 @@ import { type FileOperations, OpenFile } from '../core/file.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { EINVAL, ENODEV } from '../uapi/errno.ts';
 import { VFIO_API_VERSION, VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU } from '../uapi/vfio.ts';
-import { checkType1Extension, Type1 } from './type1.ts';
+import { type ContainedGroup, checkType1Extension, Type1 } from './type1.ts';
 
 export const CONTAINER_PATH = '/dev/vfio/vfio';
 
@@ -15,7 +15,7 @@ export const CONTAINER_PATH = '/dev/vfio/vfio';
 export class VfioContainer {
   readonly #kernel: Kernel;
   /** Attached groups, in order of attachment. */
-  readonly #groups = new Set<object>();
+  readonly #groups = new Set<ContainedGroup>();
   #iommu: Type1 | undefined;
 
   constructor(kernel: Kernel) {
@@ -27,22 +27,27 @@ export class VfioContainer {
     return this.#iommu;
   }
 
-  /** vfio_container_attach_group: 0 or the backend's refusal. */
-  attachGroup(group: object): number {
+  /** vfio_container_attach_group: 0, -EPERM if the kernel's drivers own the group's DMA, or the backend's refusal. */
+  attachGroup(group: ContainedGroup): number {
+    const { iommuGroup } = group;
+    const backed = iommuGroup.ops !== undefined;
+    const denied = backed ? iommuGroup.claimDmaOwner(group) : 0;
+    if (denied < 0) return denied;
     const error = this.#iommu?.attachGroup(group) ?? 0;
-    if (error < 0) return error;
+    if (error < 0) {
+      if (backed) iommuGroup.releaseDmaOwner();
+      return error;
+    }
     this.#groups.add(group);
     return 0;
   }
 
   /** vfio_group_detach_container: when the last group leaves, the backend and all its mappings go. */
-  detachGroup(group: object): void {
+  detachGroup(group: ContainedGroup): void {
     this.#iommu?.detachGroup(group);
+    if (group.iommuGroup.ops !== undefined) group.iommuGroup.releaseDmaOwner();
     this.#groups.delete(group);
-    if (this.#groups.size === 0) {
-      this.#iommu?.release();
-      this.#iommu = undefined;
-    }
+    if (this.#groups.size === 0) this.#iommu = undefined;
   }
 
   /** CHECK_EXTENSION: 1 or 0. */
@@ -83,7 +88,10 @@ export class VfioContainer {
     if (typeof iommu === 'number') return iommu;
     for (const group of this.#groups) {
       const error = iommu.attachGroup(group);
-      if (error < 0) return error;
+      if (error < 0) {
+        for (const attached of this.#groups) iommu.detachGroup(attached);
+        return error;
+      }
     }
     this.#iommu = iommu;
     return 0;

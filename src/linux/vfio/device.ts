@@ -6,6 +6,7 @@
 
 import type { Hva } from '../../address.ts';
 import type { FileOperations, OpenFile } from '../core/file.ts';
+import type { IommuGroup } from '../core/iommu-group.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { Vma } from '../core/vma.ts';
 import { EINVAL, ENOTTY } from '../uapi/errno.ts';
@@ -24,6 +25,8 @@ export interface VfioDeviceOps {
   write?(buffer: Hva, count: number, position: number): number;
   ioctl?(request: number, argument: number): number;
   mmap?(vma: Vma): number;
+  /** A mapping goes: unpin what `vfio_pin_pages` pinned of it. Only a driver with this method may pin. */
+  dmaUnmap?(iova: bigint, size: bigint): void;
 }
 
 /** Called with an action and its data: `struct notifier_block`. */
@@ -34,6 +37,7 @@ export interface NotifierBlock {
 /** What a device needs of its group. */
 export interface GroupOfDevice {
   readonly id: number;
+  readonly iommuGroup: IommuGroup;
   /** IOMMU backend of the group's container; undefined while there is none. */
   readonly iommu: Type1 | undefined;
   /** The opaque VM pointer that the kvm-vfio device gave the group. */
@@ -75,6 +79,11 @@ export class VfioDevice {
     this.name = name;
     this.owner = owner;
     this.ops = ops;
+  }
+
+  /** A mapping of the container goes; the driver unpins its pages of it. */
+  dmaUnmap(iova: bigint, size: bigint): void {
+    this.ops.dmaUnmap?.(iova, size);
   }
 
   /** vfio_device_fops_unl_ioctl. */

@@ -3,35 +3,28 @@
  * addresses that never overlap, in order. IOVAs are full 64-bit values here (a mapping may end at 2^64 - 1), so bigints.
  */
 
-import type { AddressSpace } from '../core/mm.ts';
-
-/** One MAP_DMA: `size` bytes at `iova` are the bytes at `vaddr` of `mm`. `readable` and `writable` are the device's rights. */
-export interface DmaMapping {
+/** What is kept in order: a run of I/O addresses. */
+export interface IovaRun {
   readonly iova: bigint;
-  readonly vaddr: bigint;
   readonly size: bigint;
-  readonly readable: boolean;
-  readonly writable: boolean;
-  /** The address space of the process that mapped it; a DMA uses it whoever runs then. */
-  readonly mm: AddressSpace;
 }
 
 /** Mappings sorted by IOVA; every look-up is a binary search. */
-export class DmaList {
-  readonly #mappings: DmaMapping[] = [];
+export class DmaList<M extends IovaRun> {
+  readonly #mappings: M[] = [];
 
   get size(): number {
     return this.#mappings.length;
   }
 
   /** The first mapping that has a byte in [start, end); vfio_find_dma. */
-  find(start: bigint, end: bigint): DmaMapping | undefined {
+  find(start: bigint, end: bigint): M | undefined {
     const candidate = this.#mappings[this.#firstEndingAfter(start)];
     return candidate !== undefined && candidate.iova < end ? candidate : undefined;
   }
 
   /** Every mapping that has a byte in [start, end), in order. */
-  overlapping(start: bigint, end: bigint): DmaMapping[] {
+  overlapping(start: bigint, end: bigint): M[] {
     const first = this.#firstEndingAfter(start);
     let last = first;
     while (last < this.#mappings.length && this.#mappings[last]!.iova < end) last++;
@@ -39,17 +32,18 @@ export class DmaList {
   }
 
   /** Add a mapping; the caller has made sure that it overlaps none. */
-  insert(mapping: DmaMapping): void {
+  insert(mapping: M): void {
     this.#mappings.splice(this.#firstEndingAfter(mapping.iova), 0, mapping);
   }
 
-  remove(mapping: DmaMapping): void {
+  remove(mapping: M): void {
     const index = this.#firstEndingAfter(mapping.iova);
     if (this.#mappings[index] === mapping) this.#mappings.splice(index, 1);
   }
 
-  clear(): void {
-    this.#mappings.length = 0;
+  /** All, in order. */
+  all(): readonly M[] {
+    return [...this.#mappings];
   }
 
   /** Index of the first mapping whose last byte is at or after `address`. */

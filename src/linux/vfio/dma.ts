@@ -7,7 +7,7 @@
 import { hva, type Iova, PAGE_SIZE, pageOffset } from '../../address.ts';
 import { EFAULT, EINVAL, EPERM } from '../uapi/errno.ts';
 import type { VfioDevice } from './device.ts';
-import type { DmaMapping } from './dma-list.ts';
+import type { DmaMapping } from './dma-mapping.ts';
 import { vfioDmaRw } from './events.ts';
 
 /**
@@ -31,7 +31,7 @@ function transfer(device: VfioDevice, iova: Iova, data: Uint8Array, write: boole
   let done = 0;
   while (done < data.length) {
     const at = BigInt(iova) + BigInt(done);
-    const mapping = iommu.mappings.find(at, at + 1n);
+    const mapping = iommu.space.mappings.find(at, at + 1n);
     if (mapping === undefined) return kernel.refuse(EINVAL, `iova 0x${at.toString(16)} is not mapped`);
     if (!mapping.readable || (write && !mapping.writable)) {
       return kernel.refuse(EPERM, `the mapping of iova 0x${at.toString(16)} does not allow it`);
@@ -40,6 +40,7 @@ function transfer(device: VfioDevice, iova: Iova, data: Uint8Array, write: boole
     const length = Math.min(data.length - done, inMapping < PAGE_SIZE ? Number(inMapping) : PAGE_SIZE);
     const copied = copyInPage(device, mapping, at, data.subarray(done, done + length), write);
     if (copied < 0) return kernel.refuse(EFAULT, `no memory is behind iova 0x${at.toString(16)}`);
+    if (write) mapping.markDirty(at, copied);
     done += copied;
   }
   return 0;

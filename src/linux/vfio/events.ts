@@ -32,6 +32,24 @@ export const vfioDmaRw = event(
   'A driver read or wrote user memory by I/O address.',
 );
 
+/** A driver pinned pages by I/O address. */
+export const vfioPinPages = event(
+  'vfio_pin_pages',
+  'vfio',
+  { device: 'string', iova: 'u64', count: 'u32', result: 's32' },
+  (e) => `(${e.device}) iova ${hex(e.iova)} npage ${e.count} = ${e.result}`,
+  'A driver pinned pages of user memory for its DMA.',
+);
+
+/** And gave them back. */
+export const vfioUnpinPages = event(
+  'vfio_unpin_pages',
+  'vfio',
+  { device: 'string', iova: 'u64', count: 'u32' },
+  (e) => `(${e.device}) iova ${hex(e.iova)} npage ${e.count}`,
+  'A driver gave pinned pages back.',
+);
+
 /** pread on a device fd. */
 export const vfioDeviceRead = event(
   'vfio_device_read',

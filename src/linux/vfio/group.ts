@@ -5,6 +5,7 @@
 
 import { PAGE_SIZE } from '../../address.ts';
 import { type FileOperations, OpenFile } from '../core/file.ts';
+import type { IommuGroup } from '../core/iommu-group.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { copyFromUser, stringFromUser } from '../core/uaccess.ts';
 import { EBADF, EBUSY, EFAULT, EINVAL, ENODEV, ENOTTY } from '../uapi/errno.ts';
@@ -29,8 +30,7 @@ import type { Type1 } from './type1.ts';
 /** `struct vfio_group`. */
 export class VfioGroup implements GroupOfDevice {
   readonly #kernel: Kernel;
-  /** Number of the IOMMU group, and name of the node. */
-  readonly id: number;
+  readonly iommuGroup: IommuGroup;
   readonly notifiers = new Set<NotifierBlock>();
   readonly #devices = new Set<VfioDevice>();
   /** What waits for a device's last close, by device: the rest of its removal. */
@@ -42,9 +42,19 @@ export class VfioGroup implements GroupOfDevice {
   #kvm: object | undefined;
   #gone = false;
 
-  constructor(kernel: Kernel, id: number) {
+  constructor(kernel: Kernel, iommuGroup: IommuGroup) {
     this.#kernel = kernel;
-    this.id = id;
+    this.iommuGroup = iommuGroup;
+  }
+
+  /** Number of the IOMMU group, and name of the node. */
+  get id(): number {
+    return this.iommuGroup.id;
+  }
+
+  /** No device is left: nothing can be done with the group any more. */
+  get gone(): boolean {
+    return this.#gone;
   }
 
   get path(): string {
@@ -142,8 +152,9 @@ export class VfioGroup implements GroupOfDevice {
     const status = getSized(this.#kernel, vfio_group_status, 'flags', argument);
     if (typeof status === 'number') return status;
     if (this.#gone) return this.#kernel.refuse(ENODEV, `the devices of group ${this.id} are gone`);
-    // A group with an emulated IOMMU is always viable: nobody else can own its DMA.
-    const flags = VFIO_GROUP_FLAGS_VIABLE | (this.#container === undefined ? 0 : VFIO_GROUP_FLAGS_CONTAINER_SET);
+    const joined = VFIO_GROUP_FLAGS_CONTAINER_SET | VFIO_GROUP_FLAGS_VIABLE;
+    const alone = this.iommuGroup.dmaOwned ? 0 : VFIO_GROUP_FLAGS_VIABLE;
+    const flags = this.#container === undefined ? alone : joined;
     return putSized(this.#kernel, vfio_group_status, 'flags', argument, { ...status, flags });
   }
 
@@ -214,6 +225,7 @@ export class VfioGroup implements GroupOfDevice {
         module?.put();
         return error;
       }
+      if (device.ops.dmaUnmap !== undefined) this.iommu?.space.listeners.add(device);
     }
     this.#opened?.get();
     if (vfioDeviceOpen.on) {
@@ -232,7 +244,10 @@ export class VfioGroup implements GroupOfDevice {
 
   /** vfio_device_fops_release: the last close calls the driver, and ends a removal that waits. */
   #closeDevice(device: VfioDevice): void {
-    if (device.openCount === 1) device.ops.closeDevice?.();
+    if (device.openCount === 1) {
+      this.iommu?.space.listeners.delete(device);
+      device.ops.closeDevice?.();
+    }
     device.openCount--;
     this.#openFiles--;
     this.#kernel.modules.find(device.owner)?.put();

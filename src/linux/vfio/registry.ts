@@ -6,6 +6,7 @@
 import { Device } from '../core/device.ts';
 import type { IommuGroup } from '../core/iommu-group.ts';
 import type { Kernel } from '../core/kernel.ts';
+import { EINVAL } from '../uapi/errno.ts';
 import type { VfioDevice } from './device.ts';
 import { VfioGroup } from './group.ts';
 
@@ -17,22 +18,29 @@ const DEVICE_CLASS = 'vfio-dev';
 /** What sysfs calls a group that no IOMMU backs. */
 const EMULATED_GROUP_NAME = 'vfio-noiommu';
 
+/** An IOMMU group with its node, as long as a device of it is registered. */
+interface RegisteredGroup {
+  readonly group: VfioGroup;
+  readonly groupDevice: Device;
+  devices: number;
+}
+
 /** A registered device with what was made for it. */
 interface Registration {
   readonly device: Device;
-  readonly vfio: VfioDevice;
-  readonly iommuGroup: IommuGroup;
-  readonly group: VfioGroup;
-  readonly groupDevice: Device;
+  readonly registered: RegisteredGroup;
   readonly vfioDevice: Device;
+  /** The IOMMU group was made for this device, and goes with it. */
+  readonly emulated: boolean;
 }
 
 /** The VFIO core of one kernel. */
 export class VfioRegistry {
   readonly #kernel: Kernel;
   readonly #registrations = new Map<VfioDevice, Registration>();
-  /** Minors of group nodes and numbers of vfioN in use. */
-  readonly #minors = new Set<number>();
+  readonly #groups = new Map<IommuGroup, RegisteredGroup>();
+  /** Minors of group nodes, and names vfioN, in use. */
+  readonly #numbers = new Set<number | string>();
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -42,22 +50,17 @@ export class VfioRegistry {
 
   /** vfio_register_emulated_iommu_dev: a new IOMMU group, /dev/vfio/N, and vfioN below the device. Returns the group. */
   register(device: Device, vfio: VfioDevice): VfioGroup {
-    const kernel = this.#kernel;
-    const iommuGroup = kernel.iommuGroups.allocate();
+    const iommuGroup = this.#kernel.iommuGroups.allocate();
     iommuGroup.setName(EMULATED_GROUP_NAME);
     iommuGroup.add(device);
-    const { id } = iommuGroup;
-    const minor = this.#freeMinor();
-    const number = { major: GROUP_MAJOR, minor, node: `vfio/${id}` };
-    const group = new VfioGroup(kernel, id);
-    const groupDevice = new Device({ name: String(id), class: GROUP_CLASS, number });
-    const vfioDevice = new Device({ name: `vfio${minor}`, parent: device, class: DEVICE_CLASS });
-    kernel.devices.add(groupDevice);
-    kernel.files.registerDevice(group.path, 0o600, (flags) => group.open(flags));
-    kernel.devices.add(vfioDevice);
-    group.addDevice(vfio);
-    this.#registrations.set(vfio, { device, vfio, iommuGroup, group, groupDevice, vfioDevice });
-    return group;
+    return this.#add(device, vfio, iommuGroup, true);
+  }
+
+  /** vfio_register_group_dev: a device that an IOMMU stands before. Its group's node comes with the first device. */
+  registerGroupDevice(device: Device, vfio: VfioDevice): VfioGroup | number {
+    const iommuGroup = device.iommuGroup === undefined ? undefined : this.#kernel.iommuGroups.find(device.iommuGroup);
+    if (iommuGroup === undefined) return this.#kernel.refuse(EINVAL, `no IOMMU stands before ${device.name}`);
+    return this.#add(device, vfio, iommuGroup, false);
   }
 
   /**
@@ -67,23 +70,62 @@ export class VfioRegistry {
     const registration = this.#registrations.get(vfio);
     if (registration === undefined) throw new Error(`VFIO device ${vfio.name} is not registered`);
     this.#registrations.delete(vfio);
-    const { device, iommuGroup, group, groupDevice, vfioDevice } = registration;
+    const { device, registered, vfioDevice, emulated } = registration;
+    const { group, groupDevice } = registered;
+    const { iommuGroup } = group;
     const kernel = this.#kernel;
     group.removeDevice(vfio, () => {
       kernel.devices.remove(vfioDevice);
-      kernel.files.unregisterDevice(group.path);
-      kernel.devices.remove(groupDevice);
-      iommuGroup.remove(device);
-      iommuGroup.put();
-      this.#minors.delete(groupDevice.number?.minor ?? -1);
+      this.#numbers.delete(vfioDevice.name);
+      if (--registered.devices === 0) {
+        this.#groups.delete(iommuGroup);
+        kernel.files.unregisterDevice(group.path);
+        kernel.devices.remove(groupDevice);
+        this.#numbers.delete(groupDevice.number?.minor ?? -1);
+      }
+      if (emulated) {
+        iommuGroup.remove(device);
+        iommuGroup.put();
+      }
       removed();
     });
   }
 
+  #add(device: Device, vfio: VfioDevice, iommuGroup: IommuGroup, emulated: boolean): VfioGroup {
+    const { devices } = this.#kernel;
+    const registered = this.#groups.get(iommuGroup) ?? this.#addGroup(iommuGroup);
+    const vfioDevice = new Device({ name: this.#freeName(), parent: device, class: DEVICE_CLASS });
+    devices.add(vfioDevice);
+    registered.group.addDevice(vfio);
+    registered.devices++;
+    this.#registrations.set(vfio, { device, registered, vfioDevice, emulated });
+    return registered.group;
+  }
+
+  #addGroup(iommuGroup: IommuGroup): RegisteredGroup {
+    const kernel = this.#kernel;
+    const { id } = iommuGroup;
+    const number = { major: GROUP_MAJOR, minor: this.#freeMinor(), node: `vfio/${id}` };
+    const group = new VfioGroup(kernel, iommuGroup);
+    const groupDevice = new Device({ name: String(id), class: GROUP_CLASS, number });
+    kernel.devices.add(groupDevice);
+    kernel.files.registerDevice(group.path, 0o600, (flags) => group.open(flags));
+    const registered = { group, groupDevice, devices: 0 };
+    this.#groups.set(iommuGroup, registered);
+    return registered;
+  }
+
+  #freeName(): string {
+    let index = 0;
+    while (this.#numbers.has(`vfio${index}`)) index++;
+    this.#numbers.add(`vfio${index}`);
+    return `vfio${index}`;
+  }
+
   #freeMinor(): number {
     let minor = 0;
-    while (this.#minors.has(minor)) minor++;
-    this.#minors.add(minor);
+    while (this.#numbers.has(minor)) minor++;
+    this.#numbers.add(minor);
     return minor;
   }
 }

@@ -1,24 +1,18 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { AddressSpace } from '../../../src/linux/core/mm.ts';
-import { DmaList, type DmaMapping } from '../../../src/linux/vfio/dma-list.ts';
+import { DmaList, type IovaRun } from '../../../src/linux/vfio/dma-list.ts';
 
 const PAGE = 4096n;
-const mm = {} as AddressSpace;
-const mapping = (page: number, pages: number): DmaMapping => ({
+const mapping = (page: number, pages: number): IovaRun => ({
   iova: BigInt(page) * PAGE,
   size: BigInt(pages) * PAGE,
-  vaddr: 0n,
-  readable: true,
-  writable: true,
-  mm,
 });
-const text = (mappings: readonly DmaMapping[]) => mappings.map(({ iova, size }) => `${iova / PAGE}+${size / PAGE}`);
+const text = (mappings: readonly IovaRun[]) => mappings.map(({ iova, size }) => `${iova / PAGE}+${size / PAGE}`);
 
 /** A naive model: an unordered list, searched from end to end. */
 class Naive {
-  list: DmaMapping[] = [];
-  overlapping(start: bigint, end: bigint): DmaMapping[] {
+  list: IovaRun[] = [];
+  overlapping(start: bigint, end: bigint): IovaRun[] {
     return this.list
       .filter((each) => each.iova < end && start < each.iova + each.size)
       .sort((a, b) => Number(a.iova - b.iova));

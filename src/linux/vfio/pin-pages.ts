@@ -1,0 +1,102 @@
+/**
+ * Pages for a driver's own DMA: vfio_pin_pages and vfio_unpin_pages of Linux 6.1 (drivers/vfio/vfio_main.c, and
+ * vfio_iommu_type1_pin_pages). A mediated driver pins what it will reach, by I/O address, and unpins it when it is done or when
+ * its `dmaUnmap` says that the mapping goes.
+ */
+
+import { type Hpa, type Iova, PAGE_SIZE } from '../../address.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../core/iommu.ts';
+import { E2BIG, EACCES, EBUSY, EINVAL, EPERM } from '../uapi/errno.ts';
+import type { VfioDevice } from './device.ts';
+import type { DmaMapping } from './dma-mapping.ts';
+import type { DmaSpace } from './dma-space.ts';
+import { vfioPinPages, vfioUnpinPages } from './events.ts';
+import { pinPage, unpinPage } from './pinning.ts';
+
+/** VFIO_PIN_PAGES_MAX_ENTRIES. */
+export const MOST_PINNED_AT_ONCE = 512;
+
+/**
+ * Pin `count` pages from I/O address `iova` on; `rights` of IOMMU_READ and IOMMU_WRITE is what the mapping must allow. The
+ * frames, or -EINVAL (no pages, not open, not mapped, the driver has no dmaUnmap), -E2BIG, -EACCES on type1 v1, -EPERM, -EFAULT,
+ * -ENOMEM. All or none.
+ */
+export function vfio_pin_pages(device: VfioDevice, iova: Iova, count: number, rights: number): readonly Hpa[] | number {
+  const frames = pin(device, BigInt(iova), count, rights);
+  if (vfioPinPages.on) {
+    const result = typeof frames === 'number' ? frames : frames.length;
+    vfioPinPages(device.kernel.stream, { device: device.name, iova: BigInt(iova), count, result });
+  }
+  return frames;
+}
+
+/** Give back `count` pages from `iova` on, each of which {@link vfio_pin_pages} pinned; it stops at one that is not mapped. */
+export function vfio_unpin_pages(device: VfioDevice, iova: Iova, count: number): void {
+  const space = device.group?.iommu?.space;
+  if (space === undefined || !space.v2 || count <= 0) return;
+  for (let i = 0; i < count; i++) {
+    const at = BigInt(iova) + BigInt(i * PAGE_SIZE);
+    const mapping = space.mappings.find(at, at + 1n);
+    if (mapping === undefined) break;
+    unpin(space, mapping, at);
+  }
+  if (vfioUnpinPages.on) vfioUnpinPages(device.kernel.stream, { device: device.name, iova: BigInt(iova), count });
+}
+
+function pin(device: VfioDevice, iova: bigint, count: number, rights: number): readonly Hpa[] | number {
+  const { kernel, group } = device;
+  if (count <= 0) return kernel.refuse(EINVAL, 'no pages to pin');
+  const iommu = group?.iommu;
+  if (group === undefined || iommu === undefined || device.openCount === 0) {
+    return kernel.refuse(EINVAL, `${device.name} is not open`);
+  }
+  if (count > MOST_PINNED_AT_ONCE) {
+    return kernel.refuse(E2BIG, `${count} pages at once: ${MOST_PINNED_AT_ONCE} at most`);
+  }
+  const { space } = iommu;
+  if (!space.v2) return kernel.refuse(EACCES, 'pages can be pinned in a container of type1 v2 only');
+  if (space.mappings.all().some(({ vaddrInvalid }) => vaddrInvalid)) {
+    return kernel.refuse(EBUSY, 'a mapping has no address now (UNMAP_DMA with VADDR)');
+  }
+  if (space.listeners.size === 0) {
+    return kernel.refuse(EINVAL, `the driver of ${device.name} has no dma_unmap, which would tell it to unpin`);
+  }
+  const frames: Hpa[] = [];
+  for (let i = 0; i < count; i++) {
+    const frame = pinOne(space, iova + BigInt(i * PAGE_SIZE), rights);
+    if (frame < 0) {
+      vfio_unpin_pages(device, Number(iova) as Iova, i);
+      return frame;
+    }
+    frames.push(frame as Hpa);
+  }
+  iommu.pinsPages(group);
+  return frames;
+}
+
+function pinOne(space: DmaSpace, iova: bigint, rights: number): Hpa | number {
+  const { kernel } = space;
+  const at = `iova 0x${iova.toString(16)}`;
+  const mapping = space.mappings.find(iova, iova + BigInt(PAGE_SIZE));
+  if (mapping === undefined || mapping.iova > iova) return kernel.refuse(EINVAL, `${at} is not mapped`);
+  const given = (mapping.readable ? IOMMU_READ : 0) | (mapping.writable ? IOMMU_WRITE : 0);
+  if ((given & rights) !== rights) return kernel.refuse(EPERM, `the mapping of ${at} does not allow it`);
+  const page = mapping.pageOf(iova);
+  const held = mapping.pinAgain(page);
+  if (held !== undefined) return held;
+  // With a domain the page is pinned and counted already, as every page of the mapping.
+  const frame = pinPage(kernel, mapping, page, space.domain === undefined, 'vfio_pin_page_external');
+  if (frame < 0) return frame;
+  if (!kernel.memory.contains(frame as Hpa)) {
+    return kernel.refuse(EINVAL, `behind ${at} is a device, which has no page to pin`);
+  }
+  mapping.addPin(page, frame as Hpa);
+  mapping.markDirty(iova, PAGE_SIZE);
+  return frame;
+}
+
+function unpin(space: DmaSpace, mapping: DmaMapping, iova: bigint): void {
+  const page = mapping.pageOf(iova);
+  const frame = mapping.dropPin(page);
+  if (frame !== undefined) unpinPage(space.kernel, mapping, page, frame, space.domain === undefined);
+}
