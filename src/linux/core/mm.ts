@@ -149,7 +149,7 @@ export class AddressSpace {
 
   /** unpin_user_page. */
   unpin(frame: Hpa): void {
-    if (this.memory.contains(frame)) this.#pages.free(frame);
+    if (this.memory.contains(frame)) this.#pages.put(frame);
   }
 
   /**

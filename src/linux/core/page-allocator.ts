@@ -10,6 +10,7 @@ import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 /** Largest block: 2^10 pages, 4 MiB. */
 export const MAX_ORDER = 10;
 const NOT_FREE = 0xff;
+const NOT_ALLOCATED = 0xff;
 const NONE = -1;
 
 /** Free lists of page blocks over `[first, end of RAM)`. */
@@ -23,7 +24,9 @@ export class PageAllocator {
   readonly #next: Int32Array;
   readonly #previous: Int32Array;
   readonly #heads = new Int32Array(MAX_ORDER + 1).fill(NONE);
-  /** References to a page beyond its owner's: pins, by page number. */
+  /** Order of the block that was handed out at a page; NOT_ALLOCATED for any other page. */
+  readonly #blockOrder: Uint8Array;
+  /** References to a block beyond its owner's, by its first page's number. */
   readonly #pins: Uint32Array;
   readonly #firstPage: number;
   readonly #endPage: number;
@@ -40,6 +43,7 @@ export class PageAllocator {
     this.total = this.#endPage - this.#firstPage;
     this.#freeOrder = new Uint8Array(this.#endPage).fill(NOT_FREE);
     this.#written = new Uint8Array(this.#endPage);
+    this.#blockOrder = new Uint8Array(this.#endPage).fill(NOT_ALLOCATED);
     this.#pins = new Uint32Array(this.#endPage);
     this.#next = new Int32Array(this.#endPage);
     this.#previous = new Int32Array(this.#endPage);
@@ -57,7 +61,7 @@ export class PageAllocator {
     return this.#used;
   }
 
-  /** References that {@link get} took and {@link free} has not given back. */
+  /** References that {@link get} took and {@link put} has not given back. */
   get pinned(): number {
     return this.#pinned;
   }
@@ -81,6 +85,7 @@ export class PageAllocator {
     }
     const count = 1 << order;
     this.#used += count;
+    this.#blockOrder[page] = order;
     for (let i = page; i < page + count; i++) {
       if (this.#written[i] === 1) this.#memory.page(hpa(i * PAGE_SIZE)).fill(0);
       else this.#written[i] = 1;
@@ -88,21 +93,25 @@ export class PageAllocator {
     return hpa(page << PAGE_SHIFT);
   }
 
-  /** get_page: hold an allocated page of order 0. It stays until {@link free} has been called once more for each holder. */
+  /** get_page: hold the block that `address` lies in. It stays until {@link put} was called as often, and its owner freed it. */
   get(address: Hpa): void {
-    const page = pageNumber(address);
-    assert(!this.#isFree(page), `page ${address.toString(16)} is held, but nobody allocated it`);
-    this.#pins[page] = this.#pins[page]! + 1;
+    const block = this.#blockOf(pageNumber(address));
+    assert(block !== undefined, `page ${address.toString(16)} is held, but nobody allocated it`);
+    this.#pins[block] = this.#pins[block]! + 1;
     this.#pinned++;
   }
 
-  /**
-   * Give back a block that {@link allocate} returned for the same `order`, or a reference that {@link get} took (put_page):
-   * the last one frees it.
-   */
+  /** put_page: undo {@link get}. The last reference frees the block. */
+  put(address: Hpa): void {
+    const block = this.#blockOf(pageNumber(address));
+    assert(block !== undefined, `page ${address.toString(16)} is let go, but nobody holds it`);
+    this.free(hpa(block * PAGE_SIZE), this.#blockOrder[block]);
+  }
+
+  /** Give back a block that {@link allocate} returned for the same `order`; while others hold it, only the reference goes. */
   free(address: Hpa, order = 0): void {
     let page = pageNumber(address);
-    if (order === 0 && this.#pins[page] !== 0) {
+    if (this.#pins[page]! > 0) {
       this.#pins[page] = this.#pins[page]! - 1;
       this.#pinned--;
       return;
@@ -113,6 +122,7 @@ export class PageAllocator {
     );
     assert(!this.#isFree(page), `page ${address.toString(16)} was freed twice`);
     this.#used -= 1 << order;
+    this.#blockOrder[page] = NOT_ALLOCATED;
     let size = order;
     while (size < MAX_ORDER) {
       const buddy = page ^ (1 << size);
@@ -122,6 +132,15 @@ export class PageAllocator {
       size++;
     }
     this.#push(page, size);
+  }
+
+  /** First page of the allocated block that holds `page`. */
+  #blockOf(page: number): number | undefined {
+    for (let order = 0; order <= MAX_ORDER; order++) {
+      const start = page & ~((1 << order) - 1);
+      if (this.#blockOrder[start] === order) return start;
+    }
+    return undefined;
   }
 
   #isFree(page: number): boolean {

@@ -36,6 +36,21 @@ test('memory runs out, and a double free is our mistake', () => {
   expect(pages.allocate(1)).toBeUndefined();
 });
 
+test('a held block outlives its owner, whichever of its pages is held', () => {
+  const { pages } = make(MiB(1), 0);
+  const [page, block] = [pages.allocate() as Hpa, pages.allocate(2) as Hpa];
+  pages.get(page);
+  pages.get(hpa(block + 2 * PAGE_SIZE));
+  pages.free(page);
+  pages.free(block, 2);
+  expect([pages.used, pages.pinned]).toEqual([5, 0]);
+  pages.put(hpa(block + 3 * PAGE_SIZE));
+  pages.put(page);
+  expect(pages.used).toBe(0);
+  expect(() => pages.get(page)).toThrow('nobody allocated it');
+  expect(() => pages.put(page)).toThrow('nobody holds it');
+});
+
 test('blocks never overlap, and buddies join again when all is freed', () => {
   const step = fc.oneof(fc.record({ order: fc.integer({ min: 0, max: 5 }) }), fc.record({ free: fc.nat(1000) }));
   fc.assert(

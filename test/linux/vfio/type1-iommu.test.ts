@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { hva, iova } from '../../../src/address.ts';
-import { PROT_READ } from '../../../src/linux/uapi/syscalls.ts';
+import { MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE, PROT_READ } from '../../../src/linux/uapi/syscalls.ts';
 import * as uapi from '../../../src/linux/uapi/vfio.ts';
 import { vfio_pin_pages, vfio_unpin_pages } from '../../../src/linux/vfio/pin-pages.ts';
 import { shown, userOf } from '../drivers/host.ts';
@@ -170,6 +170,17 @@ describe('MAP_DMA', () => {
     host.unmap(container, 0n, PAGE);
     // The page itself and the three tables that led to it.
     expect(host.kernel.pages.used).toBe(used - 4);
+  });
+
+  test('a huge page is pinned as one block', () => {
+    const huge = host.syscalls.mmap(0x20_0000, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+    const { container } = host.contain([0]);
+    host.map(container, { iova: 0x4000_0000n, vaddr: BigInt(huge), size: 0x20_0000n });
+    host.syscalls.munmap(hva(huge), 0x20_0000);
+    expect(dmaWrite(0x401f_ffffn, 0xaa)).toBe(true);
+    expect([host.kernel.pages.pinned > 0, host.process.mm.lockedPages]).toEqual([true, 512]);
+    expect(host.unmap(container, 0x4000_0000n, 0x20_0000n)).toEqual(['0', 0x20_0000n]);
+    expect([host.kernel.pages.pinned, host.process.mm.lockedPages]).toEqual([0, 0]);
   });
 
   test('GET_INFO tells page sizes and the ranges around the interrupt addresses', () => {
