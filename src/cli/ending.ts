@@ -9,7 +9,7 @@ import type { RunOptions } from './run-options.ts';
 
 /** Why QEMU is no longer running. `code` is the process's exit status. */
 export interface QemuEnd {
-  readonly reason: 'not-started' | 'debug-exit' | 'shutdown' | 'halted' | 'internal-error' | 'interrupted';
+  readonly reason: 'not-started' | 'debug-exit' | 'shutdown' | 'reset' | 'halted' | 'internal-error' | 'interrupted';
   readonly code: number;
 }
 
@@ -35,6 +35,9 @@ export function reportEnd(end: QemuEnd, run: EndedRun): number {
       say(`the guest crashed: triple fault at ${placeOfRip(run)}`);
       sayUnsupported(run);
       return EXIT.GUEST_CRASHED;
+    case 'reset':
+      say(`the guest reset the machine at ${placeOfRip(run)}; it never gave a status`);
+      return EXIT.GUEST_FAILED;
     case 'internal-error':
       say(`the guest crashed: KVM cannot emulate the instruction at ${placeOfRip(run)}`);
       sayUnsupported(run);

@@ -56,7 +56,7 @@ export class Qemu {
   /** The machine, from nothing to the guest's first instruction. */
   #start(options: Options): void {
     const system = this.#system;
-    const kvm = new KvmState(system);
+    const kvm = new KvmState(system, options);
     const machine = new Machine(system, kvm, options.memory);
     const cpuid = supportedCpuid(system, kvm);
     const vcpu = new KvmVcpu(system, kvm, 0, machine.memory, machine.io);

@@ -21,6 +21,8 @@ export interface Options {
   /** What COM1 is connected to; `none` leaves the port out. */
   readonly serial: 'stdio' | 'null' | 'none';
   readonly devices: readonly DeviceOption[];
+  /** KVM's own interrupt controllers: `kernel-irqchip=on`. */
+  readonly irqchip: boolean;
   /** `-help`: print the options and do nothing. */
   readonly help: boolean;
 }
@@ -44,6 +46,7 @@ interface Reading {
   kernel: string | undefined;
   serial: Options['serial'] | undefined;
   defaults: boolean;
+  irqchip: boolean;
   help: boolean;
   readonly devices: DeviceOption[];
 }
@@ -100,9 +103,11 @@ const table: readonly OptionRow[] = [
   },
   {
     names: ['M', 'machine'],
-    value: 'pc',
+    value: 'pc[,kernel-irqchip=on|off]',
     doc: 'The machine: there is one',
-    take: (_reading, where, value) => checkMachine(where, value),
+    take: (reading, where, value) => {
+      reading.irqchip = parseMachine(where, value) ?? reading.irqchip;
+    },
   },
   {
     names: ['accel'],
@@ -155,6 +160,7 @@ export function parseOptions(argv: readonly string[]): Options {
     kernel: undefined,
     serial: undefined,
     defaults: true,
+    irqchip: false,
     help: false,
     devices: [],
   };
@@ -174,9 +180,9 @@ export function parseOptions(argv: readonly string[]): Options {
       row.take(reading, `-${name} ${value}`, value);
     }
   }
-  const { memory, kernel, serial, defaults, devices, help } = reading;
+  const { memory, kernel, serial, defaults, devices, irqchip, help } = reading;
   checkIds(devices);
-  return { memory, kernel, serial: serial ?? (defaults ? 'stdio' : 'none'), devices, help };
+  return { memory, kernel, serial: serial ?? (defaults ? 'stdio' : 'none'), devices, irqchip, help };
 }
 
 /** Bytes of guest RAM that `argv` asks for; the default where it says nothing, or nothing that can be understood. */
@@ -210,16 +216,21 @@ function parseSerial(where: string, value: string): Options['serial'] {
   throw new OptionError(where, `'${value}' is not a valid char driver`, 'Known: stdio, null, none');
 }
 
-function checkMachine(where: string, value: string): void {
+/** Whether KVM is to have interrupt controllers; undefined if `value` does not say. */
+function parseMachine(where: string, value: string): boolean | undefined {
+  let irqchip: boolean | undefined;
   const [type, ...properties] = value.replace(/^type=/, '').split(',');
   if (type !== 'pc' && !/^pc-i440fx-\d/.test(type!) && !/^accel=/.test(type!)) {
     throw new OptionError(where, 'unsupported machine type', 'Supported machines are: pc');
   }
   for (const property of properties) {
-    if (!/^(accel=kvm|kernel[-_]irqchip=off|usb=off)$/.test(property)) {
+    const asked = /^kernel[-_]irqchip=(on|off)$/.exec(property)?.[1];
+    if (asked !== undefined) irqchip = asked === 'on';
+    else if (!/^(accel=kvm|usb=off)$/.test(property)) {
       throw new OptionError(where, `Property 'pc-machine.${property.replace(/=.*/, '')}' not found`);
     }
   }
+  return irqchip;
 }
 
 /** keyval and qemu-opts syntax: `,` separates, `,,` is a comma, the first word without `=` is the driver. */

@@ -1,6 +1,9 @@
-/** Debian's QEMU as an oracle: a machine that stands still and does port accesses for us (`-qtest stdio`). */
+/** Debian's QEMU as an oracle: a machine without a working CPU that does accesses for us (`-qtest stdio`). */
 
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 const QEMU = 'qemu-system-x86_64';
 export const qemuVersion = (): string | undefined => {
@@ -8,17 +11,47 @@ export const qemuVersion = (): string | undefined => {
   return status === 0 ? /version (\S+)/.exec(stdout)?.[1] : undefined;
 };
 
-/** Each command is a qtest line (`outl 0xcf8 0x80000000`, `inl 0xcfc`); returns what the `in`s answered. */
+/**
+ * Each command is a qtest line (`outl 0xcf8 0x80000000`, `readl 0xe0000000`); returns what the `in`s and `read`s answered.
+ * `clock_step NS` lets time pass: then the machine runs, with a BIOS that halts, since a stopped machine's clock stands still.
+ */
 export function qtest(argv: readonly string[], commands: readonly string[]): number[] {
-  const machine = ['-M', 'pc', '-nodefaults', '-display', 'none', '-S', '-qtest', 'stdio', '-qtest-log', '/dev/null'];
-  // QEMU does not end with its input, so the last access makes it.
-  const input = `${[...commands, 'outb 0x8f4 0'].join('\n')}\n`;
-  const options = { input, encoding: 'utf8', timeout: 20_000, maxBuffer: 1 << 24 } as const;
-  const ending = ['-device', 'isa-debug-exit,iobase=0x8f4'];
-  const { stdout, stderr } = spawnSync(QEMU, [...machine, ...ending, ...argv], options);
-  const answers = stdout.split('\n').filter((line) => /^OK|^FAIL/.test(line));
-  if (answers.length < commands.length) {
-    throw new Error(`qtest answered ${answers.length} of ${commands.length}: ${stderr}`);
+  const folder = mkdtempSync(join(tmpdir(), 'qtest-'));
+  try {
+    const sent = commands.filter((command) => !command.startsWith('clock_step'));
+    const answers = answersOf(folder, argv, commands);
+    if (answers.length < sent.length) throw new Error(`qtest answered ${answers.length} of ${sent.length}`);
+    return sent.flatMap((command, i) => (/^(in|read)/.test(command) ? [Number(answers[i]!.slice(3))] : []));
+  } finally {
+    rmSync(folder, { recursive: true });
   }
-  return commands.flatMap((command, i) => (command.startsWith('in') ? [Number(answers[i]!.slice(3))] : []));
+}
+
+function answersOf(folder: string, argv: readonly string[], commands: readonly string[]): string[] {
+  const timed = commands.some((command) => command.startsWith('clock_step'));
+  const machine = ['-M', 'pc', '-nodefaults', '-display', 'none', '-qtest', 'stdio', '-qtest-log', '/dev/null'];
+  const standing = timed ? ['-bios', haltingBios(folder)] : ['-S'];
+  // QEMU does not end with its input, so the last access makes it.
+  const ending = ['-device', 'isa-debug-exit,iobase=0x8f4'];
+  const lines = [...commands, 'outb 0x8f4 0'].map((command) => {
+    const step = /^clock_step (\d+)$/.exec(command)?.[1];
+    return step === undefined ? `echo ${command}` : `sleep ${(Number(step) / 1e9) * 1.5 + 0.1}`;
+  });
+  // QEMU must be reading before the first pause begins.
+  if (timed) lines.unshift('sleep 1.5');
+  const script = join(folder, 'commands.sh');
+  writeFileSync(script, lines.join('\n'));
+  const words = [...machine, ...standing, ...ending, ...argv].map((word) => `'${word}'`).join(' ');
+  const options = { encoding: 'utf8', timeout: 20_000, maxBuffer: 1 << 24 } as const;
+  const { stdout } = spawnSync('sh', ['-c', `sh ${script} | ${QEMU} ${words}`], options);
+  return stdout.split('\n').filter((line) => /^OK|^FAIL/.test(line));
+}
+
+/** 64 KiB of firmware whose first instructions, at the reset vector, are `cli; hlt`. */
+function haltingBios(folder: string): string {
+  const image = new Uint8Array(0x1_0000);
+  image.set([0xfa, 0xf4], 0xfff0);
+  const path = join(folder, 'bios.bin');
+  writeFileSync(path, image);
+  return path;
 }

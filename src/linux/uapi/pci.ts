@@ -11,6 +11,7 @@ export const PCI_COMMAND_PARITY = 0x40;
 export const PCI_COMMAND_SERR = 0x100;
 export const PCI_COMMAND_INTX_DISABLE = 0x400;
 export const PCI_STATUS = 0x06;
+export const PCI_STATUS_INTERRUPT = 0x8;
 export const PCI_STATUS_CAP_LIST = 0x10;
 export const PCI_STATUS_66MHZ = 0x20;
 export const PCI_STATUS_FAST_BACK = 0x80;
@@ -88,6 +89,25 @@ export const PCI_CAP_ID_PM = 0x01;
 export const PCI_CAP_ID_MSI = 0x05;
 export const PCI_CAP_ID_EXP = 0x10;
 export const PCI_CAP_ID_MSIX = 0x11;
+
+// Message-signalled interrupts: offsets in the capability
+export const PCI_MSI_FLAGS = 2;
+export const PCI_MSI_FLAGS_ENABLE = 0x1;
+/** Vectors the device has, and those it was given: powers of two. */
+export const PCI_MSI_FLAGS_QMASK = 0x0e;
+export const PCI_MSI_FLAGS_QSIZE = 0x70;
+export const PCI_MSI_FLAGS_64BIT = 0x80;
+export const PCI_MSI_ADDRESS_LO = 4;
+export const PCI_MSI_ADDRESS_HI = 8;
+export const PCI_MSI_DATA_64 = 12;
+export const PCI_MSIX_FLAGS = 2;
+export const PCI_MSIX_FLAGS_MASKALL = 0x4000;
+export const PCI_MSIX_FLAGS_ENABLE = 0x8000;
+export const PCI_MSIX_TABLE = 4;
+export const PCI_MSIX_PBA = 8;
+export const PCI_CAP_MSIX_SIZEOF = 12;
+export const PCI_MSIX_ENTRY_SIZE = 16;
+export const PCI_MSIX_ENTRY_VECTOR_CTRL = 12;
 
 // Configuration mechanism 1
 export const PCI_CONFIG_ADDRESS_PORT = 0xcf8;

@@ -2,7 +2,7 @@
  * The machine a guest sees: `pc` with its buses (hw/i386/pc_piix.c, pc.c).
  *
  * RAM from 0 with a hole below 4 GiB for devices, one root PCI bus behind an i440FX, ISA ports beside it, COM1.
- * Fidelity: slot 1, where the board has its PIIX3, is reserved and empty: no interrupt routing, IDE or reset port yet.
+ * Fidelity: of the PIIX3 in slot 1 there is the ISA bridge (interrupt routing, reset port), not IDE, USB or power management.
  */
 
 import { GiB, type Hva, hva } from '../../address.ts';
@@ -20,18 +20,19 @@ import { MemoryTopology } from '../memory/topology.ts';
 import type { System } from '../system.ts';
 import { Serial } from './char/serial.ts';
 import type { CharBackend } from './char/stdio.ts';
+import { addMsiWindow } from './intc/msi-window.ts';
+import { Piix3 } from './isa/piix3.ts';
 import { PciBus } from './pci/pci-bus.ts';
 import { I440fx, PciHost } from './pci/pci-host.ts';
 
 /** Why QEMU ends, and the status it ends with. */
 export interface MachineEnd {
-  readonly reason: 'debug-exit' | 'shutdown' | 'halted' | 'internal-error' | 'interrupted';
+  readonly reason: 'debug-exit' | 'shutdown' | 'reset' | 'halted' | 'internal-error' | 'interrupted';
   readonly code: number;
 }
 
 const PORTS = 0x1_0000;
 const COM1 = 0x3f8;
-const PIIX3_SLOT = 1;
 /** Where RAM stops below 4 GiB when there is more (pc_memory_init with the i440FX). */
 const LOW_RAM_LIMIT = GiB(3.5);
 
@@ -81,10 +82,16 @@ export class Machine {
     this.#mapRam(memory);
     const pci = this.topology.container('pci', 2 ** 64);
     memory.addSubregion(0, pci, -1);
-    this.rootBus = new PciBus('pci.0', { memory: pci, io: this.isaIo }, { reserved: [PIIX3_SLOT] });
+    this.rootBus = new PciBus('pci.0', { memory: pci, io: this.isaIo, dma: this.memory });
     this.#buses.push(this.rootBus);
     new PciHost(this.topology, system.stream, this.isaIo, this.rootBus);
     new I440fx(system.stream, this.rootBus, ramSize);
+    const { irqchip } = kvm;
+    new Piix3(system.stream, this.topology, this.rootBus, {
+      setIrq: (irq, level) => irqchip?.setGsi(irq, level),
+      reset: () => this.exit({ reason: 'reset', code: 0 }),
+    });
+    if (irqchip !== undefined) addMsiWindow(this.topology, memory, irqchip);
   }
 
   #allocateRam(): Hva {

@@ -45,6 +45,22 @@ const integer = (type: string, low: number, high: number) => {
 export const u8Property = integer('uint8', 0, 0xff);
 export const u32Property = integer('uint32', 0, 0xffff_ffff);
 
+/** `size`: a 64-bit number, with QEMU's suffixes K, M, G. */
+export const u64Property = (initial: bigint, doc: string): Property<bigint> => ({
+  type: 'uint64',
+  doc,
+  default: initial,
+  defaultText: String(initial),
+  parse(text, _owner, name) {
+    const match = /^(0[xX][0-9a-fA-F]+|\d+)([kKmMgG]?)$/.exec(text.trim());
+    const shift = { '': 0n, k: 10n, m: 20n, g: 30n }[match?.[2]?.toLowerCase() ?? ''];
+    const value = match === null || shift === undefined ? undefined : BigInt(match[1]!) << shift;
+    if (value === undefined) throw new ConfigurationError(`Parameter '${name}' expects integer`);
+    if (value >= 1n << 64n) throw new ConfigurationError(`Parameter '${name}' expects uint64_t`);
+    return value;
+  },
+});
+
 export const stringProperty = (doc: string): Property<string | undefined> => ({
   type: 'str',
   doc,

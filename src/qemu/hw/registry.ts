@@ -2,10 +2,12 @@
 
 import type { DeviceModel } from './device-model.ts';
 import { isaDebugExit } from './misc/debug-exit.ts';
+import { edu } from './misc/edu.ts';
+import { pciTestdev } from './misc/pci-testdev.ts';
 import { pciBridge } from './pci/pci-bridge.ts';
 import { vfioPci } from './vfio/vfio-pci.ts';
 
-const models: readonly DeviceModel[] = [pciBridge, isaDebugExit, vfioPci];
+const models: readonly DeviceModel[] = [pciBridge, isaDebugExit, edu, pciTestdev, vfioPci];
 
 export const findModel = (name: string): DeviceModel | undefined => models.find((model) => model.name === name);
 export const modelNames = (): readonly string[] => models.map((model) => model.name);

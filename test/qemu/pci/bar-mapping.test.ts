@@ -2,8 +2,8 @@
 
 import { describe, expect, test } from 'vitest';
 import { EventStream, matchingEvents } from '../../../src/event.ts';
-import { PciDevice } from '../../../src/qemu/hw/pci/pci-device.ts';
-import type { MemoryRegion } from '../../../src/qemu/memory/region.ts';
+import { PciBus } from '../../../src/qemu/hw/pci/pci-bus.ts';
+import { type DeviceBus, PciDevice } from '../../../src/qemu/hw/pci/pci-device.ts';
 import { sizes } from '../../../src/qemu/memory/region.ts';
 import type { MemoryTopology } from '../../../src/qemu/memory/topology.ts';
 import { Recorder, topologyOf } from '../memory/io-space.ts';
@@ -15,11 +15,7 @@ const MEMORY = 2;
 
 /** A function with an I/O BAR of 8 bytes, a memory BAR of 4 KiB, and a 64-bit one of 1 MiB. */
 class TestDevice extends PciDevice {
-  constructor(
-    topology: MemoryTopology,
-    stream: EventStream,
-    bus: { number: number; memory: MemoryRegion; io: MemoryRegion },
-  ) {
+  constructor(topology: MemoryTopology, stream: EventStream, bus: DeviceBus) {
     super(stream, bus, 3 << 3, 'test', 'dut');
     const ops = new Recorder().ops('bar', sizes(1, 4), sizes(1, 4));
     this.identify({ vendor: 0x1234, device: 0x5678, class: 0xff00 });
@@ -36,8 +32,9 @@ function setUp() {
   stream.subscribe(matchingEvents('pci_update_mappings_*'), ({ event, fields }) =>
     trace.push(`${event.title} ${event.text(fields as never)}`),
   );
-  const bus = { number: 0, memory: topology.container('pci', 2 ** 64), io: topology.container('io', 0x1_0000) };
-  const spaces = { memory: topology.addressSpace('memory', bus.memory), io: topology.addressSpace('I/O', bus.io) };
+  const [memory, io] = [topology.container('pci', 2 ** 64), topology.container('io', 0x1_0000)];
+  const spaces = { memory: topology.addressSpace('memory', memory), io: topology.addressSpace('I/O', io) };
+  const bus = new PciBus('pci.0', { memory, io, dma: spaces.memory });
   const device = new TestDevice(topology, stream, bus);
   const ranges = (space: 'memory' | 'io') =>
     spaces[space].view.ranges.map((range) => `${range.region.name} ${range.start.toString(16)}`);
@@ -113,7 +110,8 @@ test('reset unmaps, and leaves identity and type bits', () => {
 
 test('a BAR whose size is no power of two is refused', () => {
   const topology = topologyOf();
-  const bus = { number: 0, memory: topology.container('pci', 64), io: topology.container('io', 64) };
+  const [memory, io] = [topology.container('pci', 64), topology.container('io', 64)];
+  const bus = new PciBus('pci.0', { memory, io, dma: topology.addressSpace('memory', memory) });
   const device = new PciDevice(new EventStream(() => 0n), bus, 0, 'test', undefined);
   const ops = new Recorder().ops('bar', sizes(1, 4), sizes(1, 4));
   expect(() => device.registerBar(0, 1, topology.io('ports', 6, ops))).toThrow('power of two - type=0x1, size=0x6');

@@ -13,6 +13,7 @@ export class Unplugged {
   readonly host = new Host();
   readonly #data = new DataView(new ArrayBuffer(8));
   readonly stream: EventStream;
+  #time = 0;
 
   constructor(argv: readonly string[]) {
     const options = parseOptions(argv);
@@ -22,6 +23,7 @@ export class Unplugged {
     this.machine = new Machine(system, new KvmState(system), options.memory);
     for (const device of options.devices) addDevice(this.machine, device);
     this.machine.reset();
+    this.host.kernel.clock.drivenBy(() => this.#time);
   }
 
   out(port: number, size: number, value: number): void {
@@ -35,13 +37,33 @@ export class Unplugged {
     return this.#data.getUint32(0, true);
   }
 
-  /** qtest's words: `outl PORT VALUE`, `inw PORT`; returns what the `in`s answered. */
+  /** Let `nanoseconds` of virtual time pass, and the timers that are due fire. */
+  step(nanoseconds: number): void {
+    this.#time += nanoseconds;
+    this.machine.mainLoop.timers.run();
+  }
+
+  write(address: number, size: number, value: bigint): void {
+    this.#data.setBigUint64(0, value, true);
+    this.machine.memory.write(address, this.#data, 0, size);
+  }
+
+  read(address: number, size: number): bigint {
+    this.#data.setBigUint64(0, 0n, true);
+    this.machine.memory.read(address, this.#data, 0, size);
+    return this.#data.getBigUint64(0, true);
+  }
+
+  /** qtest's words: `outl PORT VALUE`, `readq ADDRESS`, `clock_step NS`; returns what the `in`s and `read`s answered. */
   run(commands: readonly string[]): number[] {
     const answers: number[] = [];
     for (const command of commands) {
       const [word, port, value] = command.split(' ') as [string, string, string?];
-      const size = { b: 1, w: 2, l: 4 }[word.at(-1) as 'b' | 'w' | 'l'];
-      if (word.startsWith('out')) this.out(Number(port), size, Number(value));
+      const size = { b: 1, w: 2, l: 4, q: 8 }[word.at(-1) as 'b' | 'w' | 'l' | 'q'];
+      if (word === 'clock_step') this.step(Number(port));
+      else if (word.startsWith('write')) this.write(Number(port), size, BigInt(value!));
+      else if (word.startsWith('read')) answers.push(Number(this.read(Number(port), size)));
+      else if (word.startsWith('out')) this.out(Number(port), size, Number(value));
       else answers.push(this.in(Number(port), size));
     }
     return answers;

@@ -1,8 +1,6 @@
 /**
  * The KVM accelerator: opening /dev/kvm, what QEMU asks before it trusts it, and the VM (accel/kvm/kvm-all.c: kvm_init;
  * target/i386/kvm/kvm.c: kvm_arch_init). The order of calls is QEMU's, for what this VMM uses.
- *
- * Fidelity: as with `-accel kvm,kernel-irqchip=off`: no in-kernel interrupt controllers, so no GSI routes, no irqfds.
  */
 
 import { strerror } from '../../../linux/uapi/errno.ts';
@@ -26,6 +24,7 @@ import { s32, struct, u64 } from '../../../linux/uapi/struct.ts';
 import { O_CLOEXEC, O_RDWR } from '../../../linux/uapi/syscalls.ts';
 import { ConfigurationError } from '../../error.ts';
 import type { System } from '../../system.ts';
+import { KvmIrqchip } from './irqchip.ts';
 
 /** kvm_required_capabilites and kvm_arch_required_capabilities: QEMU does not start without them. */
 const REQUIRED: readonly (readonly [name: string, capability: number])[] = [
@@ -54,8 +53,11 @@ export class KvmState {
   /** The one device that tells KVM of VFIO groups; made with the first group. */
   #vfioDevice = -1;
 
+  /** KVM's interrupt controllers; undefined with `kernel-irqchip=off`. */
+  readonly irqchip: KvmIrqchip | undefined;
+
   /** kvm_init. Refusals are ConfigurationErrors. */
-  constructor(system: System) {
+  constructor(system: System, options: { readonly irqchip: boolean } = { irqchip: false }) {
     this.#system = system;
     this.fd = system.syscalls.open('/dev/kvm', O_RDWR | O_CLOEXEC);
     if (this.fd < 0) throw new ConfigurationError(`Could not access KVM kernel module: ${strerror(-this.fd)}`);
@@ -77,6 +79,7 @@ export class KvmState {
     this.coalescedPio = this.coalescedRingPage > 0 && this.check(KVM_CAP.COALESCED_PIO) > 0;
     this.readonlyMemory = this.check(KVM_CAP.READONLY_MEM) > 0;
     this.#placePrivatePages();
+    if (options.irqchip) this.irqchip = new KvmIrqchip(system, this.vm);
   }
 
   /** kvm_check_extension: 0 if absent; asked of /dev/kvm or of the VM. */

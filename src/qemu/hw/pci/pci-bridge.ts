@@ -74,6 +74,7 @@ export class PciBridge extends PciDevice {
     const spaces = {
       memory: this.#topology.container('pci_bridge_pci', 2 ** 64),
       io: this.#topology.container('pci_bridge_io', 2 ** 32),
+      dma: parent.dma,
     };
     this.secondary = new PciBus(id ?? machine.autoBusName('pci'), spaces, { bridge: this, parent });
     this.#openWindows();

@@ -8,15 +8,24 @@ import {
   PCI_SUBORDINATE_BUS,
 } from '../../../linux/uapi/pci.ts';
 import { ConfigurationError } from '../../error.ts';
+import type { AddressSpace } from '../../memory/address-space.ts';
 import type { MemoryRegion } from '../../memory/region.ts';
 import type { DeviceBus, PciDevice } from './pci-device.ts';
 
 const BRIDGE_CTL_BUS_RESET = 0x40;
+/** INTA to INTD. */
+const PINS = 4;
 
 export class PciBus implements DeviceBus {
   readonly name: string;
   readonly memory: MemoryRegion;
   readonly io: MemoryRegion;
+  readonly dma: AddressSpace;
+  readonly #parent: PciBus | undefined;
+  /** Root bus: how many functions hold each of the board's PIRQ lines up. */
+  readonly #raised = new Array<number>(PINS).fill(0);
+  /** Root bus: the board's PIRQ lines; set by the chip they lead to. */
+  onPirq: ((pirq: number, level: boolean) => void) | undefined;
   /** The bridge that leads here; undefined for the root bus. */
   readonly #bridge: PciDevice | undefined;
   readonly #devices: (PciDevice | undefined)[] = new Array<undefined>(256).fill(undefined);
@@ -27,12 +36,14 @@ export class PciBus implements DeviceBus {
 
   constructor(
     name: string,
-    spaces: { readonly memory: MemoryRegion; readonly io: MemoryRegion },
+    spaces: { readonly memory: MemoryRegion; readonly io: MemoryRegion; readonly dma: AddressSpace },
     place: { readonly bridge?: PciDevice; readonly parent?: PciBus; readonly reserved?: readonly number[] } = {},
   ) {
     this.name = name;
     this.memory = spaces.memory;
     this.io = spaces.io;
+    this.dma = spaces.dma;
+    this.#parent = place.parent;
     this.#bridge = place.bridge;
     this.#reserved = new Set(place.reserved ?? []);
     if (place.parent !== undefined) place.parent.#children.unshift(this);
@@ -105,6 +116,26 @@ export class PciBus implements DeviceBus {
     const config = this.#bridge!.config;
     if ((config[PCI_BRIDGE_CONTROL]! & BRIDGE_CTL_BUS_RESET) !== 0) return false;
     return config[PCI_SECONDARY_BUS]! <= busNumber && busNumber <= config[PCI_SUBORDINATE_BUS]!;
+  }
+
+  /**
+   * pci_change_irq_level: a function's pin (0 is INTA) went up or down. Behind a bridge the pins are rotated by the slot; on
+   * the i440FX board slot s, pin p is PIRQ (s - 1 + p) mod 4.
+   */
+  changeIrq(devfn: number, pin: number, change: 1 | -1): void {
+    const slot = PCI_SLOT(devfn);
+    if (this.#parent !== undefined) {
+      this.#parent.changeIrq(this.#bridge!.devfn, (slot + pin) % PINS, change);
+      return;
+    }
+    const pirq = (slot - 1 + pin) & (PINS - 1);
+    this.#raised[pirq]! += change;
+    this.onPirq?.(pirq, this.#raised[pirq]! > 0);
+  }
+
+  /** Whether any function holds PIRQ `pirq` up. */
+  pirqLevel(pirq: number): boolean {
+    return this.#raised[pirq]! > 0;
   }
 
   /** Reset every function here and behind the bridges, children first (qbus_reset_all). */

@@ -24,18 +24,22 @@ import {
   PCI_HEADER_TYPE_BRIDGE,
   PCI_HEADER_TYPE_MULTI_FUNCTION,
   PCI_INTERRUPT_LINE,
+  PCI_INTERRUPT_PIN,
   PCI_REVISION_ID,
   PCI_ROM_ADDRESS,
   PCI_ROM_ADDRESS1,
   PCI_SLOT,
   PCI_STATUS,
   PCI_STATUS_CAP_LIST,
+  PCI_STATUS_INTERRUPT,
   PCI_SUBSYSTEM_ID,
   PCI_SUBSYSTEM_VENDOR_ID,
   PCI_VENDOR_ID,
 } from '../../../linux/uapi/pci.ts';
 import { ConfigurationError } from '../../error.ts';
-import type { MemoryRegion } from '../../memory/region.ts';
+import { MEMTX_DECODE_ERROR } from '../../memory/access.ts';
+import type { AddressSpace } from '../../memory/address-space.ts';
+import type { MemoryRegion, ReentrancyGuard } from '../../memory/region.ts';
 import { pciUpdateMappingsAdd, pciUpdateMappingsDel } from '../../trace-events.ts';
 
 /** What a function needs of the bus it sits on. */
@@ -45,6 +49,10 @@ export interface DeviceBus {
   /** Where memory and I/O BARs appear. */
   readonly memory: MemoryRegion;
   readonly io: MemoryRegion;
+  /** What a bus master of this bus reads and writes: the guest's memory. */
+  readonly dma: AddressSpace;
+  /** A pin of the function at `devfn` (0 is INTA) goes up or down. */
+  changeIrq(devfn: number, pin: number, change: 1 | -1): void;
 }
 
 /** Identity of a function, from its data sheet. */
@@ -83,10 +91,15 @@ export class PciDevice {
   /** Bits the guest can write, and bits it clears by writing 1. */
   readonly wmask = new Uint8Array(PCI_CFG_SPACE_SIZE);
   readonly w1cmask = new Uint8Array(PCI_CFG_SPACE_SIZE);
-  protected readonly view = new DataView(this.config.buffer);
+  readonly view = new DataView(this.config.buffer);
   readonly #wmaskView = new DataView(this.wmask.buffer);
   readonly #bars: Bar[] = [];
+  /** Bytes of configuration space that a capability has taken. */
+  readonly #used = new Uint8Array(PCI_CFG_SPACE_SIZE);
   readonly #stream: EventStream;
+  /** mem_reentrancy_guard of the device: every io region of its own is made with it. */
+  readonly guard: ReentrancyGuard = { engaged: false };
+  #irq = false;
 
   constructor(stream: EventStream, bus: DeviceBus, devfn: number, name: string, id: string | undefined) {
     this.#stream = stream;
@@ -120,12 +133,24 @@ export class PciDevice {
   }
 
   /** pci_add_capability at `offset`: linked in front, read-only until a mask says otherwise. */
-  protected addCapability(id: number, offset: number, size: number): void {
+  addCapability(id: number, offset: number, size: number): void {
     this.config[offset] = id;
     this.config[offset + 1] = this.config[PCI_CAPABILITY_LIST]!;
     this.config[PCI_CAPABILITY_LIST] = offset;
     this.config[PCI_STATUS] = this.config[PCI_STATUS]! | PCI_STATUS_CAP_LIST;
     this.wmask.fill(0, offset, offset + size);
+    this.#used.fill(1, offset, Math.ceil((offset + size) / 4) * 4);
+  }
+
+  /** pci_add_capability wherever there is room (pci_find_space); returns the offset. */
+  addCapabilityAnywhere(id: number, size: number): number {
+    let offset = HEADER_SIZE;
+    for (let at = HEADER_SIZE; at < PCI_CFG_SPACE_SIZE && at - offset < size; at++) {
+      if (this.#used[at] === 1) offset = at + 1;
+    }
+    if (offset + size > PCI_CFG_SPACE_SIZE) throw new ConfigurationError('no space for a PCI capability');
+    this.addCapability(id, offset, size);
+    return offset;
   }
 
   get isBridge(): boolean {
@@ -165,6 +190,7 @@ export class PciDevice {
 
   /** pci_default_write_config: masks, then whatever the new bits mean. */
   writeConfig(address: number, value: number, length: number): void {
+    const before = this.#intxDisabled();
     let rest = value;
     for (let i = 0; i < length; i++, rest = Math.floor(rest / 256)) {
       const at = address + i;
@@ -178,10 +204,51 @@ export class PciDevice {
       overlap(address, length, PCI_ROM_ADDRESS1, 4) ||
       overlap(address, length, PCI_COMMAND, 1);
     if (bars) this.updateMappings();
+    if (overlap(address, length, PCI_COMMAND, 2)) this.#intxMayHaveMoved(before);
+  }
+
+  /** pci_set_irq: the level of the function's interrupt pin, shown in STATUS even while COMMAND keeps it off the bus. */
+  setIrq(level: boolean): void {
+    if (level === this.#irq) return;
+    this.#irq = level;
+    const status = this.config[PCI_STATUS]! & ~PCI_STATUS_INTERRUPT;
+    this.config[PCI_STATUS] = level ? status | PCI_STATUS_INTERRUPT : status;
+    if (!this.#intxDisabled()) this.#changeIrq(level);
+  }
+
+  #intxDisabled(): boolean {
+    return (this.view.getUint16(PCI_COMMAND, true) & PCI_COMMAND_INTX_DISABLE) !== 0;
+  }
+
+  #changeIrq(level: boolean): void {
+    this.bus.changeIrq(this.devfn, this.config[PCI_INTERRUPT_PIN]! - 1, level ? 1 : -1);
+  }
+
+  /** pci_update_irq_disabled. */
+  #intxMayHaveMoved(wasDisabled: boolean): void {
+    const disabled = this.#intxDisabled();
+    if (disabled !== wasDisabled && this.#irq) this.#changeIrq(!disabled);
+  }
+
+  /** pci_dma_read: zeros and a decode error while COMMAND.MASTER is off. Returns a MemTxResult. */
+  dmaRead(address: number, into: DataView, at: number, length: number): number {
+    if (this.isBusMaster) return this.bus.dma.read(address, into, at, length);
+    for (let i = 0; i < length; i++) into.setUint8(at + i, 0);
+    return MEMTX_DECODE_ERROR;
+  }
+
+  /** pci_dma_write: nothing, with a decode error, while COMMAND.MASTER is off. Returns a MemTxResult. */
+  dmaWrite(address: number, from: DataView, at: number, length: number): number {
+    return this.isBusMaster ? this.bus.dma.write(address, from, at, length) : MEMTX_DECODE_ERROR;
+  }
+
+  get isBusMaster(): boolean {
+    return (this.view.getUint16(PCI_COMMAND, true) & PCI_COMMAND_MASTER) !== 0;
   }
 
   /** pci_do_device_reset: what RST# does to the header, and the BARs vanish. */
   reset(): void {
+    this.setIrq(false);
     for (const [at, size] of [
       [PCI_COMMAND, 2],
       [PCI_STATUS, 2],

@@ -1,0 +1,130 @@
+/**
+ * MSI-X: a table of messages in a BAR, each with its own mask, and the bits of those that wait behind a mask (PCI Local Bus
+ * 3.0, 6.8.2; hw/pci/msix.c).
+ */
+
+import {
+  PCI_CAP_ID_MSIX,
+  PCI_CAP_MSIX_SIZEOF,
+  PCI_MSIX_ENTRY_SIZE,
+  PCI_MSIX_ENTRY_VECTOR_CTRL,
+  PCI_MSIX_FLAGS,
+  PCI_MSIX_FLAGS_ENABLE,
+  PCI_MSIX_FLAGS_MASKALL,
+  PCI_MSIX_PBA,
+  PCI_MSIX_TABLE,
+} from '../../../linux/uapi/pci.ts';
+import { type MemoryRegion, sizes } from '../../memory/region.ts';
+import type { MemoryTopology } from '../../memory/topology.ts';
+import type { PciDevice } from './pci-device.ts';
+
+const MASKED = 1;
+
+/** Where table and pending bits lie. */
+export interface MsixPlace {
+  readonly bar: number;
+  /** The BAR's region, over which table and bits are laid. */
+  readonly region: MemoryRegion;
+  readonly table: number;
+  readonly pending: number;
+}
+
+export class Msix {
+  readonly #device: PciDevice;
+  readonly #at: number;
+  readonly #vectors: number;
+  readonly #table: DataView;
+  readonly #pending: DataView;
+  readonly #message = new DataView(new ArrayBuffer(4));
+
+  /** msix_init: `vectors` from 1 to 2048. */
+  constructor(topology: MemoryTopology, device: PciDevice, vectors: number, place: MsixPlace) {
+    this.#device = device;
+    this.#vectors = vectors;
+    this.#at = device.addCapabilityAnywhere(PCI_CAP_ID_MSIX, PCI_CAP_MSIX_SIZEOF);
+    device.view.setUint16(this.#at + PCI_MSIX_FLAGS, vectors - 1, true);
+    device.view.setUint32(this.#at + PCI_MSIX_TABLE, place.table | place.bar, true);
+    device.view.setUint32(this.#at + PCI_MSIX_PBA, place.pending | place.bar, true);
+    const control = new DataView(device.wmask.buffer);
+    control.setUint16(this.#at + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL, true);
+    this.#table = new DataView(new ArrayBuffer(vectors * PCI_MSIX_ENTRY_SIZE));
+    this.#pending = new DataView(new ArrayBuffer(Math.ceil(vectors / 64) * 8));
+    this.reset();
+    const words = { valid: sizes(4, 8), impl: sizes(4, 4) };
+    const table = topology.io('msix-table', this.#table.byteLength, {
+      read: (offset) => this.#table.getUint32(offset, true),
+      write: (offset, _size, value) => this.#writeTable(offset, value),
+      ...words,
+    });
+    const pending = topology.io('msix-pba', this.#pending.byteLength, {
+      read: (offset) => this.#pending.getUint32(offset, true),
+      write: () => undefined,
+      ...words,
+    });
+    place.region.addSubregion(place.table, table);
+    place.region.addSubregion(place.pending, pending);
+  }
+
+  get enabled(): boolean {
+    return (this.#flags & PCI_MSIX_FLAGS_ENABLE) !== 0;
+  }
+
+  /** msix_notify: write the message of `vector`, or note it while it is masked. */
+  notify(vector: number): void {
+    if (!this.enabled || vector >= this.#vectors) return;
+    if (this.#masked(vector)) this.#setPending(vector, true);
+    else this.#send(vector);
+  }
+
+  /** msix_write_config: after the device's own. Enabled, it takes INTx away; what is no longer masked is sent. */
+  written(address: number, length: number): void {
+    if (address > this.#at + PCI_MSIX_FLAGS + 1 || address + length <= this.#at + PCI_MSIX_FLAGS || !this.enabled)
+      return;
+    this.#device.setIrq(false);
+    for (let vector = 0; vector < this.#vectors; vector++) this.#sendPending(vector);
+  }
+
+  /** msix_reset: every entry masked, nothing pending. */
+  reset(): void {
+    this.#device.view.setUint16(this.#at + PCI_MSIX_FLAGS, this.#vectors - 1, true);
+    new Uint8Array(this.#table.buffer).fill(0);
+    new Uint8Array(this.#pending.buffer).fill(0);
+    for (let vector = 0; vector < this.#vectors; vector++) {
+      this.#table.setUint32(vector * PCI_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL, MASKED, true);
+    }
+  }
+
+  get #flags(): number {
+    return this.#device.view.getUint16(this.#at + PCI_MSIX_FLAGS, true);
+  }
+
+  #masked(vector: number): boolean {
+    const control = this.#table.getUint32(vector * PCI_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL, true);
+    return (this.#flags & PCI_MSIX_FLAGS_MASKALL) !== 0 || (control & MASKED) !== 0;
+  }
+
+  #writeTable(offset: number, value: number): void {
+    this.#table.setUint32(offset, value, true);
+    if (this.enabled) this.#sendPending(Math.floor(offset / PCI_MSIX_ENTRY_SIZE));
+  }
+
+  #sendPending(vector: number): void {
+    const waits = (this.#pending.getUint8(vector >> 3) >> (vector & 7)) & 1;
+    if (waits === 0 || this.#masked(vector)) return;
+    this.#setPending(vector, false);
+    this.#send(vector);
+  }
+
+  #setPending(vector: number, pending: boolean): void {
+    const bit = 1 << (vector & 7);
+    const byte = this.#pending.getUint8(vector >> 3);
+    this.#pending.setUint8(vector >> 3, pending ? byte | bit : byte & ~bit);
+  }
+
+  #send(vector: number): void {
+    const entry = vector * PCI_MSIX_ENTRY_SIZE;
+    const address = this.#table.getUint32(entry + 4, true) * 2 ** 32 + this.#table.getUint32(entry, true);
+    this.#message.setUint32(0, this.#table.getUint32(entry + 8, true), true);
+    this.#device.dmaWrite(address, this.#message, 0, 4);
+  }
+}
