@@ -23,7 +23,8 @@ export const PROGRAMS = [
 ] as const;
 export type ProgramName = (typeof PROGRAMS)[number];
 
-const SOURCES = new URL('programs/', import.meta.url).pathname;
+/** Tests and benchmarks both run in the project's folder. */
+const SOURCES = 'test/oracle/programs';
 const TEXT = 0x800000;
 const LIMIT = 2_000_000_000;
 const RAX = 0;

@@ -118,6 +118,23 @@ export class Flags {
     this.#words[WORD.FLAG_KIND] = FLAG_KIND.EXPLICIT;
   }
 
+  /** Replace CF and OF (`bits` at their RFLAGS positions); the others stay lazy if they are. */
+  setCarryOverflow(bits: number): void {
+    const words = this.#words;
+    if (words[WORD.FLAG_KIND]! <= FLAG_KIND.RESULT) {
+      words[WORD.FLAG_STATUS] = (words[WORD.FLAG_STATUS]! & ~(CF | OF)) | bits;
+      return;
+    }
+    // ZF, SF and PF follow from the result under every lazy rule.
+    words[WORD.FLAG_STATUS] = (this.auxiliary() ? AF : 0) | bits;
+    words[WORD.FLAG_KIND] = FLAG_KIND.RESULT;
+  }
+
+  /** Replace CF. */
+  setCarry(carry: boolean): void {
+    this.setCarryOverflow((carry ? CF : 0) | (this.overflow() ? OF : 0));
+  }
+
   /** RFLAGS, whole. */
   read(): number {
     return this.status() | this.#words[WORD.FLAG_CONTROL]! | RESERVED_ONE;

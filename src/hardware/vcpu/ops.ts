@@ -126,8 +126,8 @@ export interface Ops<V> {
   /** Operand `k`, of which write permission is checked now, because {@link Ops.write} follows. */
   readForUpdate(k: number): V;
   write(k: number, value: V): void;
-  /** Offset that memory operand `k` names, without segment base, as lea gives it. */
-  effectiveAddress(k: number): V;
+  /** Offset that memory operand `k` names, without segment base, cut to `width`, as lea gives it. */
+  effectiveAddress(k: number, width: Width): V;
   /** Linear address of memory operand `k`, plus a 64-bit distance. */
   linearAddress(k: number, distance: V): V;
   /** A general register by number (rax 0 … r15). A 32-bit write clears the upper half, narrower ones keep the rest. */
@@ -192,6 +192,8 @@ export interface Ops<V> {
 
   flag(name: FlagName): V;
   setFlag(name: FlagName, value: V): void;
+  /** As two {@link Ops.setFlag}, in one step. */
+  setCarryOverflow(carry: V, overflow: V): void;
   /** The six status flags at their RFLAGS positions (32 bits wide). */
   statusFlags(): V;
   /** Replace those status flags that `mask` names. */

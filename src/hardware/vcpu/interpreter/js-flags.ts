@@ -45,8 +45,13 @@ export const flag = (js: JsCode, name: FlagName): JsValue => js.boolean(flagCode
 
 export function setFlag(js: JsCode, name: FlagName, value: JsValue): void {
   const bit = flagBit[name];
-  if (bit & STATUS_FLAGS) js.line(`flags.setStatus(flags.status()&${~bit}|(${value.code}?${bit}:0));`);
+  if (name === 'CF') js.line(`flags.setCarry(${value.code});`);
+  else if (bit & STATUS_FLAGS) js.line(`flags.setStatus(flags.status()&${~bit}|(${value.code}?${bit}:0));`);
   else js.line(`${CONTROL}=${CONTROL}&${~bit}|(${value.code}?${bit}:0);`);
+}
+
+export function setCarryOverflow(js: JsCode, carry: JsValue, overflow: JsValue): void {
+  js.line(`flags.setCarryOverflow((${carry.code}?${CF}:0)|(${overflow.code}?${OF}:0));`);
 }
 
 /** Record an addition or subtraction; the flags follow from operands and result when asked for. */

@@ -46,8 +46,15 @@ export function linearAddress(js: JsCode, k: number, shape: MemoryShape, distanc
   return js.local(`((${high}+(${low}-${lowWord})/4294967296)|0)*4294967296+${lowWord}`);
 }
 
-/** Offset of memory operand `k`, without segment, as a 64-bit value: what lea yields. */
-export function effectiveAddress(js: JsCode, k: number, shape: MemoryShape): JsValue {
+/** Offset of memory operand `k`, without segment, at `width`: what lea yields. */
+export function effectiveAddress(js: JsCode, k: number, shape: MemoryShape, width: Width): JsValue {
+  if (width !== 64) {
+    const low: string[] = shape.ripRelative ? [`L[${SLOT.PAGE_BASE * 2}]`] : [];
+    if (shape.base) low.push(`L[${js.parameter(`b${k}`)}]`);
+    if (shape.index) low.push(`L[${js.parameter(`x${k}`)}]*${shape.scale}`);
+    const sum = [...low, js.parameter(`d${k}`)].join('+');
+    return js.number(width, width === 32 ? `(${sum})|0` : `(${sum})<<${32 - width}>>${32 - width}`);
+  }
   if (shape.addressWidth === 32) {
     const { segment: _, ...unsegmented } = shape;
     return { width: 64, low: js.local(`${linearAddress(js, k, unsegmented)}|0`), high: '0' };

@@ -167,8 +167,8 @@ export class JsOps implements Ops<JsValue> {
     }
   }
 
-  effectiveAddress(k: number): JsValue {
-    return memory.effectiveAddress(this.#js, k, this.#memory(k));
+  effectiveAddress(k: number, width: Width): JsValue {
+    return memory.effectiveAddress(this.#js, k, this.#memory(k), width);
   }
 
   linearAddress(k: number, distance: JsValue): JsValue {
@@ -371,6 +371,9 @@ export class JsOps implements Ops<JsValue> {
   }
   setFlag(name: FlagName, value: JsValue): void {
     flags.setFlag(this.#js, name, value);
+  }
+  setCarryOverflow(carry: JsValue, overflow: JsValue): void {
+    flags.setCarryOverflow(this.#js, carry, overflow);
   }
   statusFlags(): JsValue {
     return this.#js.number(32, 'flags.status()');

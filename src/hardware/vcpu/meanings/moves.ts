@@ -16,10 +16,7 @@ const movzx: Meaning = (o) => {
 const movsx: Meaning = (o) => {
   o.write(0, o.signExtend(o.widthOf(0), o.read(1)));
 };
-const lea: Meaning = (o) => {
-  const address = o.effectiveAddress(1);
-  o.write(0, o.widthOf(0) === 64 ? address : o.truncate(o.widthOf(0), address));
-};
+const lea: Meaning = (o) => o.write(0, o.effectiveAddress(1, o.widthOf(0)));
 
 const xchg: Meaning = (o) => {
   const memory = o.isMemory(0) ? 0 : 1;

@@ -70,8 +70,8 @@ const rotate = <V>(o: Ops<V>, left: boolean): void => {
       o.write(0, result);
       const low = o.bit(result, o.constant(32, 0n));
       const high = o.signBit(result);
-      o.setFlag('CF', left ? low : high);
-      o.setFlag('OF', left ? o.xor1(high, low) : o.xor1(high, o.bit(result, o.constant(32, BigInt(width - 2)))));
+      const next = o.bit(result, o.constant(32, BigInt(width - 2)));
+      o.setCarryOverflow(left ? low : high, o.xor1(high, left ? low : next));
     },
     () => o.write(0, value),
   );
@@ -117,9 +117,9 @@ const rotateThroughCarry = <V>(o: Ops<V>, left: boolean): void => {
       const result = o.truncate(width, o.or(o.or(kept, entering), around));
       const last = o.bit(extended, left ? rest : before);
       o.write(0, result);
-      o.setFlag('CF', last);
       const high = o.signBit(result);
-      o.setFlag('OF', left ? o.xor1(high, last) : o.xor1(high, o.bit(result, o.constant(32, BigInt(width - 2)))));
+      const next = o.bit(result, o.constant(32, BigInt(width - 2)));
+      o.setCarryOverflow(last, o.xor1(high, left ? last : next));
     },
     () => o.write(0, value),
   );

@@ -1,0 +1,26 @@
+/** Speed of the interpreter on what GCC makes of real programs. */
+
+import { spawnSync } from 'node:child_process';
+import { bareImage, type ProgramName, runBare } from '../oracle/gcc-programs.ts';
+import type { Figure } from './measure.ts';
+
+/** Rounds of each program: seconds of interpreted time. */
+const ROUNDS: Readonly<Partial<Record<ProgramName, number>>> = { sha256: 60, sorting: 12, checksums: 8 };
+
+/** Millions of guest instructions a second of GCC -O2 code, by CPU time, which other load disturbs least. None without gcc. */
+export function cpuFigures(): Figure[] {
+  if (spawnSync('gcc', ['--version']).status !== 0) return [];
+  const image = bareImage(['-O2']);
+  return Object.entries(ROUNDS).map(([name, rounds]) => {
+    const program = name as ProgramName;
+    runBare(image, program, 1);
+    const start = process.cpuUsage();
+    const { instructions } = runBare(image, program, rounds);
+    const rate = instructions / process.cpuUsage(start).user;
+    return {
+      name: `gcc -O2 ${name}, interpreted`,
+      value: `${rate.toFixed(1)} million instructions/s`,
+      limit: 'at least 20',
+    };
+  });
+}
