@@ -9,6 +9,7 @@ import { Transcript } from '../../src/cli/output.ts';
 import { run } from '../../src/cli/run.ts';
 import { FlatMachine } from '../hardware/flat-machine.ts';
 import { assemblerFigures } from './assembler.ts';
+import { cpuFigures } from './cpu.ts';
 import { type Figure, median, milliseconds, printFigures } from './measure.ts';
 
 const library = { archive: readArchive(readFileSync('dist/libgvm.a'), 'libgvm.a'), includes: 'lang/library/include' };
@@ -76,4 +77,4 @@ function portWrite(): Figure {
   };
 }
 
-printFigures([startUp(), interpreter(), portWrite(), ...assemblerFigures()]);
+printFigures([startUp(), interpreter(), ...cpuFigures(), portWrite(), ...assemblerFigures()]);

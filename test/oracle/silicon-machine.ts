@@ -43,6 +43,7 @@ const HLT = 0xf4;
 const INT3 = 0xcc;
 const BREAKPOINT = 3;
 const LIMIT = 10_000;
+const FREE_LIMIT = 200;
 /** As in native.c. */
 const MARGIN = 1024;
 
@@ -144,6 +145,15 @@ export class SiliconMachine {
   }
 
   run(record: CaseRecord): Ended {
+    const { cpu } = this;
+    this.#prepare(record);
+    const reason = cpu.run(LIMIT);
+    if (reason !== EXIT_REASON.HLT)
+      throw new Error(`a case left the CPU with exit reason ${reason} at 0x${cpu.rip.toString(16)}`);
+    return this.#ended(Number(cpu.rip - KERNEL) - HANDLERS);
+  }
+
+  #prepare(record: CaseRecord): void {
     const { cpu, memory } = this;
     const at = DATA_FRAMES + (DATA - 0x10000000);
     memory.bytes.fill(0, at - MARGIN, at + DATA_BYTES + MARGIN);
@@ -160,10 +170,28 @@ export class SiliconMachine {
     cpu.rflags = record.rflags;
     cpu.setControl(2, 0n);
     cpu.rip = BigInt(CODE);
-    const reason = cpu.run(LIMIT);
-    if (reason !== EXIT_REASON.HLT)
-      throw new Error(`a case left the CPU with exit reason ${reason} at 0x${cpu.rip.toString(16)}`);
-    return this.#ended(Number(cpu.rip - KERNEL) - HANDLERS);
+  }
+
+  /** Run whatever it is, for so many instructions at most, whatever comes of it. */
+  runFreely(record: CaseRecord): void {
+    this.#prepare(record);
+    this.cpu.run(FREE_LIMIT);
+    for (const register of [0, 1, 2, 3, 6, 7] as const) this.cpu.setDebugRegister(register, 0n);
+  }
+
+  /** All RAM that a program may not touch, in one number; the handlers' stack and accessed and dirty bits are left out. */
+  systemDigest(): number {
+    const { words } = this.memory;
+    let digest = 0;
+    const add = (from: number, to: number, mask: number) => {
+      for (let word = from >> 2; word < to >> 2; word++) digest = (Math.imul(digest, 31) + (words[word]! & mask)) | 0;
+    };
+    this.#protect(0);
+    add(PAGE_TABLES, this.#nextTable, ~0x60);
+    add(SYSTEM, STACK - 0x1000, -1);
+    add(STACK, DATA_FRAMES, -1);
+    add(CODE_FRAME + 0x1000, this.memory.size, -1);
+    return digest;
   }
 
   /** Read the handler's frame. */
