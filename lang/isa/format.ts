@@ -7,16 +7,27 @@ import { candidates } from './table.ts';
 
 const SIZE_WORDS: Record<number, string> = { 8: 'byte ', 16: 'word ', 32: 'dword ', 64: 'qword ', 128: 'oword ' };
 
+/** Names to write in place of the numbers of an instruction. */
+export interface FieldNames {
+  /** Of a branch or a rip-relative address. */
+  readonly target?: string;
+  /** In an address that is not rip-relative. */
+  readonly displacement?: string;
+  readonly immediate?: string;
+}
+
+const NO_NAMES: FieldNames = {};
+
 /**
  * One instruction in NASM syntax, lower case. `address` is where it stands: with it branch targets and rip-relative addresses are
- * numbers, without it they are written against `$`.
+ * numbers, without it they are written against `$`. Words that force a field's size are as its number needs them, names or not.
  */
-export function format(instruction: Instruction, address?: bigint): string {
+export function format(instruction: Instruction, address?: bigint, names: FieldNames = NO_NAMES): string {
   const shape = shapeOf(instruction.row);
   const operands = instruction.operands.filter((_, i) => shape.operands[i]!.written);
   const prefixes = instructionPrefixes(instruction);
   if (operands.length === 0) return `${prefixes}${instruction.mnemonic}`;
-  const texts = operands.map((each, i) => operand(instruction, shape.written[i]!, each, address));
+  const texts = operands.map((each, i) => operand(instruction, shape.written[i]!, each, address, names));
   return `${prefixes}${instruction.mnemonic} ${texts.join(', ')}`;
 }
 
@@ -46,24 +57,27 @@ function operand(
   pattern: OperandPattern,
   each: Operand,
   address: bigint | undefined,
+  names: FieldNames,
 ): string {
   switch (each.kind) {
     case 'register':
       return each.register.name;
     case 'immediate':
       return (
-        immediateHint(instruction, pattern, each) + number(pattern.extension === 'none' ? each.value : signed(each))
+        immediateHint(instruction, pattern, each) +
+        (names.immediate ?? number(pattern.extension === 'none' ? each.value : signed(each)))
       );
     case 'relative': {
       const hasChoice = instruction.row.meaning === 'jmp' || instruction.row.meaning === 'jcc';
       return (
-        (hasChoice ? (each.width === 8 ? 'short ' : 'near ') : '') + target(instruction, each.displacement, address)
+        (hasChoice ? (each.width === 8 ? 'short ' : 'near ') : '') +
+        (names.target ?? target(instruction, each.displacement, address))
       );
     }
     case 'memory': {
       const size = pattern.sizeOptional && pattern.kind !== 'far' ? '' : SIZE_WORDS[each.width];
       const far = pattern.kind === 'far' ? 'far ' : '';
-      return far + (size ?? '') + bracket(instruction, each.memory, pattern.kind === 'moffs', address);
+      return far + (size ?? '') + bracket(instruction, each.memory, pattern.kind === 'moffs', address, names);
     }
   }
 }
@@ -113,25 +127,34 @@ function bracket(
   memory: MemoryReference,
   offsetOnly: boolean,
   address: bigint | undefined,
+  names: FieldNames,
 ): string {
   const { base, index, scale, displacement } = memory;
   const segment = memory.segment ? `${memory.segment.name}:` : '';
   if (base?.class === 'pointer') {
-    return `[${base.width === 32 ? 'a32 ' : ''}rel ${segment}${target(instruction, displacement, address)}]`;
+    return `[${base.width === 32 ? 'a32 ' : ''}rel ${segment}${names.target ?? target(instruction, displacement, address)}]`;
   }
   const narrow = instruction.addressWidth === 32;
   if (!base && !index) {
     // Without `rel` or `abs` an address with fs or gs is absolute whatever `default` says.
     const absolute = memory.segment && memory.segment.number >= 4 ? '' : 'abs ';
     const words = offsetOnly ? (narrow ? 'a32 ' : 'qword ') : (narrow ? 'a32 qword ' : '') + absolute;
-    return `[${words}${segment}${number(narrow ? BigInt.asUintN(32, displacement) : displacement)}]`;
+    const place = names.displacement ?? number(narrow ? BigInt.asUintN(32, displacement) : displacement);
+    return `[${words}${segment}${place}]`;
   }
   const terms: string[] = [];
   if (base) terms.push(base.name);
   if (index) terms.push(base && scale === 1 ? index.name : `${index.name}*${scale}`);
   const size = displacementHint(memory);
   const split = !base && scale <= 2 ? 'nosplit ' : '';
-  const tail = displacement === 0n ? '' : displacement < 0n ? `-${number(-displacement)}` : `+${number(displacement)}`;
+  const tail =
+    names.displacement !== undefined
+      ? `+${names.displacement}`
+      : displacement === 0n
+        ? ''
+        : displacement < 0n
+          ? `-${number(-displacement)}`
+          : `+${number(displacement)}`;
   return `[${size}${split}${segment}${terms.join('+')}${tail}]`;
 }
 

@@ -1,6 +1,7 @@
 /** The command line: finds the command, and turns whatever goes wrong into a message and an exit status. */
 
 import { asmCommand } from './asm-command.ts';
+import { disasmCommand } from './disasm-command.ts';
 import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { StandardOutput } from './output.ts';
 import { runCommand } from './run-command.ts';
@@ -15,6 +16,7 @@ const output = new StandardOutput();
 const commands = new Map([
   ['run', runCommand(output)],
   ['asm', asmCommand(output)],
+  ['disasm', disasmCommand(output)],
   ['test', testCommand()],
 ]);
 
