@@ -30,6 +30,8 @@ export interface AssembleOptions {
   readonly includePath: IncludePath;
   /** Finds files for `incbin`; without it there are none. */
   readonly binaryPath?: BinaryPath;
+  /** Value of an environment variable, for `%!NAME`; by default none is set. */
+  readonly environment?: (name: string) => string | undefined;
   /** `-D NAME=VALUE`. */
   readonly defines?: Readonly<Record<string, string>>;
   /** `-U NAME`. */
@@ -181,8 +183,16 @@ class Program {
 
   /** The lines that the preprocessor makes of a file and of the files named by `-P`. */
   *#lines(file: SourceFile): Generator<SourceLine> {
-    const { includePath, defines = {}, undefines = [], preIncludes = [], listing } = this.#options;
-    const preprocessor = new Preprocessor(includePath, this.#diagnostics, (tokens, origin) => {
+    const {
+      includePath,
+      environment,
+      format = 'elf64',
+      defines = {},
+      undefines = [],
+      preIncludes = [],
+      listing,
+    } = this.#options;
+    const preprocessor = new Preprocessor({ includePath, environment, format }, this.#diagnostics, (tokens, origin) => {
       const expression = this.#parser.expression(tokens, origin);
       return expression === undefined ? undefined : this.#evaluateNow(expression, origin);
     });

@@ -7,6 +7,7 @@
 import type { Expression } from '../syntax/ast.ts';
 import { expressionSpan } from '../syntax/ast.ts';
 import type { Origin, Span } from '../syntax/source.ts';
+import type { Padding } from './align.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { EvaluationFault, evaluate, type Scope } from './evaluate.ts';
 import { MAX_SECTION, newSection, type Section } from './sections.ts';
@@ -35,6 +36,8 @@ export interface Item {
   readonly work: Work | undefined;
 }
 
+const NO_ADDRESS = constantValue(0n);
+
 /** Stands for what could not be computed and has been reported. */
 const HARMLESS = constantValue(1n);
 
@@ -57,6 +60,8 @@ export class Assembly implements Scope {
   defaultRelative = false;
   /** What `times` made of the statement placed last: how often, and the bytes of the first time. */
   repetition: { readonly count: number; readonly length: number } | undefined;
+  /** How `align` pads; undefined until `%use smartalign`. */
+  padding: Padding | undefined;
   /** `org`. */
   origin: bigint | undefined;
   /** `$`: where the statement begins, in every repetition of `times` and every item of `db`. */
@@ -88,6 +93,9 @@ export class Assembly implements Scope {
     this.pass++;
     this.changed = false;
     this.defaultRelative = false;
+    this.padding = undefined;
+    if (phase === 'estimate') this.diagnostics.warnings.keep();
+    if (phase === 'write') this.diagnostics.warnings.restart();
     this.section = this.sections[0]!;
     for (const section of this.sections) section.offset = 0;
   }
@@ -117,7 +125,13 @@ export class Assembly implements Scope {
 
   sectionStart(): Value {
     this.touched = true;
-    return this.section.start;
+    return this.section.isAbsolute ? NO_ADDRESS : this.section.start;
+  }
+
+  /** Bytes from `$$` to here. */
+  get distance(): number {
+    const { section } = this;
+    return section.isAbsolute ? Number(section.start.constant) + section.offset : section.offset;
   }
 
   fullName(name: string): string {
@@ -194,6 +208,9 @@ export class Assembly implements Scope {
   /** Puts bytes (only counted before the `write` phase). */
   bytes(bytes: Uint8Array): void {
     this.fits(bytes.length);
+    if (this.section.isAbsolute) {
+      this.diagnostics.error(this.item!.span, 'behind `absolute` and in a `struc` stands only room: resb and its kin');
+    }
     if (this.phase !== 'write') {
       this.section.offset += bytes.length;
     } else if (this.section.holdsBytes) {

@@ -99,7 +99,8 @@ export function formatDiagnostic(diagnostic: Diagnostic): string {
     lines.push(headline(diagnostic));
   } else {
     const { line, column } = span.origin.file.position(span.start);
-    lines.push(`${span.origin.file.name}:${line}:${column}: ${headline(diagnostic)}`, ...excerpt(span, line, column));
+    const place = span.origin.file.place(span.start);
+    lines.push(`${place.name}:${place.line}:${column}: ${headline(diagnostic)}`, ...excerpt(span, line, column));
   }
   if (diagnostic.forms !== undefined && diagnostic.forms.length > 0) {
     lines.push(`   = note: forms: ${diagnostic.forms.join('   ')}`);

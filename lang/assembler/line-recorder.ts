@@ -23,9 +23,8 @@ export class LineRecorder {
     if (!(item.work instanceof InstructionWork || item.work instanceof TimesWork)) return;
     const { sections, section } = this.#assembly;
     const span = outermost(item.span);
-    const { file } = span.origin;
-    const line = file.line(span.start);
-    const row = { section: sections.indexOf(section), offset: section.offset, file: file.name, line };
+    const { name, line } = span.origin.file.place(span.start);
+    const row = { section: sections.indexOf(section), offset: section.offset, file: name, line };
     this.#open = { row, section };
   }
 

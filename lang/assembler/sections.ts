@@ -13,6 +13,14 @@ export interface SectionAttributes {
   align: number;
 }
 
+/** Where flat output puts a section, as far as the source says (NASM manual §8.1.3). */
+export interface Placement {
+  start?: bigint;
+  vstart?: bigint;
+  follows?: string;
+  vfollows?: string;
+}
+
 /** A relocation against a section or an external symbol, before symbol numbers exist. */
 export interface PendingRelocation {
   readonly offset: number;
@@ -25,6 +33,7 @@ export class Section implements Base {
   readonly kind = 'section';
   readonly name: string;
   readonly attributes: SectionAttributes;
+  readonly placement: Placement = {};
   /** Where the next byte goes. */
   offset = 0;
   readonly relocations: PendingRelocation[] = [];
@@ -32,10 +41,14 @@ export class Section implements Base {
   /** `$` of a given offset, remembered since every label of a pass asks for one. */
   readonly start: Value;
 
-  constructor(name: string, attributes: SectionAttributes) {
+  /** `absolute`: its labels are addresses of elsewhere, and it takes no bytes. */
+  readonly isAbsolute: boolean;
+
+  constructor(name: string, attributes: SectionAttributes, absoluteStart?: Value) {
     this.name = name;
     this.attributes = attributes;
-    this.start = baseValue(this, 0n);
+    this.isAbsolute = absoluteStart !== undefined;
+    this.start = absoluteStart ?? baseValue(this, 0n);
   }
 
   get holdsBytes(): boolean {
@@ -111,6 +124,11 @@ const KNOWN: Readonly<Record<string, SectionAttributes>> = {
 export function newSection(name: string): Section {
   const attributes = KNOWN[name] ?? { type: SHT_PROGBITS, flags: SHF_ALLOC, align: 1 };
   return new Section(name, { ...attributes });
+}
+
+/** What stands behind `absolute ADDRESS`: not a section of the object. */
+export function absoluteSpace(start: Value): Section {
+  return new Section('absolute', { type: SHT_NOBITS, flags: 0, align: 1 }, start);
 }
 
 /** Applies one word of `section NAME word…`; false where it is none that NASM knows. */

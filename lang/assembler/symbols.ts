@@ -4,7 +4,7 @@ import type { Expression } from '../syntax/ast.ts';
 import type { Span } from '../syntax/source.ts';
 import type { Section } from './sections.ts';
 import type { Base, Value } from './value.ts';
-import { baseValue } from './value.ts';
+import { addScaled, baseValue, constantValue } from './value.ts';
 
 export type Binding = 'local' | 'global' | 'weak';
 
@@ -51,7 +51,10 @@ export class AssemblySymbol {
 
   get value(): Value | undefined {
     if (this.#value === undefined && this.section !== undefined) {
-      this.#value = baseValue(this.section, BigInt(this.offset));
+      const { section, offset } = this;
+      this.#value = section.isAbsolute
+        ? addScaled(section.start, constantValue(BigInt(offset)), 1n)
+        : baseValue(section, BigInt(offset));
     }
     return this.#value;
   }

@@ -92,3 +92,12 @@ export function soleBase(value: Value): Base | 'none' | undefined {
   const [term] = value.terms;
   return value.terms.length === 1 && term!.factor === 1n && typeof term!.of !== 'string' ? term!.of : undefined;
 }
+
+/** True where two values are the same number, or the same distance from the same places. */
+export function sameValue(a: Value, b: Value): boolean {
+  return (
+    a.constant === b.constant &&
+    a.terms.length === b.terms.length &&
+    a.terms.every((term, i) => term.of === b.terms[i]!.of && term.factor === b.terms[i]!.factor)
+  );
+}

@@ -96,16 +96,44 @@ export function warningNames(): readonly string[] {
 
 /** Which warnings are shown and which are errors, as `-w` options and `[warning]` change it. */
 export class WarningSettings {
-  readonly #states = new Map<WarningClass, WarningState>(
-    Object.entries(WARNING_CLASSES) as [WarningClass, WarningState][],
-  );
+  #states = new Map<WarningClass, WarningState>(Object.entries(WARNING_CLASSES) as [WarningClass, WarningState][]);
   /** `-Werror`: every warning that is shown. */
   #allErrors = false;
+  #initial: ReadonlyMap<WarningClass, WarningState> = new Map();
+  #initialAllErrors = false;
+  readonly #saved: { states: Map<WarningClass, WarningState>; allErrors: boolean }[] = [];
 
   /** What becomes of a warning of the class. */
   of(name: WarningClass): WarningState {
     const state = this.#states.get(name)!;
     return state === 'on' && this.#allErrors ? 'error' : state;
+  }
+
+  /** `[warning push]`: keeps the present settings for {@link pop}. */
+  push(): void {
+    this.#saved.push({ states: new Map(this.#states), allErrors: this.#allErrors });
+  }
+
+  /** `[warning pop]`: back to the settings of the last push; false where there was none. */
+  pop(): boolean {
+    const saved = this.#saved.pop();
+    if (saved === undefined) return false;
+    this.#states = saved.states;
+    this.#allErrors = saved.allErrors;
+    return true;
+  }
+
+  /** Remembers the present settings for {@link restart}. */
+  keep(): void {
+    this.#initial = new Map(this.#states);
+    this.#initialAllErrors = this.#allErrors;
+  }
+
+  /** Back to the settings that were kept: another pass over the source begins. */
+  restart(): void {
+    this.#states = new Map(this.#initial);
+    this.#allErrors = this.#initialAllErrors;
+    this.#saved.length = 0;
   }
 
   /**

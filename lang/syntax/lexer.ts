@@ -52,12 +52,12 @@ export function* sourceLines(file: SourceFile): Generator<SourceLine> {
 export function tokensOf(text: string, span: Span): Token[] {
   const tokens = nasmLexer()
     .tokenize(text)
-    .tokens.filter((token) => token.tokenType !== Newline);
-  return tokens.map((token) => placed(token, span));
+    .tokens.filter((token) => token.tokenType !== Newline) as Token[];
+  return tokens.map((token, i) => placed(token, span, i > 0 && touches(tokens[i - 1]!, token)));
 }
 
-/** A copy of a token that says it stands at `span`. */
-export function placed(token: Token, span: Span): Token {
+/** A copy of a token that says it stands at `span`, with or without a blank before it. */
+export function placed(token: Token, span: Span, glued: boolean): Token {
   return {
     image: token.image,
     startOffset: span.start,
@@ -65,6 +65,7 @@ export function placed(token: Token, span: Span): Token {
     tokenType: token.tokenType,
     tokenTypeIdx: token.tokenTypeIdx,
     origin: span.origin,
+    glued,
   } as Token;
 }
 
@@ -78,6 +79,26 @@ export function carried(token: Token, origin: Origin): Token {
     tokenTypeIdx: token.tokenTypeIdx,
     origin,
   } as Token;
+}
+
+/** The same token with or without a blank before it. */
+export function spaced(token: Token, glued: boolean): Token {
+  return { ...token, glued };
+}
+
+/** True where no blank stands between two neighbours. */
+export function touches(left: Token, right: Token): boolean {
+  return right.glued ?? (left.origin === right.origin && endOf(left) === right.startOffset);
+}
+
+/** Tokens as a text that reads back to the same tokens: one blank where there was any. */
+export function textOf(tokens: readonly Token[]): string {
+  let text = '';
+  for (let i = 0; i < tokens.length; i++) {
+    if (i > 0 && !touches(tokens[i - 1]!, tokens[i]!)) text += ' ';
+    text += tokens[i]!.image;
+  }
+  return text;
 }
 
 /** From the first token's start to the last one's end, as far as both stand in one place. */

@@ -87,3 +87,35 @@ export function stringValue(bytes: Uint8Array): bigint {
   for (let i = Math.min(bytes.length, 8) - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]!);
   return value;
 }
+
+/**
+ * A string token for these bytes: in quotes where none stand in it, else in backquotes with escapes. Bytes that are no UTF-8 are
+ * escaped, too.
+ */
+export function quoteBytes(bytes: Uint8Array): string {
+  const text = new TextDecoder().decode(bytes);
+  const isText = !text.includes('\ufffd');
+  if (isText && text.search(CONTROL) < 0) {
+    if (!text.includes("'")) return `'${text}'`;
+    if (!text.includes('"')) return `"${text}"`;
+  }
+  return isText ? `\`${escaped(text)}\`` : `\`${Array.from(bytes, (byte) => octal(byte)).join('')}\``;
+}
+
+function escaped(text: string): string {
+  return text.replace(/[\\`]/g, '\\$&').replace(CONTROL, (character) => {
+    const code = character.charCodeAt(0);
+    return LETTERS.get(code) ?? octal(code);
+  });
+}
+
+/** Three digits, so that a digit behind it is not read as part of it. */
+function octal(byte: number): string {
+  return `\\${byte.toString(8).padStart(3, '0')}`;
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must be escaped
+const CONTROL = /[\u0000-\u001f\u007f]/g;
+const LETTERS: ReadonlyMap<number, string> = new Map(
+  Object.entries(ESCAPES).map(([letter, code]) => [code, `\\${letter}`]),
+);

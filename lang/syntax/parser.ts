@@ -217,22 +217,26 @@ export class NasmParser extends EmbeddedActionsParser {
     return { kind: 'incbin', file, arguments: values, at };
   });
 
-  readonly directive = this.RULE('directive', (): Body => {
-    const at = this.CONSUME(t.Directive);
+  readonly directive = this.RULE('directive', (): Body => this.#directiveNamed(this.CONSUME(t.Directive)));
+
+  #directiveNamed(at: t.Token): Body {
     const words: t.Token[] = [];
-    this.ACTION(() => {
+    return this.ACTION(() => {
       while (this.LA(1).tokenType !== EOF && this.LA(1).tokenType !== t.RightBracket) {
         words.push(this.LA(1));
         this.SKIP_TOKEN();
       }
+      return { kind: 'directive', name: at.image.toLowerCase(), words, at };
     });
-    return { kind: 'directive', name: at.image.toLowerCase(), words, at };
-  });
+  }
 
-  /** `[section .text]`, the primitive form of a directive. */
+  /** `[section .text]`, the primitive form of a directive; some have no other (`[list -]`). */
   readonly primitive = this.RULE('primitive', (): Body => {
     this.CONSUME(t.LeftBracket);
-    const body = this.SUBRULE(this.directive);
+    const body = this.OR([
+      { ALT: () => this.SUBRULE(this.directive) },
+      { ALT: () => this.#directiveNamed(this.CONSUME(t.Identifier)) },
+    ]);
     this.CONSUME(t.RightBracket);
     return body;
   });

@@ -8,6 +8,7 @@ export class SourceFile {
   readonly name: string;
   readonly text: string;
   #lineStarts: number[] | undefined;
+  readonly #labels: { offset: number; line: number; step: number; name: string }[] = [];
 
   constructor(name: string, text: string) {
     this.name = name;
@@ -41,6 +42,25 @@ export class SourceFile {
   position(offset: number): { line: number; column: number } {
     const line = this.line(offset);
     return { line, column: offset - this.lineStarts[line - 1]! + 1 };
+  }
+
+  /** `%line`: what stands behind the line of `offset` came from elsewhere. */
+  relabel(
+    offset: number,
+    as: { readonly line: number; readonly step: number; readonly name: string | undefined },
+  ): void {
+    const previous = this.#labels.at(-1);
+    // A macro or a repetition may pass here again.
+    if (previous !== undefined && previous.offset >= offset) return;
+    this.#labels.push({ offset, ...as, name: as.name ?? previous?.name ?? this.name });
+  }
+
+  /** Name and line (from 1) by which the user knows a place: that of the file, unless a `%line` says otherwise. */
+  place(offset: number): { readonly name: string; readonly line: number } {
+    const line = this.line(offset);
+    const label = this.#labels.findLast((each) => each.offset < offset && this.line(each.offset) < line);
+    if (label === undefined) return { name: this.name, line };
+    return { name: label.name, line: label.line + (line - this.line(label.offset)) * label.step };
   }
 
   /** Text of a line (from 1) without its line end. */

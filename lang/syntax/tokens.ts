@@ -10,6 +10,8 @@ import type { Origin } from './source.ts';
 /** A token; `origin` is set where it differs from that of the line it stands in. */
 export interface Token extends IToken {
   readonly origin?: Origin;
+  /** Set where offsets do not tell whether a blank stands before it. */
+  readonly glued?: boolean;
 }
 
 /** Any UTF-16 unit, NUL included, in a form whose first character chevrotain can index. */
@@ -37,7 +39,10 @@ export const Identifier = token('Identifier', new RegExp(`\\$?[${idStart}][${idB
 export const Question = token('Question', new RegExp(`\\?(?![${idBody}])`));
 
 // What only the preprocessor understands. `a %b` is a preprocessor name for NASM too; a modulo needs a blank after its sign.
-export const MacroName = token('MacroName', new RegExp(`%(?:\\$+|%|!)?[${idStart}][${idBody}]*`));
+export const MacroName = token(
+  'MacroName',
+  new RegExp(`%(?:(?:\\$+|%|!)?[${idStart}][${idBody}]*|!(?:'[^'\\r\\n]*'|"[^"\\r\\n]*"|\`[^\`\\r\\n]*\`))`),
+);
 export const MacroArgument = token('MacroArgument', /%[-+]?\d+/);
 export const MacroBrace = token('MacroBrace', /%\{[^}\r\n]*\}/);
 export const MacroIndirect = token('MacroIndirect', /%\[/);

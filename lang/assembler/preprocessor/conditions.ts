@@ -1,58 +1,11 @@
-/** `%if` … `%endif` (NASM manual §4.4): which lines are read, and what each kind of test means. */
+/** What `%if…` tests (NASM manual §4.4). */
 
-import type { Span } from '../../syntax/source.ts';
 import * as t from '../../syntax/tokens.ts';
-import { isName } from './single-line.ts';
-
-interface Level {
-  /** Reading; not yet (a branch may still come); no more. */
-  state: 'reading' | 'waiting' | 'done';
-  sawElse: boolean;
-  readonly span: Span;
-  /** Number of line sources that were open: an `%endif` must stand in the same one. */
-  readonly depth: number;
-}
-
-/** The nest of open conditions. */
-export class Conditions {
-  readonly #levels: Level[] = [];
-
-  /** False while lines are to be skipped. */
-  get reading(): boolean {
-    return this.#levels.length === 0 || this.#levels.at(-1)!.state === 'reading';
-  }
-
-  open(span: Span, depth: number, test: () => boolean): void {
-    const state = !this.reading ? 'done' : test() ? 'reading' : 'waiting';
-    this.#levels.push({ state, sawElse: false, span, depth });
-  }
-
-  /** `%elif` and `%else`; returns what is wrong with it, if anything. */
-  branch(word: string, depth: number, last: boolean, test: () => boolean): string | undefined {
-    const level = this.#levels.at(-1);
-    if (level === undefined || level.depth !== depth) return `\`${word}\` without \`%if\``;
-    if (level.sawElse) return `\`${word}\` after \`%else\``;
-    level.sawElse = last;
-    if (level.state === 'waiting') {
-      if (test()) level.state = 'reading';
-    } else {
-      level.state = 'done';
-    }
-    return undefined;
-  }
-
-  close(depth: number): boolean {
-    const level = this.#levels.at(-1);
-    if (level === undefined || level.depth !== depth) return false;
-    this.#levels.pop();
-    return true;
-  }
-
-  /** Drops the conditions of a line source that has ended, and gives the places of those left open. */
-  *unclosed(depth: number): Generator<Span> {
-    while (this.#levels.length > 0 && this.#levels.at(-1)!.depth >= depth) yield this.#levels.pop()!.span;
-  }
-}
+import type { Directing, DirectiveLine } from './directive.ts';
+import { parameterNumbers } from './macro-table.ts';
+import { PACKAGES } from './packages.ts';
+import { packageName } from './surroundings.ts';
+import { isName } from './token-run.ts';
 
 /** A condition word taken apart: `%elifnidni` → kind `idni`, negated. */
 export interface ConditionWord {
@@ -61,7 +14,29 @@ export interface ConditionWord {
   readonly negated: boolean;
 }
 
-const KINDS = new Set(['', 'def', 'macro', 'idn', 'idni', 'id', 'num', 'str', 'empty', 'token']);
+/** What `%if` tests behind its name; '' is an expression. */
+const KINDS = new Set([
+  '',
+  'def',
+  'defalias',
+  'macro',
+  'ctx',
+  'env',
+  'usable',
+  'using',
+  'idn',
+  'idni',
+  'id',
+  'num',
+  'str',
+  'empty',
+  'token',
+]);
+
+/** All condition directives, to suggest from. */
+export const CONDITION_NAMES: readonly string[] = ['if', 'elif'].flatMap((branch) =>
+  [...KINDS].flatMap((kind) => [`%${branch}${kind}`, `%${branch}n${kind}`]),
+);
 
 /** The parts of a condition's name (with its `%`), or undefined where it is none. */
 export function conditionWord(word: string): ConditionWord | undefined {
@@ -74,6 +49,68 @@ export function conditionWord(word: string): ConditionWord | undefined {
   return undefined;
 }
 
+/** The answer of a test on the tokens behind it; undefined where a fault was reported. */
+export function testCondition(kind: string, line: DirectiveLine, to: Directing): boolean | undefined {
+  const { rest, origin } = line;
+  switch (kind) {
+    case 'def':
+      return names(line, to)?.some((name) => to.macros.names.defined(name));
+    case 'defalias':
+      return names(line, to)?.some((name) => to.macros.names.aliasOf(name) !== undefined);
+    case 'ctx':
+      return names(line, to)?.some((name) => to.contexts.isInnermost(name));
+    case 'macro':
+      return testMacro(line, to);
+    case 'env':
+      return testVariable(line, to);
+  }
+  const tokens = to.expand(rest, origin);
+  if (kind === 'usable' || kind === 'using') {
+    const name = tokens[0] === undefined ? '' : packageName(tokens[0]);
+    return kind === 'usable' ? PACKAGES.has(name) : to.packages.has(name);
+  }
+  if (kind !== '') {
+    const answer = testTokens(kind, tokens);
+    if (answer === undefined) return fault(line, to, 'compares two texts with a comma between');
+    return answer;
+  }
+  if (tokens.length === 0) return fault(line, to, 'needs an expression');
+  const value = to.number(tokens, origin);
+  return value === undefined ? undefined : value !== 0n;
+}
+
+function fault(line: DirectiveLine, to: Directing, text: string): undefined {
+  to.diagnostics.error(line.span, `\`${line.word}\` ${text}`);
+}
+
+function names(line: DirectiveLine, to: Directing): string[] | undefined {
+  const found: string[] = [];
+  for (const token of line.rest) {
+    const name = to.name(token, line);
+    if (name === undefined) return undefined;
+    found.push(name);
+  }
+  return found.length === 0 ? fault(line, to, 'needs a name') : found;
+}
+
+/** `%ifmacro name`, `%ifmacro name 1-3`. */
+function testMacro(line: DirectiveLine, to: Directing): boolean | undefined {
+  const [name, ...numbers] = line.rest;
+  if (name === undefined || !isName(name)) return fault(line, to, 'needs the name of a macro');
+  const any = { minimum: 0, maximum: Number.POSITIVE_INFINITY, greedy: false };
+  const range = numbers.length === 0 ? any : parameterNumbers(numbers);
+  return range === undefined
+    ? fault(line, to, 'takes a name and a number of parameters')
+    : to.bodies.has(name.image, range);
+}
+
+/** `%ifenv NAME`, `%ifenv %!NAME`, `%ifenv 'NAME'`. */
+function testVariable(line: DirectiveLine, to: Directing): boolean | undefined {
+  const [token] = line.rest;
+  if (token === undefined) return fault(line, to, 'needs the name of an environment variable');
+  return to.isSet(token.image.replace(/^%!/, '').replace(/^(['"`])(.*)\1$/, '$2'));
+}
+
 /** `%ifidn a, b`: equal token for token, blanks aside. Strings compare by contents. */
 function identical(tokens: readonly t.Token[], ignoreCase: boolean): boolean | undefined {
   const comma = tokens.findIndex((token) => token.tokenType === t.Comma);
@@ -84,8 +121,8 @@ function identical(tokens: readonly t.Token[], ignoreCase: boolean): boolean | u
   return ignoreCase ? a.toLowerCase() === b.toLowerCase() : a === b;
 }
 
-/** Tests of `%ifid`, `%ifnum` … on expanded tokens; undefined where `%ifidn` has nothing to compare. */
-export function testTokens(kind: string, tokens: readonly t.Token[]): boolean | undefined {
+/** Tests that look at expanded tokens alone; undefined where `%ifidn` has nothing to compare. */
+function testTokens(kind: string, tokens: readonly t.Token[]): boolean | undefined {
   switch (kind) {
     case 'idn':
       return identical(tokens, false);
@@ -94,7 +131,7 @@ export function testTokens(kind: string, tokens: readonly t.Token[]): boolean | 
     case 'id':
       return tokens.length > 0 && isName(tokens[0]!);
     case 'num':
-      return tokens.at(-1)?.tokenType === t.Numeral && (tokens.length === 1 || tokens[0]!.tokenType === t.Minus);
+      return tokens.find((token) => token.tokenType !== t.Minus && token.tokenType !== t.Plus)?.tokenType === t.Numeral;
     case 'str':
       return tokens[0]?.tokenType === t.Text;
     case 'empty':

@@ -1,16 +1,13 @@
-/** Words of the preprocessor's directives, in lower case. */
+/** The preprocessor's directives: every word with its meaning, and those that shape the reading of lines. */
 
-/** What opens and closes a body that is collected before it is used. */
-export const MACRO_OPENS = new Set(['%macro', '%imacro']);
-export const MACRO_CLOSES = new Set(['%endmacro', '%endm']);
-export const REP_OPENS = new Set(['%rep']);
-export const REP_CLOSES = new Set(['%endrep']);
-/** Read even where lines are skipped, to keep the nesting right. */
-export const STRUCTURAL = new Set(['%else', '%endif']);
+import { BODIES } from './bodies.ts';
+import { DEFINITIONS } from './definitions.ts';
+import type { DirectiveMeaning } from './directive.ts';
+import { SURROUNDINGS } from './surroundings.ts';
 
-/** All directives, to suggest from. */
-export const DIRECTIVES = (
-  '%include %define %idefine %xdefine %ixdefine %undef %assign %iassign %if %ifdef %ifndef %ifmacro %ifidn %ifidni %ifid %ifnum ' +
-  '%ifstr %ifempty %elif %elifdef %elifndef %else %endif %macro %imacro %endmacro %unmacro %rep %endrep %exitrep %exitmacro %rotate ' +
-  '%error %warning %fatal'
-).split(' ');
+export const MEANINGS: ReadonlyMap<string, DirectiveMeaning> = new Map(
+  Object.entries({ ...DEFINITIONS, ...BODIES, ...SURROUNDINGS }),
+);
+
+/** Directives of NASM for other output: 16- and 32-bit stack frames, and what would undo the standard macros. */
+export const LEFT_OUT = new Set(['%arg', '%local', '%stacksize', '%clear', '%aliases', '%require']);

@@ -2,23 +2,52 @@
 
 import * as t from '../../syntax/tokens.ts';
 import { type MultiLineMacro, splitArguments } from './multi-line.ts';
-import { isName } from './single-line.ts';
+import { isName } from './token-run.ts';
 
 export class MacroTable {
   readonly #byName = new Map<string, MultiLineMacro[]>();
-
-  get size(): number {
-    return this.#byName.size;
-  }
+  /** Macros that were ever defined by `%imacro`; 0 spares the look-up in lower case. */
+  #ignoringCase = 0;
 
   define(macro: MultiLineMacro): void {
     const key = macro.ignoreCase ? macro.name.toLowerCase() : macro.name;
-    const others = (this.#byName.get(key) ?? []).filter((other) => other.minimum !== macro.minimum);
+    if (macro.ignoreCase) this.#ignoringCase++;
+    const others = (this.#byName.get(key) ?? []).filter(
+      (other) => other.minimum !== macro.minimum || other.ignoreCase !== macro.ignoreCase,
+    );
     this.#byName.set(key, [macro, ...others]);
   }
 
-  remove(name: string): void {
-    this.#byName.delete(name);
+  /** `%unmacro`: the one macro with exactly these numbers of parameters. */
+  remove(name: string, numbers: ParameterNumbers, ignoreCase: boolean): void {
+    const key = ignoreCase ? name.toLowerCase() : name;
+    const kept = (this.#byName.get(key) ?? []).filter(
+      (macro) =>
+        macro.minimum !== numbers.minimum || macro.maximum !== numbers.maximum || macro.greedy !== numbers.greedy,
+    );
+    if (kept.length === 0) this.#byName.delete(key);
+    else this.#byName.set(key, kept);
+  }
+
+  /** `%ifmacro`: a macro of exactly that name that takes a number of parameters in the range. */
+  has(name: string, { minimum, maximum }: ParameterNumbers): boolean {
+    const macros = [...(this.#byName.get(name) ?? []), ...(this.#byName.get(name.toLowerCase()) ?? [])];
+    return macros.some((macro) => macro.name === name && macro.minimum <= maximum && macro.maximum >= minimum);
+  }
+
+  /** Says that what is defined so far is NASM's own. */
+  markStandard(): void {
+    for (const [key, macros] of this.#byName) {
+      this.#byName.set(
+        key,
+        macros.map((macro) => ({ ...macro, standard: true })),
+      );
+    }
+  }
+
+  /** Names for a suggestion. */
+  names(): Iterable<string> {
+    return this.#byName.keys();
   }
 
   /** Macros that a word may call, or undefined. */
@@ -26,6 +55,7 @@ export class MacroTable {
     if (token === undefined || !isName(token)) return undefined;
     const exact = this.#byName.get(token.image);
     if (exact !== undefined) return exact;
+    if (this.#ignoringCase === 0) return undefined;
     const others = this.#byName.get(token.image.toLowerCase())?.filter((macro) => macro.ignoreCase);
     return others?.length === 0 ? undefined : others;
   }
@@ -40,14 +70,36 @@ export function choose(macros: readonly MultiLineMacro[], rest: readonly t.Token
   return fits ?? `macro \`${macros[0]!.name}\` takes ${macros.map(parameterCount).join(' or ')}`;
 }
 
+/** How many parameters a macro takes. */
+export type ParameterNumbers = Pick<MultiLineMacro, 'minimum' | 'maximum' | 'greedy'>;
+
 /** `2`, `1-3`, `1-*`, `0+`, `1-2 default, default`. */
 export function macroHeader(
   tokens: readonly t.Token[],
-): Omit<MultiLineMacro, 'name' | 'body' | 'ignoreCase'> | undefined {
+): (ParameterNumbers & Pick<MultiLineMacro, 'defaults'>) | undefined {
+  const read = readNumbers(tokens);
+  if (read === undefined) return undefined;
+  let { length } = read;
+  if (tokens[length]?.image.toLowerCase() === '.nolist') length++;
+  const defaults = splitArguments(tokens.slice(length), Number.POSITIVE_INFINITY, false);
+  return { ...read.numbers, defaults };
+}
+
+/** `2`, `1-3` … and nothing behind it, as `%unmacro` and `%ifmacro` name a macro. */
+export function parameterNumbers(tokens: readonly t.Token[]): ParameterNumbers | undefined {
+  const read = readNumbers(tokens);
+  return read?.length === tokens.length ? read.numbers : undefined;
+}
+
+function readNumbers(tokens: readonly t.Token[]): { numbers: ParameterNumbers; length: number } | undefined {
   let at = 0;
-  const number = () => (tokens[at]?.tokenType === t.Numeral ? Number(tokens[at++]!.image) : undefined);
+  // `1.nolist` is one word to the lexer.
+  const number = () => {
+    const word = tokens[at++];
+    return word?.tokenType === t.Numeral ? Number(word.image.replace(/\.nolist$/i, '')) : Number.NaN;
+  };
   const minimum = number();
-  if (minimum === undefined || !Number.isInteger(minimum)) return undefined;
+  if (!Number.isInteger(minimum)) return undefined;
   let maximum = minimum;
   if (tokens[at]?.tokenType === t.Minus) {
     at++;
@@ -55,14 +107,12 @@ export function macroHeader(
       maximum = Number.POSITIVE_INFINITY;
       at++;
     } else {
-      maximum = number() ?? Number.NaN;
+      maximum = number();
       if (!(maximum >= minimum)) return undefined;
     }
   }
   const greedy = tokens[at]?.tokenType === t.Plus;
-  if (greedy) at++;
-  if (tokens[at]?.image === '.nolist') at++;
-  return { minimum, maximum, greedy, defaults: splitArguments(tokens.slice(at), Number.POSITIVE_INFINITY, false) };
+  return { numbers: { minimum, maximum, greedy }, length: greedy ? at + 1 : at };
 }
 
 function parameterCount(macro: MultiLineMacro): string {

@@ -1,9 +1,9 @@
 /** Multi-line macros: `%macro` (NASM manual §4.3). A call becomes the body's lines with parameters put in. */
 
-import { carried, endOf, type SourceLine, spanOf, tokensOf } from '../../syntax/lexer.ts';
+import { carried, placed, type SourceLine, spanOf, tokensOf, touches } from '../../syntax/lexer.ts';
 import type { Expansion, Origin, Span } from '../../syntax/source.ts';
 import * as t from '../../syntax/tokens.ts';
-import { isName } from './single-line.ts';
+import { TokenRun } from './token-run.ts';
 
 export interface MultiLineMacro {
   readonly name: string;
@@ -15,6 +15,10 @@ export interface MultiLineMacro {
   readonly defaults: readonly (readonly t.Token[])[];
   readonly body: readonly SourceLine[];
   readonly ignoreCase: boolean;
+  /** `%rmacro`: may call itself. */
+  readonly recursive: boolean;
+  /** One of NASM's own: what goes wrong in it goes wrong at its call. */
+  readonly standard?: boolean;
 }
 
 /** A call in progress: what `%1`, `%0`, `%%label` and `%00` mean in it. */
@@ -24,6 +28,8 @@ export interface MacroCall {
   readonly serial: number;
   arguments: readonly (readonly t.Token[])[];
   readonly label: t.Token | undefined;
+  /** The macro's name as written, and its place. */
+  readonly invoked: string;
   readonly span: Span;
   /** Origin of the calling line: where the arguments stand. */
   readonly from: Origin;
@@ -44,13 +50,20 @@ export function splitArguments(tokens: readonly t.Token[], maximum: number, gree
   return list;
 }
 
+/** The arguments of a call. NASM drops an empty one at the end (its warning pp-macro-params-legacy). */
+function argumentsOf(macro: Pick<MultiLineMacro, 'maximum' | 'greedy'>, rest: readonly t.Token[]): t.Token[][] {
+  const list = splitArguments(rest, macro.maximum, macro.greedy);
+  if (list.length > 1 && list.at(-1)!.length === 0 && rest.at(-1)!.tokenType === t.Comma) list.pop();
+  return list;
+}
+
 /** A call with what follows the macro's name as arguments, and defaults where those end. */
 export function beginCall(
   macro: MultiLineMacro,
   rest: readonly t.Token[],
-  place: Pick<MacroCall, 'serial' | 'label' | 'span' | 'from'>,
+  place: Pick<MacroCall, 'serial' | 'label' | 'invoked' | 'span' | 'from'>,
 ): MacroCall {
-  const values: (readonly t.Token[])[] = splitArguments(rest, macro.maximum, macro.greedy);
+  const values: (readonly t.Token[])[] = argumentsOf(macro, rest);
   for (let i = values.length; i < macro.minimum + macro.defaults.length; i++) {
     values.push(macro.defaults[i - macro.minimum] ?? []);
   }
@@ -59,6 +72,10 @@ export function beginCall(
 
 /** The body's lines as the call sees them. */
 export function* macroLines(call: MacroCall, depth: number): Generator<SourceLine> {
+  if (call.macro.standard) {
+    for (const { tokens } of call.macro.body) yield { tokens: standing(tokens, call.span), origin: call.span.origin };
+    return;
+  }
   const expansion: Expansion = { macro: call.macro.name, call: call.span, depth };
   const origins = new Map<Origin, Origin>();
   for (const line of call.macro.body) {
@@ -71,6 +88,11 @@ export function* macroLines(call: MacroCall, depth: number): Generator<SourceLin
   }
 }
 
+/** The body of a macro that no file of the user's holds: every token stands where the call does. */
+function standing(tokens: readonly t.Token[], span: Span): readonly t.Token[] {
+  return tokens.map((token, i) => placed(token, span, i > 0 && touches(tokens[i - 1]!, token)));
+}
+
 /** One line with the call's parameters put in. Words that touch a parameter become one with it: `label_%1`. */
 export function substituteParameters(
   line: SourceLine,
@@ -78,37 +100,21 @@ export function substituteParameters(
   fault: (at: t.Token, text: string) => void,
 ): SourceLine {
   if (!line.tokens.some(isParameter)) return line;
-  const result: t.Token[] = [];
+  const run = new TokenRun(line.origin);
   let previous: t.Token | undefined;
-  let touches = false;
   for (const token of line.tokens) {
-    const glued = previous !== undefined && endOf(previous) === token.startOffset;
-    const parameter = isParameter(token);
-    const replacement = parameter ? parameterValue(token, call, line.origin, fault) : [token];
-    const left = result.at(-1);
-    const right = replacement[0];
-    if (glued && (touches || parameter) && left !== undefined && right !== undefined && pastes(left) && pastes(right)) {
-      result.pop();
-      result.push(...tokensOf(left.image + right.image, spanOf(left, right, line.origin)), ...replacement.slice(1));
-    } else {
-      for (const each of replacement) result.push(each);
-    }
-    touches = parameter;
+    const glued = previous !== undefined && touches(previous, token);
+    if (isParameter(token)) run.insert(parameterValue(token, call, line.origin, fault), glued);
+    else run.push(token, glued);
     previous = token;
   }
-  return { tokens: result, origin: line.origin };
+  return { tokens: run.tokens, origin: line.origin };
 }
 
 function isParameter(token: t.Token): boolean {
-  return (
-    token.tokenType === t.MacroArgument ||
-    token.tokenType === t.MacroBrace ||
-    (token.tokenType === t.MacroName && token.image.startsWith('%%'))
-  );
-}
-
-function pastes(token: t.Token): boolean {
-  return isName(token) || token.tokenType === t.Numeral || token.tokenType === t.MacroName;
+  const type = token.tokenType;
+  if (type === t.MacroArgument || type === t.MacroBrace) return true;
+  return type === t.MacroName && (token.image.startsWith('%%') || token.image === '%?' || token.image === '%??');
 }
 
 function parameterValue(
@@ -120,6 +126,8 @@ function parameterValue(
   const span = spanOf(token, token, origin);
   const word = token.tokenType === t.MacroBrace ? `%${token.image.slice(2, -1)}` : token.image;
   if (word.startsWith('%%')) return tokensOf(`..@${call.serial}.${word.slice(2)}`, span);
+  if (word === '%?') return tokensOf(call.invoked, span);
+  if (word === '%??') return tokensOf(call.macro.name, span);
   if (word === '%0') return tokensOf(`${call.arguments.length}`, span);
   if (word === '%00') return call.label === undefined ? [] : [carried(call.label, call.from)];
   const range = /^%(-?\d+):(-?\d+)$/.exec(word);

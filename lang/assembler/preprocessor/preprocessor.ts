@@ -1,20 +1,29 @@
 /**
  * NASM's preprocessor (manual chapter 4): a file with its includes → the lines that the parser sees. Lines are pulled one at a time
- * from a stack of sources (files, macro bodies, repetitions), so that nesting costs no recursion and has a limit.
+ * from a stack of sources (files, macro bodies, repetitions); this file decides what each line is: part of a body that is being read,
+ * skipped, a directive, a macro call, or a line for the parser.
  */
 
-import { type SourceLine, spanOf, tokensOf } from '../../syntax/lexer.ts';
-import { stringBytes } from '../../syntax/literals.ts';
+import { type SourceLine, spanOf, textOf } from '../../syntax/lexer.ts';
 import { type Origin, SourceFile, type Span } from '../../syntax/source.ts';
 import * as t from '../../syntax/tokens.ts';
 import type { Diagnostics } from '../diagnostics.ts';
 import { didYouMean } from '../suggest.ts';
-import { Conditions, conditionWord, testTokens } from './conditions.ts';
-import { DIRECTIVES, MACRO_CLOSES, MACRO_OPENS, REP_CLOSES, REP_OPENS, STRUCTURAL } from './directive-words.ts';
+import { CONDITION_WORDS } from './body-words.ts';
+import { ConditionNest } from './condition-nest.ts';
+import { CONDITION_NAMES, conditionWord, testCondition } from './conditions.ts';
+import { Contexts } from './contexts.ts';
+import { plainMacro } from './definitions.ts';
+import type { Collecting, Directing, DirectiveLine } from './directive.ts';
+import { LEFT_OUT, MEANINGS } from './directive-words.ts';
 import { linesOfFile } from './file-lines.ts';
-import { choose, MacroTable, macroHeader } from './macro-table.ts';
-import { beginCall, type MacroCall, type MultiLineMacro, macroLines, substituteParameters } from './multi-line.ts';
-import { ExpansionFault, isName, readDefinition, SingleLineMacros } from './single-line.ts';
+import { callFunction } from './functions.ts';
+import { LineSources, MAX_SOURCES } from './line-sources.ts';
+import { choose, MacroTable } from './macro-table.ts';
+import { beginCall, type MultiLineMacro, macroLines, substituteParameters } from './multi-line.ts';
+import { ExpansionFault, SingleLineMacros, type Surroundings } from './single-line.ts';
+import { defineStandard } from './standard-macros.ts';
+import { isName } from './token-run.ts';
 
 /** Finds an include file: `name` as written, `from` the file that asks. */
 export type IncludePath = (name: string, from: string) => { name: string; text: string } | undefined;
@@ -29,172 +38,179 @@ export interface SourceObserver {
 /** Value of tokens that must be a number now; reports and gives undefined where they are not. */
 export type EvaluateNow = (tokens: readonly t.Token[], origin: Origin) => bigint | undefined;
 
-/** Bounds on what a source may ask for; each has its own message. */
-const MAX_SOURCES = 256;
-const MAX_INCLUDES = 64;
-const MAX_REPETITIONS = 1_000_000n;
+/** What the preprocessor is told of its surroundings. */
+export interface PreprocessorOptions {
+  readonly includePath: IncludePath;
+  /** Value of an environment variable, for `%!NAME`; by default none is set. */
+  readonly environment?: ((name: string) => string | undefined) | undefined;
+  /** `__?OUTPUT_FORMAT?__`. */
+  readonly format: string;
+}
+
+/** Lines that macros and repetitions may make. */
 const MAX_LINES = 1_000_000;
 
-interface Source {
-  readonly kind: 'file' | 'macro' | 'rep';
-  readonly lines: Iterator<SourceLine>;
-  /** The macro call whose parameters apply here; a repetition inherits it. */
-  readonly call: MacroCall | undefined;
-}
-
-/** A body that is being read up to its end word. */
-interface Collecting {
-  readonly opens: ReadonlySet<string>;
-  readonly closes: ReadonlySet<string>;
-  readonly span: Span;
-  readonly word: string;
-  depth: number;
-  readonly body: SourceLine[];
-  readonly source: number;
-  finish(body: SourceLine[]): void;
-}
-
 export class Preprocessor {
-  readonly #includePath: IncludePath;
+  readonly #options: PreprocessorOptions;
   readonly #diagnostics: Diagnostics;
   readonly #evaluate: EvaluateNow;
-  readonly #single = new SingleLineMacros();
-  readonly #multi = new MacroTable();
-  readonly #sources: Source[] = [];
-  readonly #conditions = new Conditions();
+  readonly #directing: Directing;
+  readonly #macros: SingleLineMacros;
+  readonly #bodies = new MacroTable();
+  readonly #sources = new LineSources();
+  readonly #conditions = new ConditionNest();
+  readonly #contexts = new Contexts();
+  #collecting: { open: Collecting; nested: number; body: SourceLine[]; source: number } | undefined;
   /** For a listing. */
   observer: SourceObserver | undefined;
-  #collecting: Collecting | undefined;
   #serial = 0;
   #produced = 0;
+  /** Files read by `%include` or named by `%depend`, in order. */
+  readonly dependencies = new Set<string>();
 
-  constructor(includePath: IncludePath, diagnostics: Diagnostics, evaluateNow: EvaluateNow) {
-    this.#includePath = includePath;
+  constructor(options: PreprocessorOptions, diagnostics: Diagnostics, evaluateNow: EvaluateNow) {
+    this.#options = options;
     this.#diagnostics = diagnostics;
     this.#evaluate = evaluateNow;
-  }
-
-  /** `-U NAME`. */
-  undefine(name: string): void {
-    this.#single.undefine(name);
+    this.#macros = new SingleLineMacros(this.#surroundings());
+    this.#directing = this.#partsForDirectives();
+    const standard = defineStandard(this.#directing, options.format);
+    for (const line of this.lines(standard)) throw new Error(`the standard macros hold code: ${textOf(line.tokens)}`);
+    this.#bodies.markStandard();
   }
 
   /** `-D NAME=VALUE`. */
   define(name: string, value: string): void {
-    const origin: Origin = { file: new SourceFile('command line', `%define ${name} ${value}`), expansion: undefined };
-    this.#single.define({
-      name,
-      parameters: undefined,
-      body: tokensOf(value, { origin, start: 8, end: 8 + name.length }),
-      ignoreCase: false,
-    });
+    const file = new SourceFile('command line', `%define ${name} ${value}`);
+    const span = { origin: { file, expansion: undefined }, start: 8, end: 8 + name.length };
+    this.#macros.names.define(plainMacro(name, value, span));
+  }
+
+  /** `-U NAME`. */
+  undefine(name: string): void {
+    this.#macros.names.undefine(name);
   }
 
   /** Lines ready to be parsed. */
   *lines(file: SourceFile): Generator<SourceLine> {
     this.#open(file);
-    while (this.#sources.length > 0) {
-      const source = this.#sources.at(-1)!;
+    for (let source = this.#sources.top; source !== undefined; source = this.#sources.top) {
       const next = source.lines.next();
       if (next.done) {
         this.#close();
         continue;
       }
-      this.observer?.read(next.value, this.#sources.length - 1, source.kind === 'file');
-      const line = this.#process(next.value, source);
+      this.observer?.read(next.value, this.#sources.depth - 1, source.kind === 'file');
+      const line = this.#process(next.value);
       if (line !== undefined && line.tokens.length > 0) yield line;
     }
   }
 
   #open(file: SourceFile): void {
-    this.observer?.opened(file, this.#sources.length);
-    this.#push({ kind: 'file', lines: linesOfFile(file, this.#diagnostics), call: undefined });
+    this.observer?.opened(file, this.#sources.depth);
+    this.#sources.push({ kind: 'file', lines: linesOfFile(file, this.#diagnostics), call: undefined });
   }
 
-  #push(source: Source): void {
-    this.#sources.push(source);
+  /** Names of the multi-line macros, for a suggestion. */
+  macroNames(): Iterable<string> {
+    return this.#bodies.names();
   }
 
   /** Ends the innermost source: what it opened must be closed. */
   #close(): void {
-    const depth = this.#sources.length;
-    const open = this.#collecting;
-    if (open !== undefined && open.source === depth) {
-      this.#diagnostics.error(open.span, `\`${open.word}\` has no \`${[...open.closes][0]}\``);
+    const { depth } = this.#sources;
+    const collecting = this.#collecting;
+    if (collecting !== undefined && collecting.source === depth) {
+      const { span, word, closes } = collecting.open;
+      this.#diagnostics.error(span, `\`${word}\` has no \`${[...closes][0]}\``);
       this.#collecting = undefined;
     }
     for (const span of this.#conditions.unclosed(depth)) this.#diagnostics.error(span, '`%if` has no `%endif`');
     this.#sources.pop();
   }
 
-  #process(raw: SourceLine, source: Source): SourceLine | undefined {
+  #process(raw: SourceLine): SourceLine | undefined {
     const first = raw.tokens[0]!;
     const word = first.tokenType === t.MacroName ? first.image.toLowerCase() : '';
     if (this.#collecting !== undefined) {
-      this.#collect(this.#collecting, raw, word);
+      this.#collect(raw, word);
       return undefined;
     }
+    const source = this.#sources.top!;
     if (source.kind !== 'file' && ++this.#produced > MAX_LINES) {
       this.#diagnostics.fatal(spanOf(first, first, raw.origin), `macros make more than ${MAX_LINES} lines`);
     }
-    if (!this.#conditions.reading && !STRUCTURAL.has(word) && conditionWord(word) === undefined) return undefined;
-    const line = source.call === undefined ? raw : this.#withParameters(raw, source.call);
+    if (!this.#conditions.reading && !CONDITION_WORDS.has(word) && conditionWord(word) === undefined) return undefined;
+    const line =
+      source.call === undefined
+        ? raw
+        : substituteParameters(raw, source.call, (at, text) => {
+            this.#diagnostics.error(spanOf(at, at, raw.origin), text);
+          });
     const start = line.tokens[0];
     if (start === undefined) return undefined;
-    if (start.tokenType === t.MacroName && !start.image.startsWith('%%') && !start.image.startsWith('%$')) {
+    if (isDirective(start)) {
       this.#directive(start.image.toLowerCase(), line);
       return undefined;
     }
     return this.#expandLine(line);
   }
 
-  #withParameters(line: SourceLine, call: MacroCall): SourceLine {
-    return substituteParameters(line, call, (at, text) => {
-      this.#diagnostics.error(spanOf(at, at, line.origin), text);
-    });
-  }
-
   /** Single-line macros, then a call of a multi-line macro, which replaces the line by a new source. */
   #expandLine(line: SourceLine): SourceLine | undefined {
-    const tokens = this.#expand(line.tokens, line.origin);
-    const expanded = tokens === line.tokens ? line : { tokens, origin: line.origin };
-    if (this.#multi.size === 0) return expanded;
+    const { origin } = line;
+    const tokens = this.#expand(line.tokens, origin);
+    if (tokens.length === 0) return undefined;
+    const expanded = tokens === line.tokens ? line : { tokens, origin };
     let at = 0;
-    let macros = this.#multi.find(tokens[0]);
+    let macros = this.#bodies.find(tokens[0]);
     if (macros === undefined && tokens.length > 1 && isName(tokens[0]!)) {
       at = tokens[1]!.tokenType === t.Colon ? 2 : 1;
-      macros = this.#multi.find(tokens[at]);
+      macros = this.#bodies.find(tokens[at]);
     }
-    if (macros === undefined) return expanded;
+    if (macros === undefined) {
+      this.#noteSection(expanded);
+      return expanded;
+    }
     // A macro that is being expanded does not call itself: its name is what it would be without the macro.
-    const active = this.#sources.filter((source) => source.kind === 'macro').map((source) => source.call!.macro);
-    const usable = macros.filter((each) => !active.includes(each));
+    const usable = macros.filter((macro) => macro.recursive || !this.#sources.isActive(macro));
     if (usable.length === 0) return expanded;
     const macro = choose(usable, tokens.slice(at + 1));
+    const label = at > 0 ? { tokens: tokens.slice(0, at), origin } : undefined;
     if (typeof macro === 'string') {
-      this.#diagnostics.error(spanOf(tokens[at]!, tokens.at(-1)!, line.origin), macro);
-      return at > 0 ? { tokens: tokens.slice(0, at), origin: line.origin } : undefined;
+      this.#diagnostics.error(spanOf(tokens[at]!, tokens.at(-1)!, origin), macro);
+      return label;
     }
-    this.#call(macro, tokens, at, line.origin);
+    this.#call(macro, tokens, at, origin);
     // A label in front of the call stands on its own, unless the body places it with %00.
     const usesLabel = macro.body.some((each) => each.tokens.some((token) => token.image === '%00'));
-    return at > 0 && !usesLabel ? { tokens: tokens.slice(0, at), origin: line.origin } : undefined;
+    return usesLabel ? undefined : label;
   }
 
   #call(macro: MultiLineMacro, tokens: readonly t.Token[], at: number, origin: Origin): void {
-    const span = spanOf(tokens[at]!, tokens[at]!, origin);
-    if (this.#sources.length >= MAX_SOURCES) {
+    const name = tokens[at]!;
+    const span = spanOf(name, name, origin);
+    if (this.#sources.depth >= MAX_SOURCES) {
       this.#diagnostics.fatal(span, `macro \`${macro.name}\` nests more than ${MAX_SOURCES} deep`);
     }
     const label = at > 0 ? tokens[0] : undefined;
-    const call = beginCall(macro, tokens.slice(at + 1), { serial: ++this.#serial, label, span, from: origin });
+    const place = { serial: this.#serial++, label, invoked: name.image, span, from: origin };
+    const call = beginCall(macro, tokens.slice(at + 1), place);
     const depth = (origin.expansion?.depth ?? 0) + 1;
-    this.#push({ kind: 'macro', lines: macroLines(call, depth), call });
+    this.#sources.push({ kind: 'macro', lines: macroLines(call, depth), call });
+  }
+
+  /** `__?SECT?__`: the section directive that a structure goes back to. The primitive form does not count. */
+  #noteSection({ tokens, origin }: SourceLine): void {
+    const first = tokens[0]!;
+    if (!SECTION.test(first.image)) return;
+    const span = spanOf(first, first, origin);
+    this.#macros.names.define(plainMacro('__?SECT?__', `[${textOf(tokens)}]`, span));
   }
 
   #expand(tokens: readonly t.Token[], origin: Origin): readonly t.Token[] {
     try {
-      return this.#single.expand(tokens, origin);
+      return this.#macros.expand(tokens, origin);
     } catch (error) {
       if (!(error instanceof ExpansionFault)) throw error;
       this.#diagnostics.error(error.span, error.message);
@@ -202,223 +218,122 @@ export class Preprocessor {
     }
   }
 
-  #collect(open: Collecting, line: SourceLine, word: string): void {
-    if (open.opens.has(word)) open.depth++;
-    if (open.closes.has(word) && open.depth-- === 0) {
+  #collect(line: SourceLine, word: string): void {
+    const collecting = this.#collecting!;
+    const { open, body } = collecting;
+    if (open.opens.has(word)) collecting.nested++;
+    if (open.closes.has(word) && collecting.nested-- === 0) {
       this.#collecting = undefined;
-      open.finish(open.body);
+      open.finish(body);
       return;
     }
-    open.body.push(line);
+    body.push(line);
   }
 
-  #directive(word: string, line: SourceLine): void {
-    const { tokens, origin } = line;
+  #directive(word: string, { tokens, origin }: SourceLine): void {
     const span = spanOf(tokens[0]!, tokens[0]!, origin);
-    const rest = tokens.slice(1);
+    const line: DirectiveLine = { word, rest: tokens.slice(1), origin, span };
     const condition = conditionWord(word);
     if (condition !== undefined) {
-      const test = () => this.#test(condition.kind, rest, origin, span) !== condition.negated;
-      if (condition.branch === 'if') this.#conditions.open(span, this.#sources.length, test);
-      else this.#branch(word, span, false, test);
-      return;
-    }
-    switch (word) {
-      case '%else':
-        this.#branch(word, span, true, () => true);
-        return;
-      case '%endif':
-        if (!this.#conditions.close(this.#sources.length)) this.#diagnostics.error(span, '`%endif` without `%if`');
-        return;
-      case '%include':
-        this.#include(rest, origin, span);
-        return;
-      case '%define':
-      case '%idefine':
-      case '%xdefine':
-      case '%ixdefine':
-        this.#define(word, rest, origin, span);
-        return;
-      case '%undef':
-        for (const token of rest) if (isName(token)) this.#single.undefine(token.image);
-        return;
-      case '%assign':
-      case '%iassign':
-        this.#assign(word, rest, origin, span);
-        return;
-      case '%macro':
-      case '%imacro':
-        this.#macro(word, rest, span);
-        return;
-      case '%unmacro':
-        this.#multi.remove(rest[0]?.image ?? '');
-        return;
-      case '%rep':
-        this.#repeat(rest, origin, span);
-        return;
-      case '%exitrep':
-        this.#leave('rep', word, span);
-        return;
-      case '%exitmacro':
-        this.#leave('macro', word, span);
-        return;
-      case '%rotate':
-        this.#rotate(rest, origin, span);
-        return;
-      case '%error':
-        this.#diagnostics.error(span, messageOf(rest));
-        return;
-      case '%fatal':
-        this.#diagnostics.fatal(span, messageOf(rest));
-        return;
-      case '%warning':
-        this.#diagnostics.warning(span, messageOf(rest), 'user');
-        return;
-      default:
-        this.#diagnostics.error(span, `unknown preprocessor directive \`${word}\`${didYouMean(word, DIRECTIVES)}`);
+      const test = () => testCondition(condition.kind, line, this.#directing) === !condition.negated;
+      if (condition.branch === 'if') this.#conditions.open(span, this.#sources.depth, test);
+      else this.#branch(line, false, test);
+    } else if (word === '%else') {
+      this.#branch(line, true, () => true);
+    } else if (word === '%endif') {
+      if (!this.#conditions.close(this.#sources.depth)) this.#diagnostics.error(span, '`%endif` without `%if`');
+    } else {
+      const meaning = MEANINGS.get(word);
+      if (meaning !== undefined) meaning(line, this.#directing);
+      else this.#unknown(word, span);
     }
   }
 
-  #branch(word: string, span: Span, last: boolean, test: () => boolean): void {
-    const wrong = this.#conditions.branch(word, this.#sources.length, last, test);
+  #unknown(word: string, span: Span): void {
+    const text = LEFT_OUT.has(word)
+      ? `\`${word}\` is a directive that gvm leaves out`
+      : `unknown preprocessor directive \`${word}\`${didYouMean(word, [...MEANINGS.keys(), ...CONDITION_NAMES, '%else', '%endif'])}`;
+    this.#diagnostics.error(span, text);
+  }
+
+  #branch({ word, span }: DirectiveLine, last: boolean, test: () => boolean): void {
+    const wrong = this.#conditions.branch(word, this.#sources.depth, last, test);
     if (wrong !== undefined) this.#diagnostics.error(span, wrong);
   }
 
-  #test(kind: string, rest: readonly t.Token[], origin: Origin, span: Span): boolean {
-    if (kind === 'def') return rest.some((token) => isName(token) && this.#single.defined(token.image));
-    if (kind === 'macro') return this.#multi.find(rest[0]) !== undefined;
-    const tokens = this.#expand(rest, origin);
-    if (kind !== '') {
-      const answer = testTokens(kind, tokens);
-      if (answer === undefined) this.#diagnostics.error(span, `\`%if${kind}\` compares two texts with a comma between`);
-      return answer ?? false;
-    }
-    if (tokens.length === 0) this.#diagnostics.error(span, '`%if` needs an expression');
-    return tokens.length > 0 && (this.#evaluate(tokens, origin) ?? 0n) !== 0n;
+  /** The name of a macro to define or to look for. */
+  #name(token: t.Token | undefined, line: DirectiveLine): string | undefined {
+    const local = token !== undefined && /^%\{?\$/.test(token.image) ? this.#contexts.symbol(token.image) : undefined;
+    if (local !== undefined) return local;
+    if (token !== undefined && isName(token)) return token.image;
+    const place = token === undefined ? line.span : spanOf(token, token, line.origin);
+    const isLocal = token?.image.startsWith('%$') === true;
+    const text = isLocal ? `\`${token!.image}\` needs a context: \`%push\`` : `\`${line.word}\` needs a name`;
+    this.#diagnostics.error(place, text);
+    return undefined;
   }
 
-  #include(rest: readonly t.Token[], origin: Origin, span: Span): void {
-    const tokens = this.#expand(rest, origin);
-    const [name] = tokens;
-    if (name?.tokenType !== t.Text) {
-      this.#diagnostics.error(span, '`%include` needs a file name in quotes');
-      return;
-    }
-    const place = spanOf(name, name, origin);
-    const wanted = new TextDecoder().decode(stringBytes(name.image));
-    const files = this.#sources.filter((source) => source.kind === 'file').length;
-    if (files >= MAX_INCLUDES) {
-      this.#diagnostics.fatal(
-        place,
-        `files include each other more than ${MAX_INCLUDES} deep; does a file include itself?`,
-      );
-    }
-    const found = this.#includePath(wanted, origin.file.name);
-    if (found === undefined) this.#diagnostics.fatal(place, `cannot find the include file \`${wanted}\``);
-    this.#open(new SourceFile(found.name, found.text));
-  }
-
-  #define(word: string, rest: readonly t.Token[], origin: Origin, span: Span): void {
-    const definition = readDefinition(rest);
-    if (definition === undefined) {
-      this.#diagnostics.error(span, `\`${word}\` needs a name, and parameters end with \`)\``);
-      return;
-    }
-    const body = word.includes('xdefine') ? this.#expand(definition.body, origin) : definition.body;
-    this.#single.define({ ...definition, body, ignoreCase: word.startsWith('%i') });
-  }
-
-  #assign(word: string, rest: readonly t.Token[], origin: Origin, span: Span): void {
-    const [name] = rest;
-    if (name === undefined || !isName(name)) {
-      this.#diagnostics.error(span, `\`${word}\` needs a name`);
-      return;
-    }
-    const tokens = this.#expand(rest.slice(1), origin);
-    if (tokens.length === 0) {
-      this.#diagnostics.error(span, `\`${word}\` needs a value`);
-      return;
-    }
-    const value = this.#evaluate(tokens, origin);
-    if (value === undefined) return;
-    const body = tokensOf(`${value}`, spanOf(name, name, origin));
-    this.#single.define({ name: name.image, parameters: undefined, body, ignoreCase: word.startsWith('%i') });
-  }
-
-  #macro(word: string, rest: readonly t.Token[], span: Span): void {
-    const [name, ...numbers] = rest;
-    const header = name !== undefined && isName(name) ? macroHeader(numbers) : undefined;
-    if (header === undefined) this.#diagnostics.error(span, `\`${word}\` needs a name and a number of parameters`);
-    this.#collecting = {
-      opens: MACRO_OPENS,
-      closes: MACRO_CLOSES,
-      span,
-      word,
-      depth: 0,
-      body: [],
-      source: this.#sources.length,
-      finish: (body) => {
-        if (header === undefined) return;
-        this.#multi.define({ name: name!.image, ...header, body, ignoreCase: word === '%imacro' });
+  #surroundings(): Surroundings {
+    const number = (tokens: readonly t.Token[], { origin }: Span) => this.#evaluate(tokens, origin) ?? 0n;
+    return {
+      number,
+      local: (image, span) => {
+        const symbol = this.#contexts.symbol(image);
+        if (symbol === undefined) throw new ExpansionFault(span, `\`${image}\` needs a context: \`%push\``);
+        return symbol;
       },
+      environment: (image, span) => {
+        const name = image
+          .replace(/^%\{?!/, '')
+          .replace(/\}$/, '')
+          .replace(/^(['"`])(.*)\1$/, '$2');
+        const value = this.#options.environment?.(name);
+        if (value === undefined) throw new ExpansionFault(span, `the environment variable \`${name}\` is not set`);
+        return value;
+      },
+      call: (name, inside, place, expand) =>
+        callFunction(name, inside, place, {
+          number,
+          expand,
+          test: (kind, rest, span) =>
+            testCondition(kind, { word: `%is${kind}()`, rest, origin: span.origin, span }, this.#directing) === true,
+        }),
     };
   }
 
-  #repeat(rest: readonly t.Token[], origin: Origin, span: Span): void {
-    const tokens = this.#expand(rest, origin);
-    const count = tokens.length === 0 ? 0n : (this.#evaluate(tokens, origin) ?? 0n);
-    if (tokens.length === 0) this.#diagnostics.error(span, '`%rep` needs a count');
-    if (count > MAX_REPETITIONS) {
-      this.#diagnostics.fatal(
-        spanOf(rest[0]!, rest.at(-1)!, origin),
-        `\`%rep ${count}\` is more than ${MAX_REPETITIONS}`,
-      );
-    }
-    const call = this.#sources.at(-1)!.call;
-    this.#collecting = {
-      opens: REP_OPENS,
-      closes: REP_CLOSES,
-      span,
-      word: '%rep',
-      depth: 0,
-      body: [],
-      source: this.#sources.length,
-      finish: (body) => this.#push({ kind: 'rep', lines: repeated(body, Number(count)), call }),
+  #partsForDirectives(): Directing {
+    return {
+      diagnostics: this.#diagnostics,
+      macros: this.#macros,
+      bodies: this.#bodies,
+      contexts: this.#contexts,
+      conditions: this.#conditions,
+      sources: this.#sources,
+      packages: new Set(),
+      expand: (tokens, origin) => this.#expand(tokens, origin),
+      number: (tokens, origin) => this.#evaluate(tokens, origin),
+      name: (token, line) => this.#name(token, line),
+      isSet: (variable) => this.#options.environment?.(variable) !== undefined,
+      serial: () => this.#serial++,
+      collect: (open) => {
+        this.#collecting = { open, nested: 0, body: [], source: this.#sources.depth };
+      },
+      enter: (name, text) => this.#open(new SourceFile(name, text)),
+      find: (name, from) => {
+        const found = this.#options.includePath(name, from);
+        if (found !== undefined) this.dependencies.add(found.name);
+        return found;
+      },
+      depend: (name) => this.dependencies.add(name),
     };
   }
-
-  /** `%exitrep`, `%exitmacro`: drops the sources up to the innermost one of that kind, with their conditions. */
-  #leave(kind: 'rep' | 'macro', word: string, span: Span): void {
-    const at = this.#sources.findLastIndex((source) => source.kind === kind);
-    if (at < 0) {
-      this.#diagnostics.error(span, `\`${word}\` stands in no \`%${kind}\``);
-      return;
-    }
-    for (const unclosed of this.#conditions.unclosed(at + 1)) void unclosed;
-    this.#sources.length = at;
-  }
-
-  #rotate(rest: readonly t.Token[], origin: Origin, span: Span): void {
-    const call = this.#sources.at(-1)!.call;
-    if (call === undefined) {
-      this.#diagnostics.error(span, '`%rotate` stands in no macro');
-      return;
-    }
-    const by = this.#evaluate(this.#expand(rest, origin), origin);
-    const count = BigInt(call.arguments.length);
-    if (by === undefined || count === 0n) return;
-    const shift = Number(((by % count) + count) % count);
-    call.arguments = [...call.arguments.slice(shift), ...call.arguments.slice(0, shift)];
-  }
 }
 
-function* repeated(body: readonly SourceLine[], count: number): Generator<SourceLine> {
-  for (let i = 0; i < count; i++) yield* body;
-}
+const SECTION = /^(?:section|segment|absolute)$/i;
 
-function messageOf(tokens: readonly t.Token[]): string {
-  const text = tokens.map((token) =>
-    token.tokenType === t.Text ? new TextDecoder().decode(stringBytes(token.image)) : token.image,
-  );
-  return text.join(' ') || 'stopped by the source';
+/** `%word`, but not `%%local`, `%$local`, `%!variable` nor `%?`. */
+function isDirective(token: t.Token): boolean {
+  if (token.tokenType !== t.MacroName) return false;
+  const second = token.image.charCodeAt(1);
+  return second !== 0x25 && second !== 0x24 && second !== 0x21 && second !== 0x3f;
 }

@@ -1,18 +1,28 @@
 /**
- * Single-line macros: `%define` and its kin (NASM manual §4.1). Expansion works on tokens: a macro's name is replaced by its body, and
- * the result is looked at again, except for macros whose expansion it comes from.
+ * Single-line macros: expansion of `%define` and its kin (NASM manual §4.1–4.2). It works on tokens: a macro's name is replaced by its
+ * body, and the result is looked at again, except for macros whose expansion it comes from.
  */
 
-import { endOf, placed, spanOf, tokensOf } from '../../syntax/lexer.ts';
+import { placed, spaced, spanOf, textOf, tokensOf, touches } from '../../syntax/lexer.ts';
+import { quoteBytes } from '../../syntax/literals.ts';
 import type { Origin, Span } from '../../syntax/source.ts';
 import * as t from '../../syntax/tokens.ts';
+import { MacroNames, type SingleLineMacro } from './macro-names.ts';
+import { isName, TokenRun } from './token-run.ts';
 
-export interface SingleLineMacro {
-  readonly name: string;
-  /** Undefined: defined without parentheses. Names are as written. */
-  readonly parameters: readonly string[] | undefined;
-  readonly body: readonly t.Token[];
-  readonly ignoreCase: boolean;
+/** Expansion as it goes on inside a macro: without the macros that are being expanded. */
+export type Expand = (tokens: readonly t.Token[]) => readonly t.Token[];
+
+/** What macro bodies may name besides macros. Each may throw {@link ExpansionFault}. */
+export interface Surroundings {
+  /** `%$name` → the symbol it stands for. */
+  local(image: string, span: Span): string;
+  /** `%!NAME` → the text of an environment variable. */
+  environment(image: string, span: Span): string;
+  /** `%name(…)` → the result of a preprocessor function, given its arguments unexpanded; undefined where there is no such function. */
+  call(name: string, inside: readonly t.Token[], place: Span, expand: Expand): readonly t.Token[] | undefined;
+  /** A number that must be known now. */
+  number(tokens: readonly t.Token[], span: Span): bigint;
 }
 
 /** Tokens one line may grow to, and how deep macros may call each other. */
@@ -28,207 +38,253 @@ export class ExpansionFault extends Error {
   }
 }
 
-/** Names whose tokens stand for a macro call: plain identifiers and, behind a second expansion, words the parser already typed. */
-export function isName(token: t.Token): boolean {
-  return token.tokenType === t.Identifier || NAMES.has(token.tokenType);
+/** A call found in a line: the macro, its arguments, and the index of the call's last token. */
+interface Call {
+  readonly macro: SingleLineMacro;
+  readonly arguments: readonly (readonly t.Token[])[];
+  readonly last: number;
 }
 
-const NAMES = new Set([
-  t.Register,
-  t.Mnemonic,
-  t.Prefix,
-  t.Hint,
-  t.Data,
-  t.Reserve,
-  t.Times,
-  t.Equ,
-  t.Incbin,
-  t.Directive,
-  t.Dup,
-  t.Wrt,
-  t.Seg,
-]);
-
-/** The table of single-line macros, and expansion with them. */
 export class SingleLineMacros {
-  readonly #byName = new Map<string, SingleLineMacro[]>();
-  readonly #ignoringCase = new Map<string, SingleLineMacro[]>();
+  readonly names = new MacroNames();
+  readonly #around: Surroundings;
   #budget = 0;
+  /** Where the line begins that is being expanded; undefined where its first word came from elsewhere. */
+  #line: Span | undefined;
 
-  define(macro: SingleLineMacro): void {
-    const [table, key] = macro.ignoreCase ? [this.#ignoringCase, macro.name.toLowerCase()] : [this.#byName, macro.name];
-    const others = (table.get(key) ?? []).filter((other) => !sameShape(other, macro));
-    // NASM keeps macros of different parameter counts side by side, but not with and without parentheses.
-    table.set(key, [
-      ...others.filter((other) => (other.parameters === undefined) === (macro.parameters === undefined)),
-      macro,
-    ]);
+  constructor(around: Surroundings) {
+    this.#around = around;
   }
 
-  undefine(name: string): void {
-    this.#byName.delete(name);
-    this.#ignoringCase.delete(name.toLowerCase());
-  }
-
-  defined(name: string): boolean {
-    return this.find(name).length > 0;
-  }
-
-  find(name: string): readonly SingleLineMacro[] {
-    const exact = this.#byName.get(name);
-    if (exact !== undefined) return exact;
-    if (this.#ignoringCase.size === 0) return NONE;
-    return this.#ignoringCase.get(name.toLowerCase()) ?? NONE;
-  }
-
-  names(): Iterable<string> {
-    return this.#byName.keys();
-  }
-
-  /** The line with every macro call replaced; the same array where there is none. */
+  /** The line with every macro call and every `%` form replaced; the same array where there is none. */
   expand(tokens: readonly t.Token[], origin: Origin): readonly t.Token[] {
     for (let i = 0; i < tokens.length; i++) {
       const token = tokens[i]!;
-      if (token.tokenType === t.Paste || (isName(token) && this.find(token.image).length > 0)) {
+      if (isForm(token) || (isName(token) && this.names.defined(token.image))) {
         this.#budget = MAX_TOKENS;
-        return pasted(this.#expand(tokens, origin, NO_MACROS, 0), origin);
+        const first = tokens[0]!;
+        this.#line = first.origin === undefined ? spanOf(first, first, origin) : undefined;
+        return this.#expand(tokens, origin, NO_MACROS, 0);
       }
     }
     return tokens;
   }
 
-  #expand(tokens: readonly t.Token[], origin: Origin, active: ReadonlySet<string>, depth: number): t.Token[] {
-    const result: t.Token[] = [];
+  #expand(line: readonly t.Token[], origin: Origin, active: ReadonlySet<string>, depth: number): readonly t.Token[] {
+    const run = new TokenRun(origin);
+    let tokens = line;
     for (let i = 0; i < tokens.length; i++) {
-      const token = tokens[i]!;
-      const macros = isName(token) && !active.has(token.image) ? this.find(token.image) : NONE;
-      if (macros.length === 0) {
-        result.push(token);
+      const token = this.#localMacro(tokens[i]!, tokens[i + 1], origin) ?? tokens[i]!;
+      const glued = i > 0 && touches(tokens[i - 1]!, tokens[i]!);
+      if (isForm(token)) {
+        i = this.#form(tokens, i, glued, run, { origin, active, depth });
         continue;
       }
-      const call = this.#call(tokens, i, macros, origin);
+      const call = isName(token) && !active.has(token.image) ? this.#call(token, tokens, i, origin) : undefined;
       if (call === undefined) {
-        result.push(token);
+        run.push(token, glued);
         continue;
       }
-      const span = spanOf(token, tokens[call.last]!, origin);
-      if (depth >= MAX_DEPTH)
-        throw new ExpansionFault(span, `macro \`${token.image}\` nests more than ${MAX_DEPTH} deep`);
-      // NASM 2.16 does not expand a macro in its own arguments either.
-      const inner = new Set(active).add(token.image);
-      const actual = call.arguments.map((argument) => this.#expand(argument, origin, inner, depth + 1));
-      const body = substitute(call.macro, actual, span);
-      this.#budget -= body.length;
-      if (this.#budget < 0) throw new ExpansionFault(span, `macro \`${token.image}\` makes this line too long`);
-      for (const each of this.#expand(pasted(body, origin), origin, inner, depth + 1)) result.push(each);
+      const body = this.#body(call, token, spanOf(token, tokens[call.last]!, origin), active, depth);
+      const end = body.at(-1);
       i = call.last;
+      // A name that comes out last may be a call together with the parenthesis behind it.
+      if (end !== undefined && isName(end) && tokens[i + 1]?.tokenType === t.LeftParen && !active.has(end.image)) {
+        run.append(body.slice(0, -1), glued);
+        tokens = [end, ...tokens.slice(i + 1)];
+        active = new Set(active).add(token.image);
+        i = -1;
+      } else {
+        run.append(body, glued);
+      }
     }
-    return result;
+    return run.joined && depth < MAX_DEPTH ? this.#expand(run.tokens, origin, active, depth + 1) : run.tokens;
   }
 
-  /** The macro that a name at `at` calls, with its arguments and the index of the call's last token. */
-  #call(tokens: readonly t.Token[], at: number, macros: readonly SingleLineMacro[], origin: Origin) {
+  /** The expansion of one call, expanded again. */
+  #body(call: Call, name: t.Token, span: Span, active: ReadonlySet<string>, depth: number): readonly t.Token[] {
+    const { origin } = span;
+    if (depth >= MAX_DEPTH) throw new ExpansionFault(span, `macro \`${name.image}\` nests more than ${MAX_DEPTH} deep`);
+    const { macro } = call;
+    if (macro.computed !== undefined) return tokensOf(macro.computed(this.#line ?? span), span);
+    // NASM 2.16 does not expand a macro in its own arguments either.
+    const inner = new Set(active).add(name.image).add(macro.name);
+    const actual = call.arguments.map((argument, i) => {
+      const expanded = this.#expand(argument, origin, inner, depth + 1);
+      const parameter = macro.parameters?.[Math.min(i, macro.parameters.length - 1)];
+      if (parameter?.evaluated) return tokensOf(`${this.#around.number(expanded, span)}`, span);
+      return parameter?.quoted ? tokensOf(quoteBytes(new TextEncoder().encode(textOf(expanded))), span) : expanded;
+    });
+    const body = substitute(macro, actual, name.image, span);
+    this.#budget -= body.length;
+    if (this.#budget < 0) throw new ExpansionFault(span, `macro \`${name.image}\` makes this line too long`);
+    return this.#expand(body, origin, inner, depth + 1);
+  }
+
+  /** Replaces what begins with `%`; returns the index of its last token. */
+  #form(
+    tokens: readonly t.Token[],
+    at: number,
+    glued: boolean,
+    run: TokenRun,
+    { origin, active, depth }: { origin: Origin; active: ReadonlySet<string>; depth: number },
+  ): number {
+    const token = tokens[at]!;
+    const span = spanOf(token, token, origin);
+    if (token.tokenType === t.Paste) {
+      run.paste();
+      return at;
+    }
+    if (token.tokenType === t.MacroIndirect) {
+      const end = closingBracket(tokens, at);
+      if (end === undefined) throw new ExpansionFault(span, '`%[` has no closing `]`');
+      run.insert(this.#expand(tokens.slice(at + 1, end), origin, active, depth + 1), glued);
+      return end;
+    }
+    const { image } = token;
+    const kind = image.charCodeAt(token.tokenType === t.MacroBrace ? 2 : 1);
+    if (kind === DOLLAR) {
+      const name = placed(tokensOf(this.#around.local(image, span), span)[0]!, span, glued);
+      run.insert(this.names.defined(name.image) ? this.#expand([name], origin, active, depth + 1) : [name], glued);
+      return at;
+    }
+    if (kind === BANG) {
+      run.insert(tokensOf(this.#around.environment(image, span), span), glued);
+      return at;
+    }
+    const next = tokens[at + 1];
+    if (next?.tokenType === t.LeftParen && touches(token, next) && token.tokenType === t.MacroName) {
+      const inside = parenthesized(tokens, at + 1);
+      if (inside === undefined) throw new ExpansionFault(span, `the call of \`${image}\` has no closing \`)\``);
+      const place = spanOf(token, tokens[inside.last]!, origin);
+      const expand = (list: readonly t.Token[]) => this.#expand(list, origin, active, depth + 1);
+      const result = this.#around.call(image.slice(1).toLowerCase(), inside.tokens, place, expand);
+      if (result !== undefined) {
+        run.append(result, glued);
+        return inside.last;
+      }
+    }
+    run.push(token, glued);
+    return at;
+  }
+
+  /** `%$f(…)` where f is a macro with parameters, as the name that is called. */
+  #localMacro(token: t.Token, next: t.Token | undefined, origin: Origin): t.Token | undefined {
+    if (next?.tokenType !== t.LeftParen || !LOCAL.test(token.image)) return undefined;
+    const span = spanOf(token, token, origin);
+    const [name] = tokensOf(this.#around.local(token.image, span), span);
+    return this.names.find(name!.image)[0]?.parameters === undefined ? undefined : name;
+  }
+
+  /** The macro that a name at `at` calls. */
+  #call(name: t.Token, tokens: readonly t.Token[], at: number, origin: Origin): Call | undefined {
+    const macros = this.names.find(name.image);
+    if (macros.length === 0) return undefined;
     const plain = macros.find((macro) => macro.parameters === undefined);
-    if (plain !== undefined) return { macro: plain, arguments: [] as t.Token[][], last: at };
+    if (plain !== undefined) return { macro: plain, arguments: [], last: at };
     if (tokens[at + 1]?.tokenType !== t.LeftParen) return undefined;
-    const found = callArguments(tokens, at + 1);
-    if (found === undefined) {
+    const inside = parenthesized(tokens, at + 1);
+    if (inside === undefined) {
       throw new ExpansionFault(
-        spanOf(tokens[at]!, tokens[at + 1]!, origin),
-        `the call of macro \`${tokens[at]!.image}\` has no closing \`)\``,
+        spanOf(name, tokens[at + 1]!, origin),
+        `the call of macro \`${name.image}\` has no closing \`)\``,
       );
     }
-    const count = found.arguments.length;
-    const macro = macros.find((each) => each.parameters!.length === count);
-    if (macro !== undefined) return { macro, ...found };
-    if (count === 1 && found.arguments[0]!.length === 0) {
+    const list = callArguments(inside.tokens);
+    const macro = macros.find((each) => each.parameters!.length === list.length);
+    if (macro !== undefined && macro.parameters!.length > 0) return { macro, arguments: list, last: inside.last };
+    if (list.length === 1 && list[0]!.length === 0) {
       const empty = macros.find((each) => each.parameters!.length === 0);
-      if (empty !== undefined) return { macro: empty, arguments: [] as t.Token[][], last: found.last };
+      if (empty !== undefined) return { macro: empty, arguments: [], last: inside.last };
     }
-    return undefined;
+    const greedy = macros.find((each) => each.parameters!.at(-1)?.greedy && each.parameters!.length <= list.length);
+    if (greedy === undefined) return undefined;
+    return { macro: greedy, arguments: callArguments(inside.tokens, greedy.parameters!.length), last: inside.last };
   }
 }
 
-const NONE: readonly SingleLineMacro[] = [];
 const NO_MACROS: ReadonlySet<string> = new Set();
+const LOCAL = /^%\{?\$/;
+const DOLLAR = 0x24;
+const BANG = 0x21;
 
-function sameShape(a: SingleLineMacro, b: SingleLineMacro): boolean {
-  return a.parameters?.length === b.parameters?.length;
+/** True of what begins with `%` and is not left to a multi-line macro or to the parser. */
+function isForm(token: t.Token): boolean {
+  const type = token.tokenType;
+  return type === t.MacroName || type === t.MacroBrace || type === t.Paste || type === t.MacroIndirect;
 }
 
-/** Comma-separated token lists between the parenthesis at `open` and its partner; braces protect commas. */
-function callArguments(tokens: readonly t.Token[], open: number): { arguments: t.Token[][]; last: number } | undefined {
+/** What stands between the parenthesis at `open` and its partner, and the partner's index. */
+function parenthesized(tokens: readonly t.Token[], open: number): { tokens: t.Token[]; last: number } | undefined {
+  let [depth, braces] = [0, 0];
+  for (let i = open; i < tokens.length; i++) {
+    const type = tokens[i]!.tokenType;
+    if (type === t.LeftBrace) braces++;
+    else if (type === t.RightBrace) braces--;
+    else if (type === t.LeftParen && braces === 0) depth++;
+    else if (type === t.RightParen && braces === 0 && --depth === 0)
+      return { tokens: tokens.slice(open + 1, i), last: i };
+  }
+  return undefined;
+}
+
+/** Token lists between the commas, at most `most`; braces protect commas and are taken off. */
+export function callArguments(tokens: readonly t.Token[], most = Number.POSITIVE_INFINITY): t.Token[][] {
   const list: t.Token[][] = [[]];
-  let depth = 0;
-  let braces = 0;
-  for (let i = open + 1; i < tokens.length; i++) {
-    const token = tokens[i]!;
+  let [depth, braces] = [0, 0];
+  for (const token of tokens) {
     const type = token.tokenType;
     if (type === t.LeftBrace && braces++ === 0) continue;
     if (type === t.RightBrace && --braces === 0) continue;
     if (braces === 0) {
       if (type === t.LeftParen) depth++;
-      if (type === t.RightParen && depth-- === 0) return { arguments: list, last: i };
-      if (type === t.Comma && depth === 0) {
+      if (type === t.RightParen) depth--;
+      if (type === t.Comma && depth === 0 && list.length < most) {
         list.push([]);
         continue;
       }
     }
     list.at(-1)!.push(token);
   }
+  return list;
+}
+
+function closingBracket(tokens: readonly t.Token[], open: number): number | undefined {
+  let depth = 0;
+  for (let i = open; i < tokens.length; i++) {
+    const type = tokens[i]!.tokenType;
+    if (type === t.MacroIndirect || type === t.LeftBracket) depth++;
+    else if (type === t.RightBracket && --depth === 0) return i;
+  }
   return undefined;
 }
 
 /** The body with arguments in place of parameters. Body tokens stand where the call stands; arguments keep their own places. */
-function substitute(macro: SingleLineMacro, actual: readonly (readonly t.Token[])[], span: Span): t.Token[] {
+function substitute(
+  macro: SingleLineMacro,
+  actual: readonly (readonly t.Token[])[],
+  called: string,
+  span: Span,
+): readonly t.Token[] {
   const result: t.Token[] = [];
-  for (const token of macro.body) {
-    const parameter = isName(token) ? (macro.parameters?.indexOf(token.image) ?? -1) : -1;
-    if (parameter < 0) result.push(placed(token, span));
-    else for (const each of actual[parameter]!) result.push(each);
-  }
-  return result;
-}
-
-/** What follows `%define`: `name body` or `name(parameters) body`; undefined where it is neither. */
-export function readDefinition(tokens: readonly t.Token[]): Omit<SingleLineMacro, 'ignoreCase'> | undefined {
-  const [name, open] = tokens;
-  if (name === undefined || !isName(name)) return undefined;
-  // A blank in front of the parenthesis makes it part of the body.
-  if (open?.tokenType !== t.LeftParen || !adjacent(name, open)) {
-    return { name: name.image, parameters: undefined, body: tokens.slice(1) };
-  }
-  const close = tokens.findIndex((token) => token.tokenType === t.RightParen);
-  if (close < 0) return undefined;
-  const parameters = tokens.slice(2, close).filter(isName);
-  return { name: name.image, parameters: parameters.map((token) => token.image), body: tokens.slice(close + 1) };
-}
-
-/** Applies `%+`: joins the words on its two sides into one. */
-function pasted(tokens: readonly t.Token[], origin: Origin): t.Token[] {
-  if (!tokens.some((token) => token.tokenType === t.Paste)) return tokens as t.Token[];
-  const result: t.Token[] = [];
-  for (let i = 0; i < tokens.length; i++) {
-    const token = tokens[i]!;
-    const right = tokens[i + 1];
-    const left = result.at(-1);
-    if (token.tokenType !== t.Paste || left === undefined || right === undefined) {
-      if (token.tokenType !== t.Paste) result.push(token);
-      continue;
+  for (let i = 0; i < macro.body.length; i++) {
+    const token = macro.body[i]!;
+    const glued = i > 0 && touches(macro.body[i - 1]!, token);
+    const parameter = isName(token) ? (macro.parameters?.findIndex((each) => each.name === token.image) ?? -1) : -1;
+    if (parameter >= 0) {
+      const argument = actual[parameter]!;
+      for (let j = 0; j < argument.length; j++) result.push(j === 0 ? spaced(argument[0]!, glued) : argument[j]!);
+    } else {
+      const name = selfName(token, macro, called);
+      const text = name === undefined ? token : tokensOf(name, span)[0]!;
+      result.push(placed(text, span, glued));
     }
-    result.pop();
-    result.push(...joined(left, right, origin));
-    i++;
   }
   return result;
 }
 
-/** Two words as one, read again. */
-export function joined(left: t.Token, right: t.Token, origin: Origin): t.Token[] {
-  return tokensOf(left.image + right.image, spanOf(left, right, origin));
-}
-
-/** True where no blank stands between two tokens of one place. */
-export function adjacent(left: t.Token, right: t.Token): boolean {
-  return left.origin === right.origin && endOf(left) === right.startOffset;
+/** `%?` is the macro's name as called, `%??` as defined; with a star they mean it inside a multi-line macro, too. */
+function selfName(token: t.Token, macro: SingleLineMacro, called: string): string | undefined {
+  if (token.image === '%?' || token.image === '%*?') return called;
+  return token.image === '%??' || token.image === '%*??' ? macro.name : undefined;
 }

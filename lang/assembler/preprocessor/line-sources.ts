@@ -1,0 +1,53 @@
+/** The stack of what lines are read from: files, macro bodies, repetitions. Nesting costs no recursion, so it can have a limit. */
+
+import type { SourceLine } from '../../syntax/lexer.ts';
+import type { MacroCall } from './multi-line.ts';
+
+export interface LineSource {
+  readonly kind: 'file' | 'macro' | 'rep';
+  readonly lines: Iterator<SourceLine>;
+  /** The macro call whose parameters apply here; a repetition inherits it. */
+  readonly call: MacroCall | undefined;
+}
+
+/** Sources that may be open at once, and files among them. */
+export const MAX_SOURCES = 256;
+export const MAX_INCLUDES = 64;
+
+export class LineSources {
+  readonly #open: LineSource[] = [];
+
+  get depth(): number {
+    return this.#open.length;
+  }
+
+  /** The innermost source; undefined when all have ended. */
+  get top(): LineSource | undefined {
+    return this.#open.at(-1);
+  }
+
+  push(source: LineSource): void {
+    this.#open.push(source);
+  }
+
+  pop(): void {
+    this.#open.pop();
+  }
+
+  count(kind: LineSource['kind']): number {
+    return this.#open.filter((source) => source.kind === kind).length;
+  }
+
+  /** True while the body of this macro is being read. */
+  isActive(macro: MacroCall['macro']): boolean {
+    return this.#open.some((source) => source.kind === 'macro' && source.call!.macro === macro);
+  }
+
+  /** Drops the sources down to and with the innermost one of a kind; false where there is none. */
+  leave(kind: 'rep' | 'macro'): boolean {
+    const at = this.#open.findLastIndex((source) => source.kind === kind);
+    if (at < 0) return false;
+    this.#open.length = at;
+    return true;
+  }
+}
