@@ -7,9 +7,9 @@
 import type { Expression } from '../syntax/ast.ts';
 import { expressionSpan } from '../syntax/ast.ts';
 import type { Origin, Span } from '../syntax/source.ts';
-import type { Padding } from './align.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { EvaluationFault, evaluate, type Scope } from './evaluate.ts';
+import type { Padding } from './padding.ts';
 import { MAX_SECTION, newSection, type Section } from './sections.ts';
 import { didYouMean } from './suggest.ts';
 import { type AssemblySymbol, ExternalSymbol, SymbolTable } from './symbols.ts';
