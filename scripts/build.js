@@ -4,7 +4,7 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -83,7 +83,9 @@ try {
   );
   rmSync(join(fresh, 'librarian.cjs'));
 
-  copyFileSync(join(root, 'scripts/launcher.js'), join(fresh, 'gvm.js'));
+  // What is built is CommonJS, whatever the package says.
+  writeFileSync(join(fresh, 'package.json'), '{ "type": "commonjs" }\n');
+  copyFileSync(join(root, 'scripts/launcher.cjs'), join(fresh, 'gvm.js'));
   chmodSync(join(fresh, 'gvm.js'), 0o755);
   await bundle('src/cli/main.ts', join(fresh, 'gvm.cjs'));
   const record = join(fresh, 'forms.json');
