@@ -43,23 +43,44 @@ export class Cursor {
 
 /** What the prefixes said. */
 export interface Prefixes {
-  operandSize: boolean;
-  addressSize: boolean;
-  lock: boolean;
-  repeat: 0 | 0xf2 | 0xf3;
-  segment: Register | undefined;
-  rex: number;
+  readonly operandSize: boolean;
+  readonly addressSize: boolean;
+  readonly lock: boolean;
+  readonly repeat: 0 | 0xf2 | 0xf3;
+  readonly segment: Register | undefined;
+  readonly rex: number;
 }
 
+/** Of each byte: is it a legacy prefix, a REX prefix or neither? */
+const [LEGACY, REX] = [1, 2];
+const PREFIX = new Uint8Array(256);
+for (const byte of [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3]) PREFIX[byte] = LEGACY;
+PREFIX.fill(REX, 0x40, 0x50);
+
 function readPrefixes(cursor: Cursor): Prefixes {
-  const prefixes: Prefixes = {
-    operandSize: false,
-    addressSize: false,
-    lock: false,
-    repeat: 0,
-    segment: undefined,
-    rex: 0,
-  };
+  // Most instructions have a REX prefix or none. Measured: the general way alone is 3 % of a run of vm-buffer.gasm.
+  const first = cursor.peek();
+  const kind = first < 0 ? 0 : PREFIX[first];
+  if (kind === 0) return NO_PREFIXES;
+  if (kind === REX && cursor.at + 1 < cursor.end && PREFIX[cursor.bytes[cursor.at + 1]!] === 0) {
+    cursor.at++;
+    return REX_ALONE[first & 15]!;
+  }
+  return readSeveralPrefixes(cursor);
+}
+
+const NO_PREFIXES: Prefixes = {
+  operandSize: false,
+  addressSize: false,
+  lock: false,
+  repeat: 0,
+  segment: undefined,
+  rex: 0,
+};
+const REX_ALONE = Array.from({ length: 16 }, (_, low): Prefixes => ({ ...NO_PREFIXES, rex: 0x40 | low }));
+
+function readSeveralPrefixes(cursor: Cursor): Prefixes {
+  const prefixes: { -readonly [Field in keyof Prefixes]: Prefixes[Field] } = { ...NO_PREFIXES };
   for (;;) {
     const next = cursor.peek();
     if ((next & 0xf0) === 0x40 && next > 0) {
