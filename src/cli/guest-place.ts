@@ -9,6 +9,13 @@ export function guestPlace(program: GuestProgram, rip: bigint): string {
   return `rip 0x${rip.toString(16)}${at === undefined ? '' : describe(at)}`;
 }
 
+/** `file.gasm:34`; where no line is known, the symbol or the address. */
+export function guestLine(program: GuestProgram, rip: bigint): string {
+  const at = program.symbolizer().symbolize(rip);
+  if (at === undefined) return `0x${rip.toString(16)}`;
+  return at.file === undefined ? `${at.symbol}+0x${at.offset.toString(16)}` : `${at.file}:${at.line}`;
+}
+
 /** QEMU knows addresses only: `rip 0x…` in its message, with the symbol and the line. */
 export const withPlaces = (program: GuestProgram, message: string): string =>
   message.replace(/\brip 0x([0-9a-f]+)\b/g, (_, rip: string) => guestPlace(program, BigInt(`0x${rip}`)));

@@ -6,7 +6,9 @@ import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { StandardOutput } from './output.ts';
 import { runCommand } from './run-command.ts';
 import { splitQemuOptions } from './run-options.ts';
+import { statCommand } from './stat-command.ts';
 import { testCommand } from './test/test-command.ts';
+import { traceCommand } from './trace-command.ts';
 import { UsageError } from './usage-error.ts';
 
 /** The version in package.json; the build puts it in. */
@@ -15,6 +17,8 @@ declare const GVM_VERSION: string;
 const output = new StandardOutput();
 const commands = new Map([
   ['run', runCommand(output)],
+  ['trace', traceCommand(output)],
+  ['stat', statCommand(output)],
   ['asm', asmCommand(output)],
   ['disasm', disasmCommand(output)],
   ['test', testCommand()],

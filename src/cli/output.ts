@@ -64,6 +64,27 @@ function write(fd: number, bytes: Uint8Array): void {
   }
 }
 
+/** Only what gvm has to tell the user: the guest's console and the host's log would stand in the way of a report on stdout. */
+export class MessagesOnly implements Output {
+  readonly #output: Output;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  console(): void {}
+
+  line(): void {}
+
+  message(text: string): void {
+    this.#output.message(text);
+  }
+
+  end(): void {
+    this.#output.end();
+  }
+}
+
 /** A run's words as one text: the console as it is, gvm's lines tagged and on lines of their own. */
 export class Transcript implements Output {
   readonly #decoder = new TextDecoder();

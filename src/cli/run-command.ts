@@ -5,10 +5,13 @@ import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { runFlat } from './flat-run.ts';
 import { installedLibrary } from './guest-program.ts';
 import type { Output } from './output.ts';
-import { DEFAULT_MAX_INSNS, deviceHelp, run } from './run.ts';
+import { DEFAULT_MAX_INSNS, deviceHelp } from './run.ts';
 import { splitQemuOptions } from './run-options.ts';
-import { eventList } from './trace.ts';
+import { chooseEvents, EVENT_CHOICE, eventList } from './trace.ts';
+import { traceCausally, traceToFile } from './trace-sink.ts';
 import { UsageError } from './usage-error.ts';
+import { watchedRun } from './watched-run.ts';
+import type { Watcher } from './watcher.ts';
 
 const USAGE = `FILE
 
@@ -26,7 +29,17 @@ const parser = () =>
     .option('trace', {
       type: 'string',
       requiresArg: true,
-      describe: "print events: 'kvm_*,!kvm_entry,kvm_pio[port=0x3f8]'; `help` lists them",
+      describe: EVENT_CHOICE,
+    })
+    .option('trace-out', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'write the events (all of them without --trace) to this file: .txt, .jsonl, .json as gvm trace does',
+    })
+    .option('causal', {
+      type: 'boolean',
+      default: false,
+      describe: 'print each guest access that --trace chooses (all without it) as a tree, down to the driver',
     })
     .option('explain', {
       type: 'boolean',
@@ -66,6 +79,18 @@ const parser = () =>
 const asksForEvents = (words: readonly string[]): boolean =>
   words.some((word, index) => word === '--trace=help' || (word === '--trace' && words[index + 1] === 'help'));
 
+/** Who gets the events instead of stderr. */
+function watchersOf(
+  options: { readonly trace: string | undefined; readonly traceOut: string | undefined; readonly causal: boolean },
+  output: Output,
+): readonly Watcher[] {
+  const { trace = '*', traceOut, causal } = options;
+  const watchers: Watcher[] = [];
+  if (causal) watchers.push(traceCausally(chooseEvents(trace), (text) => output.message(text)));
+  if (traceOut !== undefined) watchers.push(traceToFile(traceOut, chooseEvents(trace)));
+  return watchers;
+}
+
 export const runCommand = (output: Output): Command => ({
   summary: 'run a guest program (.gasm, or a static ELF64) with its host',
   main(argv) {
@@ -88,6 +113,8 @@ export const runCommand = (output: Output): Command => ({
     }
     if (options.map.length > 0 || options.stack !== undefined || options.regs !== undefined)
       throw new UsageError('gvm run: --map, --stack and --regs go with --flat');
-    return run({ ...options, ...program, qemu }, installedLibrary(), output);
+    const watchers = watchersOf(options, output);
+    const trace = watchers.length > 0 ? undefined : options.trace;
+    return watchedRun({ ...options, ...program, qemu, trace }, installedLibrary(), output, watchers);
   },
 });

@@ -1,5 +1,6 @@
 /** `--trace`: events as lines, each in the format of the tool that its reader knows. */
 
+import { didYouMean } from '../../lang/assembler/suggest.ts';
 import { type Event, type EventRecord, events, matchingEvents } from '../event.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -16,40 +17,73 @@ export interface Choice {
   readonly wants: (record: EventRecord) => boolean;
 }
 
+/** What --trace says of itself. */
+export const EVENT_CHOICE =
+  "events: 'kvm_*,!kvm_entry,kvm_pio[port=0x3f8],kvm_exit[rip=0x1000-0x1fff]'; `gvm run --trace help` lists them";
+
 /**
  * `kvm_*,vfio_*,!kvm_entry,kvm_pio[port=0x1006]`: names and globs, a later one overruling an earlier; `[field=value]` keeps
- * only the firings whose field has that value. A pattern that names nothing is a mistake of the user's.
+ * only the firings whose field has that value, `[field=low-high]` those between, and of a glob only the events with such a
+ * field. A pattern that names nothing is a mistake of the user's.
  */
 export function chooseEvents(text: string): Choice {
-  const conditions = new Map<Event, { readonly field: string; readonly value: string }>();
-  const globs = text.split(',').map((word) => {
-    const match = /^(!?)([^[\]]+)(?:\[(\w+)=([^\]]*)\])?$/.exec(word.trim());
+  const conditions = new Map<Event, Condition[]>();
+  const chosen = new Set<Event>();
+  for (const word of text.split(',').map((each) => each.trim())) {
+    const match = /^(!?)([^[\]]+)(?:\[(\w+)=([^\]]*)\])?$/.exec(word);
     const named = match === null ? [] : matchingEvents(match[2]!);
-    if (match === null || named.length === 0) {
-      throw new UsageError(`gvm: --trace: no event matches '${word.trim()}'; --trace help lists them`);
+    if (match === null || named.length === 0) throw new UsageError(unknown(word, match?.[2]));
+    const [, not, , field, value] = match;
+    const having = field === undefined ? named : named.filter(({ schema }) => field in schema);
+    if (having.length === 0) {
+      const fields = Object.keys(named[0]!.schema).join(', ');
+      throw new UsageError(`gvm: --trace: event ${named[0]!.title} has no field '${field}'; it has ${fields}`);
     }
-    const [, not, glob, field, value] = match;
-    for (const each of named) {
-      if (field === undefined) continue;
-      if (!(field in each.schema)) {
-        const fields = Object.keys(each.schema).join(', ');
-        throw new UsageError(`gvm: --trace: event ${each.title} has no field '${field}'; it has ${fields}`);
-      }
-      conditions.set(each, { field, value: value! });
+    for (const each of having) {
+      if (not === '!') chosen.delete(each);
+      else chosen.add(each);
+      if (field === undefined) conditions.delete(each);
+      else conditions.set(each, [...(conditions.get(each) ?? []), { field, test: testOf(value!) }]);
     }
-    return `${not}${glob}`;
-  });
+  }
   return {
-    events: matchingEvents(globs.join(',')),
-    wants: ({ event, fields }) => {
-      const condition = conditions.get(event);
-      return condition === undefined || equals(fields[condition.field]!, condition.value);
-    },
+    events: [...chosen],
+    wants: ({ event, fields }) => conditions.get(event)?.some(({ field, test }) => test(fields[field]!)) ?? true,
   };
 }
 
-const equals = (field: boolean | number | bigint | string, text: string): boolean =>
-  typeof field === 'number' || typeof field === 'bigint' ? Number(field) === Number(text) : String(field) === text;
+function unknown(word: string, name: string | undefined): string {
+  const suggestion =
+    name === undefined
+      ? ''
+      : didYouMean(
+          name,
+          events().map(({ title }) => title),
+        );
+  return `gvm: --trace: no event matches '${word}'${suggestion}; --trace help lists them`;
+}
+
+type Field = boolean | number | bigint | string;
+
+/** One `[field=value]`. */
+interface Condition {
+  readonly field: string;
+  readonly test: (field: Field) => boolean;
+}
+
+/** `value`, or `low-high` with both ends included. */
+function testOf(text: string): (field: Field) => boolean {
+  const range = /^(0x[0-9a-fA-F]+|\d+)-(0x[0-9a-fA-F]+|\d+)$/.exec(text);
+  const [low, high] = range === null ? [] : [BigInt(range[1]!), BigInt(range[2]!)];
+  const number = /^-?(0x[0-9a-fA-F]+|\d+)$/.test(text) ? parseNumber(text) : undefined;
+  return (field) => {
+    if (typeof field !== 'number' && typeof field !== 'bigint') return String(field) === text;
+    const value = BigInt(field);
+    return low === undefined ? value === number : low <= value && value <= high!;
+  };
+}
+
+const parseNumber = (text: string): bigint => (text.startsWith('-') ? -BigInt(text.slice(1)) : BigInt(text));
 
 /** `--trace help`: every event with its layer and its one line of documentation. */
 export const eventList = (): string =>

@@ -26,6 +26,7 @@ function gvmIn(folder: string, args: readonly string[], environment: NodeJS.Proc
     cwd: folder,
     encoding: 'utf8',
     env,
+    maxBuffer: 1 << 26,
   });
   return { status, stdout, stderr };
 }

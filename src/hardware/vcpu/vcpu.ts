@@ -296,14 +296,11 @@ export class Vcpu {
    */
   run(instructionLimit: number): ExitReason {
     const limit = this.#retired + instructionLimit;
-    if (this.#waiting !== undefined && this.#deliverWaiting() === OUTCOME.EXIT) return this.exit.reason;
+    if (this.#waiting !== undefined && this.#deliverWaiting() === OUTCOME.EXIT) return this.#exited();
     for (;;) {
       const outcome = this.#atBoundary() ? this.#step() : this.#runPage(limit);
-      if (outcome === OUTCOME.EXIT) {
-        this.#stream.access++;
-        return this.exit.reason;
-      }
-      if (outcome === OUTCOME.FAULT && this.#deliver() === OUTCOME.EXIT) return this.exit.reason;
+      if (outcome === OUTCOME.EXIT) return this.#exited();
+      if (outcome === OUTCOME.FAULT && this.#deliver() === OUTCOME.EXIT) return this.#exited();
       if (this.#retired >= limit) {
         this.exit.reason = EXIT_REASON.PREEMPTION_TIMER;
         this.exit.qualification = 0;
@@ -311,6 +308,12 @@ export class Vcpu {
         return this.exit.reason;
       }
     }
+  }
+
+  /** The guest did something that the host has to serve: what follows belongs to that access. */
+  #exited(): ExitReason {
+    this.#stream.access++;
+    return this.exit.reason;
   }
 
   #deliverWaiting(): number {

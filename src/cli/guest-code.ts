@@ -1,0 +1,43 @@
+/** The guest's instructions by address, as reports name them: text, symbol and source line. */
+
+import { decode } from '../../lang/isa/decode.ts';
+import { format } from '../../lang/isa/format.ts';
+import { type ElfSegment, readElf } from '../../lang/object/read-elf.ts';
+import { guestPlace } from './guest-place.ts';
+import type { GuestProgram } from './guest-program.ts';
+
+const PT_LOAD = 1;
+
+/** Reads the program's image; code that the guest writes at run time is not in it. */
+export class GuestCode {
+  readonly #program: GuestProgram;
+  readonly #known = new Map<bigint, string>();
+  #segments: readonly ElfSegment[] | undefined;
+
+  constructor(program: GuestProgram) {
+    this.#program = program;
+  }
+
+  /** `out dx, eax   rip 0x… outl+0x4 (file:line)`; the text is missing where the image has no instruction. */
+  at(rip: bigint): string {
+    let name = this.#known.get(rip);
+    if (name === undefined) {
+      const text = this.#text(rip);
+      const place = guestPlace(this.#program, rip);
+      name = text === undefined ? place : `${text}   ${place}`;
+      this.#known.set(rip, name);
+    }
+    return name;
+  }
+
+  #text(rip: bigint): string | undefined {
+    this.#segments ??= readElf(this.#program.image, this.#program.name).segments.filter(({ type }) => type === PT_LOAD);
+    for (const { virtualAddress, data } of this.#segments) {
+      const offset = rip - virtualAddress;
+      if (offset < 0n || offset >= BigInt(data.length)) continue;
+      const decoded = decode(data, Number(offset), data.length, 'long');
+      return 'failure' in decoded ? undefined : format(decoded, rip);
+    }
+    return undefined;
+  }
+}

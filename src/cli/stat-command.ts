@@ -1,0 +1,95 @@
+/** `gvm stat`: what a run's exits cost. */
+
+import { exitReasonName } from '../hardware/vcpu/exit.ts';
+import { chargedEvents, HostTime } from '../observe/host-time.ts';
+import { comparison, type SortKey, statObject, statTable } from '../observe/stat-text.ts';
+import { Statistics, type TableName, tableNames } from '../observe/statistics.ts';
+import { type Command, definitions, parserOf, sourceOptions } from './command.ts';
+import { EXIT } from './exit-status.ts';
+import { guestLine } from './guest-place.ts';
+import { installedLibrary } from './guest-program.ts';
+import { MessagesOnly, type Output } from './output.ts';
+import { DEFAULT_MAX_INSNS, run } from './run.ts';
+import { type RunOptions, splitQemuOptions } from './run-options.ts';
+
+const USAGE = `FILE [--event TABLE] [--vs FILE]
+
+Run a guest program and count its VM exits, as perf kvm stat does: how many, and how long from the exit
+to the next entry. The guest's console is not shown. Times are a model: a nanosecond an instruction, and
+what is charged for the host's steps; they rank roads, they do not measure them.
+
+Tables: vmexit (exit reason), ioport, mmio (address), device, road (who served it), line (source line).`;
+
+const parser = () =>
+  parserOf('stat', USAGE)
+    .options(sourceOptions)
+    .option('event', {
+      choices: [...tableNames, 'all'] as const,
+      array: true,
+      nargs: 1,
+      requiresArg: true,
+      default: ['vmexit'] as (TableName | 'all')[],
+      describe: 'table to print',
+    })
+    .option('key', { choices: ['sample', 'time'] as const, default: 'sample' as SortKey, describe: 'sort by this' })
+    .option('vs', { type: 'string', requiresArg: true, describe: 'run this program too, and compare' })
+    .option('json', { type: 'boolean', default: false, describe: 'all tables as one JSON object' })
+    .option('max-insns', {
+      type: 'number',
+      default: DEFAULT_MAX_INSNS,
+      requiresArg: true,
+      describe: 'end a run after so many guest instructions',
+    });
+
+export const statCommand = (output: Output): Command => ({
+  summary: 'count VM exits by reason, port, address, device, road and source line',
+  main(argv) {
+    const { qemu, gvm: words } = splitQemuOptions(argv);
+    const options = parser().parseSync(words as string[]);
+    if (options['help'] === true) return EXIT.OK;
+    const common = {
+      qemu,
+      trace: undefined,
+      explain: false,
+      maxInsns: options.maxInsns,
+      exitMap: 'gvm',
+      includes: options.I,
+      defines: definitions(options.D),
+    } as const;
+    const first = count({ ...common, file: String(options._[0]) }, output);
+    const second = options.vs === undefined ? undefined : count({ ...common, file: options.vs }, output);
+    const tables = options.event.includes('all') ? tableNames : (options.event as TableName[]);
+    const text = options.json
+      ? `${JSON.stringify({ v: 1, ...statObject(first.statistics, options.key), ...(second === undefined ? {} : { vs: statObject(second.statistics, options.key) }) })}\n`
+      : tables
+          .map((name) =>
+            second === undefined
+              ? statTable(name, first.statistics.table(name), options.key)
+              : comparison(name, first.statistics.table(name), second.statistics.table(name), options.key),
+          )
+          .join('\n');
+    process.stdout.write(text);
+    return first.status === EXIT.OK && second !== undefined ? second.status : first.status;
+  },
+});
+
+/** Run once, counting. */
+function count(options: RunOptions, output: Output): { readonly statistics: Statistics; readonly status: number } {
+  let statistics: Statistics | undefined;
+  const status = run(options, installedLibrary(), new MessagesOnly(output), ({ machine, program }) => {
+    const time = new HostTime();
+    const lines = new Map<bigint, string>();
+    const lineOf = (rip: bigint): string => {
+      let line = lines.get(rip);
+      if (line === undefined) {
+        line = guestLine(program, rip);
+        lines.set(rip, line);
+      }
+      return line;
+    };
+    const counted = new Statistics(exitReasonName, lineOf);
+    statistics = counted;
+    machine.stream.subscribe(chargedEvents(), (record) => counted.add(time.stamp(record)));
+  });
+  return { statistics: statistics!, status };
+}

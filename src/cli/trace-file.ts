@@ -1,0 +1,83 @@
+/**
+ * A file that is either whole or not there: it is written under another name and gets its own when it is complete. A pipe or a
+ * device is written as it is.
+ */
+
+import { closeSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { UsageError } from './usage-error.ts';
+
+/** Characters gathered before they are written. */
+const BUFFER = 1 << 18;
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOSPC: 'No space left on device',
+  EPIPE: 'the reader of the pipe is gone',
+  ENOENT: 'No such file or directory',
+  EACCES: 'Permission denied',
+  EISDIR: 'Is a directory',
+  ENOTDIR: 'Not a directory',
+};
+
+export class TraceFile {
+  readonly #path: string;
+  /** Where it is written until it is whole; the path itself if that is no regular file. */
+  readonly #temporary: string;
+  readonly #fd: number;
+  #buffer = '';
+
+  /** `path`: `-` is stdout. What goes wrong is a {@link UsageError}, here and later. */
+  constructor(path: string) {
+    this.#path = path;
+    const present = path === '-' ? undefined : statSync(path, { throwIfNoEntry: false });
+    const direct = path === '-' || (present !== undefined && !present.isFile() && !present.isDirectory());
+    this.#temporary = direct ? path : `${path}.${process.pid}.part`;
+    if (present?.isDirectory()) throw this.#fault({ code: 'EISDIR' });
+    try {
+      this.#fd = path === '-' ? 1 : openSync(this.#temporary, 'w');
+    } catch (error) {
+      throw this.#fault(error);
+    }
+  }
+
+  write(text: string): void {
+    this.#buffer += text;
+    if (this.#buffer.length >= BUFFER) this.#flush();
+  }
+
+  /** All is written: the file gets its name. */
+  finish(): void {
+    this.#flush();
+    if (this.#path === '-') return;
+    try {
+      closeSync(this.#fd);
+      if (this.#temporary !== this.#path) renameSync(this.#temporary, this.#path);
+    } catch (error) {
+      this.abandon();
+      throw this.#fault(error);
+    }
+  }
+
+  /** It will not be whole: nothing of it stays. */
+  abandon(): void {
+    if (this.#temporary !== this.#path) rmSync(this.#temporary, { force: true });
+  }
+
+  #flush(): void {
+    const bytes = new TextEncoder().encode(this.#buffer);
+    this.#buffer = '';
+    for (let done = 0; done < bytes.length; ) {
+      try {
+        done += writeSync(this.#fd, bytes, done);
+      } catch (error) {
+        if ((error as { code?: string }).code === 'EAGAIN') continue;
+        this.abandon();
+        throw this.#fault(error);
+      }
+    }
+  }
+
+  #fault(error: unknown): UsageError {
+    const { code = '', message = code } = error as { code?: string; message?: string };
+    return new UsageError(`gvm: ${this.#path}: ${reasons[code] ?? message}`);
+  }
+}

@@ -1,0 +1,70 @@
+/** `--trace-out` and `--causal`: what a run's events are written to, besides lines on stderr. */
+
+import { events } from '../event.ts';
+import { CausalTree } from '../observe/causal.ts';
+import { chromeTrace } from '../observe/chrome-trace.ts';
+import { ftrace } from '../observe/ftrace.ts';
+import { chargedEvents, HostTime, type TimedRecord } from '../observe/host-time.ts';
+import { jsonLines } from '../observe/json-lines.ts';
+import type { Task, TraceFormat } from '../observe/trace-format.ts';
+import { GuestCode } from './guest-code.ts';
+import type { GuestProgram } from './guest-program.ts';
+import { type Choice, traceLine } from './trace.ts';
+import { TraceFile } from './trace-file.ts';
+import { UsageError } from './usage-error.ts';
+import type { Watcher } from './watcher.ts';
+
+const formats: Readonly<Record<string, (program: GuestProgram, current: () => Task) => TraceFormat>> = {
+  txt: (_, current) => ftrace(current),
+  jsonl: ({ name }) => jsonLines(name),
+  json: ({ name }) => chromeTrace(name),
+};
+export const formatNames = Object.keys(formats);
+
+/** Write the chosen events to `path`, in the format of its ending, or in `format`. */
+export function traceToFile(path: string, choice: Choice, format?: string): Watcher {
+  const ending = format ?? /\.([^./]*)$/.exec(path)?.[1] ?? '';
+  const make = formats[ending];
+  if (make === undefined)
+    throw new UsageError(
+      `gvm: ${path}: the name has to end in one of ${formatNames.map((name) => `.${name}`).join(', ')}`,
+    );
+  const file = new TraceFile(path);
+  const chosen = new Set(choice.events);
+  let written: TraceFormat | undefined;
+  return {
+    observe({ machine, program }) {
+      const sink = make(program, () => machine.kernel.current);
+      written = sink;
+      const time = new HostTime();
+      file.write(sink.begin());
+      machine.stream.subscribe([...chargedEvents(), ...choice.events], (record) => {
+        const stamped = time.stamp(record);
+        if (chosen.has(record.event) && choice.wants(record)) file.write(sink.event(stamped));
+      });
+    },
+    finish() {
+      if (written !== undefined) file.write(written.end());
+      file.finish();
+    },
+    abandon: () => file.abandon(),
+  };
+}
+
+/** Give `write` each guest access that has a chosen event, whole, as a tree. */
+export function traceCausally(choice: Choice, write: (text: string) => void): Watcher {
+  const chosen = new Set(choice.events);
+  let tree: CausalTree | undefined;
+  return {
+    observe({ machine, program }) {
+      const code = new GuestCode(program);
+      const time = new HostTime();
+      const wants = (record: TimedRecord) => chosen.has(record.event) && choice.wants(record);
+      const grown = new CausalTree({ instruction: (rip) => code.at(rip), line: traceLine }, wants, write);
+      tree = grown;
+      machine.stream.subscribe(events(), (record) => grown.add(time.stamp(record)));
+    },
+    finish: () => tree?.end(),
+    abandon: () => undefined,
+  };
+}

@@ -1,0 +1,15 @@
+/** What a format of trace files is: text before, for each event, and after. */
+
+import type { TimedRecord } from './host-time.ts';
+
+export interface TraceFormat {
+  begin(): string;
+  event(record: TimedRecord): string;
+  end(): string;
+}
+
+/** Who ran when an event fired: the kernel's current task. */
+export interface Task {
+  readonly name: string;
+  readonly pid: number;
+}

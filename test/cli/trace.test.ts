@@ -1,0 +1,158 @@
+/** `gvm trace`, `--trace-out`, `--causal` and `gvm stat` as a user meets them. */
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { gvm, gvmWith, ROOT } from './gvm.ts';
+
+const PROGRAM = 'programs/vm-buffer/vm-buffer.gasm';
+const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1003';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'gvm-trace-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+describe('a trace file', () => {
+  test('.txt holds ftrace lines of the chosen events alone', () => {
+    const path = join(folder, 't.txt');
+    expect(gvm('run', PROGRAM, '--trace', 'kvm_pio[port=0x1000-0x1004]', '--trace-out', path).stderr).not.toContain(
+      'kvm_pio',
+    );
+    const lines = readFileSync(path, 'utf8')
+      .split('\n')
+      .filter((line) => !line.startsWith('#'));
+    expect(lines).toEqual([
+      expect.stringMatching(
+        /^ qemu-system-x86-\d+ +\[000\] \.{5} +\d+\.\d{6}: kvm_pio: pio_write at 0x1000 size 4 count 1 val 0x100f0c0 $/,
+      ),
+      expect.stringMatching(
+        /^ qemu-system-x86-\d+ +\[000\] \.{5} +\d+\.\d{6}: kvm_pio: pio_write at 0x1004 size 4 count 1 val 0x0 $/,
+      ),
+      '',
+    ]);
+  });
+
+  test('.jsonl ends with the number of its events, .json is one JSON value', () => {
+    const [lines, chrome] = [join(folder, 't.jsonl'), join(folder, 't.json')];
+    expect(gvm('trace', PROGRAM, '-o', lines).status).toBe(0);
+    const all = readFileSync(lines, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(all.at(-1)).toEqual({ end: true, events: all.length - 2 });
+    expect(gvm('trace', PROGRAM, '-o', chrome).status).toBe(0);
+    expect(JSON.parse(readFileSync(chrome, 'utf8')).traceEvents.length).toBeGreaterThan(all.length);
+    expect(readdirSync(folder).sort()).toEqual(['t.json', 't.jsonl']);
+  });
+
+  test('times do not depend on which events are written', () => {
+    const times = (events: string) =>
+      gvm('trace', PROGRAM, '--trace', events, '--format', 'jsonl')
+        .stdout.split('\n')
+        .filter((line) => line.includes('"event":"mdev_access"'));
+    expect(times('mdev_access')).toEqual(times('*'));
+    expect(times('sys_*,mdev_access')).toEqual(times('*'));
+    expect(times('mdev_access').length).toBeGreaterThan(2);
+  });
+
+  test('a run that never came to its end leaves none', () => {
+    const path = join(folder, 't.txt');
+    const ran = gvmWith(
+      { 'p.gasm': '; host: modprobe nosuch\n global init_module\ninit_module: ret\n' },
+      'trace',
+      'p.gasm',
+      '-o',
+      path,
+    );
+    expect(ran.status).toBe(2);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test.skipIf(!existsSync('/dev/full'))('on a full disk the error says so', () => {
+    const ran = gvm('trace', PROGRAM, '-o', '/dev/full', '--format', 'txt');
+    expect(ran.stderr).toContain('gvm: /dev/full: No space left on device');
+    expect(ran.status).toBe(2);
+  });
+
+  test('into a pipe whose reader has gone the error says so', () => {
+    const command = `{ '${process.execPath}' dist/gvm.js trace ${PROGRAM}; echo "status $?" >&2; } | head -1`;
+    const { stdout, stderr } = spawnSync('sh', ['-c', command], { cwd: ROOT, encoding: 'utf8' });
+    expect(stdout).toBe('# tracer: nop\n');
+    expect(stderr).toContain('gvm: -: the reader of the pipe is gone\nstatus 2\n');
+  });
+
+  test.each([
+    [['-o', 'no/such/folder/t.txt'], 'no/such/folder/t.txt: No such file or directory'],
+    [['-o', 'trace.dat'], 'trace.dat: the name has to end in one of .txt, .jsonl, .json'],
+    [['-o', 'trace'], 'trace: the name has to end in one of'],
+    [['--trace', 'kvm_poi'], "no event matches 'kvm_poi'; did you mean `kvm_pio`?"],
+    [['--trace', 'kvm_*[nosuch=1]'], 'has no field'],
+  ])('%j is refused', (args, message) => {
+    const ran = gvm('trace', PROGRAM, ...args);
+    expect(ran.stderr).toContain(message);
+    expect(ran.status).toBe(2);
+  });
+});
+
+test('a condition on a glob keeps the events that have such a field', () => {
+  const ran = gvm('run', PROGRAM, '--trace', 'kvm_*[port=0x1004]');
+  expect(ran.stderr.match(/^\[kvm\] .*$/gm)).toEqual([expect.stringContaining('pio_write at 0x1004')]);
+});
+
+test('--causal follows one access from the instruction to the driver and back', () => {
+  const { stderr } = gvm('run', PROGRAM, '--causal', '--trace', 'vmbuf_read_guest');
+  const [tree] =
+    /^access \d+ {2}out {1,5}dx, eax {3}rip 0x[0-9a-f]+ outl\+0x\w+ \(lang\/library\/portio\.gasm:\d+\)\n(?: {2}.*\n)+/m.exec(
+      stderr,
+    )!;
+  const steps = [...tree!.matchAll(/^( *)\[(\w+)\] (\w+)/gm)].map(([, , layer, name]) => `${layer} ${name}`);
+  expect(steps.filter((step) => !step.startsWith('host'))).toEqual([
+    'kvm kvm_exit',
+    'kvm kvm_pio',
+    'kvm kvm_userspace_exit',
+    'syscall ioctl',
+    'qemu kvm_run_exit',
+    'qemu memory_region_ops_write',
+    'vfio vfio_device_write',
+    'mdev mdev_write',
+    'driver mdev_access',
+    'driver vmbuf_read_guest',
+    'syscall pwrite64',
+    'qemu vfio_region_write',
+    'kvm kvm_entry',
+  ]);
+  expect(tree).toMatch(
+    / {2}= guest \d+ ns, kvm \d+ ns, qemu \d+ ns, vfio \d+ ns, mdev \d+ ns, driver \d+ ns: \d+ ns \(modeled\)\n$/,
+  );
+  expect(stderr.match(/^access/gm)).toHaveLength(1);
+});
+
+describe('gvm stat', () => {
+  test('tables of perf, without the console', () => {
+    const { stdout, status } = gvm('stat', PROGRAM, '--event', 'road', '--event', 'device');
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^ +Road +Samples +Samples% +Time% +Min Time +Max Time +Avg time $/m);
+    expect(stdout).toMatch(/^ +host driver +\d+ +[\d.]+% /m);
+    expect(stdout).toMatch(new RegExp(`^ *${UUID} BAR 0 +2 `, 'm'));
+    expect(stdout).not.toContain('PCI');
+  });
+
+  test('--json has all tables; --vs another run', () => {
+    const { vmexit, ioport, vs, v } = JSON.parse(gvm('stat', PROGRAM, '--json', '--vs', PROGRAM).stdout);
+    expect(v).toBe(1);
+    expect(vmexit[0].key).toBe('IO_INSTRUCTION');
+    expect(vs).toEqual(expect.objectContaining({ vmexit, ioport }));
+    const { stdout } = gvm('stat', PROGRAM, '--vs', PROGRAM);
+    expect(stdout).toMatch(/^ +IO_INSTRUCTION +\d+ +\d+ +same /m);
+  });
+
+  test('an unknown table is refused', () => {
+    const ran = gvm('stat', PROGRAM, '--event', 'ports');
+    expect(ran.stderr).toContain('Choices: "vmexit", "ioport", "mmio", "device", "road", "line", "all"');
+    expect(ran.status).toBe(2);
+  });
+});
