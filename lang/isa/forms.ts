@@ -6,16 +6,17 @@ import { candidates, type Row } from './table.ts';
 export function formsOf(mnemonic: string): readonly string[] {
   const found = candidates(mnemonic);
   if (!found) return [];
-  const forms = found.rows
-    .filter((row: Row) => row.only === 'both')
-    .map((row) =>
-      row.operands
-        .split(', ')
-        .filter((each) => !each.startsWith('{'))
-        .map(readable)
-        .join(', '),
-    );
-  return [...new Set(forms)].map((form) => (form === '' ? mnemonic : `${mnemonic} ${form}`));
+  return [...new Set(found.rows.filter(({ only }) => only === 'both').map((row) => formOf(mnemonic, row)))];
+}
+
+/** Operands of one row, for people. */
+export function formOf(mnemonic: string, row: Row): string {
+  const operands = row.operands
+    .split(', ')
+    .filter((each) => !each.startsWith('{'))
+    .map(readable)
+    .join(', ');
+  return operands === '' ? mnemonic : `${mnemonic} ${operands}`;
 }
 
 const WORDS: Record<string, string> = { v: '16|32|64', y: '32|64', s: '64|16' };

@@ -11,19 +11,24 @@ export interface Command {
   main(words: readonly string[]): number | Promise<number>;
 }
 
-/** How many files a command takes. */
+/** How many files a command takes, and what it calls them. */
 interface Files {
   readonly least: number;
   readonly most: number;
+  readonly called?: string;
 }
 
 /** A parser of one command's options: help is printed, a mistake is a {@link UsageError}. */
-export const parserOf = (name: string, usage: string, files: Files = { least: 1, most: 1 }) =>
+export const parserOf = (
+  name: string,
+  usage: string,
+  { least, most, called = 'file' }: Files = { least: 1, most: 1 },
+) =>
   yargs()
     .scriptName('gvm')
     .usage(`gvm ${name} ${usage}`)
     .strictOptions()
-    .demandCommand(files.least, files.most, 'a file is needed', 'one file at a time')
+    .demandCommand(least, most, `a ${called} is needed`, `one ${called} at a time`)
     .help()
     .version(false)
     .wrap(Math.min(100, process.stdout.columns ?? 100))

@@ -3,6 +3,7 @@
 import { asmCommand } from './asm-command.ts';
 import { disasmCommand } from './disasm-command.ts';
 import { EXIT, exitStatusHelp } from './exit-status.ts';
+import { explainCommand } from './explain/explain-command.ts';
 import { StandardOutput } from './output.ts';
 import { runCommand } from './run-command.ts';
 import { splitQemuOptions } from './run-options.ts';
@@ -21,6 +22,7 @@ const commands = new Map([
   ['stat', statCommand(output)],
   ['asm', asmCommand(output)],
   ['disasm', disasmCommand(output)],
+  ['explain', explainCommand(output)],
   ['test', testCommand()],
 ]);
 
@@ -29,7 +31,7 @@ const overview = (): string => `gvm COMMAND
 Run a guest driver and its host driver together, on a model of KVM, QEMU and VFIO.
 
 Commands:
-${[...commands].map(([name, { summary }]) => `  gvm ${name.padEnd(6)} ${summary}`).join('\n')}
+${[...commands].map(([name, { summary }]) => `  gvm ${name.padEnd(7)} ${summary}`).join('\n')}
 
 gvm COMMAND --help shows a command's options; gvm --version the version.
 

@@ -1,0 +1,23 @@
+/** What `gvm explain` knows about: the list of its sources, and looking a word up in them. */
+
+import { didYouMean } from '../../../lang/assembler/suggest.ts';
+import { UsageError } from '../usage-error.ts';
+import { instructionTopics } from './instruction-topics.ts';
+import type { TopicSource } from './topic-source.ts';
+
+const SOURCES: readonly TopicSource[] = [instructionTopics];
+
+/** Kinds of topics, for the help text. */
+export const topicKinds = (): string => SOURCES.map(({ kind }) => `${kind}s`).join(', ');
+
+/** The text about a topic, of every kind that has one of this name. */
+export function explain(topic: string, sources: readonly TopicSource[] = SOURCES): string {
+  const wanted = topic.toLowerCase();
+  const found = sources.flatMap((source) => {
+    const name = [...source.names()].find((each) => each.toLowerCase() === wanted);
+    return name === undefined ? [] : [[`${name} (${source.kind})`, ...source.explain(name)].join('\n')];
+  });
+  if (found.length > 0) return `${found.join('\n\n')}\n`;
+  const names = sources.flatMap((source) => [...source.names()]);
+  throw new UsageError(`gvm explain: there is no topic '${topic}'${didYouMean(topic, names)}`);
+}
