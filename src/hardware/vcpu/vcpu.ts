@@ -78,6 +78,8 @@ export class Vcpu {
   interruptWindow = false;
   /** Leave with NMI_WINDOW as soon as the guest would take an NMI. */
   nmiWindow = false;
+  /** Leave with TPR_BELOW_THRESHOLD when CR8 is below this (TPR shadow, SDM vol. 3C ch. 30.1.2); 0 never. */
+  tprThreshold = 0;
 
   /** `stateAt` is a zeroed page frame of host RAM for the CPU's registers. */
   constructor(memory: PhysicalMemory, stateAt: Hpa, stream: EventStream) {
@@ -280,6 +282,11 @@ export class Vcpu {
     this.#waiting = { vector: VECTOR.NMI, errorCode: undefined, kind: 'external', length: 0 };
   }
 
+  /** An event waits to be delivered: injected, or cut short on its way by an EPT violation. No other may be injected. */
+  get eventPending(): boolean {
+    return this.#waiting !== undefined;
+  }
+
   /** Whether the guest would take an interrupt now: RFLAGS.IF, and not in the shadow of STI or MOV SS. */
   get interruptible(): boolean {
     return (this.#state.words[WORD.FLAG_CONTROL]! & IF) !== 0 && this.#blocking.shadow === 'none';
@@ -348,7 +355,8 @@ export class Vcpu {
       this.#debug.active ||
       this.#debug.pending !== 0 ||
       this.interruptWindow ||
-      this.nmiWindow
+      this.nmiWindow ||
+      this.tprThreshold > 0
     );
   }
 
@@ -361,6 +369,8 @@ export class Vcpu {
     const { shadow } = this.#blocking;
     const { privilege } = this.mmu;
     if (this.#debug.pending !== 0 && shadow !== 'mov ss') return this.#debugTrap('trap');
+    if (this.tprThreshold > 0 && Number(this.#controls.cr8) < this.tprThreshold)
+      return this.#window(EXIT_REASON.TPR_BELOW_THRESHOLD);
     if (this.nmiWindow && this.nmiReady) return this.#window(EXIT_REASON.NMI_WINDOW);
     if (this.interruptWindow && this.interruptible) return this.#window(EXIT_REASON.INTERRUPT_WINDOW);
     const control = words[WORD.FLAG_CONTROL]!;

@@ -4,6 +4,7 @@ import { PAGE_SIZE } from '../../address.ts';
 import { KVM_CAP } from '../uapi/kvm-capability.ts';
 import { KVM_COALESCED_RING_OFFSET } from '../uapi/kvm-run.ts';
 import { INITIALLY_SET, MANUAL_PROTECT_ENABLE } from './dirty-log.ts';
+import { MAX_ROUTES } from './irq-routing.ts';
 import { KVM_ADDRESS_SPACES, KVM_USER_MEM_SLOTS } from './memslots.ts';
 
 export const KVM_MAX_VCPUS = 1024;
@@ -13,16 +14,27 @@ const ONLINE_CPUS = 1;
 
 /** What is not listed is not modeled, and answers 0. */
 const capabilities: ReadonlyMap<number, number> = new Map<number, number>([
+  [KVM_CAP.IRQCHIP, 1],
   [KVM_CAP.HLT, 1],
   [KVM_CAP.USER_MEMORY, 1],
   [KVM_CAP.SET_TSS_ADDR, 1],
   [KVM_CAP.EXT_CPUID, 1],
   [KVM_CAP.NR_VCPUS, ONLINE_CPUS],
   [KVM_CAP.NR_MEMSLOTS, KVM_USER_MEM_SLOTS],
+  [KVM_CAP.PIT, 1],
   [KVM_CAP.MP_STATE, 1],
   [KVM_CAP.COALESCED_MMIO, KVM_COALESCED_RING_OFFSET / PAGE_SIZE],
   [KVM_CAP.SYNC_MMU, 1],
   [KVM_CAP.DESTROY_MEMORY_REGION_WORKS, 1],
+  [KVM_CAP.USER_NMI, 1],
+  [KVM_CAP.REINJECT_CONTROL, 1],
+  [KVM_CAP.IRQ_ROUTING, MAX_ROUTES],
+  [KVM_CAP.IRQ_INJECT_STATUS, 1],
+  [KVM_CAP.IRQFD, 1],
+  [KVM_CAP.PIT2, 1],
+  [KVM_CAP.VCPU_EVENTS, 1],
+  [KVM_CAP.SIGNAL_MSI, 1],
+  [KVM_CAP.IRQFD_RESAMPLE, 1],
   [KVM_CAP.JOIN_MEMORY_REGIONS_WORKS, 1],
   [KVM_CAP.IOEVENTFD, 1],
   [KVM_CAP.SET_IDENTITY_MAP_ADDR, 1],

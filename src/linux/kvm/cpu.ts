@@ -69,6 +69,19 @@ export interface Cpu {
   /** al, ax or eax with the CPU's merge rules: a 4-byte write clears the upper half of rax. */
   writeAccumulator(size: 1 | 2 | 4, value: number): void;
   injectException(vector: number, errorCode?: number): void;
+  /** Deliver at the next entry; only while {@link interruptible} holds and no event is pending. */
+  injectInterrupt(vector: number): void;
+  injectNmi(): void;
+  /** An event waits to be delivered at the next entry. */
+  readonly eventPending: boolean;
+  /** The guest would take an interrupt now: RFLAGS.IF, and no shadow of STI or MOV SS. */
+  readonly interruptible: boolean;
+  readonly nmiReady: boolean;
+  /** Exit as soon as the guest would take an interrupt, or an NMI. */
+  interruptWindow: boolean;
+  nmiWindow: boolean;
+  /** Exit when CR8 sinks below this; 0 never. */
+  tprThreshold: number;
 }
 
 /** Numbers of the general registers, as instructions encode them. */

@@ -5,6 +5,7 @@
 
 import { KVM_CPUID_FLAG_SIGNIFCANT_INDEX } from '../uapi/kvm.ts';
 import { RAX, RBX, RCX, RDX } from './cpu.ts';
+import { APIC_BASE_ENABLE } from './lapic.ts';
 import { kvmCpuid } from './trace.ts';
 import type { CpuidEntry, KvmVcpu } from './vcpu.ts';
 
@@ -17,8 +18,9 @@ const letters = (text: string) =>
 
 /** Leaf 1: CMPXCHG16B, MOVBE, POPCNT, hypervisor present. No SSE: the model's CPU has general registers only. */
 const LEAF_1_ECX = bits(13, 22, 23, 31);
-/** Leaf 1: PSE, TSC, MSR, PAE, CMPXCHG8B, MTRR, PGE, CMOV, PAT, PSE-36, CLFLUSH. */
-const LEAF_1_EDX = bits(3, 4, 5, 6, 8, 12, 13, 15, 16, 17, 19);
+const LEAF_1_EDX_APIC = bits(9);
+/** Leaf 1: PSE, TSC, MSR, PAE, CMPXCHG8B, APIC, MTRR, PGE, CMOV, PAT, PSE-36, CLFLUSH. */
+const LEAF_1_EDX = bits(3, 4, 5, 6, 8, 9, 12, 13, 15, 16, 17, 19);
 /** Leaf 7: BMI1, BMI2. */
 const LEAF_7_EBX = bits(3, 8);
 /** Leaf 0x80000001: LAHF in 64-bit mode, LZCNT. */
@@ -72,6 +74,9 @@ function outOfRange(entries: readonly CpuidEntry[], number: number, index: numbe
   return findCpuid(entries, basic.eax, index);
 }
 
+/** kvm_update_cpuid_runtime: leaf 1 tells of a local APIC only while it is switched on. */
+const apicEnabled = ({ apicBase, lapic }: KvmVcpu) => lapic !== undefined && (apicBase & APIC_BASE_ENABLE) !== 0n;
+
 /** The CPUID exit: registers from the entries that user space set; zeros where there is none. */
 export function emulateCpuid(vcpu: KvmVcpu): number {
   const { cpu, cpuid } = vcpu;
@@ -79,7 +84,8 @@ export function emulateCpuid(vcpu: KvmVcpu): number {
   const index = Number(BigInt.asUintN(32, cpu.register(RCX)));
   const exact = findCpuid(cpuid, number, index);
   const entry = exact ?? outOfRange(cpuid, number, index);
-  const { eax, ebx, ecx, edx } = entry ?? { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+  const { eax, ebx, ecx } = entry ?? { eax: 0, ebx: 0, ecx: 0 };
+  const edx = (entry?.edx ?? 0) & ~(number === 1 && !apicEnabled(vcpu) ? LEAF_1_EDX_APIC : 0);
   if (kvmCpuid.on)
     kvmCpuid(vcpu.vm.kernel.stream, {
       function: number,

@@ -12,6 +12,7 @@ import type { EmulatorPort, Served } from '../../hardware/vcpu/emulator-port.ts'
 import { IO_QUALIFICATION } from '../../hardware/vcpu/exit.ts';
 import { type Cpu, RCX, RDI } from './cpu.ts';
 import { kvm_read_guest, kvm_write_guest } from './guest-memory.ts';
+import type { Lapic } from './lapic.ts';
 import { isReadonly } from './memslots.ts';
 import type { MmioCache } from './mmu.ts';
 import type { RunPage } from './run-page.ts';
@@ -55,6 +56,7 @@ export class Emulation implements EmulatorPort {
   readonly #cpu: Cpu;
   readonly #run: RunPage;
   readonly #cache: MmioCache;
+  readonly #lapic: Lapic | undefined;
   /** Reads of this instruction whose values are known, in order. */
   readonly #answered = new Fragments();
   #replayed = 0;
@@ -70,11 +72,12 @@ export class Emulation implements EmulatorPort {
   #count = 0;
   #needed: Needed = 'nothing';
 
-  constructor(vm: Vm, cpu: Cpu, run: RunPage, cache: MmioCache) {
+  constructor(vm: Vm, cpu: Cpu, run: RunPage, cache: MmioCache, lapic: Lapic | undefined) {
     this.#vm = vm;
     this.#cpu = cpu;
     this.#run = run;
     this.#cache = cache;
+    this.#lapic = lapic;
   }
 
   /** What user space must do before the guest goes on; `nothing` when the kernel served all. */
@@ -110,7 +113,7 @@ export class Emulation implements EmulatorPort {
     }
     if (!this.#isMmio(linear, physical, false) && this.#isRam(physical, false))
       if (kvm_read_guest(this.#vm, physical, data, data.length) === 0) return 'done';
-    if (this.#vm.mmioBus.read(physical, data) === 0) {
+    if (this.#lapic?.readMemory(physical, data) === 0 || this.#vm.mmioBus.read(physical, data) === 0) {
       this.#answered.push(physical, data.length).data.set(data);
       this.#replayed++;
       if (kvmMmio.on) this.#traceMmio('read', physical, data);
@@ -130,6 +133,8 @@ export class Emulation implements EmulatorPort {
         return 'done';
       }
     if (kvmMmio.on) this.#traceMmio('write', physical, data);
+    // The vCPU's own local APIC is asked before the bus (vcpu_mmio_write).
+    if (this.#lapic?.writeMemory(physical, data) === 0) return 'done';
     if (this.#vm.mmioBus.write(physical, data) === 0) return 'done';
     this.#waiting.push(physical, data.length).data.set(data);
     this.#needed = 'mmio-write';

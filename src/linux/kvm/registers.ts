@@ -50,6 +50,7 @@ export function setRegs(vcpu: KvmVcpu, regs: Regs): number {
   cpu.rip = regs.rip;
   cpu.rflags = regs.rflags | RFLAGS_FIXED;
   vcpu.clearException();
+  vcpu.requestEvent();
   return 0;
 }
 
@@ -65,7 +66,9 @@ export function getSregs(vcpu: KvmVcpu): Partial<Sregs> {
     cr8: cpu.control(8),
     efer: cpu.efer,
     apic_base: vcpu.apicBase,
+    interrupt_bitmap: new Uint8Array(32),
   };
+  if (vcpu.interrupt >= 0) sregs.interrupt_bitmap![vcpu.interrupt >> 3] = 1 << (vcpu.interrupt & 7);
   for (const name of SEGMENTS) sregs[name] = { ...cpu.segment(name), padding: 0 };
   return sregs;
 }
@@ -76,6 +79,11 @@ export function setSregs(vcpu: KvmVcpu, sregs: Sregs): number {
   const broken = invalid(sregs);
   if (broken !== undefined) return kernel.refuse(EINVAL, broken);
   vcpu.apicBase = sregs.apic_base;
+  const queued = sregs.interrupt_bitmap.findIndex((byte) => byte !== 0);
+  if (queued >= 0)
+    vcpu.queueInterrupt(
+      queued * 8 + 31 - Math.clz32(sregs.interrupt_bitmap[queued]! & -sregs.interrupt_bitmap[queued]!),
+    );
   cpu.setDescriptorTable('idt', { base: sregs.idt.base, limit: sregs.idt.limit });
   cpu.setDescriptorTable('gdt', { base: sregs.gdt.base, limit: sregs.gdt.limit });
   cpu.efer = sregs.efer;
@@ -113,6 +121,5 @@ function invalid(sregs: Sregs): string | undefined {
     return 'outside long mode EFER.LMA and CS.L must be clear';
   }
   if (sregs.cr8 > 0xfn) return 'CR8 has four bits';
-  if (sregs.interrupt_bitmap.some((byte) => byte !== 0)) return 'external interrupts are not delivered yet';
   return undefined;
 }

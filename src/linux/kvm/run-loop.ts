@@ -4,8 +4,10 @@
  */
 
 import { EINTR, EINVAL } from '../uapi/errno.ts';
+import { KVM_MP_STATE_RUNNABLE } from '../uapi/kvm.ts';
 import {
   KVM_EXIT_INTR,
+  KVM_EXIT_IRQ_WINDOW_OPEN,
   RUN_APIC_BASE,
   RUN_CR8,
   RUN_DIRTY_REGS,
@@ -14,7 +16,8 @@ import {
   RUN_READY_FOR_INTERRUPT_INJECTION,
   RUN_VALID_REGS,
 } from '../uapi/kvm-run.ts';
-import { kvmEntry, kvmExit, kvmInjException, kvmUserspaceExit } from './trace.ts';
+import { block, injectPending } from './interrupts.ts';
+import { kvmEntry, kvmExit, kvmUserspaceExit } from './trace.ts';
 import type { KvmVcpu } from './vcpu.ts';
 import { handleExit } from './vmx.ts';
 
@@ -42,10 +45,12 @@ function arrive(vcpu: KvmVcpu): number {
   view.setUint16(RUN_FLAGS, 0, true);
   if (registerSets(view, RUN_VALID_REGS) || registerSets(view, RUN_DIRTY_REGS))
     return vm.kernel.refuse(EINVAL, 'kvm_valid_regs and kvm_dirty_regs name register sets that are not offered');
-  const cr8 = view.getUint32(RUN_CR8, true);
+  // With a local APIC in the kernel the task priority is the guest's alone.
+  const cr8 = vcpu.lapic === undefined ? view.getUint32(RUN_CR8, true) : vcpu.cr8;
   if (cr8 > CR8_BITS || view.getUint32(RUN_CR8 + 4, true) !== 0)
     return vm.kernel.refuse(EINVAL, 'kvm_run.cr8 has bits that CR8 has not');
   if (vcpu.cr8 !== cr8) vcpu.setCr8(cr8);
+  if (run.requestInterruptWindow) vcpu.eventRequested = true;
 
   let result = 1;
   const { completion } = vcpu;
@@ -64,13 +69,15 @@ const registerSets = (view: DataView, at: number) =>
 /** post_kvm_run_save. */
 function leave(vcpu: KvmVcpu): void {
   const { view } = vcpu.run;
-  const interruptible = (vcpu.cpu.rflags & RFLAGS_IF) !== 0n;
-  view.setUint8(RUN_IF_FLAG, interruptible ? 1 : 0);
-  view.setUint8(RUN_READY_FOR_INTERRUPT_INJECTION, interruptible ? 1 : 0);
+  view.setUint8(RUN_IF_FLAG, (vcpu.cpu.rflags & RFLAGS_IF) !== 0n ? 1 : 0);
+  view.setUint8(RUN_READY_FOR_INTERRUPT_INJECTION, vcpu.lapic !== undefined || ready(vcpu) ? 1 : 0);
   vcpu.cr8 = Number(vcpu.cpu.control(8));
   view.setUint32(RUN_CR8, vcpu.cr8, true);
   view.setBigUint64(RUN_APIC_BASE, vcpu.apicBase, true);
 }
+
+/** kvm_vcpu_ready_for_interrupt_injection: user space may call KVM_INTERRUPT. */
+const ready = ({ cpu, interrupt }: KvmVcpu): boolean => cpu.interruptible && interrupt < 0 && !cpu.eventPending;
 
 /** vcpu_run. */
 function loop(vcpu: KvmVcpu): number {
@@ -81,8 +88,16 @@ function loop(vcpu: KvmVcpu): number {
       vcpu.run.exit(KVM_EXIT_INTR);
       return -EINTR;
     }
+    if (vcpu.mpState !== KVM_MP_STATE_RUNNABLE) {
+      const woken = block(vcpu);
+      if (woken <= 0) return woken;
+    }
     const result = enterGuest(vcpu);
     if (result <= 0) return result;
+    if (vcpu.lapic === undefined && vcpu.run.requestInterruptWindow && ready(vcpu)) {
+      vcpu.run.exit(KVM_EXIT_IRQ_WINDOW_OPEN);
+      return 0;
+    }
   }
 }
 
@@ -103,7 +118,7 @@ function enterGuest(vcpu: KvmVcpu): number {
     vcpu.eptPointer = pointer;
     cpu.setEptPointer(pointer);
   }
-  injectPending(vcpu);
+  if (vcpu.eventRequested) injectPending(vcpu);
   if (kvmEntry.on) kvmEntry(kernel.stream, { vcpu: vcpu.id, rip: cpu.rip, immediateExit: false });
   const reason = cpu.run(Math.min(budget, TIMER_MAX));
   if (kvmExit.on)
@@ -116,17 +131,7 @@ function enterGuest(vcpu: KvmVcpu): number {
       intrInfo: 0,
       errorCode: 0,
     });
+  // The CPU keeps the task priority itself (TPR shadow).
+  if (vcpu.lapic !== undefined) vcpu.syncTaskPriority(vcpu.lapic);
   return handleExit(vcpu, reason);
-}
-
-/** inject_pending_event. */
-function injectPending(vcpu: KvmVcpu): void {
-  const exception = vcpu.takeException();
-  if (exception === undefined) return;
-  const { vector, errorCode } = exception;
-  if (kvmInjException.on) {
-    const hasErrorCode = errorCode !== undefined;
-    kvmInjException(vcpu.vm.kernel.stream, { vector, hasErrorCode, errorCode: errorCode ?? 0 });
-  }
-  vcpu.cpu.injectException(vector, errorCode);
 }

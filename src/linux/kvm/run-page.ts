@@ -29,6 +29,7 @@ import {
   RUN_MMIO_IS_WRITE,
   RUN_MMIO_LEN,
   RUN_MMIO_PHYS_ADDR,
+  RUN_REQUEST_INTERRUPT_WINDOW,
 } from '../uapi/kvm-run.ts';
 
 const TWO_TO_32 = 2 ** 32;
@@ -53,6 +54,10 @@ export class RunPage {
 
   get exitReason(): number {
     return this.view.getUint32(RUN_EXIT_REASON, true);
+  }
+
+  get requestInterruptWindow(): boolean {
+    return this.view.getUint8(RUN_REQUEST_INTERRUPT_WINDOW) !== 0;
   }
 
   get immediateExit(): boolean {

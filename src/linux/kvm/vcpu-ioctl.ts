@@ -13,6 +13,7 @@ import {
   KVM_GET_REGS,
   KVM_GET_SREGS,
   KVM_MP_STATE_RUNNABLE,
+  KVM_MP_STATE_SIPI_RECEIVED,
   KVM_RUN,
   KVM_SET_CPUID2,
   KVM_SET_MP_STATE,
@@ -32,6 +33,7 @@ import {
   kvm_translation,
 } from '../uapi/kvm.ts';
 import { MAX_CPUID_ENTRIES } from './cpuid.ts';
+import { eventIoctls } from './event-ioctl.ts';
 import { translate } from './guest-paging.ts';
 import { IoctlTable } from './ioctl-table.ts';
 import { readMsr, writeMsr } from './msrs.ts';
@@ -44,7 +46,7 @@ const MAX_MSRS = 256;
 /** SIGSETSIZE: a 64-bit mask. */
 const SIGNAL_SET_BYTES = 8;
 
-const table = new IoctlTable<KvmVcpu>()
+const table = eventIoctls(new IoctlTable<KvmVcpu>())
   .plain(KVM_RUN, runVcpu)
   .gives(KVM_GET_REGS, kvm_regs, getRegs)
   .takes(KVM_SET_REGS, kvm_regs, setRegs)
@@ -55,12 +57,7 @@ const table = new IoctlTable<KvmVcpu>()
   .plain(KVM_SET_CPUID2, setCpuid)
   .plain(KVM_GET_CPUID2, getCpuid)
   .gives(KVM_GET_MP_STATE, kvm_mp_state, (vcpu) => ({ mp_state: vcpu.mpState }))
-  .takes(KVM_SET_MP_STATE, kvm_mp_state, (vcpu, { mp_state }) =>
-    // Without an in-kernel local APIC a vCPU can only be runnable: user space keeps the rest.
-    mp_state === KVM_MP_STATE_RUNNABLE
-      ? 0
-      : vcpu.kernel.refuse(EINVAL, 'without an in-kernel local APIC a vCPU is RUNNABLE'),
-  )
+  .takes(KVM_SET_MP_STATE, kvm_mp_state, setMpState)
   .updates(KVM_TRANSLATE, kvm_translation, (vcpu, translation) => {
     const found = translate(vcpu, gva(translation.linear_address));
     return {
@@ -78,6 +75,16 @@ const table = new IoctlTable<KvmVcpu>()
     if (typeof mask === 'number') return mask;
     return mask.len === SIGNAL_SET_BYTES ? 0 : vcpu.kernel.refuse(EINVAL, 'a signal mask has 8 bytes');
   });
+
+/** Without an in-kernel local APIC a vCPU can only be runnable: user space keeps the rest. */
+function setMpState(vcpu: KvmVcpu, { mp_state }: { mp_state: number }): number {
+  if (vcpu.lapic === undefined && mp_state !== KVM_MP_STATE_RUNNABLE)
+    return vcpu.kernel.refuse(EINVAL, 'without an in-kernel local APIC a vCPU is RUNNABLE');
+  if (mp_state > KVM_MP_STATE_SIPI_RECEIVED) return vcpu.kernel.refuse(EINVAL, `there is no state ${mp_state}`);
+  vcpu.mpState = mp_state === KVM_MP_STATE_SIPI_RECEIVED ? KVM_MP_STATE_RUNNABLE : mp_state;
+  vcpu.requestEvent();
+  return 0;
+}
 
 function getMsrs(vcpu: KvmVcpu, argument: number): number {
   return eachMsr(vcpu, argument, true, (entry) => {

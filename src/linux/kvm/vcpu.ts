@@ -6,10 +6,17 @@
 import { type Gpa, type Hpa, pageNumber } from '../../address.ts';
 import { LOG_ENTRIES } from '../../hardware/vcpu/modification-log.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { KVM_MP_STATE_RUNNABLE, type kvm_cpuid_entry2 } from '../uapi/kvm.ts';
+import {
+  KVM_MP_STATE_INIT_RECEIVED,
+  KVM_MP_STATE_RUNNABLE,
+  KVM_MP_STATE_UNINITIALIZED,
+  type kvm_cpuid_entry2,
+} from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import type { Cpu } from './cpu.ts';
 import { Emulation } from './emulation.ts';
+import type { Irqchip } from './irqchip.ts';
+import { APIC_BASE_BOOT_CPU, APIC_BASE_DEFAULT, APIC_BASE_ENABLE, Lapic } from './lapic.ts';
 import { MmioCache, type PageFault } from './mmu.ts';
 import { defaultMsrs } from './msr-table.ts';
 import { RunPage } from './run-page.ts';
@@ -41,9 +48,18 @@ export class KvmVcpu implements VmVcpu {
   readonly mmioCache = new MmioCache();
   readonly fault: PageFault;
   readonly msrs = defaultMsrs();
+  /** The vCPU's local APIC, if the VM has its interrupt controllers in the kernel. */
+  readonly lapic: Lapic | undefined;
+  /** KVM_REQ_EVENT: before the next entry, look at what is to be injected. */
+  eventRequested = false;
+  nmiQueued = false;
+  /** KVM_INTERRUPT: the vector to inject; -1 for none. */
+  interrupt = -1;
+  /** SIPI's vector, as KVM_GET_VCPU_EVENTS tells. */
+  sipiVector = 0;
+  #apicBase = 0n;
   cpuid: readonly CpuidEntry[] = [];
-  mpState: number = KVM_MP_STATE_RUNNABLE;
-  apicBase = 0n;
+  mpState: number;
   /** What the next KVM_RUN has to complete first. */
   completion: Completion | undefined;
   /** The port access that user space is serving (vcpu->arch.pio, fast path). */
@@ -68,15 +84,21 @@ export class KvmVcpu implements VmVcpu {
     this.#frames = frames;
     this.cpu = vm.makeCpu(memory, frames.state, stream);
     this.run = new RunPage(memory, frames.run, frames.pio);
-    this.emulation = new Emulation(vm, this.cpu, this.run, this.mmioCache);
     this.fault = { vcpu: id, gpa: 0 as Gpa, write: false, present: false };
     this.logModifications(vm.logsModifications);
+    this.lapic = vm.irqchip === undefined ? undefined : this.#makeLapic(vm.irqchip);
+    const boot = id === 0;
+    if (this.lapic !== undefined)
+      this.apicBase = BigInt(APIC_BASE_DEFAULT) | APIC_BASE_ENABLE | (boot ? APIC_BASE_BOOT_CPU : 0n);
+    this.mpState = boot || this.lapic === undefined ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
+    this.emulation = new Emulation(vm, this.cpu, this.run, this.mmioCache, this.lapic);
   }
 
   /** kvm_queue_exception: delivered at the next entry. */
   queueException(vector: number, errorCode?: number): void {
     this.#exception = vector;
     this.#exceptionCode = errorCode;
+    this.eventRequested = true;
   }
 
   /** KVM_SET_REGS drops what was pending. */
@@ -84,12 +106,79 @@ export class KvmVcpu implements VmVcpu {
     this.#exception = NO_EXCEPTION;
   }
 
+  /** The pending exception, if there is one. */
+  get exception(): { readonly vector: number; readonly errorCode: number | undefined } | undefined {
+    return this.#exception === NO_EXCEPTION ? undefined : { vector: this.#exception, errorCode: this.#exceptionCode };
+  }
+
   /** The pending exception's vector and error code, which is pending no longer; `undefined` if there is none. */
   takeException(): { readonly vector: number; readonly errorCode: number | undefined } | undefined {
-    if (this.#exception === NO_EXCEPTION) return undefined;
-    const taken = { vector: this.#exception, errorCode: this.#exceptionCode };
+    const taken = this.exception;
     this.#exception = NO_EXCEPTION;
     return taken;
+  }
+
+  /** MSR_IA32_APICBASE. */
+  get apicBase(): bigint {
+    return this.#apicBase;
+  }
+  set apicBase(value: bigint) {
+    this.#apicBase = value;
+    if (this.lapic !== undefined) this.lapic.base = value;
+  }
+
+  requestEvent(): void {
+    this.eventRequested = true;
+  }
+
+  /** kvm_queue_interrupt: user space has an interrupt for the guest. */
+  queueInterrupt(vector: number): void {
+    this.interrupt = vector;
+    this.eventRequested = true;
+  }
+
+  /** kvm_inject_nmi. */
+  queueNmi(): void {
+    this.nmiQueued = true;
+    this.eventRequested = true;
+  }
+
+  /** sync_lapic_to_cr8. */
+  syncTaskPriority(lapic: Lapic): void {
+    const priority = Number(this.cpu.control(8));
+    if (priority === lapic.taskPriorityClass) return;
+    lapic.taskPriorityClass = priority;
+    this.eventRequested = true;
+  }
+
+  #makeLapic(irqchip: Irqchip): Lapic {
+    const { clock, stream } = this.kernel;
+    return new Lapic({
+      id: this.id,
+      stream,
+      clock,
+      send: (message) => irqchip.send(message, this.lapic),
+      served: (vector, levelTriggered) => irqchip.ioapic.served(vector, levelTriggered),
+      request: () => this.requestEvent(),
+      nmi: () => this.queueNmi(),
+      init: () => this.#init(),
+      startup: (vector) => this.#startUp(vector),
+    });
+  }
+
+  /** KVM_APIC_INIT: an application processor waits for its start-up message; the boot processor goes on. */
+  #init(): void {
+    if (this.id !== 0) this.mpState = KVM_MP_STATE_INIT_RECEIVED;
+  }
+
+  /** kvm_vcpu_deliver_sipi_vector: begin at the page that `vector` names. */
+  #startUp(vector: number): void {
+    if (this.mpState !== KVM_MP_STATE_INIT_RECEIVED) return;
+    this.sipiVector = vector;
+    const cs = this.cpu.segment('cs');
+    this.cpu.setSegment('cs', { ...cs, selector: vector << 8, base: BigInt(vector << 12) });
+    this.cpu.rip = 0n;
+    this.mpState = KVM_MP_STATE_RUNNABLE;
   }
 
   /** kvm_set_cr8. */
@@ -120,6 +209,7 @@ export class KvmVcpu implements VmVcpu {
   }
 
   destroy(): void {
+    this.lapic?.destroy();
     const { pages } = this.vm.kernel;
     pages.free(this.#frames.state);
     pages.free(this.#frames.run);

@@ -35,6 +35,7 @@ import { checkExtension, KVM_MAX_VCPU_IDS, KVM_MAX_VCPUS } from './capabilities.
 import { DeviceFile, deviceOperations } from './device-ioctl.ts';
 import { clearDirtyLog, getDirtyLog, setManualProtect } from './dirty-log.ts';
 import { IoctlTable } from './ioctl-table.ts';
+import { interruptIoctls } from './irqchip-ioctl.ts';
 import { setTssAddress } from './real-mode-tss.ts';
 import { KvmVcpu } from './vcpu.ts';
 import { vcpuOperations } from './vcpu-ioctl.ts';
@@ -46,7 +47,7 @@ const MIN_MMU_PAGES = 64;
 const DEFAULT_IDENTITY_MAP = 0xfffbc000n;
 const address = struct('u64', { value: u64 });
 
-const table = new IoctlTable<Vm>()
+const table = interruptIoctls(new IoctlTable<Vm>())
   .plain(KVM_CHECK_EXTENSION, (_vm, capability) => checkExtension(capability))
   .plain(KVM_CREATE_VCPU, createVcpu)
   .takes(KVM_SET_USER_MEMORY_REGION, kvm_userspace_memory_region, (vm, region) => vm.memslots.setUserRegion(region))
@@ -91,7 +92,7 @@ function createVcpu(vm: Vm, id: number): number {
   const vcpu = new KvmVcpu(vm, id, { state, run, pio, modifications });
   const fd = install(vm, `kvm-vcpu:${id}`, vcpuOperations, vcpu);
   if (fd < 0) vcpu.destroy();
-  else vm.vcpus.push(vcpu);
+  else vm.addVcpu(vcpu);
   return fd;
 }
 

@@ -4,6 +4,7 @@
  */
 
 import type { Hpa } from '../../address.ts';
+import { Epoll } from '../core/epoll.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { AddressSpace } from '../core/mm.ts';
 import { CoalescedZones } from './coalesced-io.ts';
@@ -11,9 +12,13 @@ import type { Cpu, CpuFactory } from './cpu.ts';
 import { DirtyTracking } from './dirty-tracking.ts';
 import { IoBus } from './io-bus.ts';
 import { Ioeventfds } from './ioeventfd.ts';
+import { Irqchip } from './irqchip.ts';
+import { Irqfds } from './irqfd.ts';
+import type { Lapic } from './lapic.ts';
 import { logsDirtyPages, type Memslot, Memslots } from './memslots.ts';
 import { MAX_GFN, Mmu } from './mmu.ts';
 import { PageTrack } from './page-track.ts';
+import { PIT_GSI, Pit } from './pit.ts';
 
 /** What the VM knows of its vCPUs; `cpu` is the modeled hardware. */
 export interface VmVcpu {
@@ -25,6 +30,9 @@ export interface VmVcpu {
   flushModificationLog(): void;
   /** The VM ends: give the vCPU's page frames back. */
   destroy(): void;
+  readonly lapic: Lapic | undefined;
+  /** KVM_REQ_EVENT. */
+  requestEvent(): void;
 }
 
 /** What the VM knows of its KVM_CREATE_DEVICE devices. */
@@ -55,9 +63,14 @@ export class Vm {
   readonly fastMmioBus = new IoBus();
   readonly ioeventfds: Ioeventfds;
   readonly coalesced: CoalescedZones;
+  readonly irqfds: Irqfds;
+  /** The in-kernel interrupt controllers, once made. */
+  irqchip: Irqchip | undefined;
+  pit: Pit | undefined;
   /** In order of creation. */
   readonly vcpus: VmVcpu[] = [];
   readonly devices: VmDevice[] = [];
+  readonly #lapics: Lapic[] = [];
   /** The page all vCPUs map behind their port data (coalesced_mmio_ring). */
   readonly ringFrame: Hpa;
   /** kvm_arch: where VMX's identity map would go; user space chooses before the first vCPU. */
@@ -109,6 +122,7 @@ export class Vm {
       },
     });
     this.ioeventfds = new Ioeventfds(kernel, this);
+    this.irqfds = new Irqfds(kernel, () => this.irqchip);
     this.coalesced = new CoalescedZones(kernel, this, kernel.memory.page(this.ringFrame));
     this.mmu = new Mmu({
       kernel,
@@ -154,6 +168,43 @@ export class Vm {
     for (const { cpu } of this.vcpus) cpu.memoryChanged(host);
   }
 
+  /** KVM_CREATE_IRQCHIP. */
+  createIrqchip(): void {
+    this.irqchip = new Irqchip({
+      stream: this.kernel.stream,
+      pioBus: this.pioBus,
+      mmioBus: this.mmioBus,
+      lapics: () => this.#lapics,
+      picRaised: () => this.vcpus[0]?.requestEvent(),
+    });
+  }
+
+  /** KVM_CREATE_PIT2: 0 or -EFAULT. A PIT without interrupt controllers counts, and interrupts nobody. */
+  createPit(speaker: boolean): number {
+    const source = this.irqchip?.requestSource() ?? 0;
+    if (source < 0) return this.kernel.refuse(-source, 'all 64 sources of interrupts are taken');
+    const pit = new Pit(this.kernel.clock, (level) => this.irqchip?.setIrq(source, PIT_GSI, level));
+    pit.register(this.pioBus, speaker);
+    this.irqchip?.addNotifier({ gsi: PIT_GSI, acknowledged: () => pit.acknowledged() });
+    this.pit = pit;
+    return 0;
+  }
+
+  /** The vCPU is in use from here on. */
+  addVcpu(vcpu: VmVcpu): void {
+    this.vcpus.push(vcpu);
+    if (vcpu.lapic !== undefined) this.#lapics.push(vcpu.lapic);
+  }
+
+  /** Another thread of the current process has something to do: a set of files that it waits for is ready. */
+  userSpaceReady(): boolean {
+    const { files } = this.kernel.current;
+    return files.open().some((fd) => {
+      const set = files.get(fd)?.privateData;
+      return set instanceof Epoll && set.wait().length > 0;
+    });
+  }
+
   /** Some slot logs dirty pages and the CPU can tell them by itself. */
   get logsModifications(): boolean {
     return this.features.modificationLog && this.memslots.all().some(logsDirtyPages);
@@ -180,6 +231,8 @@ export class Vm {
 
   #destroy(): void {
     for (const stop of this.#stopNotifiers) stop();
+    this.irqfds.destroy();
+    this.pit?.destroy();
     for (const bus of [this.pioBus, this.mmioBus, this.fastMmioBus]) bus.destroy();
     for (const vcpu of this.vcpus) vcpu.destroy();
     for (const device of this.devices) device.destroy();

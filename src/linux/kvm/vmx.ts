@@ -4,6 +4,7 @@
  */
 
 import { EPT_QUALIFICATION, EXIT_REASON, type ExitReason } from '../../hardware/vcpu/exit.ts';
+import { KVM_MP_STATE_HALTED } from '../uapi/kvm.ts';
 import { KVM_EXIT_HLT, KVM_EXIT_SHUTDOWN } from '../uapi/kvm-run.ts';
 import { RAX, RBX, RCX, RDX, RSI } from './cpu.ts';
 import { emulateCpuid } from './cpuid.ts';
@@ -24,9 +25,13 @@ const KVM_EPERM = 1n;
 const NO_DATA = new Uint8Array(0);
 const ANY_RIGHT = EPT_QUALIFICATION.READABLE | EPT_QUALIFICATION.WRITABLE | EPT_QUALIFICATION.EXECUTABLE;
 
-/** No interrupt controller in the kernel: user space waits for what ends the halt. */
+/** kvm_emulate_halt: with a local APIC in the kernel the vCPU sleeps there, else user space waits for what ends the halt. */
 function handleHlt(vcpu: KvmVcpu): number {
   vcpu.cpu.skipInstruction();
+  if (vcpu.lapic !== undefined) {
+    vcpu.mpState = KVM_MP_STATE_HALTED;
+    return 1;
+  }
   vcpu.run.exit(KVM_EXIT_HLT);
   return 0;
 }
@@ -106,6 +111,12 @@ function handlePmlFull(vcpu: KvmVcpu): number {
   return 1;
 }
 
+/** handle_interrupt_window, handle_nmi_window, handle_tpr_below_threshold: what waits can be delivered now. */
+const handleWindow: Handler = (vcpu) => {
+  vcpu.eventRequested = true;
+  return 1;
+};
+
 /** The run loop looks after the instruction limit. */
 const handlePreemptionTimer: Handler = () => 1;
 
@@ -121,6 +132,9 @@ handlers[EXIT_REASON.MWAIT] = handleMonitor;
 handlers[EXIT_REASON.MONITOR] = handleMonitor;
 handlers[EXIT_REASON.EPT_VIOLATION] = handleEptViolation;
 handlers[EXIT_REASON.EPT_MISCONFIG] = handleEptMisconfig;
+handlers[EXIT_REASON.INTERRUPT_WINDOW] = handleWindow;
+handlers[EXIT_REASON.NMI_WINDOW] = handleWindow;
+handlers[EXIT_REASON.TPR_BELOW_THRESHOLD] = handleWindow;
 handlers[EXIT_REASON.PML_FULL] = handlePmlFull;
 handlers[EXIT_REASON.PREEMPTION_TIMER] = handlePreemptionTimer;
 

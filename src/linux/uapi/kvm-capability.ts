@@ -48,6 +48,8 @@ export const KVM_CAP = {
   GET_MSR_FEATURES: 153,
   COALESCED_PIO: 162,
   MANUAL_DIRTY_LOG_PROTECT2: 168,
+  /** Not in Linux: a number of the model's own. */
+  IOREGIONFD: 0x10000,
 } as const;
 
 const names = new Map<number, string>(Object.entries(KVM_CAP).map(([name, number]) => [number, `KVM_CAP_${name}`]));

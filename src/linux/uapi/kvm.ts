@@ -126,10 +126,35 @@ export const kvm_debugregs = struct('kvm_debugregs', {
   flags: u64,
   reserved: bytes(72),
 });
-export const kvm_vcpu_events = struct('kvm_vcpu_events', { data: bytes(64) });
+export const KVM_VCPUEVENT_VALID_NMI_PENDING = 1;
+export const KVM_VCPUEVENT_VALID_SHADOW = 4;
+export const kvm_vcpu_events = struct('kvm_vcpu_events', {
+  exception_injected: u8,
+  exception_nr: u8,
+  exception_has_error_code: u8,
+  exception_pending: u8,
+  exception_error_code: u32,
+  interrupt_injected: u8,
+  interrupt_nr: u8,
+  interrupt_soft: u8,
+  interrupt_shadow: u8,
+  nmi_injected: u8,
+  nmi_pending: u8,
+  nmi_masked: u8,
+  nmi_pad: u8,
+  sipi_vector: u32,
+  flags: u32,
+  smi: bytes(4),
+  triple_fault_pending: u8,
+  reserved: bytes(26),
+  exception_has_payload: u8,
+  exception_payload: u64,
+});
 export const KVM_MP_STATE_RUNNABLE = 0;
 export const KVM_MP_STATE_UNINITIALIZED = 1;
+export const KVM_MP_STATE_INIT_RECEIVED = 2;
 export const KVM_MP_STATE_HALTED = 3;
+export const KVM_MP_STATE_SIPI_RECEIVED = 4;
 export const kvm_mp_state = struct('kvm_mp_state', { mp_state: u32 });
 
 // --- devices, eventfds, interrupts ------------------------------------------------------------------------------
@@ -166,8 +191,43 @@ export const KVM_IRQFD_FLAG_DEASSIGN = 1;
 export const KVM_IRQFD_FLAG_RESAMPLE = 2;
 export const kvm_irqfd = struct('kvm_irqfd', { fd: u32, gsi: u32, flags: u32, resamplefd: u32, pad: bytes(16) });
 export const kvm_irq_level = struct('kvm_irq_level', { irq: u32, level: u32 });
+export const KVM_IRQCHIP_PIC_MASTER = 0;
+export const KVM_IRQCHIP_PIC_SLAVE = 1;
+export const KVM_IRQCHIP_IOAPIC = 2;
+/** `chip` of {@link kvm_irqchip} for a PIC. */
+export const kvm_pic_state = struct('kvm_pic_state', {
+  last_irr: u8,
+  irr: u8,
+  imr: u8,
+  isr: u8,
+  priority_add: u8,
+  irq_base: u8,
+  read_reg_select: u8,
+  poll: u8,
+  special_mask: u8,
+  init_state: u8,
+  auto_eoi: u8,
+  rotate_on_auto_eoi: u8,
+  special_fully_nested_mode: u8,
+  init4: u8,
+  elcr: u8,
+  elcr_mask: u8,
+});
+/** `chip` of {@link kvm_irqchip} for the I/O APIC; the table has 24 entries of 8 bytes. */
+export const kvm_ioapic_state = struct('kvm_ioapic_state', {
+  base_address: u64,
+  ioregsel: u32,
+  id: u32,
+  irr: u32,
+  pad: u32,
+  redirtbl: bytes(24 * 8),
+});
 export const kvm_irqchip = struct('kvm_irqchip', { chip_id: u32, pad: u32, chip: bytes(512) });
+export const KVM_PIT_SPEAKER_DUMMY = 1;
 export const kvm_pit_config = struct('kvm_pit_config', { flags: u32, pad: bytes(60) });
+export const KVM_IRQ_ROUTING_IRQCHIP = 1;
+export const KVM_IRQ_ROUTING_MSI = 2;
+export const KVM_MSI_VALID_DEVID = 1;
 /** Header of KVM_SET_GSI_ROUTING; `nr` entries of {@link kvm_irq_routing_entry} follow. */
 export const kvm_irq_routing = struct('kvm_irq_routing', { nr: u32, flags: u32 });
 /** `u` is {irqchip u32, pin u32} for type 1 and {address_lo, address_hi, data, devid} for type 2 (MSI). */
@@ -187,6 +247,21 @@ export const kvm_msi = struct('kvm_msi', {
   pad: bytes(12),
 });
 export const kvm_coalesced_mmio_zone = struct('kvm_coalesced_mmio_zone', { addr: u64, size: u32, pio: u32 });
+export const KVM_IOREGION_PIO = 1;
+export const KVM_IOREGION_POSTED_WRITES = 2;
+export const KVM_IOREGION_DEASSIGN = 4;
+/**
+ * A range of guest addresses that a file serves: an access at `guest_paddr + n` is a pread or pwrite of the file at
+ * `file_offset + n`, made by KVM in the vCPU's thread. Needs KVM_CAP_IOREGIONFD to be switched on.
+ */
+export const kvm_ioregion = struct('kvm_ioregion', {
+  guest_paddr: u64,
+  memory_size: u64,
+  file_offset: u64,
+  fd: s32,
+  flags: u32,
+  pad: bytes(32),
+});
 export const kvm_clock_data = struct('kvm_clock_data', {
   clock: u64,
   flags: u32,
@@ -313,6 +388,18 @@ export const KVM_X86_SET_MSR_FILTER = takes(
   'Which MSRs the guest may use.',
 );
 export const KVM_GET_STATS_FD = plain('KVM_GET_STATS_FD', 0xce, none, 'A file of binary statistics.');
+/**
+ * The seed's ioctl (no mainline kernel has it): makes the in-kernel port device `xche`. The number is the model's own, from
+ * a range that Linux 6.1 does not use.
+ */
+export const KVM_CREATE_XCHE = plain('KVM_CREATE_XCHE', 0xf8, none, 'Makes the in-kernel device xche; not in Linux.');
+/** Experimental, after a proposal of 2020 that was never merged: see {@link kvm_ioregion}. */
+export const KVM_SET_IOREGION = takes(
+  'KVM_SET_IOREGION',
+  0x49,
+  kvm_ioregion,
+  'Lets a file serve a range of addresses; experimental.',
+);
 export const KVM_CREATE_DEVICE = both(
   'KVM_CREATE_DEVICE',
   0xe0,

@@ -34,6 +34,7 @@ export const kvmVmIoctls: readonly Ioctl[] = [
   kvm.KVM_CREATE_VCPU,
   kvm.KVM_GET_DIRTY_LOG,
   kvm.KVM_SET_NR_MMU_PAGES,
+  kvm.KVM_SET_IOREGION,
   kvm.KVM_SET_USER_MEMORY_REGION,
   kvm.KVM_SET_TSS_ADDR,
   kvm.KVM_SET_IDENTITY_MAP_ADDR,
@@ -58,6 +59,7 @@ export const kvmVmIoctls: readonly Ioctl[] = [
   kvm.KVM_X86_SET_MSR_FILTER,
   kvm.KVM_GET_STATS_FD,
   kvm.KVM_CREATE_DEVICE,
+  kvm.KVM_CREATE_XCHE,
 ];
 
 export const kvmDeviceIoctls: readonly Ioctl[] = [

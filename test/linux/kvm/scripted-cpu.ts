@@ -207,6 +207,22 @@ export class ScriptedCpu implements Cpu {
     this.#registers[0] = kept | BigInt(value);
   }
 
+  interruptible = true;
+  nmiReady = true;
+  eventPending = false;
+  interruptWindow = false;
+  nmiWindow = false;
+  tprThreshold = 0;
+  readonly interrupts: number[] = [];
+
+  injectInterrupt(vector: number): void {
+    this.interrupts.push(vector);
+  }
+
+  injectNmi(): void {
+    this.interrupts.push(2);
+  }
+
   injectException(vector: number, errorCode?: number): void {
     this.injected.push({ vector, errorCode });
   }

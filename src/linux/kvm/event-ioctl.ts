@@ -1,0 +1,86 @@
+/** The vCPU ioctls about interrupts and other events (arch/x86/kvm/x86.c: kvm_arch_vcpu_ioctl). */
+
+import { EEXIST, EINVAL, ENXIO } from '../uapi/errno.ts';
+import {
+  KVM_GET_LAPIC,
+  KVM_GET_VCPU_EVENTS,
+  KVM_INTERRUPT,
+  KVM_NMI,
+  KVM_SET_LAPIC,
+  KVM_SET_VCPU_EVENTS,
+  KVM_VCPUEVENT_VALID_NMI_PENDING,
+  KVM_VCPUEVENT_VALID_SHADOW,
+  kvm_interrupt,
+  kvm_lapic_state,
+  kvm_vcpu_events,
+} from '../uapi/kvm.ts';
+import type { StructOf } from '../uapi/struct.ts';
+import type { IoctlTable } from './ioctl-table.ts';
+import type { KvmVcpu } from './vcpu.ts';
+
+type Events = StructOf<typeof kvm_vcpu_events>;
+
+const VECTORS = 256;
+/** NMI_PENDING, SIPI_VECTOR, SHADOW, SMM, PAYLOAD, TRIPLE_FAULT. */
+const KNOWN_FLAGS = 0x3f;
+
+/** Add the rows to the vCPU's table. */
+export const eventIoctls = (table: IoctlTable<KvmVcpu>): IoctlTable<KvmVcpu> =>
+  table
+    .takes(KVM_INTERRUPT, kvm_interrupt, queueInterrupt)
+    .plain(KVM_NMI, (vcpu) => {
+      vcpu.queueNmi();
+      return 0;
+    })
+    .gives(KVM_GET_LAPIC, kvm_lapic_state, (vcpu) =>
+      vcpu.lapic === undefined ? noLapic(vcpu) : { regs: vcpu.lapic.state() },
+    )
+    .takes(KVM_SET_LAPIC, kvm_lapic_state, (vcpu, { regs }) => {
+      if (vcpu.lapic === undefined) return noLapic(vcpu);
+      vcpu.lapic.setState(regs);
+      return 0;
+    })
+    .gives(KVM_GET_VCPU_EVENTS, kvm_vcpu_events, getEvents)
+    .takes(KVM_SET_VCPU_EVENTS, kvm_vcpu_events, setEvents);
+
+/** kvm_vcpu_ioctl_interrupt. */
+function queueInterrupt(vcpu: KvmVcpu, { irq }: { irq: number }): number {
+  const { kernel } = vcpu;
+  if (irq >= VECTORS) return kernel.refuse(EINVAL, 'vectors are below 256');
+  if (vcpu.lapic !== undefined)
+    return kernel.refuse(ENXIO, 'the interrupt controllers are in the kernel: use KVM_IRQ_LINE');
+  if (vcpu.interrupt >= 0) return kernel.refuse(EEXIST, `vector ${vcpu.interrupt} is queued already`);
+  vcpu.queueInterrupt(irq);
+  return 0;
+}
+
+const noLapic = (vcpu: KvmVcpu) => vcpu.kernel.refuse(EINVAL, 'the vCPU has no local APIC in the kernel');
+
+function getEvents(vcpu: KvmVcpu): Partial<Events> {
+  const exception = vcpu.exception;
+  return {
+    exception_injected: exception === undefined ? 0 : 1,
+    exception_nr: exception?.vector ?? 0,
+    exception_has_error_code: exception?.errorCode === undefined ? 0 : 1,
+    exception_error_code: exception?.errorCode ?? 0,
+    interrupt_injected: vcpu.interrupt >= 0 ? 1 : 0,
+    interrupt_nr: Math.max(vcpu.interrupt, 0),
+    nmi_pending: vcpu.nmiQueued ? 1 : 0,
+    sipi_vector: vcpu.sipiVector,
+    flags: KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
+  };
+}
+
+/** kvm_vcpu_ioctl_x86_set_vcpu_events. */
+function setEvents(vcpu: KvmVcpu, events: Events): number {
+  if (events.flags & ~KNOWN_FLAGS) return vcpu.kernel.refuse(EINVAL, 'unknown flags of vCPU events');
+  if (events.exception_injected && (events.exception_nr > 31 || events.exception_nr === 2))
+    return vcpu.kernel.refuse(EINVAL, `${events.exception_nr} is no exception`);
+  vcpu.clearException();
+  if (events.exception_injected)
+    vcpu.queueException(events.exception_nr, events.exception_has_error_code ? events.exception_error_code : undefined);
+  vcpu.interrupt = events.interrupt_injected ? events.interrupt_nr : -1;
+  if (events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING) vcpu.nmiQueued = events.nmi_pending !== 0;
+  vcpu.requestEvent();
+  return 0;
+}

@@ -1,0 +1,108 @@
+/**
+ * Interrupts on their way into a vCPU: what is delivered at an entry, when the guest must be left because it can take one,
+ * and what ends a halt (arch/x86/kvm/x86.c: inject_pending_event, kvm_vcpu_running, vcpu_block; irq.c).
+ */
+
+import { EAGAIN, EINTR } from '../uapi/errno.ts';
+import { KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED } from '../uapi/kvm.ts';
+import { KVM_EXIT_INTR } from '../uapi/kvm-run.ts';
+import { kvmInjException } from './trace.ts';
+import { kvmInjVirq, kvmVcpuWakeup } from './trace-irq.ts';
+import type { KvmVcpu } from './vcpu.ts';
+
+const NONE = -1;
+/**
+ * Fidelity: a vCPU that this many timers in a row have not woken counts as asleep for ever, or a masked periodic timer
+ * would keep the model busy without end.
+ */
+const FRUITLESS_TIMERS = 65536;
+
+/** inject_pending_event: called before each entry for which something was requested. */
+export function injectPending(vcpu: KvmVcpu): void {
+  const { cpu, lapic } = vcpu;
+  const { stream } = vcpu.kernel;
+  vcpu.eventRequested = false;
+  if (lapic !== undefined) cpu.setControl(8, BigInt(lapic.taskPriorityClass));
+  const exception = vcpu.takeException();
+  if (exception !== undefined) {
+    const { vector, errorCode } = exception;
+    if (kvmInjException.on) {
+      const hasErrorCode = errorCode !== undefined;
+      kvmInjException(stream, { vector, hasErrorCode, errorCode: errorCode ?? 0 });
+    }
+    cpu.injectException(vector, errorCode);
+  } else if (!cpu.eventPending) {
+    if (vcpu.nmiQueued && cpu.nmiReady) {
+      vcpu.nmiQueued = false;
+      cpu.injectNmi();
+    } else if (cpu.interruptible && hasInterrupt(vcpu)) {
+      const vector = takeInterrupt(vcpu);
+      if (kvmInjVirq.on) kvmInjVirq(stream, { vector, reinjected: false });
+      cpu.injectInterrupt(vector);
+    }
+  }
+  // What could not be delivered now brings the guest back as soon as it can.
+  cpu.nmiWindow = vcpu.nmiQueued;
+  cpu.interruptWindow = hasInterrupt(vcpu) || (lapic === undefined && vcpu.run.requestInterruptWindow);
+  if (lapic !== undefined) cpu.tprThreshold = threshold(vcpu);
+}
+
+/** kvm_cpu_has_injectable_intr. */
+function hasInterrupt({ interrupt, lapic, vm }: KvmVcpu): boolean {
+  if (lapic === undefined) return interrupt !== NONE;
+  return (vm.irqchip!.pic.output && lapic.listensToPic) || lapic.pending() >= 0;
+}
+
+/** kvm_cpu_get_interrupt: the vector, acknowledged. */
+function takeInterrupt(vcpu: KvmVcpu): number {
+  const { lapic, vm } = vcpu;
+  if (lapic === undefined) {
+    const vector = vcpu.interrupt;
+    vcpu.interrupt = NONE;
+    return vector;
+  }
+  const { pic } = vm.irqchip!;
+  if (pic.output && lapic.listensToPic) return pic.acknowledge();
+  const vector = lapic.pending();
+  lapic.acknowledge(vector);
+  return vector;
+}
+
+/** update_cr8_intercept: the CPU leaves when CR8 falls below this, because an interrupt waits for that. */
+function threshold({ lapic }: KvmVcpu): number {
+  const requested = lapic!.requested();
+  if (requested < 0) return 0;
+  const tpr = lapic!.taskPriorityClass;
+  return requested >> 4 > tpr ? 0 : requested >> 4;
+}
+
+/** kvm_arch_vcpu_runnable: what ends a halt. */
+const wakes = (vcpu: KvmVcpu): boolean =>
+  vcpu.mpState === KVM_MP_STATE_RUNNABLE ||
+  vcpu.nmiQueued ||
+  (vcpu.mpState === KVM_MP_STATE_HALTED && vcpu.cpu.interruptible && hasInterrupt(vcpu));
+
+/**
+ * vcpu_block: sleep until something wakes the vCPU. 1 to run again, -EINTR for a signal or when user space has something to
+ * do first, -EAGAIN for an application processor that nobody has started.
+ */
+export function block(vcpu: KvmVcpu): number {
+  const { kernel } = vcpu;
+  const { clock } = kernel;
+  const start = clock.now;
+  for (let fruitless = 0; !wakes(vcpu); fruitless++) {
+    if (vcpu.mpState === KVM_MP_STATE_UNINITIALIZED)
+      return kernel.refuse(EAGAIN, `vCPU ${vcpu.id} waits for another to start it`);
+    // Other threads of the process run while this one sleeps. The model has one thread: it is theirs now.
+    const othersRun = kernel.current.pendingSignal !== undefined || vcpu.vm.userSpaceReady();
+    if (othersRun || fruitless >= FRUITLESS_TIMERS || !clock.sleep()) {
+      vcpu.run.exit(KVM_EXIT_INTR);
+      return -EINTR;
+    }
+  }
+  if (kvmVcpuWakeup.on)
+    kvmVcpuWakeup(kernel.stream, { nanoseconds: BigInt(Math.round(clock.now - start)), waited: true });
+  vcpu.mpState = KVM_MP_STATE_RUNNABLE;
+  vcpu.eventRequested = true;
+  return 1;
+}

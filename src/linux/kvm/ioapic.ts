@@ -1,0 +1,179 @@
+/**
+ * The I/O APIC: 24 inputs, each with an entry that says where its interrupt goes (Intel 82093AA data sheet;
+ * arch/x86/kvm/ioapic.c). Its registers are at 0xfec00000.
+ */
+
+import type { EventStream } from '../../event.ts';
+import type { kvm_ioapic_state } from '../uapi/kvm.ts';
+import type { StructOf } from '../uapi/struct.ts';
+import { type ApicMessage, SHORTHAND } from './apic-message.ts';
+import type { IoDevice } from './io-bus.ts';
+import { LineStates } from './line-states.ts';
+import { kvmIoapicSetIrq } from './trace-irq.ts';
+
+export const IOAPIC_PINS = 24;
+export const IOAPIC_BASE = 0xfec00000;
+export const IOAPIC_LENGTH = 0x100;
+
+/** Memory-mapped registers: the index, and the window on the register it selects. */
+const SELECT = 0x00;
+const WINDOW = 0x10;
+/** Selected registers. */
+const REGISTER = { ID: 0, VERSION: 1, ARBITRATION: 2, TABLE: 0x10 };
+const VERSION = ((IOAPIC_PINS - 1) << 16) | 0x11;
+
+/** Bits of the lower half of an entry. */
+const LOGICAL = 1 << 11;
+const DELIVERY_STATUS = 1 << 12;
+const REMOTE_IRR = 1 << 14;
+const LEVEL = 1 << 15;
+const MASKED = 1 << 16;
+
+type State = StructOf<typeof kvm_ioapic_state>;
+
+export class Ioapic implements IoDevice {
+  readonly #stream: EventStream;
+  readonly #send: (message: ApicMessage) => number;
+  readonly #acknowledged: (pin: number) => void;
+  readonly #lines = new LineStates(IOAPIC_PINS);
+  readonly #low = new Int32Array(IOAPIC_PINS).fill(MASKED);
+  readonly #high = new Int32Array(IOAPIC_PINS);
+  #select = 0;
+  #id = 0;
+  #irr = 0;
+
+  /** `send` delivers to the local APICs and tells how many took it, `acknowledged(pin)` is called at the end of an interrupt. */
+  constructor(stream: EventStream, send: (message: ApicMessage) => number, acknowledged: (pin: number) => void) {
+    this.#stream = stream;
+    this.#send = send;
+    this.#acknowledged = acknowledged;
+  }
+
+  /** kvm_ioapic_set_irq: number of local APICs, 0 coalesced, -1 masked or for nobody. */
+  setIrq(pin: number, source: number, level: boolean): number {
+    const high = this.#lines.set(pin, source, level);
+    const result = high ? this.#raise(pin) : this.#lower(pin);
+    if (kvmIoapicSetIrq.on) kvmIoapicSetIrq(this.#stream, { entry: this.#entry(pin), pin, coalesced: result === 0 });
+    return result;
+  }
+
+  /** kvm_ioapic_update_eoi: a local APIC has served `vector`. */
+  served(vector: number, levelTriggered: boolean): void {
+    for (let pin = 0; pin < IOAPIC_PINS; pin++) {
+      if ((this.#low[pin]! & 0xff) !== vector) continue;
+      this.#acknowledged(pin);
+      if (!levelTriggered) continue;
+      this.#low[pin]! &= ~REMOTE_IRR;
+      // A line that is still high asks again.
+      if (this.#irr & (1 << pin)) this.#service(pin);
+    }
+  }
+
+  read(address: number, data: Uint8Array): number {
+    const offset = address & 0xff;
+    const value = offset === SELECT ? this.#select : offset === WINDOW ? this.#readSelected() : 0;
+    for (let i = 0; i < data.length; i++) data[i] = i < 4 ? value >>> (8 * i) : 0;
+    return 0;
+  }
+
+  write(address: number, data: Uint8Array): number {
+    let value = 0;
+    for (let i = 0; i < Math.min(data.length, 4); i++) value |= data[i]! << (8 * i);
+    const offset = address & 0xff;
+    if (offset === SELECT) this.#select = value & 0xff;
+    else if (offset === WINDOW) this.#writeSelected(value);
+    return 0;
+  }
+
+  /** KVM_GET_IRQCHIP. */
+  state(): State {
+    const redirtbl = new Uint8Array(8 * IOAPIC_PINS);
+    const view = new DataView(redirtbl.buffer);
+    for (let pin = 0; pin < IOAPIC_PINS; pin++) view.setBigUint64(8 * pin, this.#entry(pin), true);
+    return {
+      base_address: BigInt(IOAPIC_BASE),
+      ioregsel: this.#select,
+      id: this.#id,
+      irr: this.#irr,
+      pad: 0,
+      redirtbl,
+    };
+  }
+
+  /** KVM_SET_IRQCHIP. */
+  setState(state: State): void {
+    const view = new DataView(state.redirtbl.buffer, state.redirtbl.byteOffset);
+    for (let pin = 0; pin < IOAPIC_PINS; pin++) {
+      this.#low[pin] = view.getInt32(8 * pin, true);
+      this.#high[pin] = view.getInt32(8 * pin + 4, true);
+    }
+    this.#select = state.ioregsel & 0xff;
+    this.#id = state.id;
+    this.#irr = 0;
+    for (let pin = 0; pin < IOAPIC_PINS; pin++) if (state.irr & (1 << pin)) this.#raise(pin);
+  }
+
+  /** ioapic_set_irq for a rising line. */
+  #raise(pin: number): number {
+    const before = this.#irr;
+    this.#irr |= 1 << pin;
+    const edge = (this.#low[pin]! & LEVEL) === 0;
+    return edge && before === this.#irr ? 0 : this.#service(pin);
+  }
+
+  #lower(pin: number): number {
+    this.#irr &= ~(1 << pin);
+    return 1;
+  }
+
+  /** ioapic_service. */
+  #service(pin: number): number {
+    const low = this.#low[pin]!;
+    const levelTriggered = (low & LEVEL) !== 0;
+    if (low & MASKED || (levelTriggered && low & REMOTE_IRR)) return -1;
+    const result = this.#send({
+      vector: low & 0xff,
+      deliveryMode: (low >> 8) & 7,
+      logical: (low & LOGICAL) !== 0,
+      destination: this.#high[pin]! >>> 24,
+      levelTriggered,
+      assert: true,
+      shorthand: SHORTHAND.NONE,
+    });
+    if (result !== 0 && levelTriggered) this.#low[pin]! |= REMOTE_IRR;
+    return result;
+  }
+
+  #readSelected(): number {
+    switch (this.#select) {
+      case REGISTER.ID:
+      case REGISTER.ARBITRATION:
+        return (this.#id & 0xf) << 24;
+      case REGISTER.VERSION:
+        return VERSION;
+    }
+    const pin = (this.#select - REGISTER.TABLE) >> 1;
+    if (pin < 0 || pin >= IOAPIC_PINS) return -1;
+    return this.#select & 1 ? this.#high[pin]! : this.#low[pin]!;
+  }
+
+  /** ioapic_write_indirect. */
+  #writeSelected(value: number): void {
+    if (this.#select === REGISTER.ID) this.#id = (value >> 24) & 0xf;
+    const pin = (this.#select - REGISTER.TABLE) >> 1;
+    if (pin < 0 || pin >= IOAPIC_PINS) return;
+    if (this.#select & 1) this.#high[pin] = value;
+    else {
+      const kept = DELIVERY_STATUS | REMOTE_IRR;
+      let low = (value & ~kept) | (this.#low[pin]! & kept);
+      // Guests switch to edge and back to clear the remote IRR of an input.
+      if ((low & LEVEL) === 0) low &= ~REMOTE_IRR;
+      this.#low[pin] = low;
+    }
+    if (this.#low[pin]! & LEVEL && this.#irr & (1 << pin)) this.#service(pin);
+  }
+
+  #entry(pin: number): bigint {
+    return (BigInt(this.#high[pin]! >>> 0) << 32n) | BigInt(this.#low[pin]! >>> 0);
+  }
+}

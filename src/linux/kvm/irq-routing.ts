@@ -1,0 +1,95 @@
+/**
+ * The GSI routing table: what happens when interrupt number GSI is raised — inputs of the PIC and of the I/O APIC, or a
+ * message (virt/kvm/irqchip.c, arch/x86/kvm/irq_comm.c).
+ */
+
+import type { Kernel } from '../core/kernel.ts';
+import { copyFromUser } from '../core/uaccess.ts';
+import { EFAULT, EINVAL } from '../uapi/errno.ts';
+import {
+  KVM_IRQ_ROUTING_IRQCHIP,
+  KVM_IRQ_ROUTING_MSI,
+  KVM_IRQCHIP_IOAPIC,
+  KVM_MSI_VALID_DEVID,
+  type kvm_irq_routing,
+  kvm_irq_routing_entry,
+} from '../uapi/kvm.ts';
+import type { StructOf } from '../uapi/struct.ts';
+import { IOAPIC_PINS } from './ioapic.ts';
+
+/** KVM_MAX_IRQ_ROUTES, and one more than the highest GSI. */
+export const MAX_ROUTES = 4096;
+const PIC_PINS = 8;
+
+/** One consequence of a GSI. `chip` is KVM_IRQCHIP_*; `pin` counts within it. */
+export type Route =
+  | { readonly kind: 'pin'; readonly chip: number; readonly pin: number }
+  | { readonly kind: 'msi'; readonly low: number; readonly high: number; readonly data: number };
+
+type Entry = StructOf<typeof kvm_irq_routing_entry>;
+
+/** Routes by GSI, in the order in which kvm_set_irq takes them. */
+export type RoutingTable = ReadonlyMap<number, readonly Route[]>;
+
+/** kvm_setup_default_irq_routing: GSI 0–15 to the I/O APIC and the PIC, 16–23 to the I/O APIC. */
+export function defaultRouting(): RoutingTable {
+  const table = new Map<number, readonly Route[]>();
+  for (let gsi = 0; gsi < IOAPIC_PINS; gsi++) {
+    const ioapic: Route = { kind: 'pin', chip: KVM_IRQCHIP_IOAPIC, pin: gsi };
+    const pic: Route = { kind: 'pin', chip: gsi < PIC_PINS ? 0 : 1, pin: gsi % PIC_PINS };
+    table.set(gsi, gsi < 2 * PIC_PINS ? [pic, ioapic] : [ioapic]);
+  }
+  return table;
+}
+
+/** KVM_SET_GSI_ROUTING: the new table, or -EINVAL, -EFAULT. `entries` is where they lie in user space. */
+export function readRouting(
+  kernel: Kernel,
+  { nr, flags }: StructOf<typeof kvm_irq_routing>,
+  entries: number,
+): RoutingTable | number {
+  if (nr > MAX_ROUTES) return kernel.refuse(EINVAL, `at most ${MAX_ROUTES} routes`);
+  if (flags !== 0) return kernel.refuse(EINVAL, 'the routing table has no flags');
+  const bytes = new Uint8Array(nr * kvm_irq_routing_entry.size);
+  if (copyFromUser(kernel, bytes, entries) < 0) return -EFAULT;
+  const view = new DataView(bytes.buffer);
+  const table = new Map<number, Route[]>();
+  for (let index = 0; index < nr; index++) {
+    const entry = kvm_irq_routing_entry.read(view, index * kvm_irq_routing_entry.size);
+    const route = routeOf(kernel, entry);
+    if (typeof route === 'number') return route;
+    const others = table.get(entry.gsi) ?? [];
+    const clash = others.some((other) => other.kind === 'msi' || route.kind === 'msi' || other.chip === route.chip);
+    if (clash) return kernel.refuse(EINVAL, `GSI ${entry.gsi} goes to a chip twice, or shares an MSI`);
+    table.set(entry.gsi, [...others, route].sort(byChip));
+  }
+  return table;
+}
+
+/** Each chip's pin is set before the I/O APIC's. */
+const byChip = (a: Route, b: Route) => (a.kind === 'pin' && b.kind === 'pin' ? a.chip - b.chip : 0);
+
+/** setup_routing_entry, kvm_set_routing_entry. */
+function routeOf(kernel: Kernel, { gsi, type, flags, u }: Entry): Route | number {
+  if (gsi >= MAX_ROUTES) return kernel.refuse(EINVAL, `GSIs are below ${MAX_ROUTES}`);
+  const words = new DataView(u.buffer, u.byteOffset);
+  if (type === KVM_IRQ_ROUTING_IRQCHIP) {
+    const chip = words.getUint32(0, true);
+    const pin = words.getUint32(4, true);
+    if (flags !== 0) return kernel.refuse(EINVAL, 'a route to a chip has no flags');
+    if (chip > KVM_IRQCHIP_IOAPIC) return kernel.refuse(EINVAL, `there is no interrupt chip ${chip}`);
+    if (pin >= (chip === KVM_IRQCHIP_IOAPIC ? IOAPIC_PINS : PIC_PINS))
+      return kernel.refuse(EINVAL, `interrupt chip ${chip} has no pin ${pin}`);
+    return { kind: 'pin', chip, pin };
+  }
+  if (type !== KVM_IRQ_ROUTING_MSI) return kernel.refuse(EINVAL, `there is no routing type ${type}`);
+  if (flags & ~KVM_MSI_VALID_DEVID) return kernel.refuse(EINVAL, 'unknown flags of an MSI route');
+  return { kind: 'msi', low: words.getUint32(0, true), high: words.getUint32(4, true), data: words.getUint32(8, true) };
+}
+
+/** kvm_irq_map_chip_pin: the GSI that is routed to `pin` of `chip`; -1 if none. */
+export function gsiOfPin(table: RoutingTable, chip: number, pin: number): number {
+  for (const [gsi, routes] of table)
+    if (routes.some((route) => route.kind === 'pin' && route.chip === chip && route.pin === pin)) return gsi;
+  return -1;
+}

@@ -1,0 +1,171 @@
+/**
+ * The in-kernel interrupt controllers of one VM: PIC pair, I/O APIC, the local APICs of its vCPUs, and the GSI table that
+ * leads to them (arch/x86/kvm/irq_comm.c, virt/kvm/irqchip.c, eventfd.c: kvm_notify_acked_irq).
+ */
+
+import type { EventStream } from '../../event.ts';
+import { EFAULT, EINVAL } from '../uapi/errno.ts';
+import {
+  KVM_IRQCHIP_IOAPIC,
+  KVM_IRQCHIP_PIC_MASTER,
+  KVM_IRQCHIP_PIC_SLAVE,
+  kvm_ioapic_state,
+  type kvm_irqchip,
+  kvm_pic_state,
+} from '../uapi/kvm.ts';
+import type { StructOf } from '../uapi/struct.ts';
+import { type ApicMessage, deliver, messageOfMsi } from './apic-message.ts';
+import type { IoBus } from './io-bus.ts';
+import { IOAPIC_BASE, IOAPIC_LENGTH, Ioapic } from './ioapic.ts';
+import { defaultRouting, gsiOfPin, type Route, type RoutingTable } from './irq-routing.ts';
+import type { Lapic } from './lapic.ts';
+import { PicPair } from './pic.ts';
+import { kvmAckIrq, kvmMsiSetIrq, kvmSetIrq } from './trace-irq.ts';
+
+/** KVM_USERSPACE_IRQ_SOURCE_ID and KVM_IRQFD_RESAMPLE_IRQ_SOURCE_ID; others are given out. */
+export const USERSPACE_SOURCE = 0;
+export const RESAMPLE_SOURCE = 1;
+const SOURCES = 64;
+const CHIP_NAMES = ['PIC master', 'PIC slave', 'IOAPIC'] as const;
+
+/** Told when the guest has served an interrupt of a GSI (struct kvm_irq_ack_notifier). */
+export interface AckNotifier {
+  readonly gsi: number;
+  acknowledged(): void;
+}
+
+/** What the controllers need of the VM. */
+export interface IrqchipHost {
+  readonly stream: EventStream;
+  readonly pioBus: IoBus;
+  readonly mmioBus: IoBus;
+  lapics(): readonly Lapic[];
+  /** The PIC asks for the boot processor. */
+  picRaised(): void;
+}
+
+export class Irqchip {
+  readonly #host: IrqchipHost;
+  readonly pic: PicPair;
+  readonly ioapic: Ioapic;
+  #routing: RoutingTable = defaultRouting();
+  readonly #notifiers: AckNotifier[] = [];
+  readonly #sources = new Set([USERSPACE_SOURCE, RESAMPLE_SOURCE]);
+
+  /** KVM_CREATE_IRQCHIP: the chips put themselves on the buses. */
+  constructor(host: IrqchipHost) {
+    this.#host = host;
+    this.pic = new PicPair(
+      host.stream,
+      (pin) => this.#acknowledged(pin < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, pin & 7),
+      () => host.picRaised(),
+    );
+    this.ioapic = new Ioapic(
+      host.stream,
+      (message) => this.send(message),
+      (pin) => this.#acknowledged(KVM_IRQCHIP_IOAPIC, pin),
+    );
+    host.pioBus.register(0x20, 2, this.pic.ports(0));
+    host.pioBus.register(0xa0, 2, this.pic.ports(1));
+    host.pioBus.register(0x4d0, 2, this.pic.levelPorts());
+    host.mmioBus.register(IOAPIC_BASE, IOAPIC_LENGTH, this.ioapic);
+  }
+
+  set routing(table: RoutingTable) {
+    this.#routing = table;
+  }
+
+  /** Whether `gsi` leads anywhere. */
+  routed(gsi: number): boolean {
+    return this.#routing.has(gsi);
+  }
+
+  /** kvm_set_irq: number of processors that took it, 0 coalesced, -1 ignored. */
+  setIrq(source: number, gsi: number, level: boolean): number {
+    if (kvmSetIrq.on) kvmSetIrq(this.#host.stream, { gsi, level: level ? 1 : 0, source });
+    let result = -1;
+    for (const route of this.#routing.get(gsi) ?? []) {
+      const reached = this.#set(route, source, level);
+      if (reached >= 0) result = reached + Math.max(result, 0);
+    }
+    return result;
+  }
+
+  /** kvm_send_userspace_msi: number of processors, 0 coalesced, -1 for nobody. */
+  sendMsi(low: number, high: number, data: number): number {
+    if (kvmMsiSetIrq.on)
+      kvmMsiSetIrq(this.#host.stream, { address: (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0), data });
+    return this.send(messageOfMsi(low, high, data));
+  }
+
+  /** kvm_irq_delivery_to_apic. */
+  send(message: ApicMessage, source?: Lapic): number {
+    return deliver(this.#host.lapics(), source, message);
+  }
+
+  /** kvm_request_irq_source_id: a number of one's own, so that several can drive one line; -EFAULT when all 64 are taken. */
+  requestSource(): number {
+    for (let source = 0; source < SOURCES; source++) {
+      if (this.#sources.has(source)) continue;
+      this.#sources.add(source);
+      return source;
+    }
+    return -EFAULT;
+  }
+
+  /** kvm_register_irq_ack_notifier. Returns how to leave. */
+  addNotifier(notifier: AckNotifier): () => void {
+    this.#notifiers.push(notifier);
+    return () => {
+      const at = this.#notifiers.indexOf(notifier);
+      if (at >= 0) this.#notifiers.splice(at, 1);
+    };
+  }
+
+  /** KVM_GET_IRQCHIP: the 512 bytes of `chip`, or -EINVAL. */
+  state(chip: number): Uint8Array | number {
+    switch (chip) {
+      case KVM_IRQCHIP_PIC_MASTER:
+      case KVM_IRQCHIP_PIC_SLAVE:
+        return kvm_pic_state.encode(this.pic.state(chip));
+      case KVM_IRQCHIP_IOAPIC:
+        return kvm_ioapic_state.encode(this.ioapic.state());
+      default:
+        return -EINVAL;
+    }
+  }
+
+  /** KVM_SET_IRQCHIP: 0 or -EINVAL. */
+  setState({ chip_id, chip }: StructOf<typeof kvm_irqchip>): number {
+    const view = new DataView(chip.buffer, chip.byteOffset, chip.length);
+    switch (chip_id) {
+      case KVM_IRQCHIP_PIC_MASTER:
+      case KVM_IRQCHIP_PIC_SLAVE:
+        this.pic.setState(chip_id, kvm_pic_state.read(view));
+        return 0;
+      case KVM_IRQCHIP_IOAPIC:
+        this.ioapic.setState(kvm_ioapic_state.read(view));
+        return 0;
+      default:
+        return -EINVAL;
+    }
+  }
+
+  #set(route: Route, source: number, level: boolean): number {
+    if (route.kind === 'pin') {
+      if (route.chip === KVM_IRQCHIP_IOAPIC) return this.ioapic.setIrq(route.pin, source, level);
+      return this.pic.setIrq(route.chip * 8 + route.pin, source, level);
+    }
+    // A message has no level: only its rise is sent.
+    return level ? this.sendMsi(route.low, route.high, route.data) : -1;
+  }
+
+  /** kvm_notify_acked_irq. */
+  #acknowledged(chip: number, pin: number): void {
+    if (kvmAckIrq.on)
+      kvmAckIrq(this.#host.stream, { chip: CHIP_NAMES[chip]!, pin: chip === KVM_IRQCHIP_PIC_SLAVE ? pin + 8 : pin });
+    const gsi = gsiOfPin(this.#routing, chip, pin);
+    if (gsi < 0) return;
+    for (const notifier of [...this.#notifiers]) if (notifier.gsi === gsi) notifier.acknowledged();
+  }
+}

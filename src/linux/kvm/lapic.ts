@@ -1,0 +1,389 @@
+/**
+ * The local APIC of one vCPU, in xAPIC mode: registers, priorities, end of interrupt, inter-processor interrupts, timer
+ * (SDM vol. 3A ch. 11; arch/x86/kvm/lapic.c). The 4 KiB page at 0xfee00000 is its MMIO window.
+ */
+
+import { type Gpa, PAGE_SIZE } from '../../address.ts';
+import type { EventStream } from '../../event.ts';
+import type { Clock } from '../core/clock.ts';
+import { EOPNOTSUPP } from '../uapi/errno.ts';
+import { type ApicMessage, DELIVERY, SHORTHAND } from './apic-message.ts';
+import { LapicTimer } from './lapic-timer.ts';
+import { kvmApic, kvmApicAcceptIrq, kvmApicIpi, kvmEoi } from './trace-irq.ts';
+
+/** Offsets of the registers. */
+export const APIC = {
+  ID: 0x20,
+  VERSION: 0x30,
+  TASK_PRIORITY: 0x80,
+  PROCESSOR_PRIORITY: 0xa0,
+  EOI: 0xb0,
+  LOGICAL_DESTINATION: 0xd0,
+  DESTINATION_FORMAT: 0xe0,
+  SPURIOUS: 0xf0,
+  ISR: 0x100,
+  TMR: 0x180,
+  IRR: 0x200,
+  ERROR: 0x280,
+  COMMAND: 0x300,
+  COMMAND_HIGH: 0x310,
+  LVT_TIMER: 0x320,
+  LVT_THERMAL: 0x330,
+  LVT_PERFORMANCE: 0x340,
+  LVT0: 0x350,
+  LVT1: 0x360,
+  LVT_ERROR: 0x370,
+  TIMER_INITIAL: 0x380,
+  TIMER_CURRENT: 0x390,
+  TIMER_DIVIDE: 0x3e0,
+} as const;
+
+/** MSR_IA32_APICBASE. */
+export const APIC_BASE_DEFAULT = 0xfee00000;
+export const APIC_BASE_BOOT_CPU = 1n << 8n;
+export const APIC_BASE_ENABLE = 1n << 11n;
+
+/** Version 0x14, six entries in the local vector table. */
+const VERSION = 0x50014;
+const LVT_MASKED = 1 << 16;
+const LVT_MODE_EXTINT = DELIVERY.EXTINT << 8;
+const SOFTWARE_ENABLE = 1 << 8;
+const FLAT_MODEL = 0xf;
+/** Which bits of the local vector table may be written (apic_lvt_mask). */
+const LVT_WRITABLE: Readonly<Record<number, number>> = {
+  [APIC.LVT_TIMER]: 0x300ff,
+  [APIC.LVT_THERMAL]: 0x107ff,
+  [APIC.LVT_PERFORMANCE]: 0x107ff,
+  [APIC.LVT0]: 0x1a7ff,
+  [APIC.LVT1]: 0x1a7ff,
+  [APIC.LVT_ERROR]: 0x100ff,
+};
+const STATE_BYTES = 1024;
+/** How the registers lie: 32 bits at each multiple of 16. */
+const STRIDE = 16;
+
+/** What the APIC needs of its surroundings. */
+export interface LapicHost {
+  readonly id: number;
+  readonly stream: EventStream;
+  readonly clock: Clock;
+  /** Send a message to the VM's local APICs. */
+  send(message: ApicMessage): void;
+  /** The interrupt `vector` has been served. */
+  served(vector: number, levelTriggered: boolean): void;
+  /** KVM_REQ_EVENT: look for interrupts before the next entry, and wake a halted vCPU. */
+  request(): void;
+  nmi(): void;
+  init(): void;
+  startup(vector: number): void;
+}
+
+export class Lapic {
+  readonly #host: LapicHost;
+  readonly #timer: LapicTimer;
+  readonly #page = new Uint8Array(STATE_BYTES);
+  readonly #registers = new DataView(this.#page.buffer);
+  #base = 0n;
+
+  constructor(host: LapicHost) {
+    this.#host = host;
+    this.#timer = new LapicTimer(host.clock, () => this.#timerFired());
+    this.reset();
+  }
+
+  /** kvm_lapic_reset. */
+  reset(): void {
+    this.#page.fill(0);
+    this.#timer.stop();
+    this.#set(APIC.ID, this.#host.id << 24);
+    this.#set(APIC.VERSION, VERSION);
+    for (const entry of Object.keys(LVT_WRITABLE)) this.#set(Number(entry), LVT_MASKED);
+    // KVM_X86_QUIRK_LINT0_REENABLED: the boot processor listens to the PIC without a BIOS telling it to.
+    if (this.#host.id === 0) this.#set(APIC.LVT0, LVT_MODE_EXTINT);
+    this.#set(APIC.DESTINATION_FORMAT, 0xffffffff);
+    this.#set(APIC.SPURIOUS, 0xff);
+  }
+
+  /** MSR_IA32_APICBASE as last set. */
+  set base(value: bigint) {
+    this.#base = value;
+  }
+
+  get hardwareEnabled(): boolean {
+    return (this.#base & APIC_BASE_ENABLE) !== 0n;
+  }
+
+  get softwareEnabled(): boolean {
+    return (this.#get(APIC.SPURIOUS) & SOFTWARE_ENABLE) !== 0;
+  }
+
+  /** Processor priority: what is being served, or the task priority, whichever is more urgent (apic_update_ppr). */
+  get priority(): number {
+    const task = this.#get(APIC.TASK_PRIORITY);
+    const serving = this.#highest(APIC.ISR) & 0xf0;
+    return (task & 0xf0) >= serving ? task & 0xff : serving;
+  }
+
+  /** CR8: the upper half of the task priority. */
+  get taskPriorityClass(): number {
+    return (this.#get(APIC.TASK_PRIORITY) & 0xf0) >> 4;
+  }
+  set taskPriorityClass(value: number) {
+    this.#set(APIC.TASK_PRIORITY, (value & 0xf) << 4);
+  }
+
+  /** kvm_apic_accept_pic_intr: does the PIC's output reach this processor? */
+  get listensToPic(): boolean {
+    if (!this.hardwareEnabled) return true;
+    const entry = this.#get(APIC.LVT0);
+    return (entry & LVT_MASKED) === 0 && (entry & 0x700) === LVT_MODE_EXTINT;
+  }
+
+  /** kvm_apic_has_interrupt: the vector to deliver now, -1 if none. */
+  pending(): number {
+    if (!this.hardwareEnabled || !this.softwareEnabled) return -1;
+    const vector = this.#highest(APIC.IRR);
+    return vector > 0 && (vector & 0xf0) > (this.priority & 0xf0) ? vector : -1;
+  }
+
+  /** The most urgent requested vector, deliverable or not; -1 if none (TPR threshold). */
+  requested(): number {
+    return this.hardwareEnabled && this.softwareEnabled ? this.#highest(APIC.IRR) || -1 : -1;
+  }
+
+  /** kvm_get_apic_interrupt: `vector` is on its way to the guest. */
+  acknowledge(vector: number): void {
+    this.#clear(APIC.IRR, vector);
+    this.#mark(APIC.ISR, vector);
+  }
+
+  /** kvm_apic_match_dest. */
+  matches({ destination, logical, shorthand }: ApicMessage, source: Lapic | undefined): boolean {
+    if (shorthand === SHORTHAND.SELF) return this === source;
+    if (shorthand === SHORTHAND.ALL) return true;
+    if (shorthand === SHORTHAND.ALL_BUT_SELF) return this !== source;
+    if (destination === 0xff) return true;
+    if (!logical) return destination === this.#get(APIC.ID) >>> 24;
+    const own = this.#get(APIC.LOGICAL_DESTINATION) >>> 24;
+    if (this.#get(APIC.DESTINATION_FORMAT) >>> 28 === FLAT_MODEL) return (own & destination) !== 0;
+    return own >> 4 === destination >> 4 && (own & destination & 0xf) !== 0;
+  }
+
+  /** __apic_accept_irq: 1 if the message was taken, else 0. */
+  accept(message: ApicMessage): number {
+    const { deliveryMode, levelTriggered, vector } = message;
+    const { id, stream } = this.#host;
+    if (kvmApicAcceptIrq.on) kvmApicAcceptIrq(stream, { apicid: id, deliveryMode, level: levelTriggered, vector });
+    switch (deliveryMode) {
+      case DELIVERY.FIXED:
+      case DELIVERY.LOWEST:
+        if (!this.softwareEnabled) return 0;
+        if (levelTriggered) this.#mark(APIC.TMR, vector);
+        else this.#clear(APIC.TMR, vector);
+        this.#mark(APIC.IRR, vector);
+        this.#host.request();
+        return 1;
+      case DELIVERY.NMI:
+        this.#host.nmi();
+        return 1;
+      case DELIVERY.INIT:
+        if (levelTriggered && !message.assert) return 0;
+        this.#host.init();
+        return 1;
+      case DELIVERY.STARTUP:
+        this.#host.startup(vector);
+        return 1;
+      default:
+        return 0;
+    }
+  }
+
+  /** apic_mmio_read: 0, or -EOPNOTSUPP for an address that is not the APIC's. */
+  readMemory(gpa: Gpa, data: Uint8Array): number {
+    if (!this.#holds(gpa)) return -EOPNOTSUPP;
+    const offset = gpa - this.#address;
+    const register = offset - (offset % STRIDE);
+    const value = this.#read(register);
+    for (let i = 0; i < data.length; i++) data[i] = i < 4 ? value >>> (8 * ((offset % STRIDE) + i)) : 0;
+    if (kvmApic.on) kvmApic(this.#host.stream, { write: false, register, value: BigInt(value >>> 0) });
+    return 0;
+  }
+
+  /** apic_mmio_write: only aligned 32-bit writes do anything. */
+  writeMemory(gpa: Gpa, data: Uint8Array): number {
+    if (!this.#holds(gpa)) return -EOPNOTSUPP;
+    const offset = gpa - this.#address;
+    if (data.length !== 4 || offset % STRIDE !== 0) return 0;
+    const value = data[0]! | (data[1]! << 8) | (data[2]! << 16) | (data[3]! << 24);
+    if (kvmApic.on) kvmApic(this.#host.stream, { write: true, register: offset, value: BigInt(value >>> 0) });
+    this.#write(offset, value);
+    return 0;
+  }
+
+  /** KVM_GET_LAPIC. */
+  state(): Uint8Array {
+    this.#set(APIC.TIMER_CURRENT, this.#timer.left);
+    this.#set(APIC.PROCESSOR_PRIORITY, this.priority);
+    return this.#page.slice();
+  }
+
+  /** KVM_SET_LAPIC. */
+  setState(state: Uint8Array): void {
+    this.#page.set(state);
+    this.#set(APIC.VERSION, VERSION);
+    this.#configureTimer();
+    this.#timer.start(this.#get(APIC.TIMER_INITIAL));
+    this.#host.request();
+  }
+
+  /** The vCPU is gone. */
+  destroy(): void {
+    this.#timer.stop();
+  }
+
+  get #address(): number {
+    return Number(this.#base & 0xf_ffff_f000n);
+  }
+
+  #holds(gpa: Gpa): boolean {
+    return this.hardwareEnabled && gpa >= this.#address && gpa < this.#address + PAGE_SIZE;
+  }
+
+  #read(register: number): number {
+    if (register === APIC.TIMER_CURRENT) return this.#timer.left;
+    if (register === APIC.PROCESSOR_PRIORITY) return this.priority;
+    return register < STATE_BYTES ? this.#get(register) : 0;
+  }
+
+  /** kvm_lapic_reg_write. */
+  #write(register: number, value: number): void {
+    switch (register) {
+      case APIC.ID:
+        this.#set(APIC.ID, value & 0xff000000);
+        return;
+      case APIC.TASK_PRIORITY:
+        this.#set(APIC.TASK_PRIORITY, value & 0xff);
+        this.#host.request();
+        return;
+      case APIC.EOI:
+        this.#endOfInterrupt();
+        return;
+      case APIC.LOGICAL_DESTINATION:
+        this.#set(register, value & 0xff000000);
+        return;
+      case APIC.DESTINATION_FORMAT:
+        this.#set(register, value | 0x0fffffff);
+        return;
+      case APIC.SPURIOUS:
+        this.#set(register, value & 0x3ff);
+        if ((value & SOFTWARE_ENABLE) === 0)
+          for (const entry of Object.keys(LVT_WRITABLE))
+            this.#set(Number(entry), this.#get(Number(entry)) | LVT_MASKED);
+        this.#host.request();
+        return;
+      case APIC.ERROR:
+        this.#set(register, 0);
+        return;
+      case APIC.COMMAND:
+        // The delivery-status bit reads as idle: a message is delivered at once.
+        this.#set(register, value & ~(1 << 12));
+        this.#sendInterrupt();
+        return;
+      case APIC.COMMAND_HIGH:
+        this.#set(register, value & 0xff000000);
+        return;
+      case APIC.TIMER_INITIAL:
+        this.#set(register, value);
+        this.#timer.start(value >>> 0);
+        return;
+      case APIC.TIMER_DIVIDE:
+        this.#set(register, value & 0xb);
+        this.#configureTimer();
+        return;
+      default:
+        if (LVT_WRITABLE[register] !== undefined) this.#writeVector(register, value & LVT_WRITABLE[register]);
+    }
+  }
+
+  #writeVector(register: number, value: number): void {
+    this.#set(register, this.softwareEnabled ? value : value | LVT_MASKED);
+    if (register === APIC.LVT_TIMER) this.#configureTimer();
+    if (register === APIC.LVT0) this.#host.request();
+  }
+
+  #configureTimer(): void {
+    // Bits 3, 1 and 0 count 2, 4 … 128, and 111b is 1 (SDM fig. 11-10).
+    const bits = this.#get(APIC.TIMER_DIVIDE);
+    const code = (bits & 3) | ((bits & 8) >> 1);
+    this.#timer.configure(1 << ((code + 1) & 7), (this.#get(APIC.LVT_TIMER) & (1 << 17)) !== 0);
+  }
+
+  #timerFired(): void {
+    const entry = this.#get(APIC.LVT_TIMER);
+    if (entry & LVT_MASKED) return;
+    const vector = entry & 0xff;
+    this.accept({
+      vector,
+      deliveryMode: DELIVERY.FIXED,
+      logical: false,
+      destination: 0,
+      levelTriggered: false,
+      assert: true,
+      shorthand: SHORTHAND.SELF,
+    });
+  }
+
+  /** apic_set_eoi. */
+  #endOfInterrupt(): void {
+    const vector = this.#highest(APIC.ISR) || -1;
+    if (kvmEoi.on) kvmEoi(this.#host.stream, { apicid: this.#host.id, vector });
+    if (vector < 0) return;
+    this.#clear(APIC.ISR, vector);
+    this.#host.served(vector, this.#has(APIC.TMR, vector));
+    this.#host.request();
+  }
+
+  /** kvm_apic_send_ipi. */
+  #sendInterrupt(): void {
+    const command = this.#get(APIC.COMMAND);
+    const destination = this.#get(APIC.COMMAND_HIGH) >>> 24;
+    if (kvmApicIpi.on) kvmApicIpi(this.#host.stream, { command: command >>> 0, destination });
+    this.#host.send({
+      vector: command & 0xff,
+      deliveryMode: (command >> 8) & 7,
+      logical: (command & (1 << 11)) !== 0,
+      destination,
+      levelTriggered: (command & (1 << 15)) !== 0,
+      assert: (command & (1 << 14)) !== 0,
+      shorthand: (command >> 18) & 3,
+    });
+  }
+
+  #get(register: number): number {
+    return this.#registers.getInt32(register, true);
+  }
+  #set(register: number, value: number): void {
+    this.#registers.setInt32(register, value, true);
+  }
+
+  /** ISR, TMR and IRR: 32 vectors a register. */
+  #mark(bitmap: number, vector: number): void {
+    const at = bitmap + (vector >> 5) * STRIDE;
+    this.#set(at, this.#get(at) | (1 << (vector & 31)));
+  }
+  #clear(bitmap: number, vector: number): void {
+    const at = bitmap + (vector >> 5) * STRIDE;
+    this.#set(at, this.#get(at) & ~(1 << (vector & 31)));
+  }
+  #has(bitmap: number, vector: number): boolean {
+    return (this.#get(bitmap + (vector >> 5) * STRIDE) & (1 << (vector & 31))) !== 0;
+  }
+  /** The highest vector in a bitmap; 0, which is no valid vector, if it is empty. */
+  #highest(bitmap: number): number {
+    for (let word = 7; word >= 0; word--) {
+      const bits = this.#get(bitmap + word * STRIDE);
+      if (bits !== 0) return word * 32 + 31 - Math.clz32(bits);
+    }
+    return 0;
+  }
+}
