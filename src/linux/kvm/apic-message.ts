@@ -1,7 +1,5 @@
 /** An interrupt on its way to local APICs, and which of them it is for (arch/x86/kvm/irq_comm.c, lapic.c). */
 
-import type { Lapic } from './lapic.ts';
-
 export const DELIVERY = { FIXED: 0, LOWEST: 1, SMI: 2, NMI: 4, INIT: 5, STARTUP: 6, EXTINT: 7 } as const;
 export const SHORTHAND = { NONE: 0, SELF: 1, ALL: 2, ALL_BUT_SELF: 3 } as const;
 
@@ -19,6 +17,16 @@ export interface ApicMessage {
   readonly shorthand: number;
 }
 
+/** Who messages are for: a local APIC. */
+export interface ApicTarget {
+  readonly hardwareEnabled: boolean;
+  readonly softwareEnabled: boolean;
+  readonly priority: number;
+  matches(message: ApicMessage, source: ApicTarget | undefined): boolean;
+  /** 1 if it took the message, else 0. */
+  accept(message: ApicMessage): number;
+}
+
 /** Low and high half of an MSI's address, and its data, as a message (kvm_set_msi_irq). */
 export const messageOfMsi = (addressLow: number, addressHigh: number, data: number): ApicMessage => ({
   vector: data & 0xff,
@@ -33,9 +41,9 @@ export const messageOfMsi = (addressLow: number, addressHigh: number, data: numb
 /**
  * kvm_irq_delivery_to_apic: how many local APICs took the message; 0 if it was coalesced or refused, -1 if it was for none.
  */
-export function deliver(lapics: readonly Lapic[], source: Lapic | undefined, message: ApicMessage): number {
+export function deliver(lapics: readonly ApicTarget[], source: ApicTarget | undefined, message: ApicMessage): number {
   let result = -1;
-  let lowest: Lapic | undefined;
+  let lowest: ApicTarget | undefined;
   for (const lapic of lapics) {
     if (!lapic.hardwareEnabled || !lapic.matches(message, source)) continue;
     if (message.deliveryMode !== DELIVERY.LOWEST) result = Math.max(result, 0) + lapic.accept(message);

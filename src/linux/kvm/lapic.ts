@@ -7,7 +7,7 @@ import { type Gpa, PAGE_SIZE } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { Clock } from '../core/clock.ts';
 import { EOPNOTSUPP } from '../uapi/errno.ts';
-import { type ApicMessage, DELIVERY, SHORTHAND } from './apic-message.ts';
+import { type ApicMessage, type ApicTarget, DELIVERY, SHORTHAND } from './apic-message.ts';
 import { LapicTimer } from './lapic-timer.ts';
 import { kvmApic, kvmApicAcceptIrq, kvmApicIpi, kvmEoi } from './trace-irq.ts';
 
@@ -78,7 +78,7 @@ export interface LapicHost {
   startup(vector: number): void;
 }
 
-export class Lapic {
+export class Lapic implements ApicTarget {
   readonly #host: LapicHost;
   readonly #timer: LapicTimer;
   readonly #page = new Uint8Array(STATE_BYTES);
@@ -158,7 +158,7 @@ export class Lapic {
   }
 
   /** kvm_apic_match_dest. */
-  matches({ destination, logical, shorthand }: ApicMessage, source: Lapic | undefined): boolean {
+  matches({ destination, logical, shorthand }: ApicMessage, source: ApicTarget | undefined): boolean {
     if (shorthand === SHORTHAND.SELF) return this === source;
     if (shorthand === SHORTHAND.ALL) return true;
     if (shorthand === SHORTHAND.ALL_BUT_SELF) return this !== source;

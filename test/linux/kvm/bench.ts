@@ -10,6 +10,7 @@ import { initKvm, type KvmModule } from '../../../src/linux/kvm/kvm.ts';
 import type { EptFeatures, Vm } from '../../../src/linux/kvm/vm.ts';
 import type { Ioctl } from '../../../src/linux/uapi/ioctl.ts';
 import {
+  KVM_CREATE_IRQCHIP,
   KVM_CREATE_VCPU,
   KVM_CREATE_VM,
   KVM_RUN,
@@ -66,6 +67,14 @@ export class User {
   }
 }
 
+export interface BenchOptions {
+  /** The model's CPU; else a scripted one. */
+  readonly hardware?: 'real';
+  readonly features?: EptFeatures;
+  /** Make the interrupt controllers in the kernel before the vCPU. */
+  readonly irqchip?: boolean;
+}
+
 export class Bench {
   readonly kernel: Kernel;
   readonly module: KvmModule;
@@ -80,8 +89,8 @@ export class Bench {
   readonly pioData: Uint8Array;
   readonly events: string[] = [];
 
-  /** Without `hardware` the CPU is scripted. */
-  constructor(hardware: 'scripted' | 'real' = 'scripted', features?: EptFeatures) {
+  constructor(options: BenchOptions = {}) {
+    const { features, hardware, irqchip } = options;
     const stream = new EventStream(() => 0n);
     this.kernel = new Kernel({ memory: new PhysicalMemory(MiB(32)), stream });
     this.module =
@@ -91,6 +100,7 @@ export class Bench {
     const { syscalls, memory } = this.qemu.user;
     this.kvmFd = syscalls.open('/dev/kvm', O_RDWR);
     this.vmFd = this.qemu.ioctl(this.kvmFd, KVM_CREATE_VM);
+    if (irqchip) assert.equal(this.qemu.ioctl(this.vmFd, KVM_CREATE_IRQCHIP), 0);
     this.vcpuFd = this.qemu.ioctl(this.vmFd, KVM_CREATE_VCPU, 0);
     assert(this.vcpuFd > 0, `KVM_CREATE_VCPU: ${this.vcpuFd}`);
     this.vm = this.module.vms[0]!;

@@ -52,7 +52,7 @@ const touch = (bench: Bench, gpa: number, write = true) =>
   ).toBe(0);
 
 function logged(pages = 200, features = { accessedDirty: true, modificationLog: false }) {
-  const bench = new Bench('scripted', features);
+  const bench = new Bench({ features });
   const hva = bench.qemu.map(pages * PAGE);
   bench.setSlot(0, 0, pages * PAGE, hva, LOG);
   return { bench, hva };
@@ -198,7 +198,7 @@ describe('by the CPU’s modification log', () => {
   });
 
   test('without a logged slot the CPU logs nothing', () => {
-    const bench = new Bench('scripted', features);
+    const bench = new Bench({ features });
     bench.setSlot(0, 0, PAGE, bench.qemu.map(PAGE));
     touch(bench, 0);
     expect(bench.cpu.modificationLog.page).toBeUndefined();

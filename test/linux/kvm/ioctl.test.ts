@@ -52,7 +52,11 @@ describe('/dev/kvm', () => {
     [KVM_CAP.MULTI_ADDRESS_SPACE, 2],
     [KVM_CAP.MAX_VCPUS, 1024],
     [KVM_CAP.MAX_VCPU_ID, 4096],
-    [KVM_CAP.IRQCHIP, 0],
+    [KVM_CAP.IRQCHIP, 1],
+    [KVM_CAP.IRQ_ROUTING, 4096],
+    [KVM_CAP.COALESCED_MMIO, 2],
+    [KVM_CAP.MANUAL_DIRTY_LOG_PROTECT2, 3],
+    [KVM_CAP.NR_MEMSLOTS, 32764],
     [9999, 0],
   ])('KVM_CHECK_EXTENSION %i is %i, on the VM fd too', (capability, value) => {
     expect(call(uapi.KVM_CHECK_EXTENSION, capability)).toBe(value);

@@ -14,7 +14,7 @@ const DATA_SEGMENT = { selector: 0x18, type: 3, present: 1, s: 1, db: 1, g: 1, l
 
 /** A guest in long mode at CODE with the first 4 GiB mapped to themselves by 1 GiB pages. */
 function boot(code: readonly number[]): Bench {
-  const bench = new Bench('real');
+  const bench = new Bench({ hardware: 'real' });
   const { qemu } = bench;
   const ram = qemu.map(RAM);
   bench.setSlot(0, 0, RAM, ram);

@@ -1,0 +1,306 @@
+/** The ioctls about interrupts: every errno, GSI routing, MSIs, irqfds with and without resampling, chip state. */
+
+import { describe, expect, test } from 'vitest';
+import type { Hva } from '../../../src/address.ts';
+import { EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, EINVAL, ENXIO, EPERM } from '../../../src/linux/uapi/errno.ts';
+import * as uapi from '../../../src/linux/uapi/kvm.ts';
+import { Bench, User } from './bench.ts';
+
+const BAD_POINTER = 0x10;
+
+const make = () => new Bench({ irqchip: true });
+const line = (bench: Bench, irq: number, level: number) =>
+  bench.qemu.pass(bench.vmFd, uapi.KVM_IRQ_LINE, uapi.kvm_irq_level, { irq, level });
+const lineStatus = (bench: Bench, irq: number, level: number) => {
+  expect(bench.qemu.pass(bench.vmFd, uapi.KVM_IRQ_LINE_STATUS, uapi.kvm_irq_level, { irq, level })).toBe(0);
+  return bench.qemu.answer(uapi.kvm_irq_level).irq | 0;
+};
+
+describe('without controllers in the kernel', () => {
+  const bench = new Bench();
+  const { qemu, vmFd, vcpuFd } = bench;
+  test.each([
+    ['KVM_IRQ_LINE', () => line(bench, 1, 1), -ENXIO],
+    ['KVM_IRQ_LINE_STATUS', () => qemu.pass(vmFd, uapi.KVM_IRQ_LINE_STATUS, uapi.kvm_irq_level, {}), -ENXIO],
+    ['KVM_GET_IRQCHIP', () => qemu.pass(vmFd, uapi.KVM_GET_IRQCHIP, uapi.kvm_irqchip, {}), -ENXIO],
+    ['KVM_SET_IRQCHIP', () => qemu.pass(vmFd, uapi.KVM_SET_IRQCHIP, uapi.kvm_irqchip, {}), -ENXIO],
+    ['KVM_SIGNAL_MSI', () => qemu.pass(vmFd, uapi.KVM_SIGNAL_MSI, uapi.kvm_msi, {}), -EINVAL],
+    ['KVM_SET_GSI_ROUTING', () => qemu.pass(vmFd, uapi.KVM_SET_GSI_ROUTING, uapi.kvm_irq_routing, {}), -EINVAL],
+    ['KVM_IRQFD', () => qemu.pass(vmFd, uapi.KVM_IRQFD, uapi.kvm_irqfd, {}), -EINVAL],
+    ['KVM_REINJECT_CONTROL', () => qemu.ioctl(vmFd, uapi.KVM_REINJECT_CONTROL, 1), -ENXIO],
+    ['KVM_GET_LAPIC', () => qemu.ioctl(vcpuFd, uapi.KVM_GET_LAPIC, qemu.scratch), -EINVAL],
+    ['KVM_SET_LAPIC', () => qemu.pass(vcpuFd, uapi.KVM_SET_LAPIC, uapi.kvm_lapic_state, {}), -EINVAL],
+    [
+      'a state other than RUNNABLE',
+      () => qemu.pass(vcpuFd, uapi.KVM_SET_MP_STATE, uapi.kvm_mp_state, { mp_state: 3 }),
+      -EINVAL,
+    ],
+    ['KVM_CREATE_IRQCHIP after a vCPU', () => qemu.ioctl(vmFd, uapi.KVM_CREATE_IRQCHIP), -EINVAL],
+    [
+      'KVM_INTERRUPT of vector 256',
+      () => qemu.pass(vcpuFd, uapi.KVM_INTERRUPT, uapi.kvm_interrupt, { irq: 256 }),
+      -EINVAL,
+    ],
+    ['KVM_INTERRUPT', () => qemu.pass(vcpuFd, uapi.KVM_INTERRUPT, uapi.kvm_interrupt, { irq: 0x20 }), 0],
+    ['KVM_INTERRUPT again', () => qemu.pass(vcpuFd, uapi.KVM_INTERRUPT, uapi.kvm_interrupt, { irq: 0x21 }), -EEXIST],
+  ])('%s', (_name, call, result) => {
+    expect(call()).toBe(result);
+  });
+});
+
+describe('with them', () => {
+  test('KVM_CREATE_IRQCHIP and KVM_CREATE_PIT2: EEXIST the second time; KVM_INTERRUPT is ENXIO', () => {
+    const bench = make();
+    expect(bench.qemu.ioctl(bench.vmFd, uapi.KVM_CREATE_IRQCHIP)).toBe(-EEXIST);
+    const pit = () => bench.qemu.pass(bench.vmFd, uapi.KVM_CREATE_PIT2, uapi.kvm_pit_config, { flags: 1 });
+    expect([pit(), pit()]).toEqual([0, -EEXIST]);
+    expect(bench.qemu.ioctl(bench.vmFd, uapi.KVM_REINJECT_CONTROL, 0)).toBe(0);
+    expect(bench.qemu.pass(bench.vcpuFd, uapi.KVM_INTERRUPT, uapi.kvm_interrupt, { irq: 0x20 })).toBe(-ENXIO);
+  });
+
+  test('KVM_IRQ_LINE_STATUS: -1 masked everywhere, 1 delivered, 0 coalesced', () => {
+    const bench = make();
+    expect(lineStatus(bench, 20, 1)).toBe(-1);
+    expect(lineStatus(bench, 5, 1)).toBe(1);
+    expect(lineStatus(bench, 5, 0)).toBe(2);
+    expect(lineStatus(bench, 5, 1)).toBe(0);
+    expect(lineStatus(bench, 4000, 1)).toBe(-1);
+    expect(bench.qemu.ioctl(bench.vmFd, uapi.KVM_IRQ_LINE, BAD_POINTER)).toBe(-EFAULT);
+  });
+
+  test('chip state comes back as it was set; other chips are EINVAL', () => {
+    const bench = make();
+    const get = (chip_id: number) => bench.qemu.pass(bench.vmFd, uapi.KVM_GET_IRQCHIP, uapi.kvm_irqchip, { chip_id });
+    expect(get(3)).toBe(-EINVAL);
+    expect(bench.qemu.pass(bench.vmFd, uapi.KVM_SET_IRQCHIP, uapi.kvm_irqchip, { chip_id: 3 })).toBe(-EINVAL);
+    for (const chip_id of [0, 1, 2]) {
+      expect(get(chip_id)).toBe(0);
+      const { chip } = bench.qemu.answer(uapi.kvm_irqchip);
+      chip[chip_id === 2 ? 24 : 2] = 0x5a;
+      expect(bench.qemu.pass(bench.vmFd, uapi.KVM_SET_IRQCHIP, uapi.kvm_irqchip, { chip_id, chip })).toBe(0);
+      get(chip_id);
+      expect(bench.qemu.answer(uapi.kvm_irqchip).chip).toEqual(chip);
+    }
+  });
+
+  test('KVM_GET/SET_LAPIC: 1 KiB of registers, version 0x50014', () => {
+    const bench = make();
+    expect(bench.qemu.ioctl(bench.vcpuFd, uapi.KVM_GET_LAPIC, bench.qemu.scratch)).toBe(0);
+    const { regs } = bench.qemu.answer(uapi.kvm_lapic_state);
+    expect(new DataView(regs.buffer).getUint32(0x30, true)).toBe(0x50014);
+    regs[0x80] = 0x70;
+    expect(bench.qemu.pass(bench.vcpuFd, uapi.KVM_SET_LAPIC, uapi.kvm_lapic_state, { regs })).toBe(0);
+    bench.qemu.ioctl(bench.vcpuFd, uapi.KVM_GET_LAPIC, bench.qemu.scratch);
+    expect(bench.qemu.answer(uapi.kvm_lapic_state).regs[0x80]).toBe(0x70);
+  });
+
+  test('vCPU events: what is queued comes back; nonsense is EINVAL', () => {
+    const bench = make();
+    const set = (events: object) =>
+      bench.qemu.pass(bench.vcpuFd, uapi.KVM_SET_VCPU_EVENTS, uapi.kvm_vcpu_events, events);
+    expect(set({ flags: 0x40 })).toBe(-EINVAL);
+    expect(set({ exception_injected: 1, exception_nr: 2 })).toBe(-EINVAL);
+    expect(set({ exception_injected: 1, exception_nr: 14, exception_has_error_code: 1, exception_error_code: 6 })).toBe(
+      0,
+    );
+    bench.qemu.ioctl(bench.vcpuFd, uapi.KVM_NMI);
+    bench.qemu.ioctl(bench.vcpuFd, uapi.KVM_GET_VCPU_EVENTS, bench.qemu.scratch);
+    expect(bench.qemu.answer(uapi.kvm_vcpu_events)).toMatchObject({
+      exception_injected: 1,
+      exception_nr: 14,
+      exception_error_code: 6,
+      nmi_pending: 1,
+    });
+  });
+
+  test('an application processor waits: EAGAIN until INIT and SIPI have come', () => {
+    const bench = make();
+    const second = bench.qemu.ioctl(bench.vmFd, uapi.KVM_CREATE_VCPU, 1);
+    expect(bench.qemu.ioctl(second, uapi.KVM_RUN)).toBe(-EAGAIN);
+    const send = (deliveryMode: number, vector: number) =>
+      bench.vm.irqchip!.send({
+        vector,
+        deliveryMode,
+        logical: false,
+        destination: 1,
+        levelTriggered: false,
+        assert: true,
+        shorthand: 0,
+      });
+    expect(send(6, 0x10)).toBe(1);
+    expect(bench.qemu.ioctl(second, uapi.KVM_RUN)).toBe(-EAGAIN);
+    send(5, 0);
+    send(6, 0x10);
+    bench.qemu.ioctl(second, uapi.KVM_GET_MP_STATE, bench.qemu.scratch);
+    expect(bench.qemu.answer(uapi.kvm_mp_state).mp_state).toBe(0);
+    expect(bench.vm.vcpus[1]!.cpu.segment('cs')).toMatchObject({ selector: 0x1000, base: 0x10000n });
+  });
+});
+
+describe('KVM_SIGNAL_MSI', () => {
+  const signal = (bench: Bench, value: object) => bench.qemu.pass(bench.vmFd, uapi.KVM_SIGNAL_MSI, uapi.kvm_msi, value);
+  /** Software-enable the local APIC of vCPU 0. */
+  const enabled = () => {
+    const bench = make();
+    bench.qemu.ioctl(bench.vcpuFd, uapi.KVM_GET_LAPIC, bench.qemu.scratch);
+    const { regs } = bench.qemu.answer(uapi.kvm_lapic_state);
+    regs[0xf1] = 1;
+    regs[0xd3] = 2;
+    bench.qemu.pass(bench.vcpuFd, uapi.KVM_SET_LAPIC, uapi.kvm_lapic_state, { regs });
+    return bench;
+  };
+  test.each([
+    ['to APIC 0', { address_lo: 0xfee00000, data: 0x41 }, 1],
+    ['to all', { address_lo: 0xfeeff000, data: 0x41 }, 1],
+    ['to a logical destination that it has', { address_lo: 0xfee06004, data: 0x41 }, 1],
+    ['to one that it has not: -1, seen as EPERM', { address_lo: 0xfee05004, data: 0x41 }, -EPERM],
+    ['to APIC 7', { address_lo: 0xfee07000, data: 0x41 }, -EPERM],
+    ['with unknown flags', { address_lo: 0xfee00000, data: 0x41, flags: 2 }, -EINVAL],
+  ])('%s', (_name, msi, result) => {
+    expect(signal(enabled(), msi)).toBe(result);
+  });
+
+  test('an APIC that is off in software takes nothing: 0', () => {
+    expect(signal(make(), { address_lo: 0xfee00000, data: 0x41 })).toBe(0);
+  });
+
+  test('the event', () => {
+    const bench = enabled();
+    bench.listen('kvm_msi_set_irq,kvm_apic_accept_irq');
+    signal(bench, { address_lo: 0xfee0200c, data: 0x4141 });
+    expect(bench.events).toEqual([
+      'kvm_msi_set_irq: dst 2 vec 65 (LowPrio|logical|edge|rh)',
+      'kvm_apic_accept_irq: apicid 0 vec 65 (LowPrio|edge)',
+    ]);
+  });
+});
+
+describe('KVM_SET_GSI_ROUTING', () => {
+  const set = (bench: Bench, entries: readonly object[], header: object = {}) => {
+    const { size } = uapi.kvm_irq_routing_entry;
+    const bytes = new Uint8Array(uapi.kvm_irq_routing.size + entries.length * size);
+    bytes.set(uapi.kvm_irq_routing.encode({ nr: entries.length, ...header }));
+    for (const [index, entry] of entries.entries())
+      bytes.set(uapi.kvm_irq_routing_entry.encode(entry), uapi.kvm_irq_routing.size + index * size);
+    bench.qemu.user.memory.write(bench.qemu.scratch, bytes);
+    return bench.qemu.ioctl(bench.vmFd, uapi.KVM_SET_GSI_ROUTING, bench.qemu.scratch);
+  };
+  const chip = (gsi: number, number: number, pin: number, more = {}) => ({
+    gsi,
+    type: 1,
+    u: new Uint8Array(Uint32Array.of(number, pin, 0, 0, 0, 0, 0, 0).buffer),
+    ...more,
+  });
+  const msi = (gsi: number, data: number, more = {}) => ({
+    gsi,
+    type: 2,
+    u: new Uint8Array(Uint32Array.of(0xfee00000, 0, data, 0, 0, 0, 0, 0).buffer),
+    ...more,
+  });
+  test.each([
+    ['nothing', [], {}, 0],
+    ['flags of the table', [], { flags: 1 }, -EINVAL],
+    ['more than 4096 entries', [], { nr: 4097 }, -EINVAL],
+    ['entries that are not there', [], { nr: 4096 }, -EFAULT],
+    ['a pin of each chip', [chip(5, 0, 5), chip(6, 1, 7), chip(7, 2, 23)], {}, 0],
+    ['GSI 4096', [chip(4096, 0, 0)], {}, -EINVAL],
+    ['PIC pin 8', [chip(0, 0, 8)], {}, -EINVAL],
+    ['IOAPIC pin 24', [chip(0, 2, 24)], {}, -EINVAL],
+    ['chip 3', [chip(0, 3, 0)], {}, -EINVAL],
+    ['type 3', [chip(0, 0, 0, { type: 3 })], {}, -EINVAL],
+    ['flags of an entry', [chip(0, 0, 0, { flags: 1 })], {}, -EINVAL],
+    ['a GSI to two chips', [chip(5, 0, 5), chip(5, 2, 5)], {}, 0],
+    ['a GSI to one chip twice', [chip(5, 2, 5), chip(5, 2, 6)], {}, -EINVAL],
+    ['an MSI', [msi(40, 0x31)], {}, 0],
+    ['an MSI with devid', [msi(40, 0x31, { flags: 1 })], {}, 0],
+    ['an MSI with unknown flags', [msi(40, 0x31, { flags: 2 })], {}, -EINVAL],
+    ['two MSIs of one GSI', [msi(40, 0x31), msi(40, 0x32)], {}, -EINVAL],
+    ['an MSI that shares a GSI', [chip(5, 0, 5), msi(5, 0x31)], {}, -EINVAL],
+  ])('%s: %i', (_name, entries, header, result) => {
+    expect(set(make(), entries, header)).toBe(result);
+  });
+
+  test('replaces the whole table; a refused one leaves the old', () => {
+    const bench = make();
+    expect(set(bench, [msi(0, 0x31)])).toBe(0);
+    bench.listen('kvm_set_irq,kvm_msi_set_irq,kvm_pic_set_irq');
+    line(bench, 1, 1);
+    expect(bench.events).toEqual(['kvm_set_irq: gsi 1 level 1 source 0']);
+    expect(set(bench, [chip(0, 9, 9)])).toBe(-EINVAL);
+    line(bench, 0, 1);
+    expect(bench.events.at(-1)).toBe('kvm_msi_set_irq: dst 0 vec 49 (Fixed|physical|edge)');
+  });
+});
+
+describe('KVM_IRQFD', () => {
+  const set = (bench: Bench, fd: number, gsi: number, flags = 0, resamplefd = 0) =>
+    bench.qemu.pass(bench.vmFd, uapi.KVM_IRQFD, uapi.kvm_irqfd, { fd, gsi, flags, resamplefd });
+  const eventfd = (bench: Bench, initial = 0) => bench.qemu.user.syscalls.eventfd(initial, 0x800);
+  const signal = (bench: Bench, fd: number) => {
+    bench.qemu.user.memory.write(bench.qemu.scratch, new Uint8Array(BigUint64Array.of(1n).buffer));
+    expect(bench.qemu.user.syscalls.write(fd, bench.qemu.scratch, 8)).toBe(8);
+  };
+  const counter = (bench: Bench, fd: number) => {
+    const result = bench.qemu.user.syscalls.read(fd, (bench.qemu.scratch + 64) as Hva, 8);
+    return result === 8 ? bench.qemu.user.memory.read((bench.qemu.scratch + 64) as Hva, 1)[0] : result;
+  };
+
+  test('errnos', () => {
+    const bench = make();
+    const fd = eventfd(bench);
+    expect(set(bench, fd, 5, 4)).toBe(-EINVAL);
+    expect(set(bench, 99, 5)).toBe(-EBADF);
+    expect(set(bench, bench.kvmFd, 5)).toBe(-EINVAL);
+    expect(set(bench, fd, 5, 2, 99)).toBe(-EBADF);
+    expect(set(bench, fd, 5, 2, bench.kvmFd)).toBe(-EINVAL);
+    expect(set(bench, fd, 5)).toBe(0);
+    expect(set(bench, fd, 6)).toBe(-EBUSY);
+    expect(set(bench, fd, 6, 1)).toBe(0);
+    expect(set(bench, fd, 6)).toBe(-EBUSY);
+    expect(set(bench, fd, 5, 1)).toBe(0);
+    expect(set(bench, fd, 6)).toBe(0);
+    expect(set(bench, eventfd(bench), 100_000)).toBe(0);
+  });
+
+  test('a signal is a pulse, and KVM takes the counter; what was there before counts', () => {
+    const bench = make();
+    bench.listen('kvm_set_irq');
+    const fd = eventfd(bench, 3);
+    set(bench, fd, 9);
+    expect(bench.events).toEqual(['kvm_set_irq: gsi 9 level 1 source 0', 'kvm_set_irq: gsi 9 level 0 source 0']);
+    signal(bench, fd);
+    expect(bench.events).toHaveLength(4);
+    expect(counter(bench, fd)).toBe(-EAGAIN);
+    bench.qemu.user.syscalls.close(fd);
+    expect(set(bench, eventfd(bench), 9)).toBe(0);
+  });
+
+  test('resampling: the line stays high until the end of interrupt, then every user is asked', () => {
+    const bench = make();
+    const [first, second, resampleA, resampleB] = [0, 0, 0, 0].map(() => eventfd(bench)) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    set(bench, first, 11, 2, resampleA);
+    set(bench, second, 11, 2, resampleB);
+    bench.listen('kvm_set_irq');
+    signal(bench, first);
+    expect(bench.events).toEqual(['kvm_set_irq: gsi 11 level 1 source 1']);
+    bench.kernel.current = bench.qemu.process;
+    const { pic } = bench.vm.irqchip!;
+    pic.acknowledge();
+    pic.ports(1).write!(0xa0, Uint8Array.of(0x20));
+    expect(bench.events.at(-1)).toBe('kvm_set_irq: gsi 11 level 0 source 1');
+    expect([counter(bench, resampleA), counter(bench, resampleB)]).toEqual([1, 1]);
+  });
+});
+
+test('the second process: its VM, its interrupts', () => {
+  const bench = make();
+  const other = new User(bench.kernel, 'other');
+  expect(
+    other.ioctl(other.process.files.install(bench.qemu.process.files.get(bench.vmFd)!.get()), uapi.KVM_CREATE_IRQCHIP),
+  ).toBe(-5);
+});
