@@ -89,7 +89,7 @@ describe('a trace file', () => {
     [['-o', 'no/such/folder/t.txt'], 'no/such/folder/t.txt: No such file or directory'],
     [['-o', 'trace.dat'], 'trace.dat: the name has to end in one of .txt, .jsonl, .json'],
     [['-o', 'trace'], 'trace: the name has to end in one of'],
-    [['--trace', 'kvm_poi'], "no event matches 'kvm_poi'; did you mean `kvm_pio`?"],
+    [['--trace', 'kvm_pioo'], "no event matches 'kvm_pioo'; did you mean `kvm_pio`?"],
     [['--trace', 'kvm_*[nosuch=1]'], 'has no field'],
   ])('%j is refused', (args, message) => {
     const ran = gvm('trace', PROGRAM, ...args);
