@@ -98,6 +98,7 @@ function assemblerOptions(options: AsmOptions, files: Dependencies, listing: Lis
       if (found !== undefined || missing) files.add(found?.name ?? name);
       return found ?? (missing ? { name, text: '' } : undefined);
     },
+    environment: (name) => process.env[name],
     binaryPath: (name, from) => {
       const found = findBytes(name, from);
       if (found !== undefined || missing) files.add(found?.name ?? name);

@@ -103,7 +103,12 @@ export function buildProgram(
   const findBytes = binaryFiles(options.includes);
   const assembled = assemble(
     { name: path, text },
-    { includePath: include, binaryPath: (name, from) => findBytes(name, from)?.bytes, defines: options.defines },
+    {
+      includePath: include,
+      binaryPath: (name, from) => findBytes(name, from)?.bytes,
+      environment: (variable) => process.env[variable],
+      defines: options.defines,
+    },
   );
   if ('diagnostics' in assembled) throw assemblyError(assembled.diagnostics);
   const { object, warnings } = assembled;

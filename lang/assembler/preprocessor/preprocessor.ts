@@ -178,6 +178,8 @@ export class Preprocessor {
     const macro = choose(usable, tokens.slice(at + 1));
     const label = at > 0 ? { tokens: tokens.slice(0, at), origin } : undefined;
     if (typeof macro === 'string') {
+      // `call outl` names a symbol: only a label with its colon makes the word behind it a call that was meant.
+      if (at === 1) return expanded;
       this.#diagnostics.error(spanOf(tokens[at]!, tokens.at(-1)!, origin), macro);
       return label;
     }

@@ -32,6 +32,10 @@ describe('functions', () => {
     expect(guest('kmalloc.gasm')).toMatchObject({ status: 0, lines: ['the allocators are right'] });
   });
 
+  test('invoke reads its arguments before it writes the registers they go to, and aligns the stack', () => {
+    expect(guest('invoke.gasm')).toMatchObject({ status: 0, lines: ['invoke is right'] });
+  });
+
   test('printk formats as lib/vsprintf.c does', () => {
     expect(guest('printk.gasm')).toMatchObject({
       status: 0,
