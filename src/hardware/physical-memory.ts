@@ -4,6 +4,7 @@
  */
 
 import { type Hpa, MiB, PAGE_SIZE } from '../address.ts';
+import { AddressBus } from './address-bus.ts';
 
 const WASM_PAGE = 65536;
 
@@ -15,6 +16,8 @@ export class PhysicalMemory {
   readonly words: Int32Array;
   readonly quads: BigInt64Array;
   readonly view: DataView;
+  /** The physical addresses beyond RAM: registers and memory of devices. */
+  readonly devices = new AddressBus();
 
   /** `size` bytes, rounded up to 64 KiB; untouched pages cost nothing. At most 2 GiB, so that an offset is an int32. */
   constructor(size: number) {

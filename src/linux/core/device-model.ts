@@ -85,9 +85,10 @@ export class DeviceModel {
 
   /**
    * device_add: the directory, its links and attributes, then a driver if one matches (a failed probe does not fail the add).
-   * -EEXIST if the directory is there already.
+   * `ready` runs when the directory is there and no driver has been asked (BUS_NOTIFY_ADD_DEVICE). -EEXIST if the directory
+   * is there already.
    */
-  add(device: Device): number {
+  add(device: Device, ready?: () => void): number {
     const { sysfs } = this.#host;
     const path = this.#pathOf(device);
     if (sysfs.has(path)) {
@@ -109,7 +110,8 @@ export class DeviceModel {
       if (device.parent !== undefined) sysfs.link(`${path}/device`, device.parent.path);
       sysfs.link(`/sys/class/${device.class}/${device.name}`, path);
     }
-    if (device.bus !== undefined) this.#addToBus(device, this.#state(device.bus));
+    if (device.bus !== undefined) this.#addToBus(device, this.#state(device.bus), ready);
+    else ready?.();
     return 0;
   }
 
@@ -150,12 +152,15 @@ export class DeviceModel {
       sysfs.link(`${path}/module`, `/sys/module/${driver.module}`);
       sysfs.link(`/sys/module/${driver.module}/drivers/${driver.bus.name}:${driver.name}`, path);
     }
-    if (state.autoprobe) {
-      for (const device of [...state.devices]) {
-        if (device.driver === undefined && matches(device, driver)) this.#probe(device, driver);
-      }
-    }
+    if (state.autoprobe) this.probeAll(driver);
     return 0;
+  }
+
+  /** driver_attach: offer the driver every device of its bus that has none and matches. */
+  probeAll(driver: Driver): void {
+    for (const device of [...this.#state(driver.bus).devices]) {
+      if (device.driver === undefined && matches(device, driver)) this.#probe(device, driver);
+    }
   }
 
   /** driver_unregister: its devices lose it. */
@@ -224,7 +229,7 @@ export class DeviceModel {
     this.#host.sysfs.remove(`${device.path}/driver`);
   }
 
-  #addToBus(device: Device, state: BusState): void {
+  #addToBus(device: Device, state: BusState, ready?: () => void): void {
     const { sysfs } = this.#host;
     const { bus } = state;
     state.devices.push(device);
@@ -245,6 +250,7 @@ export class DeviceModel {
         },
       });
     }
+    ready?.();
     if (state.autoprobe) this.#findDriver(state, device);
   }
 

@@ -89,6 +89,8 @@ export const PCI_CAP_ID_PM = 0x01;
 export const PCI_CAP_ID_MSI = 0x05;
 export const PCI_CAP_ID_EXP = 0x10;
 export const PCI_CAP_ID_MSIX = 0x11;
+export const PCI_CAP_ID_AF = 0x13;
+export const PCI_CAP_LIST_NEXT = 1;
 
 // Message-signalled interrupts: offsets in the capability
 export const PCI_MSI_FLAGS = 2;
@@ -101,13 +103,22 @@ export const PCI_MSI_ADDRESS_LO = 4;
 export const PCI_MSI_ADDRESS_HI = 8;
 export const PCI_MSI_DATA_64 = 12;
 export const PCI_MSIX_FLAGS = 2;
+export const PCI_MSIX_FLAGS_QSIZE = 0x7ff;
 export const PCI_MSIX_FLAGS_MASKALL = 0x4000;
 export const PCI_MSIX_FLAGS_ENABLE = 0x8000;
 export const PCI_MSIX_TABLE = 4;
+/** Low bits of TABLE and PBA: the BAR. */
+export const PCI_MSIX_TABLE_BIR = 7;
 export const PCI_MSIX_PBA = 8;
 export const PCI_CAP_MSIX_SIZEOF = 12;
 export const PCI_MSIX_ENTRY_SIZE = 16;
 export const PCI_MSIX_ENTRY_VECTOR_CTRL = 12;
+
+// Advanced Features
+export const PCI_AF_CAP = 3;
+export const PCI_AF_CAP_FLR = 2;
+export const PCI_AF_CTRL = 4;
+export const PCI_AF_CTRL_FLR = 1;
 
 // Configuration mechanism 1
 export const PCI_CONFIG_ADDRESS_PORT = 0xcf8;

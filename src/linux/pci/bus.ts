@@ -1,0 +1,185 @@
+/**
+ * The PCI bus of the driver core: which driver takes which device (drivers/pci/pci-driver.c). Ids come from a driver's table, or
+ * from user space by `new_id`; a device whose driver_override is set takes the driver of that name and no other.
+ */
+
+import type { Bus, Device, Driver } from '../core/device.ts';
+import type { Kernel } from '../core/kernel.ts';
+import { EEXIST, EINVAL, ENODEV } from '../uapi/errno.ts';
+import {
+  PCI_CLASS_REVISION,
+  PCI_DEVICE_ID,
+  PCI_SUBSYSTEM_ID,
+  PCI_SUBSYSTEM_VENDOR_ID,
+  PCI_VENDOR_ID,
+} from '../uapi/pci.ts';
+import type { PciDevice } from './device.ts';
+
+/** PCI_ANY_ID. */
+export const ANY_ID = 0xffff_ffff;
+
+/** `struct pci_device_id`. */
+export interface PciId {
+  readonly vendor: number;
+  readonly device: number;
+  readonly subvendor: number;
+  readonly subdevice: number;
+  readonly class: number;
+  readonly classMask: number;
+}
+
+/** PCI_DEVICE(vendor, device). */
+export const pciId = (vendor: number, device: number): PciId => ({
+  vendor,
+  device,
+  subvendor: ANY_ID,
+  subdevice: ANY_ID,
+  class: 0,
+  classMask: 0,
+});
+
+/** What a driver brings: `struct pci_driver`. */
+export interface PciDriverOptions {
+  readonly name: string;
+  readonly module?: string;
+  readonly ids: readonly PciId[];
+  readonly managesDma?: boolean;
+  probe(pci: PciDevice): number;
+  remove(pci: PciDevice): void;
+}
+
+/** A driver on the PCI bus. */
+export class PciDriver implements Driver {
+  readonly name: string;
+  readonly bus: PciBus;
+  readonly module: string | undefined;
+  readonly managesDma: boolean;
+  readonly #options: PciDriverOptions;
+  /** Ids that user space added; they are looked at first. */
+  readonly #dynamic: PciId[] = [];
+
+  constructor(bus: PciBus, options: PciDriverOptions) {
+    this.bus = bus;
+    this.name = options.name;
+    this.module = options.module;
+    this.managesDma = options.managesDma ?? false;
+    this.#options = options;
+  }
+
+  probe(device: Device): number {
+    return this.#options.probe(this.bus.pciOf(device));
+  }
+
+  remove(device: Device): void {
+    this.#options.remove(this.bus.pciOf(device));
+  }
+
+  /** pci_match_device, but for the override. */
+  matches(pci: PciDevice): boolean {
+    return [...this.#dynamic, ...this.#options.ids].some((id) => matchesId(pci, id));
+  }
+
+  /** pci_register_driver: 0 or -errno; the files `new_id` and `remove_id` come with it. */
+  register(kernel: Kernel): number {
+    const error = kernel.devices.addDriver(this);
+    if (error < 0) return error;
+    const path = `/sys/bus/pci/drivers/${this.name}`;
+    kernel.sysfs.attribute(`${path}/new_id`, { mode: 0o200, store: (text) => this.#newId(kernel, text) });
+    kernel.sysfs.attribute(`${path}/remove_id`, { mode: 0o200, store: (text) => this.#removeId(kernel, text) });
+    return 0;
+  }
+
+  unregister(kernel: Kernel): void {
+    kernel.devices.removeDriver(this);
+  }
+
+  /** new_id_store: vendor and device at least, in hexadecimal; then devices that match now are offered to the driver. */
+  #newId(kernel: Kernel, text: string): number {
+    const id = parseId(text);
+    if (id === undefined)
+      return kernel.refuse(EINVAL, 'new_id takes VENDOR DEVICE [SUBVENDOR SUBDEVICE [CLASS MASK]], in hex');
+    if ([...this.#dynamic, ...this.#options.ids].some((known) => sameIds(known, id))) {
+      return kernel.refuse(EEXIST, `driver ${this.name} has this id already`);
+    }
+    this.#dynamic.push(id);
+    kernel.devices.probeAll(this);
+    return text.length;
+  }
+
+  /** remove_id_store: devices that are bound stay bound. */
+  #removeId(kernel: Kernel, text: string): number {
+    const id = parseId(text);
+    if (id === undefined) return kernel.refuse(EINVAL, 'remove_id takes VENDOR DEVICE [SUBVENDOR SUBDEVICE], in hex');
+    const at = this.#dynamic.findIndex((known) => sameIds(known, id));
+    if (at < 0) return kernel.refuse(ENODEV, `driver ${this.name} was given no such id`);
+    this.#dynamic.splice(at, 1);
+    return text.length;
+  }
+}
+
+/** pci_bus_type. */
+export class PciBus implements Bus {
+  readonly name = 'pci';
+  readonly driverOverride = true;
+  readonly #kernel: Kernel;
+  readonly #devices = new Map<Device, PciDevice>();
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+  }
+
+  match(device: Device, driver: Driver): boolean {
+    return driver instanceof PciDriver && driver.matches(this.pciOf(device));
+  }
+
+  /** pci_dma_configure: a driver that does DMA itself must find the group's DMA in the kernel's hands. */
+  dmaConfigure(device: Device, driver: Driver): number {
+    return driver.managesDma === true ? 0 : (this.#groupOf(device)?.useDefaultDomain() ?? 0);
+  }
+
+  dmaCleanup(device: Device, driver: Driver): void {
+    if (driver.managesDma !== true) this.#groupOf(device)?.unuseDefaultDomain();
+  }
+
+  /** The scan found a device. */
+  know(pci: PciDevice): void {
+    this.#devices.set(pci.device, pci);
+  }
+
+  /** to_pci_dev. */
+  pciOf(device: Device): PciDevice {
+    const pci = this.#devices.get(device);
+    if (pci === undefined) throw new Error(`device ${device.name} on the PCI bus was not found by a scan`);
+    return pci;
+  }
+
+  #groupOf(device: Device) {
+    return device.iommuGroup === undefined ? undefined : this.#kernel.iommuGroups.find(device.iommuGroup);
+  }
+}
+
+/** pci_match_one_device. */
+function matchesId(pci: PciDevice, id: PciId): boolean {
+  const is = (wanted: number, offset: number) => wanted === ANY_ID || wanted === pci.readConfig(offset, 2);
+  const kind = pci.readConfig(PCI_CLASS_REVISION, 4) >>> 8;
+  return (
+    is(id.vendor, PCI_VENDOR_ID) &&
+    is(id.device, PCI_DEVICE_ID) &&
+    is(id.subvendor, PCI_SUBSYSTEM_VENDOR_ID) &&
+    is(id.subdevice, PCI_SUBSYSTEM_ID) &&
+    ((id.class ^ kind) & id.classMask) === 0
+  );
+}
+
+const sameIds = (a: PciId, b: PciId): boolean =>
+  a.vendor === b.vendor && a.device === b.device && a.subvendor === b.subvendor && a.subdevice === b.subdevice;
+
+/** `sscanf("%x %x %x %x %x %x")`: undefined with fewer than two numbers. */
+function parseId(text: string): PciId | undefined {
+  const words = text.trim().split(/\s+/);
+  const end = words.findIndex((word) => !/^(0x)?[0-9a-fA-F]{1,8}$/.test(word));
+  const numbers = words.slice(0, end < 0 ? 6 : end).map((word) => Number.parseInt(word, 16));
+  const [vendor, device, subvendor = ANY_ID, subdevice = ANY_ID, kind = 0, classMask = 0] = numbers;
+  if (vendor === undefined || device === undefined) return undefined;
+  return { vendor, device, subvendor, subdevice, class: kind, classMask };
+}
