@@ -10,7 +10,7 @@ import { EFAULT, EINVAL, ENODEV, ENOMEM } from '../uapi/errno.ts';
 import { MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE } from '../uapi/syscalls.ts';
 import type { OpenFile } from './file.ts';
 import type { PageAllocator } from './page-allocator.ts';
-import type { Vma } from './vma.ts';
+import type { MappedFile, Vma } from './vma.ts';
 
 export type { Vma } from './vma.ts';
 
@@ -200,6 +200,15 @@ export class AddressSpace {
   mappingLevel(address: Hva): number {
     const vma = this.#vmas[this.#firstEndingAfter(address)];
     return vma !== undefined && vma.start <= address && vma.order > 0 ? 2 : 1;
+  }
+
+  /** unmap_mapping_range: the pages of a file go from every mapping of it, and come back when they are touched. */
+  zap(file: MappedFile): void {
+    for (const vma of this.#vmas) {
+      if (vma.file !== file) continue;
+      this.#invalidate(vma.start, vma.length);
+      vma.pages.length = 0;
+    }
   }
 
   /** exit_mmap: every mapping goes. */

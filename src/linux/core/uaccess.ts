@@ -34,7 +34,8 @@ export function copyFromUser(kernel: UserContext, into: Uint8Array, from: number
   if (!mm.accessOk(from, length)) return -EFAULT;
   for (let done = 0; done < length; ) {
     const frame = mm.frame(from + done, false);
-    if (frame < 0) return -EFAULT;
+    // A device's page is no memory to copy from. Fidelity: Linux would read its registers byte by byte.
+    if (frame < 0 || frame >= bytes.length) return -EFAULT;
     const offset = (from + done) & (PAGE_SIZE - 1);
     const count = Math.min(length - done, PAGE_SIZE - offset);
     const at = frame + offset;
@@ -53,7 +54,7 @@ export function copyToUser(kernel: UserContext, to: number, from: Uint8Array): n
   if (!mm.accessOk(to, length)) return -EFAULT;
   for (let done = 0; done < length; ) {
     const frame = mm.frame(to + done, true);
-    if (frame < 0) return -EFAULT;
+    if (frame < 0 || frame >= bytes.length) return -EFAULT;
     const offset = (to + done) & (PAGE_SIZE - 1);
     const count = Math.min(length - done, PAGE_SIZE - offset);
     const at = frame + offset;

@@ -96,6 +96,7 @@ export const VFIO_PCI_MSIX_IRQ_INDEX = 2;
 export const VFIO_PCI_ERR_IRQ_INDEX = 3;
 export const VFIO_PCI_REQ_IRQ_INDEX = 4;
 export const VFIO_PCI_NUM_IRQS = 5;
+export const VFIO_PCI_NUM_BARS = 6;
 
 // --- type1 IOMMU (container fd) ---------------------------------------------------------------------------------
 

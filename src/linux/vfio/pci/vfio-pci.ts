@@ -1,0 +1,197 @@
+/**
+ * vfio-pci: the driver that gives a PCI device to user space (drivers/vfio/pci/{vfio_pci,vfio_pci_core}.c of Linux 6.1). It
+ * knows no device by itself: driver_override or new_id says which it shall take, or the module's parameter `ids`.
+ */
+
+import { type Hva, hva, plus } from '../../../address.ts';
+import type { Kernel } from '../../core/kernel.ts';
+import type { AddressSpace } from '../../core/mm.ts';
+import { copyFromUser } from '../../core/uaccess.ts';
+import type { MappedFile, Vma } from '../../core/vma.ts';
+import { type PciBus, PciDriver, pciId } from '../../pci/bus.ts';
+import type { PciDevice } from '../../pci/device.ts';
+import { EFAULT, EINVAL, ENOTTY } from '../../uapi/errno.ts';
+import { PCI_COMMAND_INTX_DISABLE, PCI_COMMAND_MASTER } from '../../uapi/pci.ts';
+import {
+  VFIO_DEVICE_GET_INFO,
+  VFIO_DEVICE_GET_IRQ_INFO,
+  VFIO_DEVICE_GET_REGION_INFO,
+  VFIO_DEVICE_RESET,
+  VFIO_DEVICE_SET_IRQS,
+  VFIO_PCI_CONFIG_REGION_INDEX,
+  VFIO_PCI_NUM_BARS,
+  VFIO_PCI_NUM_IRQS,
+  vfio_irq_set,
+} from '../../uapi/vfio.ts';
+import { getSized, offsetOfEnd } from '../argsz.ts';
+import { offsetInRegion, regionOf, VfioDevice, type VfioDeviceOps } from '../device.ts';
+import { vfioOf } from '../init.ts';
+import { validateSetIrqs } from '../irqs.ts';
+import { VirtualConfig } from './config.ts';
+import { getDeviceInfo, getIrqInfo, getRegionInfo } from './info.ts';
+import { PciInterrupts } from './interrupts.ts';
+import { mapBar, transferBar } from './regions.ts';
+
+const NAME = 'vfio-pci';
+const MODULE = 'vfio_pci';
+
+/** `struct vfio_pci_core_device`. */
+class AssignedDevice implements VfioDeviceOps {
+  readonly interrupts: PciInterrupts;
+  readonly #pci: PciDevice;
+  readonly #kernel: Kernel;
+  /** While the device is open. */
+  #config: VirtualConfig | undefined;
+  #saved: Uint32Array | undefined;
+  #resets = false;
+  /** Who has BARs mapped, by which file: the pages go when the device is reset or stops decoding. */
+  readonly #mappings = new Map<MappedFile, AddressSpace>();
+
+  constructor(pci: PciDevice) {
+    this.#pci = pci;
+    this.#kernel = pci.kernel;
+    this.interrupts = new PciInterrupts(pci);
+  }
+
+  /** vfio_pci_core_enable. */
+  openDevice(): number {
+    const pci = this.#pci;
+    pci.setCommand(0, PCI_COMMAND_MASTER);
+    pci.enable();
+    this.#resets = pci.reset();
+    this.#saved = pci.saveState();
+    pci.setCommand(0, PCI_COMMAND_INTX_DISABLE);
+    this.#config = new VirtualConfig(pci, {
+      intxDisabled: (disabled) => this.interrupts.setDisabled(disabled),
+      memoryEnabled: (enabled) => {
+        if (!enabled) this.#zap();
+      },
+      resetAsked: () => void this.#reset(),
+      interrupts: this.interrupts,
+    });
+    return 0;
+  }
+
+  /** vfio_pci_core_disable: the device is as it was, and knows no secrets of its last user. */
+  closeDevice(): void {
+    const pci = this.#pci;
+    this.interrupts.shutDown();
+    this.#mappings.clear();
+    pci.reset();
+    if (this.#saved !== undefined) pci.restoreState(this.#saved);
+    pci.disable();
+    this.#config = undefined;
+  }
+
+  read(buffer: Hva, count: number, position: number): number {
+    return this.#transfer(buffer, count, position, false);
+  }
+
+  write(buffer: Hva, count: number, position: number): number {
+    return this.#transfer(buffer, count, position, true);
+  }
+
+  mmap(vma: Vma): number {
+    const error = mapBar(this.#pci, vma, () => this.#config?.memoryEnabled === true);
+    if (error === 0 && vma.file !== undefined) this.#mappings.set(vma.file, this.#kernel.current.mm);
+    return error;
+  }
+
+  ioctl(request: number, argument: number): number {
+    switch (request) {
+      case VFIO_DEVICE_GET_INFO.number:
+        return getDeviceInfo(this.#pci, this.#resets, argument);
+      case VFIO_DEVICE_GET_REGION_INFO.number:
+        return getRegionInfo(this.#pci, argument);
+      case VFIO_DEVICE_GET_IRQ_INFO.number:
+        return getIrqInfo(this.#pci, this.interrupts, argument);
+      case VFIO_DEVICE_SET_IRQS.number:
+        return this.#setIrqs(argument);
+      case VFIO_DEVICE_RESET.number:
+        return this.#reset();
+      default:
+        return this.#kernel.refuse(ENOTTY, `${NAME} has no ioctl 0x${request.toString(16)}`);
+    }
+  }
+
+  #transfer(buffer: Hva, count: number, position: number, write: boolean): number {
+    const config = this.#config;
+    const [index, offset] = [regionOf(position), offsetInRegion(position)];
+    if (config !== undefined && index === VFIO_PCI_CONFIG_REGION_INDEX) {
+      return config.transfer(buffer, count, offset, write);
+    }
+    if (config !== undefined && index < VFIO_PCI_NUM_BARS) {
+      return transferBar(this.#pci, index, config.memoryEnabled, buffer, count, offset, write);
+    }
+    return this.#kernel.refuse(EINVAL, `region ${index} of ${this.#pci.name} cannot be ${write ? 'written' : 'read'}`);
+  }
+
+  #setIrqs(argument: number): number {
+    const kernel = this.#kernel;
+    const header = getSized(kernel, vfio_irq_set, 'count', argument);
+    if (typeof header === 'number') return header;
+    const size = validateSetIrqs(kernel, header, this.interrupts.count(header.index), VFIO_PCI_NUM_IRQS);
+    if (size < 0) return size;
+    const data = new Uint8Array(size);
+    if (copyFromUser(kernel, data, plus(hva(argument), offsetOfEnd(vfio_irq_set, 'count'))) < 0) {
+      return kernel.refuse(EFAULT, `the ${size} bytes of SET_IRQS data are not in the process's memory`);
+    }
+    return this.interrupts.set(header, data);
+  }
+
+  /** VFIO_DEVICE_RESET: mappings go first, for nothing answers meanwhile. */
+  #reset(): number {
+    if (!this.#resets) return this.#kernel.refuse(EINVAL, `${this.#pci.name} has no function reset that works`);
+    this.#zap();
+    this.#pci.reset();
+    return 0;
+  }
+
+  /** vfio_pci_zap_bars. */
+  #zap(): void {
+    for (const [file, mm] of this.#mappings) mm.zap(file);
+  }
+}
+
+/** Make vfio-pci loadable: `modprobe vfio-pci [ids=1234:d0a0,…]`. */
+export function registerVfioPci(kernel: Kernel, bus: PciBus): void {
+  const devices = new Map<PciDevice, { readonly vfio: VfioDevice; readonly assigned: AssignedDevice }>();
+  let driver: PciDriver | undefined;
+  kernel.modules.register({
+    name: MODULE,
+    parameters: { ids: 'string' },
+    init(_, { ids }) {
+      driver = new PciDriver(bus, {
+        name: NAME,
+        module: MODULE,
+        ids: parseIds(String(ids ?? '')),
+        managesDma: true,
+        probe(pci) {
+          const assigned = new AssignedDevice(pci);
+          const vfio = new VfioDevice(kernel, pci.name, MODULE, assigned);
+          const group = vfioOf(kernel).registerGroupDevice(pci.device, vfio);
+          if (typeof group === 'number') return group;
+          devices.set(pci, { vfio, assigned });
+          return 0;
+        },
+        remove(pci) {
+          const entry = devices.get(pci);
+          if (entry === undefined) return;
+          devices.delete(pci);
+          entry.assigned.interrupts.requestReturn();
+          vfioOf(kernel).unregister(entry.vfio, () => {});
+        },
+      });
+      return driver.register(kernel);
+    },
+    exit() {
+      driver?.unregister(kernel);
+    },
+  });
+}
+
+/** `vendor:device` pairs in hexadecimal. */
+const parseIds = (text: string) =>
+  [...text.matchAll(/([0-9a-fA-F]{1,4}):([0-9a-fA-F]{1,4})/g)].map(([, vendor = '', device = '']) =>
+    pciId(Number.parseInt(vendor, 16), Number.parseInt(device, 16)),
+  );
