@@ -1,13 +1,11 @@
-/**
- * The modeled host's shell, as far as setting up devices needs one: commands are system calls of a process, so what they
- * say on failure is what the kernel's errno says.
- */
+/** The modeled host's shell, as far as setting up devices needs one: a command and its words, `> FILE`, several by `;`. */
 
 import { hva } from '../address.ts';
 import { errnoName, strerror } from '../linux/uapi/errno.ts';
 import {
   MAP_ANONYMOUS,
   MAP_PRIVATE,
+  O_APPEND,
   O_CREAT,
   O_RDONLY,
   O_TRUNC,
@@ -17,98 +15,81 @@ import {
   type UserProcess,
 } from '../linux/uapi/syscalls.ts';
 import { splitWords } from './command-line.ts';
-
-/** What a command printed, and why it failed if it did. */
-export interface CommandResult {
-  readonly output: string;
-  readonly error: string | undefined;
-}
+import { type CommandResult, hostCommands, type Session } from './host-commands.ts';
 
 const BUFFER_BYTES = 65536;
-const done = (output = ''): CommandResult => ({ output, error: undefined });
 const failed = (error: string): CommandResult => ({ output: '', error });
 
-type Command = (shell: HostShell, args: readonly string[]) => CommandResult;
-
-const commands: Readonly<Record<string, Command>> = {
-  echo: (_, args) => (args[0] === '-n' ? done(args.slice(1).join(' ')) : done(`${args.join(' ')}\n`)),
-  cat: (shell, args) => {
-    let output = '';
-    for (const path of args) {
-      const text = shell.readFile(path);
-      if (typeof text === 'number') return failed(`cat: ${path}: ${strerror(-text)}`);
-      output += text;
-    }
-    return done(output);
-  },
-  readlink: (shell, [path = '']) => {
-    const target = shell.process.syscalls.readlink(path);
-    return typeof target === 'number' ? failed(`readlink: ${path}: ${strerror(-target)}`) : done(`${target}\n`);
-  },
-  ls: (shell, args) => {
-    const path = args.find((word) => !word.startsWith('-')) ?? '/';
-    const entries = shell.process.syscalls.readdir(path);
-    if (typeof entries === 'number') return failed(`ls: cannot access '${path}': ${strerror(-entries)}`);
-    return done(entries.map(({ name }) => `${name}\n`).join(''));
-  },
-  modprobe: (shell, [name = '', ...parameters]) => {
-    const result = shell.process.syscalls.init_module(name, parameters.join(' '));
-    return result < 0 ? failed(`modprobe: ERROR: could not insert '${name}': ${strerror(-result)}`) : done();
-  },
-  rmmod: (shell, [name = '']) => {
-    const result = shell.process.syscalls.delete_module(name);
-    return result < 0 ? failed(`rmmod: ERROR: could not remove '${name}': ${strerror(-result)}`) : done();
-  },
-};
-
 /** A shell in one process of the modeled host. */
-export class HostShell {
+export class HostShell implements Session {
   readonly process: UserProcess;
+  readonly kernelLog: () => readonly string[];
+  folder = '/';
   readonly #buffer: number;
 
-  constructor(process: UserProcess) {
+  /** `kernelLog` gives the lines of the kernel's log. */
+  constructor(process: UserProcess, kernelLog: () => readonly string[]) {
     this.process = process;
+    this.kernelLog = kernelLog;
     this.#buffer = process.syscalls.mmap(BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (this.#buffer < 0) throw new Error(`the host has no memory for a shell: ${errnoName(-this.#buffer)}`);
   }
 
   /** Names of the commands there are. */
   static get commands(): readonly string[] {
-    return Object.keys(commands);
+    return Object.keys(hostCommands);
   }
 
-  /** Run one line: a command, its words, and possibly `> PATH`. */
+  resolve(path: string): string {
+    const parts: string[] = [];
+    for (const part of (path.startsWith('/') ? path : `${this.folder}/${path}`).split('/')) {
+      if (part === '..') parts.pop();
+      else if (part !== '' && part !== '.') parts.push(part);
+    }
+    return `/${parts.join('/')}`;
+  }
+
+  /** Run one line: commands by `;`, each its words, and possibly `> FILE` or `>> FILE`. The first that fails ends it. */
   run(line: string): CommandResult {
-    const words = splitWords(line.replace(/(^|\s)(>{1,2})\s*/, '$1$2 '));
+    let output = '';
+    for (const command of commandsOf(line)) {
+      const result = this.#command(command);
+      output += result.output;
+      if (result.error !== undefined) return { output, error: result.error };
+    }
+    return { output, error: undefined };
+  }
+
+  #command(text: string): CommandResult {
+    const words = splitWords(text.replace(/(^|\s)(>{1,2})\s*/, '$1$2 '));
     if (words === undefined) return failed('sh: syntax error: unterminated quoted string');
     const arrow = words.findIndex((word) => word === '>' || word === '>>');
     const target = arrow < 0 ? undefined : words[arrow + 1];
     if (arrow >= 0 && (target === undefined || words.length > arrow + 2))
       return failed('sh: syntax error: one file has to follow >');
     const [name = '', ...args] = arrow < 0 ? words : words.slice(0, arrow);
-    const command = commands[name];
+    const command = Object.hasOwn(hostCommands, name) ? hostCommands[name] : undefined;
     if (command === undefined) {
       return failed(
         name === '' ? 'sh: no command' : `sh: ${name}: not found (there are ${HostShell.commands.join(', ')})`,
       );
     }
-    const result = command(this, args);
+    const result = command.run(this, args);
     if (target === undefined || result.error !== undefined) return result;
-    return this.#redirect(name, result.output, target);
+    return this.#redirect(name, result.output, this.resolve(target), words[arrow] === '>>' ? O_APPEND : O_TRUNC);
   }
 
-  #redirect(name: string, output: string, path: string): CommandResult {
+  #redirect(name: string, output: string, path: string, mode: number): CommandResult {
     const { syscalls, memory } = this.process;
-    const fd = syscalls.open(path, O_WRONLY | O_CREAT | O_TRUNC);
+    const fd = syscalls.open(path, O_WRONLY | O_CREAT | mode);
     if (fd < 0) return failed(`sh: cannot create ${path}: ${strerror(-fd)}`);
     const bytes = new TextEncoder().encode(output).subarray(0, BUFFER_BYTES);
     memory.write(hva(this.#buffer), bytes);
     const written = syscalls.write(fd, hva(this.#buffer), bytes.length);
     syscalls.close(fd);
-    return written < 0 ? failed(`${name}: write error: ${strerror(-written)}`) : done();
+    return written < 0 ? failed(`${name}: write error: ${strerror(-written)}`) : { output: '', error: undefined };
   }
 
-  /** A whole file as text, or -errno. */
   readFile(path: string): string | number {
     const { syscalls, memory } = this.process;
     const fd = syscalls.open(path, O_RDONLY);
@@ -123,4 +104,45 @@ export class HostShell {
       text += new TextDecoder().decode(memory.read(hva(this.#buffer), count));
     }
   }
+
+  /** What the last word of a line may become: commands, or paths, folders with a slash behind. */
+  complete(line: string): { readonly word: string; readonly candidates: readonly string[] } {
+    const word = /[^\s;>]*$/.exec(line)![0];
+    const before = line.slice(0, line.length - word.length);
+    if (/^\s*$|;\s*$/.test(before))
+      return { word, candidates: HostShell.commands.filter((name) => name.startsWith(word)).map((name) => `${name} `) };
+    const slash = word.lastIndexOf('/') + 1;
+    const folder = this.resolve(word.slice(0, slash));
+    const entries = this.process.syscalls.readdir(folder);
+    if (typeof entries === 'number') return { word, candidates: [] };
+    const candidates = entries
+      .filter(({ name }) => name.startsWith(word.slice(slash)))
+      .map(({ name }) => {
+        const stat = this.process.syscalls.stat(`${folder === '/' ? '' : folder}/${name}`);
+        const isFolder = typeof stat !== 'number' && stat.kind === 'directory';
+        return `${word.slice(0, slash)}${name}${isFolder ? '/' : ' '}`;
+      });
+    return { word, candidates };
+  }
+}
+
+/** The commands of a line: `;` outside quotes separates, `#` at a word's start begins a comment. */
+function commandsOf(line: string): string[] {
+  const commands: string[] = [];
+  let command = '';
+  let quote = '';
+  for (let at = 0; at < line.length; at++) {
+    const character = line[at]!;
+    if (quote === '' && character === '#' && /(^|\s)$/.test(command)) break;
+    if (quote === '' && character === ';') {
+      commands.push(command);
+      command = '';
+      continue;
+    }
+    if (quote === '' && (character === '"' || character === "'")) quote = character;
+    else if (character === quote) quote = '';
+    command += character;
+    if (character === '\\' && quote !== "'" && at + 1 < line.length) command += line[++at];
+  }
+  return [...commands, command].filter((each) => each.trim() !== '');
 }

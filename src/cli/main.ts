@@ -4,6 +4,7 @@ import { asmCommand } from './asm-command.ts';
 import { disasmCommand } from './disasm-command.ts';
 import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { explainCommand } from './explain/explain-command.ts';
+import { hostCommand } from './host-command.ts';
 import { StandardOutput } from './output.ts';
 import { runCommand } from './run-command.ts';
 import { splitQemuOptions } from './run-options.ts';
@@ -20,6 +21,7 @@ const commands = new Map([
   ['run', runCommand(output)],
   ['trace', traceCommand(output)],
   ['stat', statCommand(output)],
+  ['host', hostCommand(output)],
   ['asm', asmCommand(output)],
   ['disasm', disasmCommand(output)],
   ['explain', explainCommand(output)],

@@ -38,7 +38,7 @@ export function run(options: RunOptions, library: GuestLibrary, output: Output, 
 
 /** The host's own lines, then QEMU, then the report. */
 function runOn(machine: Machine, program: GuestProgram, chosen: RunOptions, output: Output): number {
-  const shell = new HostShell(machine.kernel.spawn('sh', () => {}).user);
+  const shell = new HostShell(machine.kernel.spawn('sh', () => {}).user, () => machine.kernel.log.lines);
   for (const command of program.directives.host) runHostCommand(shell, command, machine, output);
   const { end, exitProcess } = runQemu(machine, program, chosen, output);
   const status = reportEnd(end, { machine, program, options: chosen, output });
