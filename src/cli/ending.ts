@@ -4,6 +4,7 @@ import { EXIT, GUEST_OOPS } from './exit-status.ts';
 import { guestPlace } from './guest-place.ts';
 import type { GuestProgram } from './guest-program.ts';
 import type { Machine } from './machine.ts';
+import { oopsReport } from './oops-report.ts';
 import type { Output } from './output.ts';
 import type { RunOptions } from './run-options.ts';
 
@@ -32,8 +33,9 @@ export function reportEnd(end: QemuEnd, run: EndedRun): number {
     case 'debug-exit':
       return reportGuestStatus(Math.floor(end.code / 2), run);
     case 'shutdown':
-      say(`the guest crashed: triple fault at ${placeOfRip(run)}`);
+      sayOops(run);
       sayUnsupported(run);
+      say(`the guest crashed: triple fault at ${placeOfRip(run)}`);
       return EXIT.GUEST_CRASHED;
     case 'reset':
       say(`the guest reset the machine at ${placeOfRip(run)}; it never gave a status`);
@@ -55,6 +57,7 @@ function reportGuestStatus(value: number, run: EndedRun): number {
   if (value === 0) return EXIT.OK;
   if (value === GUEST_OOPS) {
     const fault = run.machine.cpus[0]?.lastException;
+    sayOops(run);
     sayUnsupported(run);
     run.output.message(`gvm: the guest crashed${fault === undefined ? '' : ` at ${place(run, fault.rip)}`}`);
     return EXIT.GUEST_CRASHED;
@@ -63,14 +66,30 @@ function reportGuestStatus(value: number, run: EndedRun): number {
   return EXIT.GUEST_FAILED;
 }
 
+/** All that is known of the exception the guest died of. */
+function sayOops(run: EndedRun): void {
+  const cpu = run.machine.cpus[0];
+  if (cpu?.lastException === undefined) return;
+  for (const line of oopsReport(cpu.lastException, cpu.view(cpu.lastException.cr3), run.program))
+    run.output.line('oops', line);
+}
+
+/** What kind of instruction it is that the table leaves out, by its first bytes (SDM vol. 2 app. A). */
+function family(bytes: Uint8Array): string {
+  const first = bytes.find((byte) => byte !== 0x66 && byte !== 0xf2 && byte !== 0xf3 && (byte & 0xf0) !== 0x40) ?? 0;
+  if (first === 0xc4 || first === 0xc5) return 'AVX';
+  if (first === 0x62) return 'AVX-512';
+  return first === 0x0f ? 'SSE or MMX' : 'x87';
+}
+
 /** An instruction that gvm has not: named, with what to do about it. */
 function sayUnsupported(run: EndedRun): void {
   const unsupported = run.machine.cpus[0]?.unsupported;
   if (unsupported === undefined) return;
   const bytes = [...unsupported.bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
   run.output.message(
-    `gvm: the instruction ${unsupported.text ?? '(vector or x87)'} [${bytes}] at ${place(run, unsupported.rip)} is not implemented; ` +
-      'compile C with -mgeneral-regs-only -march=x86-64',
+    `gvm: ${unsupported.text === undefined ? `this ${family(unsupported.bytes)} instruction` : `the instruction ${unsupported.text}`} [${bytes} …] at ${place(run, unsupported.rip)} is not implemented; ` +
+      'compile C with -mgeneral-regs-only',
   );
 }
 

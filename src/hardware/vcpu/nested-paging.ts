@@ -39,6 +39,10 @@ export class NestedPaging {
     this.invalidate();
   }
 
+  get pointer(): number {
+    return this.#eptp;
+  }
+
   /** INVEPT. */
   invalidate(): void {
     this.#tags.fill(Number.NaN);

@@ -17,6 +17,7 @@ import { Exceptions } from './exceptions.ts';
 import { EXIT_REASON, type ExitReason, type VmExit } from './exit.ts';
 import { FarTransfers } from './far-transfers.ts';
 import { Flags, IF, RF, TF } from './flags.ts';
+import { GuestView } from './inspect.ts';
 import * as bits from './interpreter/bits.ts';
 import { type Environment, FormCompiler, type Step } from './interpreter/form.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
@@ -47,6 +48,11 @@ export interface RaisedException {
   readonly rip: bigint;
   /** Address that a page fault is about. */
   readonly faultAddress: bigint;
+  /** The registers as the instruction found them: rax … r15 signed, RFLAGS, CR3, the privilege level. */
+  readonly registers: BigInt64Array;
+  readonly rflags: bigint;
+  readonly cr3: bigint;
+  readonly privilege: number;
 }
 
 /** One vCPU. Registers are unsigned bigints. */
@@ -323,11 +329,28 @@ export class Vcpu {
     return this.exit.reason;
   }
 
+  #remember(vector: number, errorCode: number | undefined): void {
+    this.lastException = {
+      vector,
+      errorCode,
+      rip: this.rip,
+      faultAddress: this.#event.faultAddress,
+      registers: this.#state.quads.slice(0, 16),
+      rflags: this.rflags,
+      cr3: this.mmu.cr3,
+      privilege: this.mmu.privilege,
+    };
+  }
+
+  /** The guest's memory by the page tables at `cr3`, for a report. */
+  view(cr3: bigint = this.mmu.cr3): GuestView {
+    return new GuestView(this.#memory, this.mmu.nested.pointer, cr3);
+  }
+
   #deliverWaiting(): number {
     const { vector, errorCode, kind, length } = this.#waiting!;
     this.#event.raise(vector, errorCode, kind);
-    if (kind === 'fault')
-      this.lastException = { vector, errorCode, rip: this.rip, faultAddress: this.#event.faultAddress };
+    if (kind === 'fault') this.#remember(vector, errorCode);
     const outcome = this.#exceptions.deliverPending(length);
     // Fidelity: VMX would tell KVM in the IDT-vectoring field, for it to inject again; here the processor keeps the event.
     if (outcome !== OUTCOME.EXIT || this.exit.reason === EXIT_REASON.TRIPLE_FAULT) this.#waiting = undefined;
@@ -336,7 +359,7 @@ export class Vcpu {
 
   #deliver(): number {
     const { vector, errorCode, kind } = this.#event;
-    this.lastException = { vector, errorCode, rip: this.rip, faultAddress: this.#event.faultAddress };
+    this.#remember(vector, errorCode);
     if (guestException.on) {
       guestException(this.#stream, { vector, rip: this.rip, error_code: errorCode ?? 0 });
     }
