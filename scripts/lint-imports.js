@@ -38,7 +38,12 @@ const LAW = {
   'src/cli': ['lang', 'src/hardware', 'src/linux', 'src/qemu', 'src/observe'],
 };
 /** Packages a room may import; Node's own modules are for the command line alone. */
-const PACKAGES = { lang: [], 'lang/syntax': ['chevrotain'], src: ['node:assert'], 'src/cli': ['yargs', 'node:'] };
+const PACKAGES = {
+  lang: [],
+  'lang/syntax': ['chevrotain'],
+  src: ['node:assert'],
+  'src/cli': ['yargs', 'jiti', 'node:'],
+};
 
 const within = (path, room) => path === room || path.startsWith(`${room}/`);
 const longest = (rooms, path) => rooms.filter((room) => within(path, room)).sort((a, b) => b.length - a.length)[0];

@@ -4,6 +4,7 @@ import { optionArity } from '../qemu/options.ts';
 import { sortArguments } from './command-line.ts';
 import type { Directives } from './directives.ts';
 import { UsageError } from './usage-error.ts';
+import { anchorDevices, folderOf } from './user-device.ts';
 
 export interface RunOptions {
   readonly file: string;
@@ -37,7 +38,7 @@ export function withDirectives(options: RunOptions, { options: lines }: Directiv
   let { trace, explain } = options;
   for (const { words, place } of lines) {
     const { qemu, gvm } = splitQemuOptions(words);
-    own.push(...qemu);
+    own.push(...anchorDevices(qemu, folderOf(options.file)));
     for (let index = 0; index < gvm.length; index++) {
       const word = gvm[index]!;
       if (word === '--explain') explain = true;

@@ -1,6 +1,7 @@
 /** `gvm run`: one program on one machine, from source to exit status. */
 
 import { matchingEvents } from '../event.ts';
+import type { HostFailure } from '../qemu/hw/machine.ts';
 import { Qemu } from '../qemu/main.ts';
 import { requestedMemory } from '../qemu/options.ts';
 import type { HostCommand } from './directives.ts';
@@ -8,6 +9,7 @@ import { type QemuEnd, reportEnd } from './ending.ts';
 import { EXIT } from './exit-status.ts';
 import { withPlaces } from './guest-place.ts';
 import { buildProgram, type GuestLibrary, type GuestProgram } from './guest-program.ts';
+import { reportHostFailure } from './host-failure.ts';
 import { HostShell } from './host-shell.ts';
 import { LineSplitter } from './line-splitter.ts';
 import { Machine } from './machine.ts';
@@ -16,6 +18,7 @@ import type { Output } from './output.ts';
 import { type RunOptions, withDirectives } from './run-options.ts';
 import { chooseEvents, traceLine } from './trace.ts';
 import { UsageError } from './usage-error.ts';
+import { loadUserDevices } from './user-device.ts';
 
 /** Guest instructions after which a run without --max-insns ends: a few seconds of a guest that loops for ever. */
 export const DEFAULT_MAX_INSNS = 200_000_000;
@@ -41,7 +44,10 @@ function runOn(machine: Machine, program: GuestProgram, chosen: RunOptions, outp
   const shell = new HostShell(machine.kernel.spawn('sh', () => {}).user, () => machine.kernel.log.lines);
   for (const command of program.directives.host) runHostCommand(shell, command, machine, output);
   const { end, exitProcess } = runQemu(machine, program, chosen, output);
-  const status = reportEnd(end, { machine, program, options: chosen, output });
+  const failed = end.reason === 'aborted' || end.reason === 'device-fault';
+  const status = failed
+    ? reportHostFailure(end, output)
+    : reportEnd(end, { machine, program, options: chosen, output });
   exitProcess();
   return status;
 }
@@ -98,7 +104,8 @@ function runQemu(
   program: GuestProgram,
   options: RunOptions,
   output: Output,
-): { readonly end: QemuEnd; readonly exitProcess: () => void } {
+): { readonly end: QemuEnd | HostFailure; readonly exitProcess: () => void } {
+  const own = loadUserDevices(options.qemu);
   const kernelPath = `/boot/${program.name.replace(/^.*\//, '').replace(/\.gasm$/, '')}.elf`;
   machine.kernel.files.createFile(kernelPath, program.image);
   const messages = new LineSplitter((line) => output.message(withPlaces(program, line)));
@@ -106,9 +113,9 @@ function runQemu(
     if (fd === 1) output.console(bytes);
     else messages.write(bytes);
   });
-  const qemu = new Qemu(user, machine.stream, ['-kernel', kernelPath, ...withDebugExit(options.qemu)]);
+  const qemu = new Qemu(user, machine.stream, ['-kernel', kernelPath, ...withDebugExit(options.qemu)], own);
   const failure = qemu.init();
-  const end: QemuEnd = failure === undefined ? qemu.run() : { reason: 'not-started', code: failure };
+  const end: QemuEnd | HostFailure = failure === undefined ? qemu.run() : { reason: 'not-started', code: failure };
   return { end, exitProcess: () => process.exit() };
 }
 

@@ -18,10 +18,10 @@ export function requestedHelp(options: Options): string | undefined {
   return propertyHelp(model.name, model.properties);
 }
 
-/** Make the device. Every refusal becomes an OptionError that names the option. */
-export function addDevice(machine: Machine, option: DeviceOption): void {
+/** Make the device; `own` are models besides those of the registry. Every refusal becomes an OptionError. */
+export function addDevice(machine: Machine, option: DeviceOption, own: readonly DeviceModel[] = []): void {
   try {
-    const model = modelOf(option);
+    const model = own.find(({ name }) => name === option.model) ?? modelOf(option);
     checkBus(machine, model, option.bus);
     const unknown = [...option.values.keys()].find((key) => model.properties[key] === undefined);
     if (unknown !== undefined) {

@@ -13,8 +13,10 @@ import { KvmVcpu } from './accel/kvm/vcpu.ts';
 import { bootRegs, bootSregs, loadKernel, writeBootStructures } from './boot.ts';
 import { assignBridgeWindows } from './bridge-windows.ts';
 import { addDevice, requestedHelp } from './device-add.ts';
+import { DeviceFault } from './device-fault.ts';
 import { Abort, ConfigurationError } from './error.ts';
 import { nullBackend, StdioBackend } from './hw/char/stdio.ts';
+import type { DeviceModel } from './hw/device-model.ts';
 import { Machine, type MachineEnd } from './hw/machine.ts';
 import { OptionError, type Options, parseOptions } from './options.ts';
 import { System } from './system.ts';
@@ -24,11 +26,13 @@ const STDOUT = 1;
 export class Qemu {
   readonly #system: System;
   readonly #argv: readonly string[];
+  readonly #own: readonly DeviceModel[];
   #machine: Machine | undefined;
   #vcpu: KvmVcpu | undefined;
 
-  /** `argv` is what follows the program's name. */
-  constructor(process: UserProcess, stream: EventStream, argv: readonly string[]) {
+  /** `argv` is what follows the program's name; `own` are models besides those of the registry. */
+  constructor(process: UserProcess, stream: EventStream, argv: readonly string[], own: readonly DeviceModel[] = []) {
+    this.#own = own;
     this.#argv = argv;
     this.#system = new System(process, stream);
   }
@@ -65,7 +69,7 @@ export class Qemu {
     if (options.serial !== 'none') {
       machine.addSerial(options.serial === 'stdio' ? new StdioBackend(system) : nullBackend);
     }
-    for (const device of options.devices) addDevice(machine, device);
+    for (const device of options.devices) addDevice(machine, device, this.#own);
     if (options.kernel === undefined) throw new ConfigurationError('no guest: give a kernel with -kernel PATH');
     const entry = loadKernel(machine, options.kernel);
     writeBootStructures(machine);
@@ -102,9 +106,10 @@ export class Qemu {
       while (machine.end === undefined) this.#turn(machine, vcpu);
       return machine.end;
     } catch (error) {
+      if (error instanceof DeviceFault) return { reason: 'device-fault', code: 1, fault: error };
       if (!(error instanceof Abort)) throw error;
       this.#system.error(error.message);
-      return { reason: 'internal-error', code: 1 };
+      return { reason: 'aborted', code: 134 };
     }
   }
 

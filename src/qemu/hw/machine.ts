@@ -11,6 +11,7 @@ import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../../linux/u
 import { KvmIoListener } from '../accel/kvm/io-listener.ts';
 import type { KvmState } from '../accel/kvm/kvm-all.ts';
 import { KvmMemoryListener } from '../accel/kvm/memory-listener.ts';
+import type { DeviceFault } from '../device-fault.ts';
 import { ConfigurationError } from '../error.ts';
 import { GuestErrors } from '../guest-errors.ts';
 import { MainLoop } from '../main-loop.ts';
@@ -22,14 +23,25 @@ import { Serial } from './char/serial.ts';
 import type { CharBackend } from './char/stdio.ts';
 import { addMsiWindow } from './intc/msi-window.ts';
 import { Piix3 } from './isa/piix3.ts';
+import { OldIoports } from './old-ioport.ts';
 import { PciBus } from './pci/pci-bus.ts';
 import { I440fx, PciHost } from './pci/pci-host.ts';
 
-/** Why QEMU ends, and the status it ends with. */
-export interface MachineEnd {
+/** The guest, or the host's user, ended QEMU; `code` is the status it ends with. */
+export interface GuestEnd {
   readonly reason: 'debug-exit' | 'shutdown' | 'reset' | 'halted' | 'internal-error' | 'interrupted';
   readonly code: number;
 }
+
+/** QEMU could not go on: it aborted, or a user's own device did what no device can do. */
+export interface HostFailure {
+  readonly reason: 'aborted' | 'device-fault';
+  readonly code: number;
+  readonly fault?: DeviceFault;
+}
+
+/** Why QEMU ends. */
+export type MachineEnd = GuestEnd | HostFailure;
 
 const PORTS = 0x1_0000;
 const COM1 = 0x3f8;
@@ -54,6 +66,8 @@ export class Machine {
   readonly memory: AddressSpace;
   readonly io: AddressSpace;
   readonly isaIo: MemoryRegion;
+  /** Ports registered with the API of QEMU before 1.0. */
+  readonly ioports: OldIoports;
   readonly ramSize: number;
   readonly #ram: Hva;
   readonly rootBus: PciBus;
@@ -72,6 +86,7 @@ export class Machine {
     this.topology = new MemoryTopology(system.memory, system.stream);
     const memory = this.topology.container('system', 2 ** 64);
     this.isaIo = this.topology.unassigned('io', PORTS, unassignedPorts);
+    this.ioports = new OldIoports(this.topology, this.isaIo);
     this.memory = this.topology.addressSpace('memory', memory);
     this.io = this.topology.addressSpace('I/O', this.isaIo);
     this.guestErrors.watch(this.memory);

@@ -2,12 +2,13 @@
 
 import type { DeviceModel } from './device-model.ts';
 import { isaDebugExit } from './misc/debug-exit.ts';
+import { isaDebugcon } from './misc/debugcon.ts';
 import { edu } from './misc/edu.ts';
 import { pciTestdev } from './misc/pci-testdev.ts';
 import { pciBridge } from './pci/pci-bridge.ts';
 import { vfioPci } from './vfio/vfio-pci.ts';
 
-const models: readonly DeviceModel[] = [pciBridge, isaDebugExit, edu, pciTestdev, vfioPci];
+const models: readonly DeviceModel[] = [pciBridge, isaDebugExit, isaDebugcon, edu, pciTestdev, vfioPci];
 
 export const findModel = (name: string): DeviceModel | undefined => models.find((model) => model.name === name);
 export const modelNames = (): readonly string[] => models.map((model) => model.name);

@@ -64,10 +64,17 @@ export interface PciIdentity {
   readonly class: number;
 }
 
+/** Told of a BAR's moves, each after it happened: what a device does that keeps ports of its own. */
+export interface BarMoves {
+  mapped(address: number): void;
+  unmapped(address: number): void;
+}
+
 interface Bar {
   readonly index: number;
   readonly type: number;
   readonly region: MemoryRegion;
+  readonly moves: BarMoves | undefined;
   address: number;
 }
 
@@ -167,7 +174,7 @@ export class PciDevice {
   }
 
   /** pci_register_bar: `type` is the BAR's read-only low bits; the region's size must be a power of two. */
-  registerBar(index: number, type: number, region: MemoryRegion): void {
+  registerBar(index: number, type: number, region: MemoryRegion, moves?: BarMoves): void {
     const size = region.size;
     if (2 ** Math.round(Math.log2(size)) !== size) {
       const what = `type=0x${type.toString(16)}, size=0x${size.toString(16)}`;
@@ -178,7 +185,7 @@ export class PciDevice {
     const mask = BigInt.asUintN(64, ~(BigInt(size) - 1n));
     if (is64Bit(type)) this.#wmaskView.setBigUint64(at, mask, true);
     else this.#wmaskView.setUint32(at, Number(mask & 0xffff_ffffn), true);
-    this.#bars.push({ index, type, region, address: UNMAPPED });
+    this.#bars.push({ index, type, region, moves, address: UNMAPPED });
   }
 
   /** pci_default_read_config: 1, 2 or 4 bytes. */
@@ -275,11 +282,13 @@ export class PciDevice {
       if (bar.address !== UNMAPPED) {
         if (pciUpdateMappingsDel.on) pciUpdateMappingsDel(this.#stream, { ...fields, addr: bar.address });
         space.deleteSubregion(bar.region);
+        bar.moves?.unmapped(bar.address);
       }
       bar.address = address;
       if (address !== UNMAPPED) {
         if (pciUpdateMappingsAdd.on) pciUpdateMappingsAdd(this.#stream, { ...fields, addr: address });
         space.addSubregion(address, bar.region, 1);
+        bar.moves?.mapped(address);
       }
     }
   }

@@ -1,0 +1,17 @@
+/** Runs that ended because the host's side failed, not the guest. */
+
+import type { HostFailure } from '../qemu/hw/machine.ts';
+import { EXIT } from './exit-status.ts';
+import type { Output } from './output.ts';
+import { describeFault } from './user-device.ts';
+
+/** Report it; returns gvm's exit status. */
+export function reportHostFailure({ fault }: HostFailure, output: Output): number {
+  output.end();
+  if (fault === undefined) output.message('gvm: QEMU gave up; its last message says why');
+  else {
+    output.message(describeFault(fault));
+    output.message('gvm: a device of your own failed');
+  }
+  return EXIT.HOST_FAILED;
+}

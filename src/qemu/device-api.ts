@@ -1,0 +1,87 @@
+/**
+ * A PCI device of your own: one file whose default export is a {@link DeviceDescription}, put into the machine by
+ * `-device ./mydev.ts`. The guest finds it on the bus, sizes its BARs and reaches its registers as those of any other.
+ *
+ * ```ts
+ * import type { DeviceDescription } from 'gvm/device';
+ *
+ * interface Counter { value: number }
+ * export default {
+ *   name: 'counter', vendor: 0x1234, device: 0x0001, class: 0xff00,
+ *   state: () => ({ value: 0 }),
+ *   bars: [{ space: 'io', size: 16, registers: [
+ *     { name: 'count', offset: 0, size: 4, read: (d) => d.state.value++, write: (d, v: number) => { d.state.value = v; } },
+ *   ] }],
+ * } satisfies DeviceDescription<Counter>;
+ * ```
+ */
+
+/** What callbacks are handed: the device as it stands in one machine. */
+export interface Device<State> {
+  /** What `state` made; the device's own. */
+  readonly state: State;
+  /** Nanoseconds of virtual time since power-on. */
+  readonly now: number;
+  /** Call `callback` once, `nanoseconds` from now. Returns how to call it off. */
+  after(nanoseconds: number, callback: (device: Device<State>) => void): () => void;
+  /** Level of the interrupt pin; needs `pin`. */
+  setInterrupt(level: boolean): void;
+  /** Send the message-signalled interrupt `vector`; needs `msi` or `msix`. Nothing happens while the guest has not enabled it. */
+  signal(vector: number): void;
+  /** Whether the guest has enabled message-signalled interrupts: then the pin is silent. */
+  readonly messageSignalled: boolean;
+  /** Guest memory at a bus address; zeros while the guest has not made the device a bus master. */
+  dmaRead(address: number, length: number): Uint8Array;
+  dmaWrite(address: number, bytes: Uint8Array): void;
+  /** One line on stderr. */
+  log(text: string): void;
+}
+
+/** Bytes of an access. */
+export type RegisterSize = 1 | 2 | 4 | 8;
+
+/**
+ * A register. Without `read` and `write` it keeps what is written; with one of them alone, the other direction reads 0 or is
+ * ignored. Values are unsigned: a number up to 4 bytes, a bigint for 8.
+ */
+export interface Register<State> {
+  readonly name: string;
+  /** In the BAR, a multiple of `size`. */
+  readonly offset: number;
+  /** Only accesses of this width reach it. 4 if not given. */
+  readonly size?: RegisterSize;
+  /** What a register that keeps its value holds after reset. */
+  readonly initial?: number | bigint;
+  read?(device: Device<State>): number | bigint;
+  /** Declare `value` as what `size` makes it: `(device, value: number)`, or bigint for 8 bytes. */
+  write?(device: Device<State>, value: number | bigint): void;
+}
+
+/** A base address register: `size` is a power of two, for ports at most 256, for memory at least 16. */
+export interface Bar<State> {
+  readonly space: 'io' | 'memory' | 'memory64';
+  readonly size: number;
+  readonly registers: readonly Register<State>[];
+}
+
+export interface DeviceDescription<State = undefined> {
+  readonly name: string;
+  readonly vendor: number;
+  readonly device: number;
+  readonly revision?: number;
+  /** Base class << 8 | subclass; 0xff00, "fits no class", if not given. */
+  readonly class?: number;
+  readonly subsystemVendor?: number;
+  readonly subsystem?: number;
+  /** Interrupt pin. */
+  readonly pin?: 'A' | 'B' | 'C' | 'D';
+  /** Message-signalled interrupts: vectors, a power of two up to 32. */
+  readonly msi?: number;
+  /** MSI-X vectors, up to 2048; table and pending bits get a memory BAR of their own behind the last one. */
+  readonly msix?: number;
+  readonly bars: readonly Bar<State>[];
+  /** Makes the device's state, once a machine. */
+  state?(): State;
+  /** The machine is reset. */
+  reset?(device: Device<State>): void;
+}

@@ -1,0 +1,177 @@
+/** A user's own PCI device (device-api.ts) as a device of the machine. Whatever the file does wrong becomes a DeviceFault. */
+
+import {
+  PCI_BASE_ADDRESS_MEM_TYPE_64,
+  PCI_BASE_ADDRESS_SPACE_IO,
+  PCI_INTERRUPT_PIN,
+  PCI_MSIX_ENTRY_SIZE,
+  PCI_SUBSYSTEM_ID,
+  PCI_SUBSYSTEM_VENDOR_ID,
+} from '../../linux/uapi/pci.ts';
+import type { Device, DeviceDescription } from '../device-api.ts';
+import { DeviceFault } from '../device-fault.ts';
+import type { GuestErrors } from '../guest-errors.ts';
+import type { System } from '../system.ts';
+import type { TimerList } from '../timer.ts';
+import type { DeviceModel } from './device-model.ts';
+import { Msi } from './pci/msi.ts';
+import { Msix } from './pci/msix.ts';
+import { PciDevice } from './pci/pci-device.ts';
+import { type PciPlace, pciModel } from './pci/pci-model.ts';
+import { checkDescription } from './user-device-check.ts';
+import { UserRegisters } from './user-registers.ts';
+
+type Description = DeviceDescription<unknown>;
+const CLASS_OTHERS = 0xff00;
+
+class UserDevice extends PciDevice implements Device<unknown> {
+  readonly state: unknown;
+  readonly #file: string;
+  readonly #description: Description;
+  readonly #system: System;
+  readonly #timers: TimerList;
+  readonly #msi: Msi | undefined;
+  readonly #msix: Msix | undefined;
+  readonly #registers: UserRegisters[] = [];
+
+  constructor(place: PciPlace, file: string, description: Description) {
+    const { machine, bus, devfn, id } = place;
+    super(machine.system.stream, bus, devfn, description.name, id);
+    this.#file = file;
+    this.#description = description;
+    this.#system = machine.system;
+    this.#timers = machine.mainLoop.timers;
+    const { vendor, device, revision = 0, class: classCode = CLASS_OTHERS, pin } = description;
+    this.identify({ vendor, device, revision, class: classCode });
+    if (description.subsystemVendor !== undefined) {
+      this.view.setUint16(PCI_SUBSYSTEM_VENDOR_ID, description.subsystemVendor, true);
+    }
+    if (description.subsystem !== undefined) this.view.setUint16(PCI_SUBSYSTEM_ID, description.subsystem, true);
+    if (pin !== undefined) this.config[PCI_INTERRUPT_PIN] = 'ABCD'.indexOf(pin) + 1;
+    const end = this.#registerBars(place, machine.guestErrors);
+    if (description.msi !== undefined) this.#msi = new Msi(this, description.msi);
+    if (description.msix !== undefined) this.#msix = this.#addMsix(place, end, description.msix);
+    this.state = this.guarded('state', undefined, () => description.state?.());
+  }
+
+  /** Returns the number of the first BAR that is free. */
+  #registerBars({ machine }: PciPlace, errors: GuestErrors): number {
+    let index = 0;
+    for (const bar of this.#description.bars) {
+      const name = `${this.name} BAR ${index}`;
+      const registers = new UserRegisters(this, index, bar, errors);
+      this.#registers.push(registers);
+      const type = { io: PCI_BASE_ADDRESS_SPACE_IO, memory: 0, memory64: PCI_BASE_ADDRESS_MEM_TYPE_64 }[bar.space];
+      this.registerBar(index, type, machine.topology.io(name, bar.size, registers, this.guard));
+      index += bar.space === 'memory64' ? 2 : 1;
+    }
+    return index;
+  }
+
+  #addMsix({ machine: { topology } }: PciPlace, bar: number, vectors: number): Msix {
+    const half = Math.max(2048, 2 ** Math.ceil(Math.log2(vectors * PCI_MSIX_ENTRY_SIZE)));
+    const region = topology.container(`${this.name}-msix`, 2 * half);
+    this.registerBar(bar, 0, region);
+    return new Msix(topology, this, vectors, { bar, region, table: 0, pending: half });
+  }
+
+  /** Run a callback of the user's; what it throws is a fault at `where`. */
+  guarded<R>(where: string, register: string | undefined, callback: () => R): R {
+    try {
+      return callback();
+    } catch (error) {
+      if (error instanceof DeviceFault) throw error;
+      throw this.fault(where, register, error instanceof Error ? error.message : String(error), error);
+    }
+  }
+
+  fault(where: string, register: string | undefined, message: string, cause?: unknown): DeviceFault {
+    return new DeviceFault(this.#file, where, register, message, cause);
+  }
+
+  override writeConfig(address: number, value: number, length: number): void {
+    super.writeConfig(address, value, length);
+    this.#msi?.written(address, length);
+    this.#msix?.written(address, length);
+  }
+
+  override reset(): void {
+    super.reset();
+    this.#msi?.reset();
+    this.#msix?.reset();
+    for (const registers of this.#registers) registers.reset();
+    this.guarded('reset', undefined, () => this.#description.reset?.(this));
+  }
+
+  get now(): number {
+    return this.#timers.now;
+  }
+
+  after(nanoseconds: number, callback: (device: Device<unknown>) => void): () => void {
+    if (!(nanoseconds >= 0)) throw new RangeError(`after() takes a number of nanoseconds, not ${nanoseconds}`);
+    const timer = this.#timers.timer(() => this.guarded('after', undefined, () => callback(this)));
+    timer.modify(this.now + nanoseconds);
+    return () => timer.cancel();
+  }
+
+  setInterrupt(level: boolean): void {
+    if (this.#description.pin === undefined) throw new Error('setInterrupt() needs a pin in the description');
+    if (!this.messageSignalled) this.setIrq(level);
+  }
+
+  signal(vector: number): void {
+    const most = this.#description.msix ?? this.#description.msi;
+    if (most === undefined) throw new Error('signal() needs msi or msix in the description');
+    if (!Number.isInteger(vector) || vector < 0 || vector >= most)
+      throw new RangeError(`no vector ${vector} of ${most}`);
+    if (this.#msix?.enabled) this.#msix.notify(vector);
+    else if (this.#msi?.enabled) this.#msi.notify(vector);
+  }
+
+  get messageSignalled(): boolean {
+    return this.#msix?.enabled === true || this.#msi?.enabled === true;
+  }
+
+  override dmaRead(address: number, length: number): Uint8Array;
+  override dmaRead(address: number, into: DataView, at: number, length: number): number;
+  override dmaRead(address: number, into: DataView | number, at = 0, length = 0): Uint8Array | number {
+    if (typeof into !== 'number') return super.dmaRead(address, into, at, length);
+    checkDma(address, into);
+    const bytes = new Uint8Array(into);
+    super.dmaRead(address, new DataView(bytes.buffer), 0, into);
+    return bytes;
+  }
+
+  override dmaWrite(address: number, bytes: Uint8Array): number;
+  override dmaWrite(address: number, from: DataView, at: number, length: number): number;
+  override dmaWrite(address: number, from: DataView | Uint8Array, at = 0, length = 0): number {
+    if (from instanceof DataView) return super.dmaWrite(address, from, at, length);
+    if (!(from instanceof Uint8Array)) throw new TypeError('dmaWrite() takes a Uint8Array');
+    checkDma(address, from.length);
+    return super.dmaWrite(address, new DataView(from.buffer, from.byteOffset, from.length), 0, from.length);
+  }
+
+  log(text: string): void {
+    this.#system.print(`${this.name}: ${text}\n`);
+  }
+}
+
+/** Longest transfer at once: a device that asks for more has miscounted. */
+const LONGEST_DMA = 2 ** 28;
+
+function checkDma(address: number, length: number): void {
+  if (!Number.isSafeInteger(address) || address < 0) throw new RangeError(`no bus address: ${address}`);
+  if (!Number.isInteger(length) || length < 0 || length > LONGEST_DMA)
+    throw new RangeError(`no length of DMA: ${length}`);
+}
+
+/** The model of the device in `file`. A description that makes no device is a ConfigurationError when it is created. */
+export function userDeviceModel(file: string, exported: unknown): DeviceModel {
+  return pciModel({
+    name: file,
+    category: 'Misc',
+    description: "A user's own device",
+    properties: {},
+    make: (place) => new UserDevice(place, file, checkDescription(exported)),
+  });
+}

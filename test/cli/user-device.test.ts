@@ -1,0 +1,127 @@
+/** A device of the user's own: `-device ./mydev.ts`, and what happens when it is wrong. */
+
+import { expect, test } from 'vitest';
+import { gvmWith } from './gvm.ts';
+
+/** Reads dword 0 of BAR 0 and ends with it as status. */
+const DRIVER = `; gvm: -device ./mydev.ts,addr=4
+bits 64
+default rel
+%include "linux/kernel.inc"
+%include "linux/pci.inc"
+global init_module
+init_module: lea rdi, [driver]
+        jmp pci_register_driver
+probe:  push rbx
+        mov rbx, rdi
+        call pci_enable_device
+        mov rdi, rbx
+        call pci_set_master
+        mov rdi, rbx
+        xor esi, esi
+        xor edx, edx
+        call pci_iomap
+        mov dword [rax + 4], 7
+        mov eax, [rax]
+        lea rdi, [text]
+        mov esi, eax
+        xor eax, eax
+        call printk
+        xor eax, eax
+        pop rbx
+        ret
+text:   db 'read %u', 10, 0
+name:   db 'mydev', 0
+align 8
+ids:    dd PCI_DEVICE(0x1234, 1)
+        dq 0
+        PCI_ID_END
+section .data
+driver: dq 0, 0, name, ids, probe, 0
+`;
+
+const runWith = (device: string) => gvmWith({ 'mydev.ts': device, 'driver.gasm': DRIVER }, 'run', 'driver.gasm');
+
+/** A description with these registers, and other properties in front of the BAR. */
+const device = (registers: string, more = '') =>
+  `export default { name: 'mydev', vendor: 0x1234, device: 1, ${more}\n` +
+  `  bars: [{ space: 'memory', size: 16, registers: [\n${registers}\n] }] };\n`;
+
+test('its registers are what the guest reads and writes', () => {
+  const { stdout, status } = runWith(
+    device(
+      "{ name: 'a', offset: 0, read: (d) => d.state.n * 6 },\n{ name: 'b', offset: 4, write: (d, v) => { d.state.n = v; } }",
+      'state: () => ({ n: 0 }),',
+    ),
+  );
+  expect([stdout.includes('read 42\n'), status]).toEqual([true, 0]);
+});
+
+test('timers and DMA: what it wrote into the guest’s memory is what it reads back', () => {
+  const { stderr, stdout, status } = runWith(
+    device(
+      `{ name: 'a', offset: 0, read: (d) => d.dmaRead(0x3000000, 2)[1] },
+       { name: 'b', offset: 4, write: (d, v) => { d.dmaWrite(0x3000000, Uint8Array.of(1, v)); d.after(5, () => d.log('later')); } }`,
+    ),
+  );
+  expect([stdout.includes('read 7\n'), stderr.includes('mydev: later\n'), status]).toEqual([true, true, 0]);
+});
+
+test.each([
+  [
+    'throws',
+    "{ name: 'a', offset: 0,\n  read() { throw new Error('no') } }",
+    "./mydev.ts:4: error: BAR 0 register 'a' at 0x0: no",
+  ],
+  [
+    'throws no error',
+    "{ name: 'a', offset: 0,\n  read() { throw 'no' } }",
+    "./mydev.ts:3: error: BAR 0 register 'a' at 0x0: no",
+  ],
+  [
+    'answers nothing',
+    "{ name: 'a', offset: 0, read() {} }",
+    "./mydev.ts:3: error: BAR 0 register 'a' at 0x0: read gave undefined",
+  ],
+  ['answers a fraction', "{ name: 'a', offset: 0, read: () => 0.5 }", 'read gave 0.5, which is no integer'],
+  ['answers a negative number', "{ name: 'a', offset: 0, read: () => -1 }", 'read gave -1, which is no integer'],
+  ['answers too much', "{ name: 'a', offset: 0, read: () => 2 ** 32 }", 'which is no integer from 0 to 0xffffffff'],
+  ['answers a promise', "{ name: 'a', offset: 0, read: async () => 1 }", 'read gave [object Promise]'],
+  ['has no pin', "{ name: 'b', offset: 4, write: (d) => d.setInterrupt(true) }", 'setInterrupt() needs a pin'],
+  ['reads nowhere', "{ name: 'b', offset: 4, write: (d) => d.dmaRead(-1, 4) }", 'no bus address: -1'],
+  [
+    'throws later',
+    "{ name: 'b', offset: 4, write: (d) => d.after(1, () => {\n throw new Error('late') }) }",
+    './mydev.ts:4: error: after: late',
+  ],
+])('a device that %s ends the run with status 5 and the place', (_, registers, message) => {
+  const { stderr, status } = runWith(device(registers));
+  expect(stderr).toContain(message);
+  expect([stderr.endsWith('gvm: a device of your own failed\n'), status]).toEqual([true, 5]);
+});
+
+test.each([
+  ['export const x = 1;', 'name is undefined, no name'],
+  [device('', 'msi: 3,'), 'msi is 3, not one of 1, 2, 4, 8, 16, 32'],
+  [device("{ name: 'a', offset: 2 }"), 'bars[0].registers[0].offset is 2, no multiple of the size 4'],
+  [device("{ name: 'a', offset: 16 }"), 'bars[0].registers[0].offset is 16, no integer from 0 to 0xc'],
+  [device("{ name: 'a', offset: 0 }, { name: 'b', offset: 0, size: 1 }"), "register 'b' lies over register 'a'"],
+  [device("{ name: 'a', offset: 0, read: 5 }"), 'bars[0].registers[0].read is 5, no function'],
+  [device("{ name: 'a', offset: 0, size: 1, initial: 256 }"), 'initial is 256, no unsigned number of 1 bytes'],
+  [
+    "export default { name: 'x', vendor: 1, device: 1, bars: [{ space: 'io', size: 12, registers: [] }] }",
+    'bars[0].size is 12, no power of two',
+  ],
+  ["export default { name: 'x', vendor: 70000, device: 1, bars: [] }", 'vendor is 70000, no integer from 0 to 0xfffe'],
+  ['export default {', './mydev.ts:1: error: Unexpected token'],
+  ["throw new Error('at once')", './mydev.ts:1: error: at once'],
+])('a file that describes no device is refused: %j', (text, message) => {
+  const { stderr, status } = runWith(text);
+  expect(stderr).toContain(message);
+  expect(status).toBe(2);
+});
+
+test('a file that is not there', () => {
+  const { stderr, status } = gvmWith({ 'other.gasm': DRIVER.replace('mydev.ts', 'nothere.ts') }, 'run', 'other.gasm');
+  expect([stderr, status]).toEqual(['gvm: -device ./nothere.ts: there is no such file\n', 2]);
+});
