@@ -44,10 +44,10 @@ function runOn(machine: Machine, program: GuestProgram, chosen: RunOptions, outp
   const shell = new HostShell(machine.kernel.spawn('sh', () => {}).user, () => machine.kernel.log.lines);
   for (const command of program.directives.host) runHostCommand(shell, command, machine, output);
   const { end, exitProcess } = runQemu(machine, program, chosen, output);
-  const failed = end.reason === 'aborted' || end.reason === 'device-fault';
-  const status = failed
-    ? reportHostFailure(end, output)
-    : reportEnd(end, { machine, program, options: chosen, output });
+  const status =
+    end.reason === 'aborted' || end.reason === 'device-fault'
+      ? reportHostFailure(end, output)
+      : reportEnd(end, { machine, program, options: chosen, output });
   exitProcess();
   return status;
 }
