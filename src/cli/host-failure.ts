@@ -1,9 +1,13 @@
 /** Runs that ended because the host's side failed, not the guest. */
 
 import type { HostFailure } from '../qemu/hw/machine.ts';
+import type { QemuEnd } from './ending.ts';
 import { EXIT } from './exit-status.ts';
 import type { Output } from './output.ts';
 import { describeFault } from './user-device.ts';
+
+export const isHostFailure = (end: QemuEnd | HostFailure): end is HostFailure =>
+  end.reason === 'aborted' || end.reason === 'device-fault';
 
 /** Report it; returns gvm's exit status. */
 export function reportHostFailure({ fault }: HostFailure, output: Output): number {

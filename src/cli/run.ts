@@ -9,7 +9,7 @@ import { type QemuEnd, reportEnd } from './ending.ts';
 import { EXIT } from './exit-status.ts';
 import { withPlaces } from './guest-place.ts';
 import { buildProgram, type GuestLibrary, type GuestProgram } from './guest-program.ts';
-import { reportHostFailure } from './host-failure.ts';
+import { isHostFailure, reportHostFailure } from './host-failure.ts';
 import { HostShell } from './host-shell.ts';
 import { LineSplitter } from './line-splitter.ts';
 import { Machine } from './machine.ts';
@@ -44,10 +44,9 @@ function runOn(machine: Machine, program: GuestProgram, chosen: RunOptions, outp
   const shell = new HostShell(machine.kernel.spawn('sh', () => {}).user, () => machine.kernel.log.lines);
   for (const command of program.directives.host) runHostCommand(shell, command, machine, output);
   const { end, exitProcess } = runQemu(machine, program, chosen, output);
-  const status =
-    end.reason === 'aborted' || end.reason === 'device-fault'
-      ? reportHostFailure(end, output)
-      : reportEnd(end, { machine, program, options: chosen, output });
+  const status = isHostFailure(end)
+    ? reportHostFailure(end, output)
+    : reportEnd(end, { machine, program, options: chosen, output });
   exitProcess();
   return status;
 }
