@@ -1,12 +1,24 @@
 /**
- * The group notifier of Linux 4.10 to 5.18, by which a mediated driver learned which VM its device was given to
- * (vfio_register_notifier, vfio_register_group_notifier in drivers/vfio/vfio.c of 5.10). Its successor is the field
- * `kvm` of the device, set before the first open; both are there.
+ * The notifiers of Linux 4.10 to 5.18 (vfio_register_notifier in drivers/vfio/vfio.c of 5.10): by that of the group a mediated
+ * driver learned which VM its device was given to, by that of the IOMMU that a mapping goes whose pages it had pinned. Their
+ * successors are the field `kvm` of the device, set before the first open, and `dmaUnmap` of its ops; both ways are there.
  */
 
 import type { Kernel } from '../core/kernel.ts';
 import { EINVAL, ENODEV } from '../uapi/errno.ts';
 import type { NotifierBlock, VfioDevice } from './device.ts';
+import type { UnmapListener } from './dma-space.ts';
+import type { Type1 } from './type1.ts';
+
+/** Notifier type: events of the container's IOMMU. */
+export const VFIO_IOMMU_NOTIFY = 0;
+/** A mapping goes: unpin its pages. The data is a {@link DmaUnmapped}. The only IOMMU event. */
+export const VFIO_IOMMU_NOTIFY_DMA_UNMAP = 1 << 0;
+/** `struct vfio_iommu_type1_dma_unmap` as the notifier gets it. */
+export interface DmaUnmapped {
+  readonly iova: bigint;
+  readonly size: bigint;
+}
 
 /** Notifier type: events of the group. */
 export const VFIO_GROUP_NOTIFY = 1;
@@ -27,6 +39,7 @@ export function vfio_register_notifier(
 ): number {
   const group = checked(kernel, device, type);
   if (typeof group === 'number') return group;
+  if (type === VFIO_IOMMU_NOTIFY) return listen(kernel, group.iommu, events, notifier);
   if (events !== VFIO_GROUP_NOTIFY_SET_KVM) {
     return kernel.refuse(EINVAL, 'the only group event is VFIO_GROUP_NOTIFY_SET_KVM');
   }
@@ -45,15 +58,49 @@ export function vfio_unregister_notifier(
 ): number {
   const group = checked(kernel, device, type);
   if (typeof group === 'number') return group;
-  return group.notifiers.delete(notifier) ? 0 : kernel.refuse(EINVAL, 'this notifier was not registered');
+  const deleted = type === VFIO_IOMMU_NOTIFY ? forget(group.iommu, notifier) : group.notifiers.delete(notifier);
+  return deleted ? 0 : kernel.refuse(EINVAL, 'this notifier was not registered');
 }
 
 function checked(kernel: Kernel, device: VfioDevice | undefined, type: number) {
   const group = device?.group;
   if (group === undefined) return kernel.refuse(ENODEV, 'the device is in no VFIO group');
-  if (type !== VFIO_GROUP_NOTIFY) return kernel.refuse(EINVAL, `there is no notifier type ${type} for a group`);
+  if (type !== VFIO_GROUP_NOTIFY && type !== VFIO_IOMMU_NOTIFY) {
+    return kernel.refuse(EINVAL, `there is no notifier type ${type}`);
+  }
   if (group.iommu === undefined) {
     return kernel.refuse(EINVAL, `group ${group.id} is in no container with an IOMMU: register from open()`);
   }
   return group;
 }
+
+/** What hangs in the IOMMU's list for a notifier. */
+class UnmapNotifier implements UnmapListener {
+  readonly notifier: NotifierBlock;
+
+  constructor(notifier: NotifierBlock) {
+    this.notifier = notifier;
+  }
+
+  dmaUnmap(iova: bigint, size: bigint): void {
+    const unmapped: DmaUnmapped = { iova, size };
+    this.notifier.notify(VFIO_IOMMU_NOTIFY_DMA_UNMAP, unmapped);
+  }
+}
+
+function listen(kernel: Kernel, iommu: Type1 | undefined, events: number, notifier: NotifierBlock): number {
+  if (events !== VFIO_IOMMU_NOTIFY_DMA_UNMAP) {
+    return kernel.refuse(EINVAL, 'the only IOMMU event is VFIO_IOMMU_NOTIFY_DMA_UNMAP');
+  }
+  if (find(iommu, notifier) !== undefined) return kernel.refuse(EINVAL, 'this notifier is registered already');
+  iommu?.space.listeners.add(new UnmapNotifier(notifier));
+  return 0;
+}
+
+function forget(iommu: Type1 | undefined, notifier: NotifierBlock): boolean {
+  const listener = find(iommu, notifier);
+  return listener !== undefined && iommu?.space.listeners.delete(listener) === true;
+}
+
+const find = (iommu: Type1 | undefined, notifier: NotifierBlock): UnmapListener | undefined =>
+  [...(iommu?.space.listeners ?? [])].find((each) => each instanceof UnmapNotifier && each.notifier === notifier);

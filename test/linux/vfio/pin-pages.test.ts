@@ -4,7 +4,15 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Hpa, iova } from '../../../src/address.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../../src/linux/core/iommu.ts';
 import * as uapi from '../../../src/linux/uapi/vfio.ts';
+import type { NotifierBlock } from '../../../src/linux/vfio/device.ts';
 import { vfio_dma_rw } from '../../../src/linux/vfio/dma.ts';
+import {
+  type DmaUnmapped,
+  VFIO_IOMMU_NOTIFY,
+  VFIO_IOMMU_NOTIFY_DMA_UNMAP,
+  vfio_register_notifier,
+  vfio_unregister_notifier,
+} from '../../../src/linux/vfio/notifier.ts';
 import { vfio_pin_pages, vfio_unpin_pages } from '../../../src/linux/vfio/pin-pages.ts';
 import { shown } from '../drivers/host.ts';
 import { bootDmaHost, type DmaHost, held, PAGE } from './dma-host.ts';
@@ -140,6 +148,49 @@ describe('before a mapping goes', () => {
     expect(host.kernel.pages.allocate()).not.toBe(frame);
     before = { ...before, pages: before.pages + 1 };
     vfio_unpin_pages(mdev.vfio, iova(0x10000), 1);
+  });
+});
+
+describe('the notifier of Linux 5.10', () => {
+  const seen: unknown[] = [];
+  const notifier: NotifierBlock = {
+    notify(action, data) {
+      seen.push([action, data]);
+      const { iova: at, size } = data as DmaUnmapped;
+      vfio_unpin_pages(old.vfio, iova(Number(at)), Number(size / PAGE));
+    },
+  };
+  let old: ReturnType<DmaHost['addMediated']>;
+  const register = (type = VFIO_IOMMU_NOTIFY, events = VFIO_IOMMU_NOTIFY_DMA_UNMAP) =>
+    shown(vfio_register_notifier(host.kernel, old.vfio, type, events, notifier));
+  const unregister = () => shown(vfio_unregister_notifier(host.kernel, old.vfio, VFIO_IOMMU_NOTIFY, notifier));
+
+  beforeEach(() => {
+    seen.length = 0;
+    old = host.addMediated('old');
+    before = held(host);
+  });
+
+  test('is told of a mapping that goes, and lets a driver pin', () => {
+    const { container, groups } = host.contain([1]);
+    const device = host.getDevice(groups[0]!, 'old');
+    host.map(container, { iova: 0x10000n });
+    expect(vfio_pin_pages(old.vfio, iova(0x10000), 1, 3)).toBe(-22);
+    expect([register(), register(), register(VFIO_IOMMU_NOTIFY, 3), register(2)]).toEqual([
+      '0',
+      '-EINVAL',
+      '-EINVAL',
+      '-EINVAL',
+    ]);
+    expect(vfio_pin_pages(old.vfio, iova(0x10000), 1, 3)).toHaveLength(1);
+    expect(host.unmap(container, 0x10000n, PAGE)).toEqual(['0', PAGE]);
+    expect(seen).toEqual([[VFIO_IOMMU_NOTIFY_DMA_UNMAP, { iova: 0x10000n, size: PAGE }]]);
+    expect([unregister(), unregister()]).toEqual(['0', '-EINVAL']);
+    host.syscalls.close(device);
+  });
+
+  test('wants a container with an IOMMU', () => {
+    expect(register()).toBe('-EINVAL');
   });
 });
 
