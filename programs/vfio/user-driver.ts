@@ -1,0 +1,162 @@
+/**
+ * A driver in user space, without QEMU: it takes a PCI device from VFIO, maps memory for its DMA, lets it copy, and waits for its
+ * interrupt on an eventfd. What Linux's Documentation/driver-api/vfio.rst shows in C, step by step, with the same calls.
+ *
+ * Before it runs somebody has bound the device to vfio-pci and left the group to this process:
+ *
+ *     modprobe vfio-pci
+ *     echo vfio-pci > /sys/bus/pci/devices/0000:06:0d.0/driver_override
+ *     echo 0000:06:0d.0 > /sys/bus/pci/drivers_probe
+ *
+ * The device is the copier (its data sheet: src/hardware/devices/copier.ts).
+ */
+
+import { type Hva, hva, PAGE_SIZE } from '../../src/address.ts';
+import { strerror } from '../../src/linux/uapi/errno.ts';
+import type { Ioctl } from '../../src/linux/uapi/ioctl.ts';
+import type { Members, Struct, StructValue } from '../../src/linux/uapi/struct.ts';
+import {
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  O_RDWR,
+  POLLIN,
+  PROT_READ,
+  PROT_WRITE,
+  type UserProcess,
+} from '../../src/linux/uapi/syscalls.ts';
+import * as vfio from '../../src/linux/uapi/vfio.ts';
+
+const DEVICE = '0000:06:0d.0';
+/** Registers in BAR0, and bits of CONTROL and of COMMAND in configuration space. */
+const [CONTROL, STATUS, LENGTH, ADDRESS] = [0x04, 0x08, 0x0c, 0x10];
+const [START, TO_MEMORY, INTERRUPT] = [1, 2, 4];
+const [COMMAND, MEMORY_AND_MASTER] = [4, 6];
+/** Where the device finds the two pages: its own addresses, which need not be those of the process. */
+const IOVA = 0x10_0000;
+
+/** A call failed: what it was, and the errno. */
+class Failure extends Error {}
+
+/** Run the driver: its exit status. */
+export function main({ syscalls, memory }: UserProcess): number {
+  const anonymous = (bytes: number): Hva =>
+    hva(must('mmap', syscalls.mmap(bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
+  const scratch = anonymous(PAGE_SIZE);
+
+  const print = (line: string): void => {
+    const bytes = new TextEncoder().encode(`${line}\n`);
+    memory.write(scratch, bytes);
+    syscalls.write(1, scratch, bytes.length);
+  };
+  const pass = (bytes: Uint8Array): Hva => {
+    memory.write(scratch, bytes);
+    return scratch;
+  };
+  /** An ioctl that takes a structure and answers in it. */
+  const ask = <M extends Members>(fd: number, request: Ioctl, shape: Struct<M>, value: Partial<StructValue<M>>) => {
+    must(request.name, syscalls.ioctl(fd, request.number, pass(shape.encode(value))));
+    const answer = memory.read(scratch, shape.size);
+    return shape.read(new DataView(answer.buffer, answer.byteOffset));
+  };
+  const word = (address: number): number => {
+    const bytes = memory.read(hva(address), 4);
+    return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  };
+  const setWord = (address: number, value: number): void =>
+    memory.write(hva(address), new Uint8Array(Uint32Array.of(value).buffer));
+
+  try {
+    // The group: the smallest set of devices that the IOMMU can keep apart from the rest.
+    const link = syscalls.readlink(`/sys/bus/pci/devices/${DEVICE}/iommu_group`);
+    if (typeof link === 'number') throw new Failure(`${DEVICE}: ${strerror(-link)}`);
+    const number = link.split('/').at(-1);
+    const container = must('open', syscalls.open('/dev/vfio/vfio', O_RDWR));
+    const group = must(`open /dev/vfio/${number}`, syscalls.open(`/dev/vfio/${number}`, O_RDWR));
+    const { flags } = ask(group, vfio.VFIO_GROUP_GET_STATUS, vfio.vfio_group_status, { argsz: 8 });
+    if ((flags & vfio.VFIO_GROUP_FLAGS_VIABLE) === 0) throw new Failure(`group ${number} is not viable`);
+    print(`group ${number} is viable`);
+
+    // The container: an address space for the DMA of its groups.
+    const fd = pass(new Uint8Array(Int32Array.of(container).buffer));
+    must('SET_CONTAINER', syscalls.ioctl(group, vfio.VFIO_GROUP_SET_CONTAINER.number, fd));
+    must('SET_IOMMU', syscalls.ioctl(container, vfio.VFIO_SET_IOMMU.number, vfio.VFIO_TYPE1v2_IOMMU));
+    const pages = anonymous(2 * PAGE_SIZE);
+    ask(container, vfio.VFIO_IOMMU_MAP_DMA, vfio.vfio_iommu_type1_dma_map, {
+      argsz: vfio.vfio_iommu_type1_dma_map.size,
+      flags: vfio.VFIO_DMA_MAP_FLAG_READ | vfio.VFIO_DMA_MAP_FLAG_WRITE,
+      vaddr: BigInt(pages),
+      iova: BigInt(IOVA),
+      size: BigInt(2 * PAGE_SIZE),
+    });
+    print(`2 pages mapped for DMA at iova 0x${IOVA.toString(16)}`);
+
+    // The device.
+    const name = pass(new TextEncoder().encode(`${DEVICE}\0`));
+    const device = must('GET_DEVICE_FD', syscalls.ioctl(group, vfio.VFIO_GROUP_GET_DEVICE_FD.number, name));
+    const info = ask(device, vfio.VFIO_DEVICE_GET_INFO, vfio.vfio_device_info, { argsz: 16 });
+    print(`${DEVICE}: ${info.num_regions} regions, ${info.num_irqs} interrupt indexes`);
+    const region = (index: number) =>
+      ask(device, vfio.VFIO_DEVICE_GET_REGION_INFO, vfio.vfio_region_info, { argsz: 32, index });
+    const config = region(vfio.VFIO_PCI_CONFIG_REGION_INDEX);
+    must('read of the ids', syscalls.pread(device, scratch, 4, Number(config.offset)));
+    print(`vendor and device ${word(scratch).toString(16)}`);
+    const command = pass(Uint8Array.of(MEMORY_AND_MASTER, 0));
+    must('write of COMMAND', syscalls.pwrite(device, command, 2, Number(config.offset) + COMMAND));
+
+    // Its registers, as memory of this process.
+    const bar = region(vfio.VFIO_PCI_BAR0_REGION_INDEX);
+    const mapped = syscalls.mmap(Number(bar.size), PROT_READ | PROT_WRITE, MAP_SHARED, device, Number(bar.offset));
+    const registers = must('mmap of BAR 0', mapped);
+
+    // Its interrupt, as an eventfd: the first message of MSI-X.
+    const irq = ask(device, vfio.VFIO_DEVICE_GET_IRQ_INFO, vfio.vfio_irq_info, {
+      argsz: 16,
+      index: vfio.VFIO_PCI_MSIX_IRQ_INDEX,
+    });
+    const done = must('eventfd', syscalls.eventfd(0, 0));
+    const header = vfio.vfio_irq_set.encode({
+      argsz: vfio.vfio_irq_set.size + 4,
+      flags: vfio.VFIO_IRQ_SET_DATA_EVENTFD | vfio.VFIO_IRQ_SET_ACTION_TRIGGER,
+      index: vfio.VFIO_PCI_MSIX_IRQ_INDEX,
+      start: 0,
+      count: 1,
+    });
+    const wiring = pass(Uint8Array.from([...header, ...new Uint8Array(Int32Array.of(done).buffer)]));
+    must('SET_IRQS', syscalls.ioctl(device, vfio.VFIO_DEVICE_SET_IRQS.number, wiring));
+    print(`MSI-X has ${irq.count} messages; the first goes to an eventfd`);
+
+    // From the first page into the device, and from there into the second.
+    const text = 'copied by the device';
+    memory.write(pages, new TextEncoder().encode(text));
+    const copy = (iova: number, direction: number): bigint => {
+      setWord(registers + ADDRESS, iova);
+      setWord(registers + LENGTH, text.length);
+      setWord(registers + CONTROL, START | INTERRUPT | direction);
+      if ((must('poll', syscalls.poll(done, POLLIN)) & POLLIN) === 0) return 0n;
+      must('read of the eventfd', syscalls.read(done, scratch, 8));
+      const count = memory.read(scratch, 8);
+      return new DataView(count.buffer, count.byteOffset).getBigUint64(0, true);
+    };
+    print(`into the device: ${copy(IOVA, 0)} interrupt, status ${word(registers + STATUS)}`);
+    print(`out of the device: ${copy(IOVA + PAGE_SIZE, TO_MEMORY)} interrupt, status ${word(registers + STATUS)}`);
+    print(`second page: "${new TextDecoder().decode(memory.read(hva(pages + PAGE_SIZE), text.length))}"`);
+
+    // An address that nobody mapped: the IOMMU stops it, and the device says so.
+    setWord(registers + STATUS, 3);
+    print(
+      `beyond the mapping: ${copy(IOVA + 2 * PAGE_SIZE, TO_MEMORY)} interrupts, status ${word(registers + STATUS)}`,
+    );
+    return 0;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    print(`user-driver: ${error.message}`);
+    return 1;
+  }
+}
+
+/** The result of a call that has to succeed. */
+function must(what: string, result: number): number {
+  if (result < 0) throw new Failure(`${what}: ${strerror(-result)}`);
+  return result;
+}
