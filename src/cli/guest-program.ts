@@ -6,7 +6,7 @@ import { assemble } from '../../lang/assembler/assemble.ts';
 import type { IncludePath } from '../../lang/assembler/preprocessor/preprocessor.ts';
 import { type Archive, readArchive } from '../../lang/object/archive.ts';
 import { KERNEL_LAYOUT, link } from '../../lang/object/link.ts';
-import { isElf } from '../../lang/object/read-elf.ts';
+import { isElf, readElf } from '../../lang/object/read-elf.ts';
 import { type Symbolizer, symbolizer } from '../../lang/object/symbolize.ts';
 import { type Directives, readDirectives } from './directives.ts';
 import { EXIT } from './exit-status.ts';
@@ -32,6 +32,7 @@ export interface GuestProgram {
 
 /** What a program has to define: the library calls it once the machine is set up. */
 const ENTRY = 'init_module';
+const MACHINE_SECTION = '.gvm';
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'No such file or directory',
@@ -83,6 +84,12 @@ export function installedLibrary(): GuestLibrary {
   };
 }
 
+/** An image made from C tells its machine in a section of its own, in the lines that a source would have (gvm.h). */
+function machineOf(image: Uint8Array, path: string): string {
+  const section = readElf(image, path).sections.find(({ name }) => name === MACHINE_SECTION);
+  return section === undefined ? '' : new TextDecoder().decode(section.data);
+}
+
 /** Read, assemble and link the program at `path`. */
 export function buildProgram(
   path: string,
@@ -96,7 +103,7 @@ export function buildProgram(
       name: path,
       image: bytes,
       symbolizer: () => symbolizer(bytes, path),
-      directives: { options: [], host: [] },
+      directives: readDirectives(path, machineOf(bytes, path)),
     };
   const text = new TextDecoder().decode(bytes);
   const include = includePath(options.includes, library.includes);
