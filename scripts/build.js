@@ -50,6 +50,38 @@ const lazyStringWidth = {
   },
 };
 
+/** node:assert takes 2 ms to load, and is only called for where something is wrong. */
+const lazyAssert = {
+  name: 'lazy-assert',
+  setup(build) {
+    build.onResolve({ filter: /^(node:)?assert$/ }, ({ namespace }) =>
+      namespace === 'lazy-assert'
+        ? { path: 'node:assert', external: true }
+        : { path: 'assert', namespace: 'lazy-assert' },
+    );
+    build.onLoad({ filter: /.*/, namespace: 'lazy-assert' }, () => ({
+      contents: `const real = () => require('node:assert');
+        export const strict = (value, message) => { if (!value) real().ok(value, message); };
+        strict.fail = (message) => real().fail(message);
+        export const strictEqual = (a, b, message) => { if (!Object.is(a, b)) real().strictEqual(a, b, message); };
+        export const notStrictEqual = (a, b, message) => { if (Object.is(a, b)) real().notStrictEqual(a, b, message); };`,
+    }));
+  },
+};
+
+/** yargs asks the terminal for its width when it is loaded, which loads all of Node's streams: it is asked when help is printed. */
+const lazyColumns = {
+  name: 'lazy-columns',
+  setup(build) {
+    build.onLoad({ filter: /yargs\/lib\/platform-shims\/esm\.mjs$/ }, ({ path }) => {
+      const eager = /stdColumns: (typeof process\.stdout\.columns .*)/;
+      const shim = readFileSync(path, 'utf8');
+      if (!eager.test(shim)) throw new Error(`${path} no longer reads the width of the terminal: drop lazyColumns`);
+      return { contents: shim.replace(eager, 'get stdColumns() { return $1; }') };
+    });
+  },
+};
+
 /** Bundle one entry as CommonJS: that is what a V8 script, and so its code cache, can be made of. */
 const bundle = (entry, outfile, plugins = []) =>
   build({
@@ -60,7 +92,7 @@ const bundle = (entry, outfile, plugins = []) =>
     format: 'cjs',
     target: 'node20',
     minify: true,
-    plugins: [lazyStringWidth, ...plugins],
+    plugins: [lazyStringWidth, lazyAssert, lazyColumns, ...plugins],
     logLevel: 'warning',
     define: { GVM_VERSION: JSON.stringify(version), 'import.meta.url': '__moduleUrl' },
     banner: { js: "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
