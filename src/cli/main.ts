@@ -5,6 +5,7 @@ import { disasmCommand } from './disasm-command.ts';
 import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { explainCommand } from './explain/explain-command.ts';
 import { hostCommand } from './host-command.ts';
+import { regsCommand, walkCommand } from './inspect-commands.ts';
 import { StandardOutput } from './output.ts';
 import { runCommand } from './run-command.ts';
 import { splitQemuOptions } from './run-options.ts';
@@ -22,6 +23,8 @@ const commands = new Map([
   ['trace', traceCommand(output)],
   ['stat', statCommand(output)],
   ['host', hostCommand(output)],
+  ['walk', walkCommand(output)],
+  ['regs', regsCommand(output)],
   ['asm', asmCommand(output)],
   ['disasm', disasmCommand(output)],
   ['explain', explainCommand(output)],

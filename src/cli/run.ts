@@ -32,21 +32,28 @@ export function run(options: RunOptions, library: GuestLibrary, output: Output, 
   const chosen = withDirectives(options, program.directives);
   const machine = powerOn(chosen, output);
   try {
-    observe?.({ machine, program });
-    return runOn(machine, program, chosen, output);
+    const ended = observe?.({ machine, program });
+    return runOn(machine, program, chosen, output, ended);
   } finally {
     machine.stream.close();
   }
 }
 
 /** The host's own lines, then QEMU, then the report. */
-function runOn(machine: Machine, program: GuestProgram, chosen: RunOptions, output: Output): number {
+function runOn(
+  machine: Machine,
+  program: GuestProgram,
+  chosen: RunOptions,
+  output: Output,
+  ended: (() => void) | undefined,
+): number {
   const shell = new HostShell(machine.kernel.spawn('sh', () => {}).user, () => machine.kernel.log.lines);
   for (const command of program.directives.host) runHostCommand(shell, command, machine, output);
   const { end, exitProcess } = runQemu(machine, program, chosen, output);
   const status = isHostFailure(end)
     ? reportHostFailure(end, output)
     : reportEnd(end, { machine, program, options: chosen, output });
+  ended?.();
   exitProcess();
   return status;
 }

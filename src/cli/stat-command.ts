@@ -90,6 +90,7 @@ function count(options: RunOptions, output: Output): { readonly statistics: Stat
     const counted = new Statistics(exitReasonName, lineOf);
     statistics = counted;
     machine.stream.subscribe(chargedEvents(), (record) => counted.add(time.stamp(record)));
+    return undefined;
   });
   return { statistics: statistics!, status };
 }

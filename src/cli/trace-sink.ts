@@ -42,6 +42,7 @@ export function traceToFile(path: string, choice: Choice, format?: string): Watc
         const stamped = time.stamp(record);
         if (chosen.has(record.event) && choice.wants(record)) file.write(sink.event(stamped));
       });
+      return undefined;
     },
     finish() {
       if (written !== undefined) file.write(written.end());
@@ -63,6 +64,7 @@ export function traceCausally(choice: Choice, write: (text: string) => void): Wa
       const grown = new CausalTree({ instruction: (rip) => code.at(rip), line: traceLine }, wants, write);
       tree = grown;
       machine.stream.subscribe(events(), (record) => grown.add(time.stamp(record)));
+      return undefined;
     },
     finish: () => tree?.end(),
     abandon: () => undefined,

@@ -16,7 +16,10 @@ export function watchedRun(
   let status: number;
   try {
     status = run(options, library, output, (seen) => {
-      for (const { observe } of watchers) observe(seen);
+      const ends = watchers.map(({ observe }) => observe(seen));
+      return () => {
+        for (const ended of ends) ended?.();
+      };
     });
     for (const watcher of watchers) watcher.finish();
   } catch (error) {

@@ -42,6 +42,7 @@ export class CauseFinder implements Output {
       if (this.#events.length === FIRST + LAST) this.#events.splice(FIRST, 1);
       this.#events.push(record);
     });
+    return undefined;
   };
 
   /** Notes on what wrote the line; none if it was never written. */
