@@ -28,7 +28,7 @@ import { isName } from './token-run.ts';
 /** Finds an include file: `name` as written, `from` the file that asks. */
 export type IncludePath = (name: string, from: string) => { name: string; text: string } | undefined;
 
-/** Is told what is read, before anything is done with it. `level` counts the files, macros and repetitions around it. */
+/** Is told what is read of the user's own, before anything is done with it. `level` counts the files, macros and repetitions around it. */
 export interface SourceObserver {
   opened(file: SourceFile, level: number): void;
   /** A line with tokens. */
@@ -100,7 +100,9 @@ export class Preprocessor {
         this.#close();
         continue;
       }
-      this.observer?.read(next.value, this.#sources.depth - 1, source.kind === 'file');
+      if (!source.call?.macro.standard) {
+        this.observer?.read(next.value, this.#sources.depth - 1, source.kind === 'file');
+      }
       const line = this.#process(next.value);
       if (line !== undefined && line.tokens.length > 0) yield line;
     }

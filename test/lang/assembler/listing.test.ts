@@ -109,6 +109,17 @@ section .data
  mov eax, 5
 %endif
  ret`,
+  structures: ` struc pair
+.a: resb 4
+.b: resq 1
+.c: resb 30
+ endstruc
+section .data
+ istruc pair
+ at pair.a, dd 5
+ at pair.b, dq 7
+ iend
+ dd pair_size`,
   includes: `%macro twice 1
  db %1, %1
 %endmacro
