@@ -4,7 +4,7 @@ import { registerNamed } from '../isa/registers.ts';
 import { mnemonics } from '../isa/table.ts';
 import type { LineTable } from '../object/line-table.ts';
 import type { ObjectFile } from '../object/object-file.ts';
-import type { Body, Label, Statement } from '../syntax/ast.ts';
+import type { Body, Expression, Label, Statement } from '../syntax/ast.ts';
 import { type SourceLine, spanOf } from '../syntax/lexer.ts';
 import { stringBytes } from '../syntax/literals.ts';
 import { type Origin, SourceFile } from '../syntax/source.ts';
@@ -244,11 +244,19 @@ class Program {
     const index = this.#items.length;
     const symbol = label === undefined ? undefined : this.#define(label, origin, index);
     let work = this.#work(body, origin, symbol);
-    if (statement.times !== undefined && work !== undefined) work = new TimesWork(statement.times, work);
+    if (statement.times !== undefined) work = this.#times(statement, statement.times, work);
     if (symbol === undefined && work === undefined) return undefined;
     const span = spanOf(statement.first, statement.last, origin);
     const isEqu = body.kind === 'equ';
     return { index, span, origin, parent: this.#parent, label: isEqu ? undefined : symbol, work };
+  }
+
+  #times({ body, first, last, origin }: Statement, count: Expression, inner: Work | undefined): Work | undefined {
+    if (body.kind === 'none' || body.kind === 'directive') {
+      const text = '`times` repeats instructions and data, and there are none behind it';
+      this.#diagnostics.error(spanOf(first, last, origin), text);
+    }
+    return inner === undefined ? undefined : new TimesWork(count, inner);
   }
 
   #define(label: Label, origin: Origin, index: number): AssemblySymbol | undefined {
@@ -290,14 +298,22 @@ class Program {
         this.#diagnostics.error(spanOf(body.at, body.at, origin), '`equ` needs a label in front of it');
         return undefined;
       case 'incbin':
+        this.#readHere(body.at, origin);
         return incbin(body, origin, this.#assembly, this.#options.binaryPath ?? (() => undefined));
       case 'directive':
+        this.#readHere(body.at, origin);
         return directive(body, origin, {
           assembly: this.#assembly,
           expression: (tokens, from) => this.#parser.expression(tokens, from),
           statement: (tokens, from) => this.#filler(tokens, from),
         });
     }
+  }
+
+  /** What is worked out while it is read is worked out at this place. */
+  #readHere(at: Token, origin: Origin): void {
+    const span = spanOf(at, at, origin);
+    this.#assembly.item = { index: -1, span, origin, parent: this.#parent, label: undefined, work: undefined };
   }
 
   #filler(tokens: readonly Token[], origin: Origin): Work | undefined {

@@ -26,7 +26,7 @@ export class DataWork implements Work {
     }
     if (assembly.phase === 'estimate') this.#fixed = this.#plainBytes();
     if (this.#fixed !== undefined) assembly.bytes(this.#fixed);
-    else this.#placeItems(this.#items, assembly);
+    else this.#placeItems(this.#items, this.#unit, assembly);
   }
 
   fixedLength(): number | undefined {
@@ -35,7 +35,7 @@ export class DataWork implements Work {
     for (const item of this.#items) {
       if (item.kind === 'repeat') return undefined;
       const text = item.kind === 'value' && item.expression.kind === 'string' ? item.expression.bytes.length : 1;
-      length += roundUp(text, this.#unit);
+      length += roundUp(text, item.unit ?? this.#unit);
     }
     return length;
   }
@@ -45,7 +45,7 @@ export class DataWork implements Work {
     const unit = this.#unit;
     let length = 0;
     for (const item of this.#items) {
-      if (item.kind !== 'value') return undefined;
+      if (item.kind !== 'value' || item.unit !== undefined) return undefined;
       const { expression } = item;
       if (expression.kind === 'string') length += roundUp(expression.bytes.length, unit);
       else if (expression.kind === 'number' && unit <= 8) length += unit;
@@ -67,26 +67,26 @@ export class DataWork implements Work {
     return bytes;
   }
 
-  #placeItems(items: readonly DataItem[], assembly: Assembly): void {
+  #placeItems(items: readonly DataItem[], outer: number, assembly: Assembly): void {
     for (const item of items) {
+      const unit = item.unit ?? outer;
       switch (item.kind) {
         case 'unset':
-          assembly.fill(this.#unit, 0);
+          assembly.fill(unit, 0);
           break;
         case 'repeat': {
-          const count = repeatCount(item.count, '`dup`', assembly);
-          for (let i = 0; i < count; i++) this.#placeItems(item.items, assembly);
+          const count = item.count === undefined ? 1 : repeatCount(item.count, '`dup`', assembly);
+          for (let i = 0; i < count; i++) this.#placeItems(item.items, unit, assembly);
           break;
         }
         case 'value':
-          this.#placeValue(item.expression, assembly);
+          this.#placeValue(item.expression, unit, assembly);
           break;
       }
     }
   }
 
-  #placeValue(expression: Expression, assembly: Assembly): void {
-    const unit = this.#unit;
+  #placeValue(expression: Expression, unit: number, assembly: Assembly): void {
     if (expression.kind === 'string') {
       const bytes = new Uint8Array(roundUp(expression.bytes.length, unit));
       bytes.set(expression.bytes);

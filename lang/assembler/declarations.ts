@@ -53,6 +53,10 @@ function declare(kind: string, words: readonly t.Token[], origin: Origin, span: 
     symbol.binding = 'global';
   }
   if (colon === undefined) return;
+  if (building.assembly.format === 'bin') {
+    assembly.diagnostics.error(spanOf(colon, words.at(-1)!, origin), 'symbols of flat output have no type');
+    return;
+  }
   if (colon.tokenType !== t.Colon) {
     assembly.diagnostics.error(
       spanOf(colon, words.at(-1)!, origin),
@@ -79,6 +83,10 @@ function common(
   span: Span,
   building: Building,
 ): void {
+  if (building.assembly.format === 'bin') {
+    building.assembly.diagnostics.error(span, 'flat output has no common symbols; reserve room with resb');
+    return;
+  }
   const colon = words.findIndex((word) => word.tokenType === t.Colon);
   const parts = colon < 0 ? [words] : [words.slice(0, colon), words.slice(colon + 1)];
   const numbers = parts.map((tokens) => {

@@ -113,11 +113,11 @@ function calculate(expression: Extract<Expression, { kind: 'binary' }>, a: bigin
       return a % divisor(expression, b);
     case '<<':
     case '<<<':
-      return unsignedB() < 64n ? a << unsignedB() : 0n;
+      return a << (b & 63n);
     case '>>':
-      return unsignedB() < 64n ? unsignedA() >> unsignedB() : 0n;
+      return unsignedA() >> (b & 63n);
     case '>>>':
-      return a >> (unsignedB() < 64n ? unsignedB() : 63n);
+      return a >> (b & 63n);
     case '&':
       return a & b;
     case '|':

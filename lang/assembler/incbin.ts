@@ -24,6 +24,8 @@ export function incbin(
     return undefined;
   }
   const [skip, length] = body.arguments.map((each) => assembly.number(each, 'an argument of `incbin`') ?? 0n);
+  const negative = body.arguments.find((_, i) => ([skip, length][i] ?? 0n) < 0n);
+  if (negative !== undefined) assembly.error(negative, 'an offset or a length in a file is not negative');
   const start = Number(skip ?? 0n);
   return new BytesWork(bytes.subarray(start, length === undefined ? undefined : start + Number(length)));
 }

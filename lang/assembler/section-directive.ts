@@ -6,7 +6,7 @@ import type { Origin, Span } from '../syntax/source.ts';
 import type * as t from '../syntax/tokens.ts';
 import type { Assembly, Work } from './assembly.ts';
 import type { Building, DirectiveBody } from './building.ts';
-import { absoluteSpace, applyAttribute, type Section, type SectionAttributes } from './sections.ts';
+import { absoluteSpace, applyAttribute, type Section } from './sections.ts';
 import { didYouMean } from './suggest.ts';
 import { sameValue } from './value.ts';
 
@@ -65,14 +65,14 @@ function attribute(
     if (parsed === undefined) {
       if (value.length === 0) assembly.diagnostics.error(span, `\`${key}\` needs a number: \`${key}=16\``);
     } else if (key === 'align') {
-      setAlignment(chosen.attributes, parsed, assembly);
+      setAlignment(chosen, parsed, assembly);
     } else if (isForFlatOutput(key, span, assembly)) {
       const number = assembly.number(parsed, 'the address of a section');
-      if (number !== undefined) chosen.placement[address!] = number;
+      if (number !== undefined) chosen.placement = { ...chosen.placement, [address!]: number };
     }
   } else if (order !== undefined) {
     if (value.length === 0) assembly.diagnostics.error(span, `\`${key}\` needs the name of a section`);
-    else if (isForFlatOutput(key, span, assembly)) chosen.placement[order] = textOf(value);
+    else if (isForFlatOutput(key, span, assembly)) chosen.placement = { ...chosen.placement, [order]: textOf(value) };
   } else if (!isAttribute(key)) {
     const text = `\`${first!.image}\` is no attribute of a section${didYouMean(key, WORDS)}`;
     assembly.diagnostics.error(span, text);
@@ -99,11 +99,15 @@ function applyFlag(key: string, chosen: Section, isNew: boolean, span: Span, ass
   }
 }
 
-function setAlignment(attributes: SectionAttributes, expression: Expression, assembly: Assembly): void {
+function setAlignment(chosen: Section, expression: Expression, assembly: Assembly): void {
   const align = assembly.number(expression, 'an alignment');
   if (align === undefined) return;
-  if (!isPowerOfTwo(align)) assembly.error(expression, `an alignment must be a power of two, not ${align}`);
-  else attributes.align = Number(align);
+  if (!isPowerOfTwo(align)) {
+    assembly.error(expression, `an alignment must be a power of two, not ${align}`);
+  } else {
+    chosen.attributes.align = Number(align);
+    chosen.placement = { ...chosen.placement, align: Number(align) };
+  }
 }
 
 export function isPowerOfTwo(value: bigint): boolean {

@@ -1,6 +1,7 @@
 /** Sections while they are being assembled: attributes, a running offset, and in the last pass their bytes and relocations. */
 
 import * as elf from '../object/elf64.ts';
+import type { FlatPlacement } from '../object/object-file.ts';
 import type { Base, Value } from './value.ts';
 import { baseValue } from './value.ts';
 
@@ -11,14 +12,6 @@ export interface SectionAttributes {
   type: number;
   flags: number;
   align: number;
-}
-
-/** Where flat output puts a section, as far as the source says (NASM manual §8.1.3). */
-export interface Placement {
-  start?: bigint;
-  vstart?: bigint;
-  follows?: string;
-  vfollows?: string;
 }
 
 /** A relocation against a section or an external symbol, before symbol numbers exist. */
@@ -33,7 +26,7 @@ export class Section implements Base {
   readonly kind = 'section';
   readonly name: string;
   readonly attributes: SectionAttributes;
-  readonly placement: Placement = {};
+  placement: FlatPlacement = {};
   /** Where the next byte goes. */
   offset = 0;
   readonly relocations: PendingRelocation[] = [];

@@ -15,6 +15,17 @@ export interface ObjectSection {
   readonly data: Uint8Array;
   readonly entrySize: number;
   readonly relocations: readonly Relocation[];
+  /** What the source says about its place in flat output. */
+  readonly placement?: FlatPlacement;
+}
+
+/** `section .x start=… vstart=… follows=… vfollows=… align=…` */
+export interface FlatPlacement {
+  readonly start?: bigint;
+  readonly vstart?: bigint;
+  readonly follows?: string;
+  readonly vfollows?: string;
+  readonly align?: number;
 }
 
 export interface Relocation {

@@ -56,12 +56,25 @@ export interface OperandSyntax {
   readonly last: Token;
 }
 
-/** One item of `db` and its kin. */
+/** One item of `db` and its kin; `unit` is set where a size word in front of it says another (`dd 1, word 2`). */
 export type DataItem =
-  | { readonly kind: 'value'; readonly expression: Expression; readonly first: Token; readonly last: Token }
+  | {
+      readonly kind: 'value';
+      readonly expression: Expression;
+      readonly unit: number | undefined;
+      readonly first: Token;
+      readonly last: Token;
+    }
   /** `?`: room that is not initialised (zero in a section with contents). */
-  | { readonly kind: 'unset'; readonly at: Token }
-  | { readonly kind: 'repeat'; readonly count: Expression; readonly items: readonly DataItem[]; readonly at: Token };
+  | { readonly kind: 'unset'; readonly unit: number | undefined; readonly at: Token }
+  /** `3 dup (1, 2)`; without a count a list that only shares its size. */
+  | {
+      readonly kind: 'repeat';
+      readonly count: Expression | undefined;
+      readonly items: readonly DataItem[];
+      readonly unit: number | undefined;
+      readonly at: Token;
+    };
 
 export interface Label {
   readonly name: string;

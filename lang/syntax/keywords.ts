@@ -41,7 +41,7 @@ add(t.Wrt, 'wrt');
 add(t.Seg, 'seg');
 add(
   t.Directive,
-  'section segment global extern common static required default bits use64 use32 use16 align alignb org absolute cpu float',
+  'section segment global extern common static required default bits use64 use32 use16 align alignb org absolute cpu float sectalign',
 );
 
 /** Types of identifiers; remembers every spelling it has seen. */

@@ -60,7 +60,7 @@ export function stringBytes(image: string): Uint8Array {
 
 function unescaped(body: string): Uint8Array {
   const bytes: number[] = [];
-  const pattern = /\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([\s\S]))|[^\\]+/gu;
+  const pattern = /\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([\s\S]))|[^\\]+/gu;
   for (const match of body.matchAll(pattern)) {
     const [whole, hex, octal, short, long, letter] = match;
     if (hex !== undefined) bytes.push(Number.parseInt(hex, 16));

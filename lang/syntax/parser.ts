@@ -172,28 +172,36 @@ export class NasmParser extends EmbeddedActionsParser {
     return items;
   });
 
-  readonly item = this.RULE(
-    'item',
-    (): DataItem =>
-      this.OR([
-        { ALT: (): DataItem => ({ kind: 'unset', at: this.CONSUME(t.Question) }) },
-        {
-          ALT: (): DataItem => {
-            const first = this.LA(1);
-            const expression = this.SUBRULE(this.expression);
-            const last = this.LA(0);
-            const repeat = this.OPTION((): DataItem => {
-              const at = this.CONSUME(t.Dup);
-              this.CONSUME(t.LeftParen);
-              const items = this.SUBRULE(this.items);
-              this.CONSUME(t.RightParen);
-              return { kind: 'repeat', count: expression, items, at };
-            });
-            return repeat ?? { kind: 'value', expression, first, last };
-          },
+  /** `?`, a value, `3 dup (1, 2)`, each with a size word in front of it if it has another size than the line's. */
+  readonly item = this.RULE('item', (): DataItem => {
+    const size = this.OPTION(() => this.CONSUME(t.Hint));
+    const unit = this.ACTION(() => (size === undefined ? undefined : unitOf(size)));
+    if (size !== undefined && this.LA(1).tokenType === t.LeftParen) {
+      return { kind: 'repeat', count: undefined, items: this.SUBRULE(this.list), unit, at: size };
+    }
+    return this.OR([
+      { ALT: (): DataItem => ({ kind: 'unset', unit, at: this.CONSUME(t.Question) }) },
+      {
+        ALT: (): DataItem => {
+          const first = this.LA(1);
+          const expression = this.SUBRULE(this.expression);
+          const last = this.LA(0);
+          const at = this.OPTION1(() => this.CONSUME(t.Dup));
+          if (at === undefined) return { kind: 'value', expression, unit, first, last };
+          const isList = this.LA(1).tokenType === t.LeftParen;
+          const items = isList ? this.SUBRULE1(this.list) : [this.SUBRULE(this.item)];
+          return { kind: 'repeat', count: expression, items, unit, at };
         },
-      ]),
-  );
+      },
+    ]);
+  });
+
+  readonly list = this.RULE('list', (): DataItem[] => {
+    this.CONSUME(t.LeftParen);
+    const items = this.SUBRULE(this.items);
+    this.CONSUME(t.RightParen);
+    return items;
+  });
 
   readonly reserve = this.RULE('reserve', (): Body => {
     const at = this.CONSUME(t.Reserve);
@@ -347,6 +355,12 @@ function hint(word: t.Token): Hints {
     default:
       throw new SyntaxFault(word, `\`${word.image}\` is a prefix; it stands in front of an instruction`);
   }
+}
+
+function unitOf(word: t.Token): number {
+  const width = SIZES[word.image.toLowerCase()];
+  if (width !== undefined) return width / 8;
+  throw new SyntaxFault(word, `\`${word.image}\` is no size of data`);
 }
 
 function segmentOf(before: Expression, colon: t.Token): t.Token {

@@ -5,6 +5,7 @@ import { quoteBytes, stringBytes } from '../../syntax/literals.ts';
 import type { Span } from '../../syntax/source.ts';
 import * as t from '../../syntax/tokens.ts';
 import type { Directing, DirectiveLine, DirectiveMeaning } from './directive.ts';
+import { MAX_STRING } from './expansion-fault.ts';
 import type { Parameter } from './macro-names.ts';
 import { concatenated, part } from './strings.ts';
 import { isName } from './token-run.ts';
@@ -59,9 +60,12 @@ const stringLength = computed((rest, line, to) => stringOperand(rest[0], line, t
 
 const concatenate = computed((rest, line, to) => {
   const joined = concatenated(rest);
-  if (joined instanceof Uint8Array) return quoteBytes(joined);
-  to.diagnostics.error(line.span, `\`${line.word}\` joins strings, and \`${joined.image}\` is none`);
-  return undefined;
+  if (!(joined instanceof Uint8Array)) {
+    to.diagnostics.error(line.span, `\`${line.word}\` joins strings, and \`${joined.image}\` is none`);
+    return undefined;
+  }
+  if (joined.length > MAX_STRING) to.diagnostics.fatal(line.span, `a string of more than ${MAX_STRING} bytes`);
+  return quoteBytes(joined);
 });
 
 /** `%substr name string start, count`. */

@@ -5,7 +5,8 @@ import { quoteBytes, stringBytes } from '../../syntax/literals.ts';
 import type { Span } from '../../syntax/source.ts';
 import * as t from '../../syntax/tokens.ts';
 import { conditionWord } from './conditions.ts';
-import { callArguments, type Expand, ExpansionFault } from './single-line.ts';
+import { ExpansionFault, MAX_STRING } from './expansion-fault.ts';
+import { callArguments, type Expand } from './single-line.ts';
 import { part } from './strings.ts';
 
 /** What a function may ask of the preprocessor; faults are thrown as {@link ExpansionFault}. */
@@ -38,7 +39,10 @@ export function callFunction(
 }
 
 const number = (value: bigint | number, place: Span) => tokensOf(`${value}`, place);
-const text = (bytes: Uint8Array, place: Span) => tokensOf(quoteBytes(bytes), place);
+const text = (bytes: Uint8Array, place: Span) => {
+  if (bytes.length > MAX_STRING) throw new ExpansionFault(place, `a string of more than ${MAX_STRING} bytes`);
+  return tokensOf(quoteBytes(bytes), place);
+};
 
 /** `%sel` and `%cond` give one of their arguments, or nothing. */
 const chosen = (argument: readonly t.Token[] | undefined) =>

@@ -16,12 +16,13 @@ import { Contexts } from './contexts.ts';
 import { plainMacro } from './definitions.ts';
 import type { Collecting, Directing, DirectiveLine } from './directive.ts';
 import { LEFT_OUT, MEANINGS } from './directive-words.ts';
+import { ExpansionFault } from './expansion-fault.ts';
 import { linesOfFile } from './file-lines.ts';
 import { callFunction } from './functions.ts';
 import { LineSources, MAX_SOURCES } from './line-sources.ts';
 import { choose, MacroTable } from './macro-table.ts';
-import { beginCall, type MultiLineMacro, macroLines, substituteParameters } from './multi-line.ts';
-import { ExpansionFault, SingleLineMacros, type Surroundings } from './single-line.ts';
+import { beginCall, type MacroCall, type MultiLineMacro, macroLines, substituteParameters } from './multi-line.ts';
+import { SingleLineMacros, type Surroundings } from './single-line.ts';
 import { defineStandard } from './standard-macros.ts';
 import { isName } from './token-run.ts';
 
@@ -143,12 +144,7 @@ export class Preprocessor {
       this.#diagnostics.fatal(spanOf(first, first, raw.origin), `macros make more than ${MAX_LINES} lines`);
     }
     if (!this.#conditions.reading && !CONDITION_WORDS.has(word) && conditionWord(word) === undefined) return undefined;
-    const line =
-      source.call === undefined
-        ? raw
-        : substituteParameters(raw, source.call, (at, text) => {
-            this.#diagnostics.error(spanOf(at, at, raw.origin), text);
-          });
+    const line = source.call === undefined ? raw : this.#withParameters(raw, source.call);
     const start = line.tokens[0];
     if (start === undefined) return undefined;
     if (isDirective(start)) {
@@ -212,13 +208,23 @@ export class Preprocessor {
     this.#macros.names.define(plainMacro('__?SECT?__', `[${textOf(tokens)}]`, span));
   }
 
+  #withParameters(line: SourceLine, call: MacroCall): SourceLine {
+    const fault = (at: t.Token, text: string) => this.#diagnostics.error(spanOf(at, at, line.origin), text);
+    return this.#bounded(() => substituteParameters(line, call, fault)) ?? { tokens: [], origin: line.origin };
+  }
+
   #expand(tokens: readonly t.Token[], origin: Origin): readonly t.Token[] {
+    return this.#bounded(() => this.#macros.expand(tokens, origin)) ?? [];
+  }
+
+  /** What `make` gives; undefined where it was a fault, which is reported. */
+  #bounded<T>(make: () => T): T | undefined {
     try {
-      return this.#macros.expand(tokens, origin);
+      return make();
     } catch (error) {
       if (!(error instanceof ExpansionFault)) throw error;
       this.#diagnostics.error(error.span, error.message);
-      return [];
+      return undefined;
     }
   }
 

@@ -7,6 +7,7 @@ import { placed, spaced, spanOf, textOf, tokensOf, touches } from '../../syntax/
 import { quoteBytes } from '../../syntax/literals.ts';
 import type { Origin, Span } from '../../syntax/source.ts';
 import * as t from '../../syntax/tokens.ts';
+import { ExpansionFault, MAX_TOKENS } from './expansion-fault.ts';
 import { MacroNames, type SingleLineMacro } from './macro-names.ts';
 import { isName, TokenRun } from './token-run.ts';
 
@@ -25,18 +26,8 @@ export interface Surroundings {
   number(tokens: readonly t.Token[], span: Span): bigint;
 }
 
-/** Tokens one line may grow to, and how deep macros may call each other. */
-const MAX_TOKENS = 200_000;
+/** How deep macros may call each other. */
 const MAX_DEPTH = 256;
-
-/** A macro whose expansion does not end within bounds, or whose call has no closing parenthesis. */
-export class ExpansionFault extends Error {
-  readonly span: Span;
-  constructor(span: Span, message: string) {
-    super(message);
-    this.span = span;
-  }
-}
 
 /** A call found in a line: the macro, its arguments, and the index of the call's last token. */
 interface Call {

@@ -3,6 +3,7 @@
 import { spaced, spanOf, tokensOf, touches } from '../../syntax/lexer.ts';
 import type { Origin } from '../../syntax/source.ts';
 import * as t from '../../syntax/tokens.ts';
+import { ExpansionFault, MAX_TOKENS } from './expansion-fault.ts';
 
 /** Names whose tokens stand for a macro call: plain identifiers and, behind a second expansion, words the parser already typed. */
 export function isName(token: t.Token): boolean {
@@ -30,6 +31,7 @@ export class TokenRun {
   /** True once two words became one, which may be the name of a macro. */
   joined = false;
   readonly #origin: Origin;
+  #added = 0;
   /** What stands between the last token and the next: nothing said, a parameter's edge, or `%+`. */
   #seam: 'none' | 'soft' | 'hard' = 'none';
 
@@ -66,6 +68,11 @@ export class TokenRun {
 
   /** Appends tokens with the blanks they have among themselves. */
   append(tokens: readonly t.Token[], glued: boolean): void {
+    this.#added += tokens.length;
+    if (this.#added > MAX_TOKENS) {
+      const first = tokens[0]!;
+      throw new ExpansionFault(spanOf(first, first, this.#origin), 'macros make this line too long');
+    }
     for (let i = 0; i < tokens.length; i++) {
       this.push(tokens[i]!, i === 0 ? glued : touches(tokens[i - 1]!, tokens[i]!));
     }

@@ -118,6 +118,50 @@ const CASES: readonly (readonly [text: string, expected: string])[] = [
     'bits 32\n mov eax, 5',
     'main.asm:1:1: error: only 64-bit code is assembled: `bits 64`\n    1 | bits 32\n      | ^~~~~~~',
   ],
+  [
+    ' mov [rax], 5',
+    'main.asm:1:6: error: operation size not specified: write byte, word, dword or qword before the memory operand',
+  ],
+  [
+    '%assing i 5',
+    'main.asm:1:1: error: unknown preprocessor directive `%assing`; did you mean `%assign`?\n    1 | %assing i 5\n      | ^~~~~~~',
+  ],
+  [
+    '%macro outer 1\n inner %1\n%endmacro\n%macro inner 1\n mvo eax, %1\n%endmacro\n outer 5',
+    [
+      'main.asm:5:2: error: unknown instruction `mvo`; did you mean `mov`?',
+      '    5 |  mvo eax, %1',
+      '      |  ^~~',
+      '   = note: in macro `inner`, called at main.asm:2',
+      '   = note: in macro `outer`, called at main.asm:7',
+    ].join('\n'),
+  ],
+  ['%pop', 'main.asm:1:1: error: `%pop` without `%push`\n    1 | %pop\n      | ^~~~'],
+  ['%push a\n%pop b', 'main.asm:2:1: error: the innermost context is `a`, not `b`\n    2 | %pop b\n      | ^~~~'],
+  [' jmp %$x', 'main.asm:1:6: error: `%$x` needs a context: `%push`\n    1 |  jmp %$x\n      |      ^~~'],
+  ['endstruc', 'main.asm:1:1: error: `endstruc` without `struc`\n    1 | endstruc\n      | ^~~~~~~~'],
+  [
+    'struc s\n.a: dd 1\nendstruc',
+    'main.asm:2:1: error: behind `absolute` and in a `struc` stands only room: resb and its kin\n    2 | .a: dd 1\n      | ^~~~~~~~',
+  ],
+  [
+    '%use altregs',
+    [
+      'main.asm:1:6: error: `altregs` is no package; did you mean `altreg`?',
+      '    1 | %use altregs',
+      '      |      ^~~~~~~',
+      '   = note: packages: altreg, smartalign',
+    ].join('\n'),
+  ],
+  [
+    'section .data algin=4',
+    'main.asm:1:15: error: `algin` is no attribute of a section; did you mean `align`?\n    1 | section .data algin=4\n      |               ^~~~~~~',
+  ],
+  [
+    '%arg x:qword',
+    'main.asm:1:1: error: `%arg` is a directive that gvm leaves out\n    1 | %arg x:qword\n      | ^~~~',
+  ],
+  ['%line 100+1 other.c\n%error here', 'other.c:101:1: error: here\n    2 | %error here\n      | ^~~~~~'],
   ['%error stop here', 'main.asm:1:1: error: stop here\n    1 | %error stop here\n      | ^~~~~~'],
 ];
 

@@ -52,8 +52,11 @@ export function assembled(source: string): { result: string; said: readonly stri
     },
   );
   const object = 'object' in result ? toFlat(result.object) : result;
-  const said = ('object' in result ? result.warnings : result.diagnostics).map(formatDiagnostic);
-  return { result: 'bytes' in object ? Buffer.from(object.bytes).toString('hex') : 'refused', said };
+  const said = 'diagnostics' in object ? object.diagnostics : 'warnings' in result ? result.warnings : [];
+  return {
+    result: 'bytes' in object ? Buffer.from(object.bytes).toString('hex') : 'refused',
+    said: said.map(formatDiagnostic),
+  };
 }
 
 /** The same by nasm. */
