@@ -80,6 +80,6 @@ function objectSection(section: Section, numbers: ReadonlyMap<Base, number>): Ob
     data: section.contents(),
     entrySize: 0,
     relocations,
-    placement: section.placement,
+    ...(section.placement === undefined ? {} : { placement: section.placement }),
   };
 }

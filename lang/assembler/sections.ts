@@ -26,7 +26,7 @@ export class Section implements Base {
   readonly kind = 'section';
   readonly name: string;
   readonly attributes: SectionAttributes;
-  placement: FlatPlacement = {};
+  placement: FlatPlacement | undefined;
   /** Where the next byte goes. */
   offset = 0;
   readonly relocations: PendingRelocation[] = [];
