@@ -14,22 +14,31 @@ are run first. Several commands are separated by ; and help lists them. Without 
 with history and completion on a terminal.`;
 
 const parser = () =>
-  parserOf('host', USAGE, { least: 0, most: 1 }).option('c', {
-    alias: 'command',
-    type: 'string',
-    array: true,
-    nargs: 1,
-    requiresArg: true,
-    default: [] as string[],
-    describe: 'run this and end',
-  });
+  parserOf('host', USAGE, { least: 0, most: 1 })
+    .option('plug', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      requiresArg: true,
+      default: [] as string[],
+      describe: 'put a physical device into the host: copier@06:0d.0',
+    })
+    .option('c', {
+      alias: 'command',
+      type: 'string',
+      array: true,
+      nargs: 1,
+      requiresArg: true,
+      default: [] as string[],
+      describe: 'run this and end',
+    });
 
 export const hostCommand = (output: Output): Command => ({
   summary: 'a shell on the modeled host: ls, cat, echo >, modprobe, dmesg',
   main(argv) {
     const options = parser().parseSync(argv as string[]);
     if (options['help'] === true) return EXIT.OK;
-    const session = new HostSession(output);
+    const session = new HostSession(output, options.plug);
     const [file] = options._;
     const prepared =
       file === undefined

@@ -14,12 +14,14 @@ const HISTORY = 1000;
 
 /** A powered-on host and a shell on it. */
 export class HostSession {
-  readonly #machine = new Machine(0);
+  readonly #machine: Machine;
   readonly #shell: HostShell;
   readonly #output: Output;
   readonly #rules: string[] = [];
 
-  constructor(output: Output) {
+  /** `plugged`: physical devices of the host. */
+  constructor(output: Output, plugged: readonly string[] = []) {
+    this.#machine = new Machine(0, plugged);
     this.#output = output;
     const { kernel, stream } = this.#machine;
     this.#shell = new HostShell(kernel.spawn('sh', () => {}).user, () => kernel.log.lines);

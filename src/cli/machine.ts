@@ -10,6 +10,7 @@ import { registerVmbuf } from '../linux/drivers/vmbuf.ts';
 import { initKvm, type KvmModule } from '../linux/kvm/kvm.ts';
 import { initMdev } from '../linux/mdev/core.ts';
 import { initVfio } from '../linux/vfio/init.ts';
+import { plugIn } from './physical-devices.ts';
 
 /** RAM of a host for a guest of `guestBytes`: twice as much, at least 256 MiB. What is not touched costs nothing. */
 const hostRamBytes = (guestBytes: number): number => Math.min(Math.max(2 * guestBytes, MiB(256)), MiB(2047));
@@ -22,8 +23,8 @@ export class Machine {
   /** Every vCPU made so far. */
   readonly cpus: Vcpu[] = [];
 
-  /** `guestBytes`: RAM that the guest will ask for. */
-  constructor(guestBytes: number) {
+  /** `guestBytes`: RAM that the guest will ask for; `plugged`: physical devices, as `--plug` takes them. */
+  constructor(guestBytes: number, plugged: readonly string[] = []) {
     this.stream = new EventStream(() => BigInt(this.kernel.clock.now));
     const memory = new PhysicalMemory(hostRamBytes(guestBytes));
     this.kernel = new Kernel({ memory, stream: this.stream });
@@ -36,6 +37,7 @@ export class Machine {
     initMdev(this.kernel);
     registerMtty(this.kernel.modules);
     registerVmbuf(this.kernel.modules);
+    plugIn(this.kernel, plugged);
   }
 
   /** Guest instructions retired by all vCPUs; each is a nanosecond of virtual time. */

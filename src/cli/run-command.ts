@@ -46,6 +46,14 @@ const parser = () =>
       default: false,
       describe: 'say which rule a refused request of the host broke',
     })
+    .option('plug', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      requiresArg: true,
+      default: [] as string[],
+      describe: 'put a physical device into the host: copier@06:0d.0',
+    })
     .option('max-insns', {
       type: 'number',
       default: DEFAULT_MAX_INSNS,

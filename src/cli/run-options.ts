@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly exitMap: 'gvm' | 'qemu';
   /** -I: folders searched for includes. */
   readonly includes: readonly string[];
+  /** Physical devices of the host, MODEL@BUS:SLOT.FUNCTION each. */
+  readonly plug?: readonly string[];
   /** -D NAME=VALUE. */
   readonly defines: Readonly<Record<string, string>>;
 }
@@ -35,6 +37,7 @@ export const splitQemuOptions = (words: readonly string[]) => sortArguments(word
  */
 export function withDirectives(options: RunOptions, { options: lines }: Directives): RunOptions {
   const own: string[] = [];
+  const plug: string[] = [];
   let { trace, explain } = options;
   for (const { words, place } of lines) {
     const { qemu, gvm } = splitQemuOptions(words);
@@ -42,10 +45,11 @@ export function withDirectives(options: RunOptions, { options: lines }: Directiv
     for (let index = 0; index < gvm.length; index++) {
       const word = gvm[index]!;
       if (word === '--explain') explain = true;
+      else if (word === '--plug') plug.push(gvm[++index] ?? '');
       else if (word === '--trace') trace ??= gvm[++index];
       else if (word.startsWith('--trace=')) trace ??= word.slice('--trace='.length);
       else throw new UsageError(`${place}: error: ${word} is no option that a program may give itself`);
     }
   }
-  return { ...options, trace, explain, qemu: [...own, ...options.qemu] };
+  return { ...options, plug: [...plug, ...(options.plug ?? [])], trace, explain, qemu: [...own, ...options.qemu] };
 }

@@ -74,7 +74,7 @@ export function deviceHelp(qemu: readonly string[], output: Output): number | un
 
 /** A host whose log, and the events asked for, go to `output`. */
 function powerOn(options: RunOptions, output: Output): Machine {
-  const machine = new Machine(requestedMemory(options.qemu));
+  const machine = new Machine(requestedMemory(options.qemu), options.plug);
   machine.kernel.log.subscribe((line) => output.line('host', line));
   machine.kvm.instructionLimit = options.maxInsns;
   if (options.explain)
