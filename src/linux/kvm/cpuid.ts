@@ -3,6 +3,7 @@
  * (arch/x86/kvm/cpuid.c: __do_cpuid_func, cpuid_entry2_find, kvm_cpuid; leaves: SDM vol. 2A).
  */
 
+import { PHYSICAL_ADDRESS_BITS } from '../../hardware/vcpu/paging.ts';
 import { KVM_CPUID_FLAG_SIGNIFCANT_INDEX } from '../uapi/kvm.ts';
 import { RAX, RBX, RCX, RDX } from './cpu.ts';
 import { APIC_BASE_ENABLE } from './lapic.ts';
@@ -16,17 +17,23 @@ const bits = (...numbers: readonly number[]) => numbers.reduce((word, bit) => (w
 const letters = (text: string) =>
   new DataView(new TextEncoder().encode(text.padEnd(4, '\0')).buffer).getUint32(0, true);
 
-/** Leaf 1: CMPXCHG16B, MOVBE, POPCNT, hypervisor present. No SSE: the model's CPU has general registers only. */
-const LEAF_1_ECX = bits(13, 22, 23, 31);
+/** Leaf 1: CMPXCHG16B, PCID, MOVBE, POPCNT, RDRAND, hypervisor present. No SSE: the model's CPU has general registers only. */
+const LEAF_1_ECX = bits(13, 17, 22, 23, 30, 31);
 const LEAF_1_EDX_APIC = bits(9);
-/** Leaf 1: PSE, TSC, MSR, PAE, CMPXCHG8B, APIC, MTRR, PGE, CMOV, PAT, PSE-36, CLFLUSH. */
-const LEAF_1_EDX = bits(3, 4, 5, 6, 8, 9, 12, 13, 15, 16, 17, 19);
-/** Leaf 7: BMI1, BMI2. */
-const LEAF_7_EBX = bits(3, 8);
-/** Leaf 0x80000001: LAHF in 64-bit mode, LZCNT. */
-const EXTENDED_ECX = bits(0, 5);
+/** Leaf 1: DE, PSE, TSC, MSR, PAE, CMPXCHG8B, APIC, SYSENTER, MTRR, PGE, CMOV, PAT, PSE-36, CLFLUSH. */
+const LEAF_1_EDX = bits(2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 15, 16, 17, 19);
+/** Leaf 7: FSGSBASE, BMI1, SMEP, BMI2, INVPCID, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB. */
+const LEAF_7_EBX = bits(0, 3, 7, 8, 10, 18, 19, 20, 23, 24);
+/** Leaf 7: UMIP, RDPID, CLDEMOTE. */
+const LEAF_7_ECX = bits(2, 22, 25);
+/** Leaf 7: SERIALIZE. */
+const LEAF_7_EDX = bits(14);
+/** Leaf 0x80000001: LAHF in 64-bit mode, LZCNT, PREFETCHW. */
+const EXTENDED_ECX = bits(0, 5, 8);
 /** Leaf 0x80000001: SYSCALL, NX, 1 GiB pages, RDTSCP, long mode. */
 const EXTENDED_EDX = bits(11, 20, 26, 27, 29);
+/** Leaf 0x80000008: WBNOINVD. */
+const EXTENDED_8_EBX = bits(9);
 
 const padding = new Uint8Array(12);
 const leaf = (number: number, eax = 0, ebx = 0, ecx = 0, edx = 0, flags = 0): CpuidEntry => ({
@@ -44,7 +51,7 @@ const leaf = (number: number, eax = 0, ebx = 0, ecx = 0, edx = 0, flags = 0): Cp
 export const supportedCpuid: readonly CpuidEntry[] = [
   leaf(0, 7, letters('Genu'), letters('ntel'), letters('ineI')),
   leaf(1, 0x000306c3, 8 << 8, LEAF_1_ECX, LEAF_1_EDX),
-  leaf(7, 0, LEAF_7_EBX, 0, 0, KVM_CPUID_FLAG_SIGNIFCANT_INDEX),
+  leaf(7, 0, LEAF_7_EBX, LEAF_7_ECX, LEAF_7_EDX, KVM_CPUID_FLAG_SIGNIFCANT_INDEX),
   leaf(0x40000000, 0x40000001, letters('KVMK'), letters('VMKV'), letters('M')),
   leaf(0x40000001),
   leaf(0x80000000, 0x80000008),
@@ -52,8 +59,8 @@ export const supportedCpuid: readonly CpuidEntry[] = [
   leaf(0x80000002, letters('gvm '), letters('inte'), letters('rpre'), letters('ted ')),
   leaf(0x80000003, letters('x86-'), letters('64 C'), letters('PU'), 0),
   leaf(0x80000004),
-  // 46 physical, 48 linear address bits.
-  leaf(0x80000008, 46 | (48 << 8)),
+  // Physical and linear address bits.
+  leaf(0x80000008, PHYSICAL_ADDRESS_BITS | (48 << 8), EXTENDED_8_EBX),
 ];
 
 /** cpuid_entry2_find: the entry for a leaf, and a subleaf where it matters. */
