@@ -18,6 +18,7 @@ import { Abort, ConfigurationError } from './error.ts';
 import { nullBackend, StdioBackend } from './hw/char/stdio.ts';
 import type { DeviceModel } from './hw/device-model.ts';
 import { Machine, type MachineEnd } from './hw/machine.ts';
+import { routeInterrupts } from './interrupt-routing.ts';
 import { OptionError, type Options, parseOptions } from './options.ts';
 import { System } from './system.ts';
 
@@ -75,6 +76,7 @@ export class Qemu {
     writeBootStructures(machine);
     machine.reset();
     assignBridgeWindows(machine);
+    if (kvm.irqchip !== undefined) routeInterrupts(machine);
     vcpu.putRegisters(bootSregs(), bootRegs(entry));
     this.#machine = machine;
     this.#vcpu = vcpu;

@@ -119,18 +119,25 @@ export class PciBus implements DeviceBus {
   }
 
   /**
-   * pci_change_irq_level: a function's pin (0 is INTA) went up or down. Behind a bridge the pins are rotated by the slot; on
+   * The board's PIRQ line that a function's pin (0 is INTA) leads to. Behind a bridge the pins are rotated by the slot; on
    * the i440FX board slot s, pin p is PIRQ (s - 1 + p) mod 4.
    */
-  changeIrq(devfn: number, pin: number, change: 1 | -1): void {
+  pirqOf(devfn: number, pin: number): number {
     const slot = PCI_SLOT(devfn);
-    if (this.#parent !== undefined) {
-      this.#parent.changeIrq(this.#bridge!.devfn, (slot + pin) % PINS, change);
-      return;
-    }
-    const pirq = (slot - 1 + pin) & (PINS - 1);
-    this.#raised[pirq]! += change;
-    this.onPirq?.(pirq, this.#raised[pirq]! > 0);
+    if (this.#parent !== undefined) return this.#parent.pirqOf(this.#bridge!.devfn, (slot + pin) % PINS);
+    return (slot - 1 + pin) & (PINS - 1);
+  }
+
+  /** pci_change_irq_level: a function's pin went up or down. */
+  changeIrq(devfn: number, pin: number, change: 1 | -1): void {
+    const pirq = this.pirqOf(devfn, pin);
+    const root = this.#root;
+    root.#raised[pirq]! += change;
+    root.onPirq?.(pirq, root.#raised[pirq]! > 0);
+  }
+
+  get #root(): PciBus {
+    return this.#parent === undefined ? this : this.#parent.#root;
   }
 
   /** Whether any function holds PIRQ `pirq` up. */
