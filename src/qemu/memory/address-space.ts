@@ -73,7 +73,7 @@ export class AddressSpace {
     this.#coalescing = coalescing;
     this.#memory = memory;
     this.#stream = stream;
-    const untracked = { begin() {}, commit() {} };
+    const untracked = { begin() {}, commit() {}, nextId: () => 0 };
     this.#hole = new MemoryRegion(untracked, 'io', 'unassigned', 2 ** 64, { ops: unassignedMemory, unassigned: true });
     this.#view = renderFlatView(root);
     this.#ioeventfds = visibleIoeventfds(this.#view);

@@ -60,6 +60,8 @@ export interface Transactions {
   begin(): void;
   /** The outermost commit renders every address space anew and tells the listeners. */
   commit(): void;
+  /** Numbers a new region. */
+  nextId(): number;
 }
 
 /**
@@ -80,12 +82,10 @@ export interface RegionTarget {
   readonly aliasOffset?: number;
 }
 
-let created = 0;
-
 /** One node of the tree. Made by {@link MemoryTopology}'s methods, named as QEMU names it. */
 export class MemoryRegion {
   /** Stands for `mr %p` in traces: order of creation. */
-  readonly id = ++created;
+  readonly id: number;
   readonly kind: RegionKind;
   readonly name: string;
   readonly size: number;
@@ -111,6 +111,7 @@ export class MemoryRegion {
 
   constructor(topology: Transactions, kind: RegionKind, name: string, size: number, target: RegionTarget = {}) {
     this.#topology = topology;
+    this.id = topology.nextId();
     this.kind = kind;
     this.name = name;
     this.size = size;

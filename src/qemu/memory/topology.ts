@@ -12,6 +12,7 @@ export class MemoryTopology implements Transactions {
   readonly #stream: EventStream;
   readonly #spaces: AddressSpace[] = [];
   #depth = 0;
+  #regions = 0;
   /** qemu_flush_coalesced_mmio_buffer: do the writes that KVM has collected. Set by the accelerator. */
   flushCoalesced: () => void = () => undefined;
 
@@ -67,6 +68,10 @@ export class MemoryTopology implements Transactions {
     const space = new AddressSpace(name, root, this, this.#memory, this.#stream);
     this.#spaces.push(space);
     return space;
+  }
+
+  nextId(): number {
+    return ++this.#regions;
   }
 
   begin(): void {
