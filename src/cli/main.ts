@@ -1,6 +1,8 @@
 /** The command line: finds the command, and turns whatever goes wrong into a message and an exit status. */
 
 import { asmCommand } from './asm-command.ts';
+import type { Command } from './command.ts';
+import { completionCommand } from './completion-command.ts';
 import { disasmCommand } from './disasm-command.ts';
 import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { explainCommand } from './explain/explain-command.ts';
@@ -18,7 +20,7 @@ import { UsageError } from './usage-error.ts';
 declare const GVM_VERSION: string;
 
 const output = new StandardOutput();
-const commands = new Map([
+const commands: ReadonlyMap<string, Command> = new Map([
   ['run', runCommand(output)],
   ['trace', traceCommand(output)],
   ['stat', statCommand(output)],
@@ -29,6 +31,7 @@ const commands = new Map([
   ['disasm', disasmCommand(output)],
   ['explain', explainCommand(output)],
   ['test', testCommand()],
+  ['completion', completionCommand(() => commands)],
 ]);
 
 const overview = (): string => `gvm COMMAND
@@ -36,7 +39,7 @@ const overview = (): string => `gvm COMMAND
 Run a guest driver and its host driver together, on a model of KVM, QEMU and VFIO.
 
 Commands:
-${[...commands].map(([name, { summary }]) => `  gvm ${name.padEnd(7)} ${summary}`).join('\n')}
+${[...commands].map(([name, { summary }]) => `  gvm ${name.padEnd(10)} ${summary}`).join('\n')}
 
 gvm COMMAND --help shows a command's options; gvm --version the version.
 
