@@ -32,6 +32,8 @@ export const EPTP = {
 } as const;
 
 const LEVELS = 4;
+/** By level; a power is too slow for the walk. */
+const SPANS = [0, 2 ** 12, 2 ** 21, 2 ** 30, 2 ** 39] as const;
 
 /** One table entry that a walk read. Level 4 is the root's, 1 maps a 4 KiB page. */
 export interface EptStep {
@@ -52,10 +54,9 @@ export type EptWalk =
   | { readonly outcome: 'not-present' | 'misconfigured'; readonly steps: readonly EptStep[]; readonly rights: number };
 
 /** Index of `address` in the table of `level`. */
-export const tableIndex = (address: number, level: number): number =>
-  Math.floor(address / 2 ** (12 + 9 * (level - 1))) & 511;
+export const tableIndex = (address: number, level: number): number => Math.floor(address / SPANS[level]!) & 511;
 /** Bytes that one entry of `level` spans. */
-export const levelBytes = (level: number): number => 2 ** (12 + 9 * (level - 1));
+export const levelBytes = (level: number): number => SPANS[level]!;
 
 /** Reserved combinations: write without read; execute-only, which this processor has not; a reserved memory type; reserved bits. */
 function isMisconfigured(entry: bigint, level: number): boolean {

@@ -10,6 +10,7 @@ import { run } from '../../src/cli/run.ts';
 import { FlatMachine } from '../hardware/flat-machine.ts';
 import { assemblerFigures } from './assembler.ts';
 import { cpuFigures } from './cpu.ts';
+import { kvmFigures } from './kvm.ts';
 import { type Figure, median, milliseconds, printFigures } from './measure.ts';
 
 const library = { archive: readArchive(readFileSync('dist/libgvm.a'), 'libgvm.a'), includes: 'lang/library/include' };
@@ -77,4 +78,4 @@ function portWrite(): Figure {
   };
 }
 
-printFigures([startUp(), interpreter(), ...cpuFigures(), portWrite(), ...assemblerFigures()]);
+printFigures([startUp(), interpreter(), ...cpuFigures(), portWrite(), ...kvmFigures(), ...assemblerFigures()]);

@@ -55,6 +55,8 @@ export interface RaisedException {
   readonly privilege: number;
 }
 
+const TWO_TO_32 = 2 ** 32;
+
 /** One vCPU. Registers are unsigned bigints. */
 export class Vcpu {
   readonly exit: VmExit;
@@ -249,7 +251,11 @@ export class Vcpu {
 
   /** Step over the instruction that exited, which the hypervisor has carried out. */
   skipInstruction(): void {
-    this.#state.quads[SLOT.RIP] = this.#state.quads[SLOT.RIP]! + BigInt(this.exit.instructionLength);
+    const { quads, unsignedWords } = this.#state;
+    // Hot: once an exit. Only a carry out of the low half needs 64 bits.
+    const low = unsignedWords[2 * SLOT.RIP]! + this.exit.instructionLength;
+    if (low < TWO_TO_32) unsignedWords[2 * SLOT.RIP] = low;
+    else quads[SLOT.RIP] = quads[SLOT.RIP]! + BigInt(this.exit.instructionLength);
     this.#retired++;
     this.#completed();
   }
@@ -491,7 +497,12 @@ export class Vcpu {
   }
 
   #setRip(offset: number): void {
-    this.#state.quads[SLOT.RIP] = this.#state.quads[SLOT.PAGE_BASE]! + BigInt(offset);
+    const { quads, unsignedWords } = this.#state;
+    const low = unsignedWords[2 * SLOT.PAGE_BASE]! + offset;
+    if (low < TWO_TO_32) {
+      unsignedWords[2 * SLOT.RIP] = low;
+      unsignedWords[2 * SLOT.RIP + 1] = unsignedWords[2 * SLOT.PAGE_BASE + 1]!;
+    } else quads[SLOT.RIP] = quads[SLOT.PAGE_BASE]! + BigInt(offset);
   }
 
   /** An instruction faulted or exited: rip is its own, and the exit knows its length. */

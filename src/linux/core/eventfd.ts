@@ -16,6 +16,8 @@ export class Eventfd {
   readonly #semaphore: boolean;
   readonly #waiters: ((events: number) => void)[] = [];
   #counter: bigint;
+  /** Signals of 1 that are not in the counter yet: a number, because this is an ioeventfd's hot path. */
+  #signals = 0;
 
   constructor(initial: bigint, semaphore: boolean) {
     this.#counter = initial;
@@ -23,26 +25,36 @@ export class Eventfd {
   }
 
   get counter(): bigint {
+    if (this.#signals > 0) {
+      this.#increase(BigInt(this.#signals));
+      this.#signals = 0;
+    }
     return this.#counter;
   }
 
   /** eventfd_signal: add `n`, saturating at 2^64 - 1, and wake. Never fails, never sleeps. */
-  signal(n = 1n): void {
+  signal(n?: bigint): void {
+    if (n === undefined) this.#signals++;
+    else this.#increase(n);
+    this.#wake(POLLIN);
+  }
+
+  #increase(n: bigint): void {
     const room = ULLONG_MAX - this.#counter;
     this.#counter += n < room ? n : room;
-    this.#wake(POLLIN);
   }
 
   /** eventfd_ctx_do_read: the counter, which becomes 0; for a semaphore 1, and the counter sinks by 1. 0 if it is 0. */
   consume(): bigint {
-    const taken = this.#semaphore && this.#counter > 0n ? 1n : this.#counter;
+    const { counter } = this;
+    const taken = this.#semaphore && counter > 0n ? 1n : counter;
     this.#counter -= taken;
     return taken;
   }
 
   /** Add from user space: false if the counter would pass 2^64 - 2. */
   add(n: bigint): boolean {
-    if (ULLONG_MAX - this.#counter <= n) return false;
+    if (ULLONG_MAX - this.counter <= n) return false;
     this.#counter += n;
     if (n > 0n) this.#wake(POLLIN);
     return true;
@@ -57,10 +69,9 @@ export class Eventfd {
 
   /** eventfd_poll: which of POLLIN, POLLOUT and POLLERR hold. */
   ready(): number {
+    const { counter } = this;
     return (
-      (this.#counter > 0n ? POLLIN : 0) |
-      (this.#counter === ULLONG_MAX ? POLLERR : 0) |
-      (this.#counter < ULLONG_MAX - 1n ? POLLOUT : 0)
+      (counter > 0n ? POLLIN : 0) | (counter === ULLONG_MAX ? POLLERR : 0) | (counter < ULLONG_MAX - 1n ? POLLOUT : 0)
     );
   }
 

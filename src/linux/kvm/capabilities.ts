@@ -49,6 +49,7 @@ const capabilities: ReadonlyMap<number, number> = new Map<number, number>([
   [KVM_CAP.MAX_VCPU_ID, KVM_MAX_VCPU_IDS],
   [KVM_CAP.IMMEDIATE_EXIT, 1],
   [KVM_CAP.COALESCED_PIO, 1],
+  [KVM_CAP.IOREGIONFD, 1],
   [KVM_CAP.MANUAL_DIRTY_LOG_PROTECT2, Number(MANUAL_PROTECT_ENABLE | INITIALLY_SET)],
 ]);
 

@@ -46,8 +46,8 @@ export class Irqfds {
     return flags & KVM_IRQFD_FLAG_DEASSIGN ? this.#deassign(args) : this.#assign(args);
   }
 
-  /** The VM ends. */
-  destroy(): void {
+  /** kvm_irqfd_release: the VM's fd is closed. */
+  release(): void {
     for (const irqfd of [...this.#irqfds]) this.#shutDown(irqfd);
   }
 

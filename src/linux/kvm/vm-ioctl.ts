@@ -9,6 +9,7 @@ import {
   KVM_CREATE_DEVICE,
   KVM_CREATE_DEVICE_TEST,
   KVM_CREATE_VCPU,
+  KVM_CREATE_XCHE,
   KVM_DEV_TYPE_VFIO,
   KVM_ENABLE_CAP,
   KVM_GET_DIRTY_LOG,
@@ -16,6 +17,7 @@ import {
   KVM_REGISTER_COALESCED_MMIO,
   KVM_SET_BOOT_CPU_ID,
   KVM_SET_IDENTITY_MAP_ADDR,
+  KVM_SET_IOREGION,
   KVM_SET_NR_MMU_PAGES,
   KVM_SET_TSS_ADDR,
   KVM_SET_USER_MEMORY_REGION,
@@ -26,10 +28,11 @@ import {
   kvm_dirty_log,
   kvm_enable_cap,
   kvm_ioeventfd,
+  kvm_ioregion,
   kvm_userspace_memory_region,
 } from '../uapi/kvm.ts';
 import { KVM_CAP } from '../uapi/kvm-capability.ts';
-import { struct, u64 } from '../uapi/struct.ts';
+import { type StructOf, struct, u64 } from '../uapi/struct.ts';
 import { O_CLOEXEC, O_RDWR } from '../uapi/syscalls.ts';
 import { checkExtension, KVM_MAX_VCPU_IDS, KVM_MAX_VCPUS } from './capabilities.ts';
 import { DeviceFile, deviceOperations } from './device-ioctl.ts';
@@ -51,6 +54,8 @@ const table = interruptIoctls(new IoctlTable<Vm>())
   .plain(KVM_CHECK_EXTENSION, (_vm, capability) => checkExtension(capability))
   .plain(KVM_CREATE_VCPU, createVcpu)
   .takes(KVM_SET_USER_MEMORY_REGION, kvm_userspace_memory_region, (vm, region) => vm.memslots.setUserRegion(region))
+  .takes(KVM_SET_IOREGION, kvm_ioregion, (vm, args) => vm.ioregions.set(args))
+  .plain(KVM_CREATE_XCHE, (vm) => vm.createXche())
   .takes(KVM_IOEVENTFD, kvm_ioeventfd, (vm, args) => vm.ioeventfds.set(args))
   .plain(KVM_CREATE_DEVICE, createDevice)
   .plain(KVM_SET_TSS_ADDR, setTssAddress)
@@ -69,11 +74,21 @@ const table = interruptIoctls(new IoctlTable<Vm>())
   .takes(KVM_CLEAR_DIRTY_LOG, kvm_clear_dirty_log, clearDirtyLog)
   .takes(KVM_REGISTER_COALESCED_MMIO, kvm_coalesced_mmio_zone, (vm, zone) => vm.coalesced.register(zone))
   .takes(KVM_UNREGISTER_COALESCED_MMIO, kvm_coalesced_mmio_zone, (vm, zone) => vm.coalesced.unregister(zone))
-  .takes(KVM_ENABLE_CAP, kvm_enable_cap, (vm, { cap, flags, arg0 }) =>
-    cap === KVM_CAP.MANUAL_DIRTY_LOG_PROTECT2
-      ? setManualProtect(vm, flags, arg0)
-      : vm.kernel.refuse(EINVAL, `capability ${cap} cannot be switched on`),
-  );
+  .takes(KVM_ENABLE_CAP, kvm_enable_cap, enableCapability);
+
+/** kvm_vm_ioctl_enable_cap_generic. */
+function enableCapability(vm: Vm, { cap, flags, arg0 }: StructOf<typeof kvm_enable_cap>): number {
+  switch (cap) {
+    case KVM_CAP.MANUAL_DIRTY_LOG_PROTECT2:
+      return setManualProtect(vm, flags, arg0);
+    case KVM_CAP.IOREGIONFD:
+      if (flags !== 0 || arg0 > 1n) return vm.kernel.refuse(EINVAL, 'KVM_CAP_IOREGIONFD is 0 or 1');
+      vm.ioregions.enabled = arg0 === 1n;
+      return 0;
+    default:
+      return vm.kernel.refuse(EINVAL, `capability ${cap} cannot be switched on`);
+  }
+}
 
 /** kvm_vm_ioctl_create_vcpu. */
 function createVcpu(vm: Vm, id: number): number {
@@ -130,6 +145,7 @@ export const vmOperations: FileOperations = {
     return table.dispatch(vm, request, argument) ?? kernel.refuse(ENOTTY, 'no such VM ioctl');
   },
   release(file) {
+    vmOf(file).release();
     vmOf(file).put();
   },
 };

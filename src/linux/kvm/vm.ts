@@ -7,11 +7,13 @@ import type { Hpa } from '../../address.ts';
 import { Epoll } from '../core/epoll.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { AddressSpace } from '../core/mm.ts';
+import { EEXIST, ENOSPC } from '../uapi/errno.ts';
 import { CoalescedZones } from './coalesced-io.ts';
 import type { Cpu, CpuFactory } from './cpu.ts';
 import { DirtyTracking } from './dirty-tracking.ts';
 import { IoBus } from './io-bus.ts';
 import { Ioeventfds } from './ioeventfd.ts';
+import { Ioregions } from './ioregion.ts';
 import { Irqchip } from './irqchip.ts';
 import { Irqfds } from './irqfd.ts';
 import type { Lapic } from './lapic.ts';
@@ -19,6 +21,8 @@ import { logsDirtyPages, type Memslot, Memslots } from './memslots.ts';
 import { MAX_GFN, Mmu } from './mmu.ts';
 import { PageTrack } from './page-track.ts';
 import { PIT_GSI, Pit } from './pit.ts';
+
+import { XCHE_BASE, XCHE_LENGTH, Xche } from './xche.ts';
 
 /** What the VM knows of its vCPUs; `cpu` is the modeled hardware. */
 export interface VmVcpu {
@@ -64,6 +68,9 @@ export class Vm {
   readonly ioeventfds: Ioeventfds;
   readonly coalesced: CoalescedZones;
   readonly irqfds: Irqfds;
+  readonly ioregions: Ioregions;
+  /** KVM_CREATE_XCHE's device, once made. */
+  xche: Xche | undefined;
   /** The in-kernel interrupt controllers, once made. */
   irqchip: Irqchip | undefined;
   pit: Pit | undefined;
@@ -123,6 +130,7 @@ export class Vm {
     });
     this.ioeventfds = new Ioeventfds(kernel, this);
     this.irqfds = new Irqfds(kernel, () => this.irqchip);
+    this.ioregions = new Ioregions(kernel, mm, this);
     this.coalesced = new CoalescedZones(kernel, this, kernel.memory.page(this.ringFrame));
     this.mmu = new Mmu({
       kernel,
@@ -190,6 +198,24 @@ export class Vm {
     return 0;
   }
 
+  /** KVM_CREATE_XCHE: 0, -EEXIST, -EFAULT (no source of interrupts left) or -ENOSPC. */
+  createXche(): number {
+    if (this.xche !== undefined) return this.kernel.refuse(EEXIST, 'the VM has its xche');
+    const source = this.irqchip?.requestSource() ?? 0;
+    if (source < 0) return this.kernel.refuse(-source, 'all 64 sources of interrupts are taken');
+    const xche = new Xche();
+    if (this.pioBus.register(XCHE_BASE, XCHE_LENGTH, xche) < 0)
+      return this.kernel.refuse(ENOSPC, 'the bus holds 1000 devices already');
+    this.xche = xche;
+    return 0;
+  }
+
+  /** kvm_vm_release: user space has closed the VM's fd; what it had the VM listen to is over. */
+  release(): void {
+    this.irqfds.release();
+    this.ioregions.release();
+  }
+
   /** The vCPU is in use from here on. */
   addVcpu(vcpu: VmVcpu): void {
     this.vcpus.push(vcpu);
@@ -231,7 +257,6 @@ export class Vm {
 
   #destroy(): void {
     for (const stop of this.#stopNotifiers) stop();
-    this.irqfds.destroy();
     this.pit?.destroy();
     for (const bus of [this.pioBus, this.mmioBus, this.fastMmioBus]) bus.destroy();
     for (const vcpu of this.vcpus) vcpu.destroy();

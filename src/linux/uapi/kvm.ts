@@ -248,8 +248,7 @@ export const kvm_msi = struct('kvm_msi', {
 });
 export const kvm_coalesced_mmio_zone = struct('kvm_coalesced_mmio_zone', { addr: u64, size: u32, pio: u32 });
 export const KVM_IOREGION_PIO = 1;
-export const KVM_IOREGION_POSTED_WRITES = 2;
-export const KVM_IOREGION_DEASSIGN = 4;
+export const KVM_IOREGION_DEASSIGN = 2;
 /**
  * A range of guest addresses that a file serves: an access at `guest_paddr + n` is a pread or pwrite of the file at
  * `file_offset + n`, made by KVM in the vCPU's thread. Needs KVM_CAP_IOREGIONFD to be switched on.

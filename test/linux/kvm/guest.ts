@@ -7,7 +7,7 @@ import type { Hva } from '../../../src/address.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import { Bench, type BenchOptions } from './bench.ts';
 
-const RAM = 4 * 1024 * 1024;
+const RAM = 16 * 1024 * 1024;
 /** Where things are in guest memory. */
 const AT = { tables: 0x2000, gdt: 0x5000, idt: 0x6000, notes: 0x7000, code: 0x8000, stubs: 0xa000, stack: 0x10000 };
 const VECTORS = 256;

@@ -2,8 +2,9 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Gpa, Hpa, Hva } from '../../../src/address.ts';
+import { type Gpa, type Hpa, type Hva, MiB } from '../../../src/address.ts';
 import { EXIT_REASON } from '../../../src/hardware/vcpu/exit.ts';
+import { slotHva } from '../../../src/linux/kvm/memslots.ts';
 import {
   eptPointer,
   forbidWrite,
@@ -14,7 +15,9 @@ import {
   tableSpte,
 } from '../../../src/linux/kvm/spte.ts';
 import { EFAULT } from '../../../src/linux/uapi/errno.ts';
+import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import * as run from '../../../src/linux/uapi/kvm-run.ts';
+import { MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE } from '../../../src/linux/uapi/syscalls.ts';
 import { Bench } from './bench.ts';
 import { memoryAccess, store } from './scripted-cpu.ts';
 
@@ -175,5 +178,66 @@ test('no sequence of slot changes and unmappings leaves a stale translation', ()
       }
     }),
     { numRuns: 150 },
+  );
+});
+
+/** Every change that touches EPT at once, on memory of 2 MiB pages. */
+test.each([
+  ['write protection', { accessedDirty: true, modificationLog: false }],
+  ['the modification log', { accessedDirty: true, modificationLog: true }],
+  ['access tracking', { accessedDirty: false, modificationLog: false }],
+])('with %s: what the CPU has cached is always what a walk from scratch finds, or less', (_name, features) => {
+  const SLOT = MiB(4);
+  const at = fc.constantFrom(0, 0x1000, 0x7000, MiB(2) - 4096, MiB(2), MiB(2) + 0x3000, MiB(4) - 4096);
+  const command = fc.oneof(
+    { weight: 4, arbitrary: fc.record({ kind: fc.constant('touch' as const), at, write: fc.boolean() }) },
+    fc.record({ kind: fc.constant('log' as const), on: fc.boolean() }),
+    fc.record({ kind: fc.constant('get' as const) }),
+    fc.record({ kind: fc.constant('age' as const), at }),
+    fc.record({ kind: fc.constant('track' as const), at, on: fc.boolean() }),
+    fc.record({ kind: fc.constant('move' as const), to: fc.constantFrom(0, MiB(2), MiB(8), 0x5000) }),
+    fc.record({ kind: fc.constant('delete' as const) }),
+  );
+  fc.assert(
+    fc.property(fc.array(command, { maxLength: 30 }), (commands) => {
+      const bench = new Bench({ features });
+      const hva = bench.qemu.user.syscalls.mmap(SLOT, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+      const { mm } = bench.qemu.process;
+      let [base, flags] = [0, 0];
+      const place = () => bench.setSlot(0, base, SLOT, hva, flags);
+      place();
+      for (const step of commands) {
+        const slot = bench.vm.memslots.get(0);
+        if (step.kind === 'touch') {
+          const gpa = base + step.at;
+          bench.enter(memoryAccess(gpa, step.write, store(gpa, [1])), memoryAccess(gpa, step.write, store(gpa, [1])));
+        } else if (step.kind === 'log') {
+          flags = step.on ? uapi.KVM_MEM_LOG_DIRTY_PAGES : 0;
+          place();
+        } else if (step.kind === 'get') {
+          const dirty_bitmap = BigInt(bench.qemu.scratch + 4096);
+          bench.qemu.pass(bench.vmFd, uapi.KVM_GET_DIRTY_LOG, uapi.kvm_dirty_log, { slot: 0, dirty_bitmap });
+        } else if (step.kind === 'age') mm.age((hva + step.at) as Hva, 4096);
+        else if (step.kind === 'track' && slot !== undefined) {
+          if (step.on) bench.vm.pageTrack.add(slot, (base + step.at) / 4096);
+          else bench.vm.pageTrack.remove(slot, (base + step.at) / 4096);
+        } else if (step.kind === 'move') {
+          base = step.to;
+          place();
+        } else if (step.kind === 'delete') bench.setSlot(0, 0, 0, 0);
+        if (bench.vm.mmu.tables === undefined || bench.cpu.eptPointer === 0) continue;
+        for (let gpa = 0; gpa < MiB(12); gpa += 4096) {
+          const cached = bench.cpu.cached(gpa);
+          if (cached === undefined) continue;
+          const walked = bench.cpu.walked(gpa);
+          expect(cached.rights & ~walked.rights).toBe(0);
+          expect(cached.host).toBe(walked.host);
+          const now = bench.vm.memslots.find(gpa / 4096);
+          expect(now && mm.frame(slotHva(now, gpa / 4096), false)).toBe(walked.host);
+          if (walked.rights & 2) expect(now!.tracked.has(gpa / 4096)).toBe(false);
+        }
+      }
+    }),
+    { numRuns: 40 },
   );
 });

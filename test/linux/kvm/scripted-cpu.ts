@@ -148,6 +148,19 @@ export class ScriptedCpu implements Cpu {
     return known === undefined ? 0 : Number(known.entry & 0x000ffffffffff000n) + (gpa % known.bytes);
   }
 
+  /** What the CPU has cached of `gpa`: the host page and the rights it would use without asking the tables. */
+  cached(gpa: number): { readonly host: number; readonly rights: number } | undefined {
+    const known = this.#translations.get(Math.floor(gpa / 4096));
+    return known && { host: this.translated(gpa), rights: Number(known.entry & 7n) };
+  }
+
+  /** The same from the tables in memory. */
+  walked(gpa: number): { readonly host: number; readonly rights: number } {
+    const entry = this.leaf(gpa);
+    const host = Number(entry & 0x000ffffffffff000n) + (gpa % this.leafBytes);
+    return { host, rights: Number(entry & 7n) };
+  }
+
   register(index: number): bigint {
     return this.#registers[index]!;
   }
