@@ -444,8 +444,9 @@ export class Vcpu {
 
   /** Run from SLOT.RIP until the code leaves its page or something happens; SLOT.RIP is exact on return. */
   #runPage(limit: number): number {
-    const { quads } = this.#state;
-    const address = Number(quads[SLOT.RIP]!);
+    const { unsignedWords, words } = this.#state;
+    // Hot: every entry comes here, so no bigint is made of an address on its way in and out of the state.
+    const address = words[2 * SLOT.RIP + 1]! * TWO_TO_32 + unsignedWords[2 * SLOT.RIP]!;
     const host = this.mmu.fetch(address);
     if (host < 0) {
       this.exit.instructionLength = 0;
@@ -453,7 +454,9 @@ export class Vcpu {
     }
     let offset = host & 4095;
     const page = this.#pageAt(host - offset);
-    quads[SLOT.PAGE_BASE] = BigInt(address - offset);
+    const base = address - offset;
+    unsignedWords[2 * SLOT.PAGE_BASE] = base;
+    words[2 * SLOT.PAGE_BASE + 1] = Math.floor(base / TWO_TO_32);
     for (;;) {
       const block = page.blocks[offset] ?? this.#code.block(page, offset);
       if ('failure' in block) {
