@@ -5,10 +5,11 @@ import { isaDebugExit } from './misc/debug-exit.ts';
 import { isaDebugcon } from './misc/debugcon.ts';
 import { edu } from './misc/edu.ts';
 import { pciTestdev } from './misc/pci-testdev.ts';
+import { xche } from './misc/xche.ts';
 import { pciBridge } from './pci/pci-bridge.ts';
 import { vfioPci } from './vfio/vfio-pci.ts';
 
-const models: readonly DeviceModel[] = [pciBridge, isaDebugExit, isaDebugcon, edu, pciTestdev, vfioPci];
+const models: readonly DeviceModel[] = [pciBridge, isaDebugExit, isaDebugcon, edu, pciTestdev, xche, vfioPci];
 
 export const findModel = (name: string): DeviceModel | undefined => models.find((model) => model.name === name);
 export const modelNames = (): readonly string[] => models.map((model) => model.name);
