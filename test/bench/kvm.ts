@@ -53,7 +53,14 @@ function ioeventfd(guest: Guest): void {
 /** First touch of pages: EPT violation, page of the process, entry, and back. */
 function violation(): number {
   const touch = `mov ebx, 0x20000\n mov ecx, ${PAGES}\n.t: mov byte [rbx], 1\n add ebx, 4096\n dec ecx\n jnz .t\n hlt\n`;
-  return (runTime(() => new Guest(touch, 'none', { irqchip: false })) * 1000) / PAGES;
+  const make = () => {
+    const guest = new Guest(touch, 'none', { irqchip: false });
+    // The modeled host's RAM is brought in first: the figure is the model's, not that of this machine's page faults.
+    const { bytes } = guest.kernel.memory;
+    for (let at = 0; at < bytes.length; at += 4096) bytes[at] = bytes[at]!;
+    return guest;
+  };
+  return (runTime(make) * 1000) / PAGES;
 }
 
 /** The rows for the table. */
