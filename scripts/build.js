@@ -1,5 +1,5 @@
 /**
- * Builds dist/: the command line as one file, the guest library as an archive of objects, so that a run assembles the
+ * Builds dist/: the command line as one file (and `gvm run`, the commonest command, as one of its own), the guest library as an archive of objects, so that a run assembles the
  * user's program only, and V8's compiled code of what a run needs, so that start-up parses next to nothing.
  */
 
@@ -98,9 +98,10 @@ const bundle = (entry, outfile, plugins = []) =>
     banner: { js: "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
   });
 
-/** Run the sample program, so that what it compiles is recorded. */
-const warmUp = (record) =>
-  execFileSync(process.execPath, [join(fresh, 'gvm.js'), 'run', join(root, 'programs/vm-buffer/vm-buffer.gasm')], {
+const sample = join(root, 'programs/vm-buffer/vm-buffer.gasm');
+/** Run a command of the build, so that what it compiles is recorded. */
+const warmUp = (args, record) =>
+  execFileSync(process.execPath, [join(fresh, 'gvm.js'), ...args], {
     env: { ...process.env, ...record },
     stdio: 'pipe',
   });
@@ -119,13 +120,16 @@ try {
   writeFileSync(join(fresh, 'package.json'), '{ "type": "commonjs" }\n');
   copyFileSync(join(root, 'scripts/launcher.cjs'), join(fresh, 'gvm.js'));
   chmodSync(join(fresh, 'gvm.js'), 0o755);
-  await bundle('src/cli/main.ts', join(fresh, 'gvm.cjs'));
+  await bundle('src/cli/run-main.ts', join(fresh, 'gvm-run.cjs'));
   const record = join(fresh, 'forms.json');
-  warmUp({ GVM_RECORD_FORMS: record });
+  warmUp(['run', sample], { GVM_RECORD_FORMS: record });
   const { names, forms } = JSON.parse(readFileSync(record, 'utf8'));
   rmSync(record);
+  await bundle('src/cli/run-main.ts', join(fresh, 'gvm-run.cjs'), [prepared(names, forms)]);
   await bundle('src/cli/main.ts', join(fresh, 'gvm.cjs'), [prepared(names, forms)]);
-  warmUp({ GVM_RECORD_CODE: join(fresh, 'gvm.cache') });
+  warmUp(['run', sample], { GVM_RECORD_CODE: join(fresh, 'gvm-run.cache') });
+  warmUp(['asm', '-f', 'elf64', '-o', join(fresh, 'sample.o'), sample], { GVM_RECORD_CODE: join(fresh, 'gvm.cache') });
+  rmSync(join(fresh, 'sample.o'));
 
   rmSync(dist, { recursive: true, force: true });
   renameSync(fresh, dist);

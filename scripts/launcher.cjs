@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * Starts gvm.cjs with V8's code cache beside it (gvm.cache). A cache of another V8 is rejected by V8 itself, and the run is
+ * Starts gvm-run.cjs for `gvm run`, gvm.cjs for everything else, with V8's code cache beside it. A cache of another V8 is rejected by V8 itself, and the run is
  * only slower. The build sets GVM_RECORD_CODE to have the cache written. CommonJS, since loading an ES module costs 3 ms more.
  */
 
@@ -13,12 +13,13 @@ const { Script } = require('node:vm');
 // It has to be the same for the cache, whose V8 flags must be equal.
 setFlagsFromString('--interrupt-budget=1000000');
 
-const filename = join(__dirname, 'gvm.cjs');
+const name = process.argv[2] === 'run' ? 'gvm-run' : 'gvm';
+const filename = join(__dirname, `${name}.cjs`);
 // The bundler writes ASCII, which this encoding reads fastest.
 const source = readFileSync(filename, 'latin1');
 let cachedData;
 try {
-  cachedData = readFileSync(join(__dirname, 'gvm.cache'));
+  cachedData = readFileSync(join(__dirname, `${name}.cache`));
 } catch {
   // None, as while it is being made.
 }

@@ -1,0 +1,73 @@
+/** Starts a command: finds it among those there are, and turns whatever goes wrong into a message and an exit status. */
+
+import type { Command } from './command.ts';
+import { EXIT, exitStatusHelp } from './exit-status.ts';
+import type { Output } from './output.ts';
+import { splitQemuOptions } from './run-options.ts';
+import { UsageError } from './usage-error.ts';
+
+/** The version in package.json; the build puts it in. */
+declare const GVM_VERSION: string;
+
+type Commands = ReadonlyMap<string, Command>;
+
+const overview = (commands: Commands): string => `gvm COMMAND
+
+Run a guest driver and its host driver together, on a model of KVM, QEMU and VFIO.
+
+Commands:
+${[...commands].map(([name, { summary }]) => `  gvm ${name.padEnd(10)} ${summary}`).join('\n')}
+
+gvm COMMAND --help shows a command's options; gvm --version the version.
+
+${exitStatusHelp}
+`;
+
+/** Run the command that `argv` names; returns the exit status. */
+function main(argv: readonly string[], commands: Commands): number | Promise<number> {
+  // QEMU's options may stand in front of the command.
+  const [name] = splitQemuOptions(argv).gvm;
+  if (name === '--version') {
+    process.stdout.write(`${GVM_VERSION}\n`);
+    return EXIT.OK;
+  }
+  if (name === '--help' || name === 'help') {
+    process.stdout.write(overview(commands));
+    return EXIT.OK;
+  }
+  if (name === undefined) throw new UsageError(overview(commands).trimEnd());
+  const command = commands.get(name);
+  if (command !== undefined) return command.main(argv.toSpliced(argv.indexOf(name), 1));
+  throw new UsageError(`gvm: there is no command '${name}'; there are ${[...commands.keys()].join(', ')}`);
+}
+
+/** Tell the user what went wrong. */
+function fail(error: unknown, output: Output): number {
+  output.end();
+  if (error instanceof UsageError) {
+    process.stderr.write(`${error.message}\n`);
+    return error.status;
+  }
+  const { stack, message } = error as Error;
+  process.stderr.write(
+    `gvm: internal error: ${message}\n     This is a defect of gvm; GVM_DEBUG=1 shows where it happened.\n`,
+  );
+  if (process.env['GVM_DEBUG'] !== undefined) process.stderr.write(`${stack}\n`);
+  return EXIT.HOST_FAILED;
+}
+
+/** Run the process's command line on `commands`; what it leaves is the exit status. */
+export function start(commands: Commands, output: Output): void {
+  try {
+    const status = main(process.argv.slice(2), commands);
+    if (typeof status === 'number') process.exitCode = status;
+    else
+      status
+        .catch((error) => fail(error, output))
+        .then((code) => {
+          process.exitCode = code;
+        });
+  } catch (error) {
+    process.exitCode = fail(error, output);
+  }
+}
