@@ -29,8 +29,6 @@ export const KiB = (n: number): number => n * 1024;
 export const MiB = (n: number): number => n * 1024 * 1024;
 export const GiB = (n: number): number => n * 1024 * 1024 * 1024;
 
-/** First byte of the page that holds `address`; the space is kept. */
-export const pageBase = <A extends number>(address: A): A => (address - (address % PAGE_SIZE)) as A;
 /** Byte offset of `address` in its page. */
 export const pageOffset = (address: number): number => address % PAGE_SIZE;
 /** Number of the page that holds `address` (gfn, pfn). */

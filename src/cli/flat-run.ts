@@ -4,6 +4,7 @@ import { assemble } from '../../lang/assembler/assemble.ts';
 import { toFlat } from '../../lang/object/flat.ts';
 import { EXIT_REASON, exitReasonName } from '../hardware/vcpu/exit.ts';
 import { VECTOR } from '../hardware/vcpu/pending-event.ts';
+import { GENERAL_REGISTERS } from '../hardware/vcpu/state.ts';
 import { findCpuid, supportedCpuid } from '../linux/kvm/cpuid.ts';
 import { EXIT } from './exit-status.ts';
 import { BareMachine } from './flat-machine.ts';
@@ -23,24 +24,6 @@ export interface FlatOptions {
   readonly defines: Readonly<Record<string, string>>;
 }
 
-const REGISTERS = [
-  'RAX',
-  'RCX',
-  'RDX',
-  'RBX',
-  'RSP',
-  'RBP',
-  'RSI',
-  'RDI',
-  'R8',
-  'R9',
-  'R10',
-  'R11',
-  'R12',
-  'R13',
-  'R14',
-  'R15',
-];
 const RSP = 4;
 /** RAM below --stack. */
 const STACK_BYTES = 0x10000n;
@@ -123,7 +106,7 @@ export function runFlat(options: FlatOptions, libraryIncludes: string, warn: (te
 const hex = (value: bigint) => `0x${value.toString(16)}`;
 
 function stateOf({ cpu }: BareMachine) {
-  const general = REGISTERS.map((name, index) => [name, hex(cpu.register(index))]);
+  const general = GENERAL_REGISTERS.map((name, index) => [name.toUpperCase(), hex(cpu.register(index))]);
   const registers = Object.fromEntries([...general, ['RIP', hex(cpu.rip)], ['RFLAGS', hex(cpu.rflags)]]);
   return { registers, instructions: cpu.retired };
 }

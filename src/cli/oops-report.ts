@@ -7,30 +7,14 @@ import { decode } from '../../lang/isa/decode.ts';
 import { format } from '../../lang/isa/format.ts';
 import type { GuestView } from '../hardware/vcpu/inspect.ts';
 import { PAGE_FAULT } from '../hardware/vcpu/paging.ts';
+import { GENERAL_REGISTERS } from '../hardware/vcpu/state.ts';
 import type { RaisedException } from '../hardware/vcpu/vcpu.ts';
 import { guestPlace } from './guest-place.ts';
 import type { GuestProgram } from './guest-program.ts';
 
-const REGISTERS = [
-  'rax',
-  'rcx',
-  'rdx',
-  'rbx',
-  'rsp',
-  'rbp',
-  'rsi',
-  'rdi',
-  'r8',
-  'r9',
-  'r10',
-  'r11',
-  'r12',
-  'r13',
-  'r14',
-  'r15',
-];
+type RegisterName = (typeof GENERAL_REGISTERS)[number];
 /** In the order in which people read them. */
-const ROWS = [
+const ROWS: readonly (readonly RegisterName[])[] = [
   ['rax', 'rbx', 'rcx', 'rdx'],
   ['rsi', 'rdi', 'rbp', 'rsp'],
   ['r8', 'r9', 'r10', 'r11'],
@@ -97,7 +81,7 @@ function errorText({ vector, errorCode, faultAddress }: RaisedException): string
 }
 
 function registers({ registers: values, rip, rflags, cr3 }: RaisedException): string[] {
-  const value = (name: string) => `${name.padStart(3)} ${wide(values[REGISTERS.indexOf(name)]!)}`;
+  const value = (name: RegisterName) => `${name.padStart(3)} ${wide(values[GENERAL_REGISTERS.indexOf(name)]!)}`;
   return [
     ...ROWS.map((row) => `  ${row.map(value).join('  ')}`),
     `  rip ${wide(rip)}  rflags ${wide(rflags)}  cr3 ${hex(cr3)}`,

@@ -11,7 +11,7 @@
  */
 
 import { ELF_MAGIC, ELFCLASS64, EM_X86_64, fileHeader, PT_LOAD, programHeader } from '../../lang/object/elf64.ts';
-import { GiB, hva, MiB } from '../address.ts';
+import { hva, MiB } from '../address.ts';
 import { strerror } from '../linux/uapi/errno.ts';
 import type { kvm_regs, kvm_sregs } from '../linux/uapi/kvm.ts';
 import type { StructOf } from '../linux/uapi/struct.ts';
@@ -206,6 +206,3 @@ export const bootRegs = (entry: bigint): Partial<StructOf<typeof kvm_regs>> => (
   rsi: BigInt(BOOT_PARAMS),
   rflags: 0x2n,
 });
-
-/** Bytes of RAM the identity and direct maps cover. */
-export const MAPPED_AT_BOOT = GiB(1);

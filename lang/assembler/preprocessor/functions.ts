@@ -68,9 +68,6 @@ const FUNCTIONS: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
   ],
 ]);
 
-/** Names for a suggestion. */
-export const FUNCTION_NAMES: readonly string[] = [...FUNCTIONS.keys()].map((name) => `%${name}`);
-
 function absolute(value: bigint): bigint {
   return value < 0n ? -value : value;
 }

@@ -6,6 +6,26 @@
 import type { Hpa } from '../../address.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 
+/** The general registers in encoding order: register n of {@link Vcpu.register} is the n-th name. */
+export const GENERAL_REGISTERS = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+] as const;
+
 /** Quad (8-byte) slots of the state page. 0–15 are rax … r15 in encoding order. */
 export const SLOT = {
   RSP: 4,

@@ -5,11 +5,6 @@
 
 import { ENOSPC, EOPNOTSUPP } from '../uapi/errno.ts';
 
-export const KVM_MMIO_BUS = 0;
-export const KVM_PIO_BUS = 1;
-/** Index 2 is KVM_VIRTIO_CCW_NOTIFY_BUS, which only s390 uses. */
-export const KVM_FAST_MMIO_BUS = 3;
-
 /** Ioeventfds are not counted. */
 const NR_IOBUS_DEVS = 1000;
 

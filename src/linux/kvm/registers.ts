@@ -3,6 +3,7 @@
  * (arch/x86/kvm/x86.c: __get_regs, __set_sregs_common, kvm_is_valid_sregs).
  */
 
+import { GENERAL_REGISTERS } from '../../hardware/vcpu/state.ts';
 import { EINVAL } from '../uapi/errno.ts';
 import type { kvm_regs, kvm_segment, kvm_sregs } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
@@ -14,39 +15,20 @@ type Sregs = StructOf<typeof kvm_sregs>;
 type Filling<T> = { -readonly [K in keyof T]?: T[K] };
 type Segment = StructOf<typeof kvm_segment>;
 
-/** In the order of their numbers. */
-const GENERAL = [
-  'rax',
-  'rcx',
-  'rdx',
-  'rbx',
-  'rsp',
-  'rbp',
-  'rsi',
-  'rdi',
-  'r8',
-  'r9',
-  'r10',
-  'r11',
-  'r12',
-  'r13',
-  'r14',
-  'r15',
-] as const;
 const SEGMENTS: readonly SegmentName[] = ['cs', 'ds', 'es', 'fs', 'gs', 'ss', 'tr', 'ldt'];
 const RFLAGS_FIXED = 2n;
 
 export function getRegs(vcpu: KvmVcpu): Partial<Regs> {
   const { cpu } = vcpu;
   const regs: Filling<Regs> = { rip: cpu.rip, rflags: cpu.rflags };
-  for (const [number, name] of GENERAL.entries()) regs[name] = cpu.register(number);
+  for (const [number, name] of GENERAL_REGISTERS.entries()) regs[name] = cpu.register(number);
   return regs;
 }
 
 /** Bit 1 of RFLAGS is always set; a pending exception is dropped. */
 export function setRegs(vcpu: KvmVcpu, regs: Regs): number {
   const { cpu } = vcpu;
-  for (const [number, name] of GENERAL.entries()) cpu.setRegister(number, regs[name]);
+  for (const [number, name] of GENERAL_REGISTERS.entries()) cpu.setRegister(number, regs[name]);
   cpu.rip = regs.rip;
   cpu.rflags = regs.rflags | RFLAGS_FIXED;
   vcpu.clearException();
