@@ -5,10 +5,10 @@
 
 import { decode } from '../../lang/isa/decode.ts';
 import { format } from '../../lang/isa/format.ts';
+import type { RaisedException } from '../hardware/vcpu/diagnosis.ts';
 import type { GuestView } from '../hardware/vcpu/inspect.ts';
 import { PAGE_FAULT } from '../hardware/vcpu/paging.ts';
 import { GENERAL_REGISTERS } from '../hardware/vcpu/state.ts';
-import type { RaisedException } from '../hardware/vcpu/vcpu.ts';
 import { guestPlace } from './guest-place.ts';
 import type { GuestProgram } from './guest-program.ts';
 

@@ -1,0 +1,114 @@
+/** What may come between two instructions: debug traps, windows for interrupts, instruction breakpoints (SDM vol. 3A table 6-2). */
+
+import type { ControlServices } from './control-services.ts';
+import { DR6 } from './debug-registers.ts';
+import type { Execution } from './execution.ts';
+import { EXIT_REASON, type ExitReason } from './exit.ts';
+import { IF, RF, TF } from './flags.ts';
+import { OUTCOME } from './interpreter/js-code.ts';
+import { type EventKind, VECTOR } from './pending-event.ts';
+import type { Blocking, Processor } from './processor.ts';
+import { SLOT, WORD } from './state.ts';
+
+/** The instruction boundaries of one vCPU. */
+export class Boundary {
+  /** For what the hypervisor wants to be told, as the vCPU's accessors of these names say. */
+  interruptWindow = false;
+  nmiWindow = false;
+  tprThreshold = 0;
+  readonly #cpu: Processor;
+  readonly #controls: ControlServices;
+  readonly #execution: Execution;
+
+  constructor(cpu: Processor, controls: ControlServices, execution: Execution) {
+    this.#cpu = cpu;
+    this.#controls = controls;
+    this.#execution = execution;
+  }
+
+  /** Whether the guest would take an interrupt now: RFLAGS.IF, and not in the shadow of STI or MOV SS. */
+  get interruptible(): boolean {
+    return (this.#cpu.state.words[WORD.FLAG_CONTROL]! & IF) !== 0 && this.#cpu.blocking.shadow === 'none';
+  }
+
+  /** Whether the guest would take an NMI now. */
+  get nmiReady(): boolean {
+    return !this.#cpu.blocking.nmi && this.#cpu.blocking.shadow === 'none';
+  }
+
+  /** Whether something has to be looked at before each instruction, and not only between pages and blocks. */
+  get eventful(): boolean {
+    const control = this.#cpu.state.words[WORD.FLAG_CONTROL]!;
+    return (
+      (control & (TF | RF)) !== 0 ||
+      this.#cpu.blocking.shadow !== 'none' ||
+      this.#cpu.debug.active ||
+      this.#cpu.debug.pending !== 0 ||
+      this.interruptWindow ||
+      this.nmiWindow ||
+      this.tprThreshold > 0
+    );
+  }
+
+  /**
+   * One instruction, with all that may come between two: debug traps, windows for interrupts, instruction breakpoints
+   * (SDM vol. 3A table 6-2).
+   */
+  step(): number {
+    const { words } = this.#cpu.state;
+    const { shadow } = this.#cpu.blocking;
+    const { privilege } = this.#cpu.mmu;
+    if (this.#cpu.debug.pending !== 0 && shadow !== 'mov ss') return this.#debugTrap('trap');
+    if (this.tprThreshold > 0 && Number(this.#controls.cr8) < this.tprThreshold)
+      return this.#window(EXIT_REASON.TPR_BELOW_THRESHOLD);
+    if (this.nmiWindow && this.nmiReady) return this.#window(EXIT_REASON.NMI_WINDOW);
+    if (this.interruptWindow && this.interruptible) return this.#window(EXIT_REASON.INTERRUPT_WINDOW);
+    const control = words[WORD.FLAG_CONTROL]!;
+    const held = this.#cpu.debug.pending;
+    if ((control & RF) === 0 && this.#cpu.debug.active) {
+      this.#cpu.debug.pending |= this.#cpu.debug.executes(Number(this.#cpu.state.quads[SLOT.RIP]!));
+      if (this.#cpu.debug.pending !== held) return this.#debugTrap('fault');
+    }
+    words[WORD.FLAG_CONTROL] = control & ~RF;
+    this.#cpu.blocking.shadow = 'none';
+    this.#cpu.mmu.oneElement = true;
+    const outcome = this.#execution.runPage(this.#execution.retired + 1);
+    this.#cpu.mmu.oneElement = false;
+    if (outcome === OUTCOME.EXIT || outcome === OUTCOME.FAULT) {
+      // Not executed: its watchpoints have not been hit, and after an exit it is entered again as it was.
+      this.#cpu.debug.pending = held;
+      if (outcome === OUTCOME.EXIT) {
+        words[WORD.FLAG_CONTROL] = words[WORD.FLAG_CONTROL]! | (control & RF);
+        this.#cpu.blocking.shadow = shadow;
+      }
+      return outcome;
+    }
+    // SYSCALL and SYSENTER take TF away before it would trap.
+    const masked = this.#cpu.mmu.privilege < privilege && (words[WORD.FLAG_CONTROL]! & TF) === 0;
+    if ((control & TF) !== 0 && !masked && (this.#cpu.blocking.shadow as Blocking['shadow']) !== 'mov ss')
+      this.#cpu.debug.pending |= DR6.SINGLE_STEP;
+    return outcome;
+  }
+
+  #window(reason: ExitReason): number {
+    this.#cpu.event.exit.instructionLength = 0;
+    return this.#cpu.event.leave(reason);
+  }
+
+  /** #DB for what is pending: DR6 says what it was. */
+  #debugTrap(kind: EventKind): number {
+    this.#cpu.debug.report(this.#cpu.debug.pending);
+    this.#cpu.debug.pending = 0;
+    this.#cpu.event.exit.instructionLength = 0;
+    return this.#cpu.event.raise(VECTOR.DB, undefined, kind);
+  }
+
+  /** The hypervisor has carried out an instruction: what ends with one ends, and a single step is due. */
+  completed(): void {
+    const { state, blocking, debug } = this.#cpu;
+    blocking.shadow = 'none';
+    const control = state.words[WORD.FLAG_CONTROL]!;
+    state.words[WORD.FLAG_CONTROL] = control & ~RF;
+    if ((control & TF) !== 0) debug.pending |= DR6.SINGLE_STEP;
+  }
+}

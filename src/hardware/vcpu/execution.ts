@@ -1,0 +1,204 @@
+/**
+ * Running decoded code: from block to block of a page, and one by one the instructions that no block holds, because they cross
+ * into another page or are none.
+ */
+
+import { decode } from '../../../lang/isa/decode.ts';
+import type { PhysicalMemory } from '../physical-memory.ts';
+import { type CodeCache, type CodePage, MAX_INSTRUCTION_BYTES, type Undecodable } from './code-cache.ts';
+import type { Unsupported } from './diagnosis.ts';
+import type { EmulatorPort } from './emulator-port.ts';
+import type { Step } from './interpreter/form.ts';
+import { OUTCOME } from './interpreter/js-code.ts';
+import type { Mmu } from './mmu.ts';
+import { type PendingEvent, VECTOR } from './pending-event.ts';
+import type { Processor } from './processor.ts';
+import { type CpuState, SLOT } from './state.ts';
+
+const TWO_TO_32 = 2 ** 32;
+
+/** An instruction that stands alone. */
+interface Single {
+  readonly step: Step;
+  readonly length: number;
+}
+
+/** Execution of one vCPU's code. */
+export class Execution {
+  /** Guest instructions retired since start. A repeated string instruction counts once a batch. */
+  retired = 0;
+  /** The last instruction met that is not implemented: for the report when the guest dies of it. */
+  unsupported: Unsupported | undefined;
+  readonly #memory: PhysicalMemory;
+  readonly #state: CpuState;
+  readonly #mmu: Mmu;
+  readonly #event: PendingEvent;
+  readonly #code: CodeCache;
+  readonly #single = new Uint8Array(MAX_INSTRUCTION_BYTES);
+  #page: CodePage | undefined;
+
+  constructor({ memory, state, mmu, event }: Processor, code: CodeCache) {
+    this.#memory = memory;
+    this.#state = state;
+    this.#mmu = mmu;
+    this.#event = event;
+    this.#code = code;
+  }
+
+  /** Run from SLOT.RIP until the code leaves its page or something happens; SLOT.RIP is exact on return. */
+  runPage(limit: number): number {
+    const { unsignedWords, words } = this.#state;
+    // Hot: every entry comes here, so no bigint is made of an address on its way in and out of the state.
+    const address = words[2 * SLOT.RIP + 1]! * TWO_TO_32 + unsignedWords[2 * SLOT.RIP]!;
+    const host = this.#mmu.fetch(address);
+    if (host < 0) {
+      this.#event.exit.instructionLength = 0;
+      return host;
+    }
+    let offset = host & 4095;
+    const page = this.#pageAt(host - offset);
+    const base = address - offset;
+    unsignedWords[2 * SLOT.PAGE_BASE] = base;
+    words[2 * SLOT.PAGE_BASE + 1] = Math.floor(base / TWO_TO_32);
+    for (;;) {
+      const block = page.blocks[offset] ?? this.#code.block(page, offset);
+      if ('failure' in block) {
+        this.#setRip(offset);
+        return this.#runUncached(page, offset, block);
+      }
+      const { steps, offsets } = block;
+      const count = Math.min(steps.length, limit - this.retired);
+      let index = 0;
+      let outcome = 0;
+      // The hot loop: one call an instruction. Measured: 80 million simple instructions a second on a 2.x GHz core.
+      while (index < count) {
+        outcome = steps[index++]!();
+        if (outcome !== 0) break;
+      }
+      if (outcome < 0 && outcome !== OUTCOME.JUMP && outcome !== OUTCOME.STOP) {
+        this.retired += index - 1;
+        return this.#stopped(offsets[index - 1]!, offsets[index]!, outcome);
+      }
+      this.retired += index;
+      if (outcome > 0) offset = outcome - 1;
+      else if (outcome === OUTCOME.JUMP) return OUTCOME.JUMP;
+      else {
+        offset = offsets[index]!;
+        if (offset >= 4096 || outcome === OUTCOME.STOP) {
+          this.#setRip(offset);
+          return OUTCOME.STOP;
+        }
+      }
+      if (this.retired >= limit) {
+        this.#setRip(offset);
+        return OUTCOME.STOP;
+      }
+    }
+  }
+
+  /** The code page at `host`; after an exit it is mostly the one before. */
+  #pageAt(host: number): CodePage {
+    if (this.#page === undefined || this.#page.host !== host) this.#page = this.#code.page(host);
+    return this.#page;
+  }
+
+  #setRip(offset: number): void {
+    const { quads, unsignedWords } = this.#state;
+    const low = unsignedWords[2 * SLOT.PAGE_BASE]! + offset;
+    if (low < TWO_TO_32) {
+      unsignedWords[2 * SLOT.RIP] = low;
+      unsignedWords[2 * SLOT.RIP + 1] = unsignedWords[2 * SLOT.PAGE_BASE + 1]!;
+    } else quads[SLOT.RIP] = quads[SLOT.PAGE_BASE]! + BigInt(offset);
+  }
+
+  /** An instruction faulted or exited: rip is its own, and the exit knows its length. */
+  #stopped(offset: number, next: number, outcome: number): number {
+    this.#setRip(offset);
+    this.#event.exit.instructionLength = next - offset;
+    return outcome;
+  }
+
+  /** An instruction that is in no block: it crosses a page, or is none. */
+  #runUncached(page: CodePage, offset: number, why: Undecodable): number {
+    if (why.failure !== 'truncated')
+      return this.#undefined(why, this.#memory.bytes.subarray(page.host + offset, page.host + offset + why.length));
+    const step = this.#crossing(page, offset);
+    if (typeof step === 'number') return step;
+    return this.#runSingle(step, offset);
+  }
+
+  /** Run one instruction at `offset` and leave SLOT.RIP exact. */
+  #runSingle({ step, length }: Single, offset: number): number {
+    const outcome = step();
+    if (outcome < 0 && outcome !== OUTCOME.JUMP && outcome !== OUTCOME.STOP)
+      return this.#stopped(offset, offset + length, outcome);
+    this.retired++;
+    if (outcome > 0) this.#setRip(outcome - 1);
+    else if (outcome !== OUTCOME.JUMP) this.#setRip(offset + length);
+    return OUTCOME.STOP;
+  }
+
+  /** Decode an instruction that begins at `offset` and ends in the next page, whose frame may be anywhere. */
+  #crossing(page: CodePage, offset: number): Single | number {
+    const first = 4096 - offset;
+    this.#single.set(
+      this.#memory.bytes.subarray(page.host + offset, page.host + 4096).subarray(0, MAX_INSTRUCTION_BYTES),
+    );
+    const next = Number(this.#state.quads[SLOT.PAGE_BASE]!) + 4096;
+    const host = this.#mmu.fetch(next);
+    if (host < 0) {
+      this.#event.exit.instructionLength = 0;
+      return host;
+    }
+    this.#single.set(this.#memory.bytes.subarray(host, host + MAX_INSTRUCTION_BYTES - first), first);
+    return this.#singleStep(offset);
+  }
+
+  /** The closure of the instruction in #single, or an outcome. */
+  #singleStep(offset: number): Single | number {
+    const instruction = decode(this.#single, 0, MAX_INSTRUCTION_BYTES, 'long');
+    if ('failure' in instruction) return this.#undefined(instruction, this.#single.subarray(0, instruction.length));
+    const step = this.#code.step(instruction, offset);
+    if (typeof step !== 'function') return this.#undefined(step, this.#single.subarray(0, step.length));
+    return { step, length: instruction.length };
+  }
+
+  #undefined(why: Undecodable, bytes: Uint8Array): number {
+    this.#event.exit.instructionLength = 0;
+    if (why.failure === 'too-long' || why.failure === 'truncated') return this.#event.raise(VECTOR.GP, 0);
+    if (why.failure !== 'undefined') {
+      this.unsupported = {
+        rip: BigInt.asUintN(64, this.#state.quads[SLOT.RIP]!),
+        bytes: bytes.slice(),
+        text: 'text' in why ? why.text : undefined,
+      };
+    }
+    return this.#event.raise(VECTOR.UD);
+  }
+
+  /**
+   * Run the instruction at SLOT.RIP alone, with `port` serving what leaves RAM. Its outcome; EXIT as well where there is no
+   * instruction to be had.
+   */
+  complete(port: EmulatorPort): number {
+    const address = Number(this.#state.quads[SLOT.RIP]!);
+    const host = this.#mmu.fetch(address);
+    if (host < 0) return host;
+    const offset = host & 4095;
+    this.#state.quads[SLOT.PAGE_BASE] = BigInt(address - offset);
+    const single = this.#singleAt(this.#code.page(host - offset), offset);
+    if (typeof single === 'number') return single;
+    this.#mmu.emulator = port;
+    this.#mmu.oneElement = true;
+    const outcome = this.#runSingle(single, offset);
+    this.#mmu.oneElement = false;
+    this.#mmu.emulator = null;
+    return outcome;
+  }
+
+  #singleAt(page: CodePage, offset: number): Single | number {
+    const block = this.#code.block(page, offset);
+    if (!('failure' in block)) return { step: block.steps[0]!, length: block.offsets[1]! - block.offsets[0]! };
+    return block.failure === 'truncated' ? this.#crossing(page, offset) : OUTCOME.EXIT;
+  }
+}

@@ -1,0 +1,104 @@
+/** The guest's registers as the hypervisor reads and writes them (guest-state area, SDM vol. 3C ch. 25.4). */
+
+import type { DescriptorTable, Segment, SegmentName } from './segments.ts';
+import { SLOT } from './state.ts';
+import type { Parts } from './wiring.ts';
+
+/** Registers of one vCPU, as unsigned bigints. */
+export class GuestState {
+  protected readonly parts: Parts;
+
+  constructor(parts: Parts) {
+    this.parts = parts;
+  }
+
+  /** General register 0 (rax) to 15 (r15). */
+  register(index: number): bigint {
+    return BigInt.asUintN(64, this.parts.state.quads[index]!);
+  }
+  setRegister(index: number, value: bigint): void {
+    this.parts.state.quads[index] = value;
+  }
+
+  get rip(): bigint {
+    return BigInt.asUintN(64, this.parts.state.quads[SLOT.RIP]!);
+  }
+  set rip(value: bigint) {
+    this.parts.state.quads[SLOT.RIP] = value;
+  }
+
+  get rflags(): bigint {
+    return BigInt(this.parts.flags.read());
+  }
+  set rflags(value: bigint) {
+    this.parts.flags.write(Number(BigInt.asIntN(32, value)));
+    this.parts.mmu.updateAlignment();
+  }
+
+  segment(name: SegmentName): Segment {
+    return { ...this.parts.segments.get(name) };
+  }
+  setSegment(name: SegmentName, segment: Segment): void {
+    this.parts.segments.set(name, { ...segment });
+    if (name !== 'cs') return;
+    this.parts.mmu.flush();
+    this.parts.mmu.updateAlignment();
+  }
+
+  descriptorTable(name: 'gdt' | 'idt'): DescriptorTable {
+    return { ...this.parts.segments[name] };
+  }
+  setDescriptorTable(name: 'gdt' | 'idt', table: DescriptorTable): void {
+    Object.assign(this.parts.segments[name], table);
+  }
+
+  control(number: 0 | 2 | 3 | 4 | 8): bigint {
+    return this.parts.controls.get(number)!;
+  }
+  setControl(number: 0 | 2 | 3 | 4 | 8, value: bigint): void {
+    this.parts.controls.set(number, value);
+  }
+
+  get efer(): bigint {
+    return this.parts.mmu.efer;
+  }
+  set efer(value: bigint) {
+    this.parts.mmu.efer = value;
+    this.parts.mmu.flush();
+  }
+
+  /** An MSR that the processor keeps; undefined if the hypervisor has to. */
+  readMsr(index: number): bigint | undefined {
+    return this.parts.msrs.get(index);
+  }
+  /** False if the processor does not keep that MSR. */
+  writeMsr(index: number, value: bigint): boolean {
+    if (this.parts.msrs.get(index) === undefined) return false;
+    this.parts.msrs.set(index, value);
+    return true;
+  }
+
+  /** al, ax or eax, unsigned. */
+  readAccumulator(size: 1 | 2 | 4): number {
+    const { unsignedWords } = this.parts.state;
+    return size === 4 ? unsignedWords[0]! : unsignedWords[0]! & (size === 1 ? 0xff : 0xffff);
+  }
+  /** Complete an IN: eax clears the upper half of rax, al and ax leave the rest. */
+  writeAccumulator(size: 1 | 2 | 4, value: number): void {
+    if (size === 1) this.parts.state.bytes[0] = value;
+    else if (size === 2) this.parts.state.halves[0] = value;
+    else {
+      this.parts.state.words[0] = value;
+      this.parts.state.words[1] = 0;
+    }
+  }
+
+  /** DR0–3, 6 or 7, unsigned. */
+  debugRegister(number: 0 | 1 | 2 | 3 | 6 | 7): bigint {
+    return this.parts.debug.get(number);
+  }
+  setDebugRegister(number: 0 | 1 | 2 | 3 | 6 | 7, value: bigint): void {
+    this.parts.debug.set(number, value);
+    this.parts.mmu.flush();
+  }
+}
