@@ -4,7 +4,7 @@
  */
 
 import { ByteWriter } from './byte-writer.ts';
-import { ObjectFault } from './object-file.ts';
+import { ObjectFault, type ObjectFile } from './object-file.ts';
 import { readObject } from './read-object.ts';
 
 const MAGIC = '!<arch>\n';
@@ -21,6 +21,18 @@ export interface Archive {
   readonly members: readonly ArchiveMember[];
   /** Global symbol → index of the member that defines it. */
   readonly index: ReadonlyMap<string, number>;
+}
+
+const objects = new WeakMap<ArchiveMember, ObjectFile>();
+
+/** Member `number` as an object: read when the linker first wants it, and kept for the next link. Throws {@link ObjectFault}. */
+export function memberObject(archive: Archive, number: number): ObjectFile {
+  const member = archive.members[number]!;
+  const known = objects.get(member);
+  if (known !== undefined) return known;
+  const object = readObject(member.bytes, `${archive.name}(${member.name})`);
+  objects.set(member, object);
+  return object;
 }
 
 /** The archive's bytes. Members are relocatable objects; times and owners are zero, so that equal members give equal bytes. */

@@ -2,10 +2,9 @@
 
 import type { Diagnostic } from '../assembler/diagnostics.ts';
 import { didYouMean } from '../assembler/suggest.ts';
-import type { Archive } from './archive.ts';
+import { type Archive, memberObject } from './archive.ts';
 import { withDebugSections } from './debug-sections.ts';
 import type { ObjectFile, ObjectSymbol } from './object-file.ts';
-import { readObject } from './read-object.ts';
 
 /** Where a global name is defined. */
 export interface Definition {
@@ -65,8 +64,7 @@ export class Resolver {
       const key = `${archive.name}:${number}`;
       if (number === undefined || this.#loaded.has(key)) continue;
       this.#loaded.add(key);
-      const member = archive.members[number]!;
-      this.#add(readObject(member.bytes, `${archive.name}(${member.name})`));
+      this.#add(memberObject(archive, number));
       return;
     }
   }

@@ -11,6 +11,7 @@ import { initKvm, type KvmModule } from '../linux/kvm/kvm.ts';
 import { initMdev } from '../linux/mdev/core.ts';
 import { initVfio } from '../linux/vfio/init.ts';
 import { plugIn } from './physical-devices.ts';
+import type { RamBank } from './ram.ts';
 
 /** RAM of a host for a guest of `guestBytes`: twice as much, at least 256 MiB. What is not touched costs nothing. */
 const hostRamBytes = (guestBytes: number): number => Math.min(Math.max(2 * guestBytes, MiB(256)), MiB(2047));
@@ -23,10 +24,17 @@ export class Machine {
   /** Every vCPU made so far. */
   readonly cpus: Vcpu[] = [];
 
-  /** `guestBytes`: RAM that the guest will ask for; `plugged`: physical devices, as `--plug` takes them. */
-  constructor(guestBytes: number, plugged: readonly string[] = []) {
+  readonly #bank: RamBank | undefined;
+
+  /**
+   * `guestBytes`: RAM that the guest will ask for; `plugged`: physical devices, as `--plug` takes them; `bank`: whose RAM it is,
+   * if it is to be used again.
+   */
+  constructor(guestBytes: number, plugged: readonly string[] = [], bank?: RamBank) {
     this.stream = new EventStream(() => BigInt(this.kernel.clock.now));
-    const memory = new PhysicalMemory(hostRamBytes(guestBytes));
+    const size = hostRamBytes(guestBytes);
+    const memory = bank === undefined ? new PhysicalMemory(size) : bank.take(size);
+    this.#bank = bank;
     this.kernel = new Kernel({ memory, stream: this.stream });
     this.kvm = initKvm(this.kernel, (ram, stateAt, stream) => {
       const cpu = new Vcpu(ram, stateAt, stream);
@@ -38,6 +46,12 @@ export class Machine {
     registerMtty(this.kernel.modules);
     registerVmbuf(this.kernel.modules);
     plugIn(this.kernel, plugged);
+  }
+
+  /** Nothing runs any more, and nobody looks at the RAM. */
+  powerOff(): void {
+    this.stream.close();
+    this.#bank?.giveBack(this.kernel.memory, this.kernel.pages);
   }
 
   /** Guest instructions retired by all vCPUs; each is a nanosecond of virtual time. */

@@ -15,6 +15,7 @@ import { LineSplitter } from './line-splitter.ts';
 import { Machine } from './machine.ts';
 import type { Observer } from './observer.ts';
 import type { Output } from './output.ts';
+import type { RamBank } from './ram.ts';
 import { type RunOptions, withDirectives } from './run-options.ts';
 import { chooseEvents, traceLine } from './trace.ts';
 import { UsageError } from './usage-error.ts';
@@ -25,17 +26,23 @@ export const DEFAULT_MAX_INSNS = 200_000_000;
 
 /**
  * Run the program at `options.file`; returns the exit status. A user's mistake is thrown as a {@link UsageError}. `observe`
- * is shown the machine before anything happens on it.
+ * is shown the machine before anything happens on it; its RAM is from `bank`, if there is to be a run after this one.
  */
-export function run(options: RunOptions, library: GuestLibrary, output: Output, observe?: Observer): number {
+export function run(
+  options: RunOptions,
+  library: GuestLibrary,
+  output: Output,
+  observe?: Observer,
+  bank?: RamBank,
+): number {
   const program = buildProgram(options.file, library, options, (warning) => output.message(warning));
   const chosen = withDirectives(options, program.directives);
-  const machine = powerOn(chosen, output);
+  const machine = powerOn(chosen, output, bank);
   try {
     const ended = observe?.({ machine, program });
     return runOn(machine, program, chosen, output, ended);
   } finally {
-    machine.stream.close();
+    machine.powerOff();
   }
 }
 
@@ -73,8 +80,8 @@ export function deviceHelp(qemu: readonly string[], output: Output): number | un
 }
 
 /** A host whose log, and the events asked for, go to `output`. */
-function powerOn(options: RunOptions, output: Output): Machine {
-  const machine = new Machine(requestedMemory(options.qemu), options.plug);
+function powerOn(options: RunOptions, output: Output, bank: RamBank | undefined): Machine {
+  const machine = new Machine(requestedMemory(options.qemu), options.plug, bank);
   machine.kernel.log.subscribe((line) => output.line('host', line));
   machine.kvm.instructionLimit = options.maxInsns;
   if (options.explain)

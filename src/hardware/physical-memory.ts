@@ -19,11 +19,15 @@ export class PhysicalMemory {
   /** The physical addresses beyond RAM: registers and memory of devices. */
   readonly devices = new AddressBus();
 
-  /** `size` bytes, rounded up to 64 KiB; untouched pages cost nothing. At most 2 GiB, so that an offset is an int32. */
-  constructor(size: number) {
+  /**
+   * `size` bytes, rounded up to 64 KiB; untouched pages cost nothing. At most 2 GiB, so that an offset is an int32. `used` is the
+   * memory of a host that is gone, all zeros again: it is taken if it has that size.
+   */
+  constructor(size: number, used?: WebAssembly.Memory) {
     if (size > MiB(2048) - WASM_PAGE) throw new RangeError(`host RAM of ${size} bytes exceeds 2 GiB`);
     const pages = Math.ceil(size / WASM_PAGE);
-    this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    this.wasm =
+      used?.buffer.byteLength === pages * WASM_PAGE ? used : new WebAssembly.Memory({ initial: pages, maximum: pages });
     this.size = pages * WASM_PAGE;
     const { buffer } = this.wasm;
     this.bytes = new Uint8Array(buffer);

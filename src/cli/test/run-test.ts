@@ -6,6 +6,7 @@ import { EXIT } from '../exit-status.ts';
 import { type GuestLibrary, includePath } from '../guest-program.ts';
 import type { Observer } from '../observer.ts';
 import { type Output, Transcript } from '../output.ts';
+import { RamBank } from '../ram.ts';
 import { run } from '../run.ts';
 import { UsageError } from '../usage-error.ts';
 import { checkAssembly } from './assembly-test.ts';
@@ -134,6 +135,9 @@ export function transcriptOf(
   return { transcript: withoutHostPaths(output.text, file, library), status };
 }
 
+/** Tests follow each other in a process, each on a host of its own with the same RAM. */
+const bank = new RamBank();
+
 function transcribe(file: string, library: GuestLibrary, limit: number, output: Output, observe?: Observer): number {
   let status: number;
   try {
@@ -142,6 +146,7 @@ function transcribe(file: string, library: GuestLibrary, limit: number, output: 
       library,
       output,
       observe,
+      bank,
     );
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;

@@ -71,6 +71,13 @@ export class PageAllocator {
     return this.total - this.#used;
   }
 
+  /** Zero every frame that was ever handed out, and those below the managed ones: RAM as it was at power-on. */
+  scrub(): void {
+    this.#memory.bytes.fill(0, 0, this.#firstPage * PAGE_SIZE);
+    for (let page = this.#firstPage; page < this.#endPage; page++)
+      if (this.#written[page] === 1) this.#memory.page(hpa(page * PAGE_SIZE)).fill(0);
+  }
+
   /** 2^order zeroed pages, aligned to their size; undefined when no block is left (Linux: -ENOMEM). */
   allocate(order = 0): Hpa | undefined {
     let from = order;

@@ -1,0 +1,45 @@
+/** RAM that is used again for the next host: it has to come back as it was, whoever wrote to it. */
+
+import { expect, test } from 'vitest';
+import { MiB } from '../../src/address.ts';
+import { Transcript } from '../../src/cli/output.ts';
+import { RamBank } from '../../src/cli/ram.ts';
+import { DEFAULT_MAX_INSNS, run } from '../../src/cli/run.ts';
+import { library } from '../expect-golden.ts';
+
+test.each([
+  ['by the guest and an mdev driver', 'programs/vm-buffer/vm-buffer.gasm'],
+  ["by a device's DMA in QEMU", 'programs/edu/dma.gasm'],
+  ["by a physical device's DMA", 'programs/vfio/pci-dma.gasm'],
+])('what was written %s is gone, in the same memory', (_, file) => {
+  const bank = new RamBank();
+  const before = bank.take(MiB(256));
+  const { wasm } = before;
+  bank.giveBack(before, { scrub: () => {} });
+  const output = new Transcript();
+  const options = {
+    file,
+    qemu: [],
+    trace: undefined,
+    explain: false,
+    maxInsns: DEFAULT_MAX_INSNS,
+    exitMap: 'gvm' as const,
+    includes: [],
+    defines: {},
+  };
+  let wrote = 0;
+  run(
+    options,
+    library,
+    output,
+    ({ machine }) =>
+      () => {
+        wrote = machine.kernel.pages.used;
+      },
+    bank,
+  );
+  expect(wrote).toBeGreaterThan(10);
+  const after = bank.take(MiB(256));
+  expect(after.wasm).toBe(wasm);
+  expect(after.quads.every((quad) => quad === 0n)).toBe(true);
+});
