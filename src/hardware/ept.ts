@@ -58,45 +58,109 @@ export const tableIndex = (address: number, level: number): number => Math.floor
 /** Bytes that one entry of `level` spans. */
 export const levelBytes = (level: number): number => SPANS[level]!;
 
-/** Reserved combinations: write without read; execute-only, which this processor has not; a reserved memory type; reserved bits. */
-function isMisconfigured(entry: bigint, level: number): boolean {
-  const rwx = entry & EPT.RWX;
-  if (rwx === EPT.WRITE || rwx === (EPT.WRITE | EPT.EXECUTE) || rwx === EPT.EXECUTE) return true;
-  const leaf = level === 1 || (entry & EPT.LARGE_PAGE) !== 0n;
-  if (!leaf) return (entry & 0x78n) !== 0n;
-  if (level === 4) return true;
-  const type = (entry >> EPT.MEMORY_TYPE_SHIFT) & 7n;
-  if (type === 2n || type === 3n || type === 7n) return true;
-  return level > 1 && (entry & EPT.ADDRESS_MASK & BigInt(levelBytes(level) - 1)) !== 0n;
+/** Where a walk ended. */
+export const EPT_OUTCOME = { MAPPED: 0, NOT_PRESENT: 1, MISCONFIGURED: 2 } as const;
+export type EptOutcome = (typeof EPT_OUTCOME)[keyof typeof EPT_OUTCOME];
+
+const ENTRY_BYTES_SHIFT = 3;
+/** The bits that a walk looks at, all in the low half of an entry. */
+const READ = Number(EPT.READ);
+const WRITE = Number(EPT.WRITE);
+const EXECUTE = Number(EPT.EXECUTE);
+const RWX = Number(EPT.RWX);
+const LARGE_PAGE = Number(EPT.LARGE_PAGE);
+const ACCESSED = Number(EPT.ACCESSED);
+const DIRTY = Number(EPT.DIRTY);
+const LOW_ADDRESS = 0xffff_f000;
+const HIGH_ADDRESS = 0xf_ffff;
+const TWO_TO_32 = 2 ** 32;
+/** Bits 6:3 of an entry that refers to a table. */
+const TABLE_RESERVED = 0x78;
+
+/**
+ * Reserved combinations: write without read; execute-only, which this processor has not; a reserved memory type; reserved
+ * bits. `low` is the entry's low half: the reserved ones are all there.
+ */
+function isMisconfigured(low: number, level: number): boolean {
+  if ((low & READ) === 0 && (low & (WRITE | EXECUTE)) !== 0) return true;
+  const leaf = level === 1 || (low & LARGE_PAGE) !== 0;
+  if (!leaf) return (low & TABLE_RESERVED) !== 0;
+  if (level === LEVELS) return true;
+  const type = (low >> Number(EPT.MEMORY_TYPE_SHIFT)) & 7;
+  if (type === 2 || type === 3 || type === 7) return true;
+  return level > 1 && (low & LOW_ADDRESS & (SPANS[level]! - 1)) !== 0;
 }
 
-/** Walk the tables of `eptp` for `address`, as the processor does: presence first, then misconfiguration, rights ANDed. */
-export function walkEpt(memory: PhysicalMemory, eptp: number, address: Gpa): EptWalk {
-  const steps: EptStep[] = [];
-  let table = eptp - (eptp % 4096);
-  let rights = 7;
-  for (let level = LEVELS; ; level--) {
-    const at = (table + tableIndex(address, level) * 8) as Hpa;
-    const entry = memory.readEntry(at);
-    steps.push({ level, at, entry });
-    if ((entry & EPT.RWX) === 0n) return { outcome: 'not-present', steps, rights: 0 };
-    if (isMisconfigured(entry, level)) return { outcome: 'misconfigured', steps, rights: 0 };
-    rights &= Number(entry & EPT.RWX);
-    const target = Number(entry & EPT.ADDRESS_MASK);
-    if (level === 1 || (entry & EPT.LARGE_PAGE) !== 0n) {
-      const pageBytes = levelBytes(level);
-      return { outcome: 'mapped', steps, host: (target + (address % pageBytes)) as Hpa, pageBytes, rights };
+/**
+ * The processor's walk: presence first, then misconfiguration, rights ANDed. Hot: the result stands in the walker's fields
+ * until the next walk, and entries are read as two halves, because a bigint of each would be four or more allocations a walk.
+ */
+export class EptWalker {
+  readonly #memory: PhysicalMemory;
+  /** Where the entries that the last walk read stand, the root's first; {@link depth} of them count. */
+  readonly places = new Int32Array(LEVELS);
+  depth = 0;
+  /** AND of the R, W and X bits on the way; 0 unless the walk ended in a page. */
+  rights = 0;
+  /** Host address of the walked guest address, and the size of its page; only for EPT_OUTCOME.MAPPED. */
+  host = 0;
+  pageBytes = 0;
+
+  constructor(memory: PhysicalMemory) {
+    this.#memory = memory;
+  }
+
+  /** Walk the tables of `eptp` for `address`. */
+  walk(eptp: number, address: number): EptOutcome {
+    const { words } = this.#memory;
+    let table = eptp - (eptp % 4096);
+    let rights = RWX;
+    this.rights = 0;
+    for (let level = LEVELS; ; level--) {
+      const at = table + (tableIndex(address, level) << ENTRY_BYTES_SHIFT);
+      const low = words[at >> 2]!;
+      this.places[LEVELS - level] = at;
+      this.depth = LEVELS - level + 1;
+      if ((low & RWX) === 0) return EPT_OUTCOME.NOT_PRESENT;
+      if (isMisconfigured(low, level)) return EPT_OUTCOME.MISCONFIGURED;
+      rights &= low;
+      const target = (words[(at >> 2) + 1]! & HIGH_ADDRESS) * TWO_TO_32 + ((low & LOW_ADDRESS) >>> 0);
+      if (level === 1 || (low & LARGE_PAGE) !== 0) {
+        this.pageBytes = SPANS[level]!;
+        this.host = target + (address % this.pageBytes);
+        this.rights = rights;
+        return EPT_OUTCOME.MAPPED;
+      }
+      table = target;
     }
-    table = target;
+  }
+
+  /** The leaf of the last walk, which ended in a page, has its dirty bit set. */
+  get dirty(): boolean {
+    return (this.#memory.words[this.places[this.depth - 1]! >> 2]! & DIRTY) !== 0;
+  }
+
+  /** Set the accessed bits along the last walk, which ended in a page, and the leaf's dirty bit for a write. */
+  markAccessed(write: boolean): void {
+    const { words } = this.#memory;
+    const leaf = this.depth - 1;
+    for (let step = 0; step <= leaf; step++) {
+      const at = this.places[step]! >> 2;
+      words[at] = words[at]! | (step === leaf && write ? ACCESSED | DIRTY : ACCESSED);
+    }
   }
 }
 
-/** Set the accessed bits along a successful walk, and the leaf's dirty bit for a write, if the EPTP enables them. */
-export function markAccessed(memory: PhysicalMemory, eptp: number, walk: EptWalk, write: boolean): void {
-  if ((eptp & EPTP.ACCESSED_DIRTY) === 0) return;
-  walk.steps.forEach(({ at, entry }, index) => {
-    const leaf = index === walk.steps.length - 1;
-    const marked = entry | EPT.ACCESSED | (leaf && write ? EPT.DIRTY : 0n);
-    if (marked !== entry) memory.writeEntry(at, marked);
-  });
+/** The walk of {@link EptWalker} with every entry on the way, for reports. */
+export function walkEpt(memory: PhysicalMemory, eptp: number, address: Gpa): EptWalk {
+  const walker = new EptWalker(memory);
+  const outcome = walker.walk(eptp, address);
+  const steps = [...walker.places.subarray(0, walker.depth)].map((at, step) => ({
+    level: LEVELS - step,
+    at: at as Hpa,
+    entry: memory.readEntry(at as Hpa),
+  }));
+  const { rights, host, pageBytes } = walker;
+  if (outcome === EPT_OUTCOME.MAPPED) return { outcome: 'mapped', steps, host: host as Hpa, pageBytes, rights };
+  return { outcome: outcome === EPT_OUTCOME.NOT_PRESENT ? 'not-present' : 'misconfigured', steps, rights };
 }

@@ -1,7 +1,7 @@
 /** Guest physical to host physical: the EPT walk behind a small cache, and the exits it can end in. */
 
 import { type Gpa, hpa } from '../../address.ts';
-import { EPT, EPTP, markAccessed, walkEpt } from '../ept.ts';
+import { EPT_OUTCOME, EPTP, EptWalker } from '../ept.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import { EPT_QUALIFICATION, EXIT_REASON } from './exit.ts';
 import { ModificationLog } from './modification-log.ts';
@@ -20,6 +20,7 @@ const QUALIFICATION: Readonly<Record<Access, number>> = {
 export class NestedPaging {
   readonly #memory: PhysicalMemory;
   readonly #event: PendingEvent;
+  readonly #walker: EptWalker;
   readonly modificationLog: ModificationLog;
   #eptp = 0;
   readonly #tags = new Float64Array(ENTRIES).fill(Number.NaN);
@@ -30,6 +31,7 @@ export class NestedPaging {
   constructor(memory: PhysicalMemory, event: PendingEvent) {
     this.#memory = memory;
     this.#event = event;
+    this.#walker = new EptWalker(memory);
     this.modificationLog = new ModificationLog(memory);
   }
 
@@ -72,28 +74,31 @@ export class NestedPaging {
 
   #walk(address: number, access: Access, final: boolean, linear: number, entry: number): number {
     const right = RIGHT[access];
-    const walk = walkEpt(this.#memory, this.#eptp, address as Gpa);
-    if (walk.outcome === 'misconfigured') {
+    const walker = this.#walker;
+    const outcome = walker.walk(this.#eptp, address);
+    if (outcome === EPT_OUTCOME.MISCONFIGURED) {
       return this.#event.leaveForMemory(EXIT_REASON.EPT_MISCONFIG, 0, address as Gpa, linear);
     }
-    if (walk.outcome !== 'mapped' || (walk.rights & right) === 0) {
+    if (outcome === EPT_OUTCOME.NOT_PRESENT || (walker.rights & right) === 0) {
       const qualification =
         QUALIFICATION[access] |
         (!final && access === 'write' ? EPT_QUALIFICATION.READ : 0) |
-        (walk.rights << 3) |
+        (walker.rights << 3) |
         EPT_QUALIFICATION.LINEAR_ADDRESS_VALID |
         (final ? EPT_QUALIFICATION.FINAL_TRANSLATION : 0);
       return this.#event.leaveForMemory(EXIT_REASON.EPT_VIOLATION, qualification, address as Gpa, linear);
     }
-    const makesDirty = access === 'write' && (walk.steps.at(-1)!.entry & EPT.DIRTY) === 0n;
-    if (makesDirty && (this.#eptp & EPTP.ACCESSED_DIRTY) !== 0 && !this.modificationLog.record(address))
-      return this.#event.leaveForMemory(EXIT_REASON.PML_FULL, 0, address as Gpa, linear);
-    markAccessed(this.#memory, this.#eptp, walk, access === 'write');
+    if ((this.#eptp & EPTP.ACCESSED_DIRTY) !== 0) {
+      if (access === 'write' && !walker.dirty && !this.modificationLog.record(address))
+        return this.#event.leaveForMemory(EXIT_REASON.PML_FULL, 0, address as Gpa, linear);
+      walker.markAccessed(access === 'write');
+    }
+    const { host } = walker;
     const page = address - (address % 4096);
     const known = this.#tags[entry] === page ? this.#rights[entry]! : 0;
     this.#tags[entry] = page;
-    this.#hosts[entry] = walk.host - (walk.host % 4096);
+    this.#hosts[entry] = host - (host % 4096);
     this.#rights[entry] = known | right;
-    return walk.host;
+    return host;
   }
 }

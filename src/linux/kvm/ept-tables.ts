@@ -8,7 +8,7 @@ import type { EventStream } from '../../event.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import type { PageAllocator } from '../core/page-allocator.ts';
 import { ENOMEM } from '../uapi/errno.ts';
-import { isLeaf, isPresent, partOfHugeSpte, spteAddress, tableSpte } from './spte.ts';
+import { isLeaf, isPresent, partOfHugeSpte, refersToTable, spteAddress, tableOf, tableSpte } from './spte.ts';
 import { kvmMmuSplitHugePage, kvmTdpMmuSpteChanged } from './trace-mmu.ts';
 
 const ROOT_LEVEL = 4;
@@ -55,12 +55,12 @@ export class EptTables {
     let table = this.root;
     for (let level = ROOT_LEVEL; ; level--) {
       const at = entryAt(table, gfn, level);
-      const entry = this.#memory.readEntry(at);
-      if (level === 1 || !isPresent(entry) || isLeaf(entry, level)) {
+      const low = this.#memory.words[at >> 2]!;
+      if (!refersToTable(low, level)) {
         this.foundLevel = level;
         return at;
       }
-      table = spteAddress(entry);
+      table = tableOf(low);
     }
   }
 
@@ -78,11 +78,12 @@ export class EptTables {
     let table = this.root;
     for (let at = ROOT_LEVEL; at > level; at--) {
       const place = entryAt(table, gfn, at);
-      const entry = this.#memory.readEntry(place);
-      if (isPresent(entry) && !isLeaf(entry, at)) {
-        table = spteAddress(entry);
+      const low = this.#memory.words[place >> 2]!;
+      if (refersToTable(low, at)) {
+        table = tableOf(low);
         continue;
       }
+      const entry = this.#memory.readEntry(place);
       const made = isPresent(entry) ? this.#split(place, gfn, at, entry) : this.#link(place, gfn, at);
       if (made === undefined) return undefined;
       table = made;
@@ -92,12 +93,18 @@ export class EptTables {
 
   /** Write the entry at `at`, which decides about `gfn` at `level`. A table that it replaces goes, with all below it. */
   set(at: Hpa, gfn: number, level: number, entry: bigint): void {
-    const old = this.#memory.readEntry(at);
+    const old = this.#memory.words[at >> 2]!;
     if (kvmTdpMmuSpteChanged.on)
-      kvmTdpMmuSpteChanged(this.#stream, { asId: 0, gfn, level, oldSpte: old, newSpte: entry });
+      kvmTdpMmuSpteChanged(this.#stream, {
+        asId: 0,
+        gfn,
+        level,
+        oldSpte: this.#memory.readEntry(at),
+        newSpte: entry,
+      });
     this.#memory.writeEntry(at, entry);
-    if (!isPresent(old) || isLeaf(old, level)) return;
-    if (!isPresent(entry) || spteAddress(entry) !== spteAddress(old)) this.#drop(spteAddress(old), gfn, level - 1);
+    if (!refersToTable(old, level)) return;
+    if (!isPresent(entry) || spteAddress(entry) !== tableOf(old)) this.#drop(tableOf(old), gfn, level - 1);
   }
 
   /**

@@ -135,7 +135,7 @@ export class Mmu {
     const slot = this.#memslots.find(gfn);
     if (slot === undefined) return this.#mapMmio(cache, gpa, gfn);
     // page_fault_handle_page_track: a write that somebody has to see.
-    if (write && fault.present && slot.tracked.has(gfn)) return RET_PF_EMULATE;
+    if (write && fault.present && slot.tracked.size > 0 && slot.tracked.has(gfn)) return RET_PF_EMULATE;
     const fast = this.#fastPageFault(fault, slot, gfn);
     if (fast !== RET_PF_INVALID) return fast;
     if (write && isReadonly(slot)) return RET_PF_EMULATE;
@@ -292,13 +292,13 @@ export class Mmu {
     const at = this.#build(gfn, level);
     if (at === undefined) return -ENOMEM;
     const old = this.#kernel.memory.readEntry(at);
-    const writeTracked = slot.tracked.has(gfn);
+    const writeTracked = slot.tracked.size > 0 && slot.tracked.has(gfn);
     const spte = leafSpte(first, level, { hostWritable, writeTracked, accessedDirty: this.#accessedDirty });
-    if (isWritable(spte)) this.#markDirty(slot, gfn);
+    if (hostWritable && !writeTracked) this.#markDirty(slot, gfn);
     if (old === spte) return RET_PF_SPURIOUS;
     this.#tables!.set(at, gfn - (gfn % frames), level, spte);
     // A table that was here had translations of its own.
-    if (isReadable(old) && (spteAddress(old) !== first || level > 1)) this.#flush();
+    if (old !== 0n && isReadable(old) && (spteAddress(old) !== first || level > 1)) this.#flush();
     if (kvmMmuSetSpte.on)
       kvmMmuSetSpte(this.#kernel.stream, {
         gfn,

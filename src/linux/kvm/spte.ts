@@ -37,10 +37,28 @@ export interface LeafRights {
 }
 
 /** make_spte: leaf of `level` (1: 4 KiB, 2: 2 MiB, 3: 1 GiB) for the memory at `page`. */
-export function leafSpte(page: Hpa, level: number, rights: LeafRights): bigint {
-  let entry = BigInt(page) | EPT.READ | EPT.EXECUTE | (EPT.MEMORY_TYPE_WB << EPT.MEMORY_TYPE_SHIFT) | EPT.IGNORE_PAT;
+export const leafSpte = (page: Hpa, level: number, rights: LeafRights): bigint =>
+  BigInt(page) |
+  leafBits[
+    Number(level > 1) * 8 +
+      Number(rights.hostWritable) * 4 +
+      Number(rights.writeTracked) * 2 +
+      Number(rights.accessedDirty)
+  ]!;
+
+/** All of a leaf but its address, by the four things it depends on: made once, because a page fault makes a leaf each. */
+const leafBits = Array.from({ length: 16 }, (_, index) =>
+  bitsOfLeaf((index & 8) !== 0, {
+    hostWritable: (index & 4) !== 0,
+    writeTracked: (index & 2) !== 0,
+    accessedDirty: (index & 1) !== 0,
+  }),
+);
+
+function bitsOfLeaf(large: boolean, rights: LeafRights): bigint {
+  let entry = EPT.READ | EPT.EXECUTE | (EPT.MEMORY_TYPE_WB << EPT.MEMORY_TYPE_SHIFT) | EPT.IGNORE_PAT;
   entry |= SPTE_MMU_PRESENT | (rights.accessedDirty ? EPT.ACCESSED : SPTE_AD_DISABLED);
-  if (level > 1) entry |= EPT.LARGE_PAGE;
+  if (large) entry |= EPT.LARGE_PAGE;
   if (rights.hostWritable) {
     entry |= SPTE_HOST_WRITABLE;
     if (!rights.writeTracked) entry |= EPT.WRITE | SPTE_MMU_WRITABLE | (rights.accessedDirty ? EPT.DIRTY : 0n);
@@ -57,6 +75,18 @@ export function partOfHugeSpte(huge: bigint, level: number, index: number): bigi
 export const isPresent = (spte: bigint): boolean => (spte & SPTE_MMU_PRESENT) !== 0n;
 /** is_last_spte of a present entry. */
 export const isLeaf = (spte: bigint, level: number): boolean => level === 1 || (spte & EPT.LARGE_PAGE) !== 0n;
+
+const PRESENT_LOW = Number(SPTE_MMU_PRESENT);
+const LARGE_PAGE_LOW = Number(EPT.LARGE_PAGE);
+const ADDRESS_LOW = 0x7fff_f000;
+/**
+ * An entry of `level`, given by its low 32 bits, refers to a table, which stands at {@link tableOf}. Walks go by these: a
+ * bigint of each entry would be most of a page fault's time. Tables are in RAM, below 2 GiB.
+ */
+export const refersToTable = (low: number, level: number): boolean =>
+  level > 1 && (low & (PRESENT_LOW | LARGE_PAGE_LOW)) === PRESENT_LOW;
+export const tableOf = (low: number): Hpa => (low & ADDRESS_LOW) as Hpa;
+
 export const isReadable = (spte: bigint): boolean => (spte & EPT.READ) !== 0n;
 export const isWritable = (spte: bigint): boolean => (spte & EPT.WRITE) !== 0n;
 export const isExecutable = (spte: bigint): boolean => (spte & EPT.EXECUTE) !== 0n;
