@@ -5,7 +5,8 @@ import type { DeviceModel } from './hw/device-model.ts';
 import type { Machine } from './hw/machine.ts';
 import { propertyHelp } from './hw/property.ts';
 import { deviceHelp, findModel, modelNames } from './hw/registry.ts';
-import { type DeviceOption, OptionError, type Options, optionHelp } from './options.ts';
+import { OptionError } from './key-values.ts';
+import { type DeviceOption, type Options, optionHelp } from './options.ts';
 
 /** The text that `-help`, `-device help` or `-device NAME,help` asks for; undefined if none of the options does. */
 export function requestedHelp(options: Options): string | undefined {

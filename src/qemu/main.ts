@@ -19,7 +19,8 @@ import { nullBackend, StdioBackend } from './hw/char/stdio.ts';
 import type { DeviceModel } from './hw/device-model.ts';
 import { Machine, type MachineEnd } from './hw/machine.ts';
 import { routeInterrupts } from './interrupt-routing.ts';
-import { OptionError, type Options, parseOptions } from './options.ts';
+import { OptionError } from './key-values.ts';
+import { type Options, parseOptions } from './options.ts';
 import { System } from './system.ts';
 
 const STDOUT = 1;
@@ -70,6 +71,8 @@ export class Qemu {
     if (options.serial !== 'none') {
       machine.addSerial(options.serial === 'stdio' ? new StdioBackend(system) : nullBackend);
     }
+    for (const netdev of options.netdevs) machine.network.addNetdev(netdev);
+    for (const object of options.objects) machine.network.addObject(object);
     for (const device of options.devices) addDevice(machine, device, this.#own);
     if (options.kernel === undefined) throw new ConfigurationError('no guest: give a kernel with -kernel PATH');
     const entry = loadKernel(machine, options.kernel);

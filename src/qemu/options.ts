@@ -1,7 +1,7 @@
 /** The command line: QEMU's own words (qemu-options.hx, softmmu/vl.c), as far as this VMM has what they ask for. */
 
 import { GiB, MiB } from '../address.ts';
-import { ConfigurationError } from './error.ts';
+import { type KeyValueOption, OptionError, parseKeyValues } from './key-values.ts';
 
 /** One `-device`, taken apart: `name,prop=value,…`. */
 export interface DeviceOption {
@@ -21,20 +21,12 @@ export interface Options {
   /** What COM1 is connected to; `none` leaves the port out. */
   readonly serial: 'stdio' | 'null' | 'none';
   readonly devices: readonly DeviceOption[];
+  readonly netdevs: readonly KeyValueOption[];
+  readonly objects: readonly KeyValueOption[];
   /** KVM's own interrupt controllers: `kernel-irqchip=on`. */
   readonly irqchip: boolean;
   /** `-help`: print the options and do nothing. */
   readonly help: boolean;
-}
-
-/** An option that is refused; `where` is what `qemu-system-x86_64: WHERE: MESSAGE` names. */
-export class OptionError extends ConfigurationError {
-  readonly where: string;
-
-  constructor(where: string, message: string, hint?: string) {
-    super(message, hint);
-    this.where = where;
-  }
 }
 
 const DEFAULT_MEMORY = MiB(64);
@@ -49,6 +41,8 @@ interface Reading {
   irqchip: boolean;
   help: boolean;
   readonly devices: DeviceOption[];
+  readonly netdevs: KeyValueOption[];
+  readonly objects: KeyValueOption[];
 }
 
 /** One option: without `value` it stands alone; `where` names it in messages. */
@@ -76,6 +70,22 @@ const table: readonly OptionRow[] = [
     doc: 'Add a device; `help` lists them, `NAME,help` the properties of one',
     take: (reading, where, value) => {
       reading.devices.push(parseDevice(where, value));
+    },
+  },
+  {
+    names: ['netdev'],
+    value: 'hubport,id=ID,hubid=N',
+    doc: 'A port of hub N, for the card with `netdev=ID`; a hub passes frames on to its other ports',
+    take: (reading, where, value) => {
+      reading.netdevs.push(parseKeyValues(where, value, 'type'));
+    },
+  },
+  {
+    names: ['object'],
+    value: 'filter-dump,id=ID,netdev=ID,file=PATH[,maxlen=N]',
+    doc: 'Write the frames that pass a netdev to a pcap file',
+    take: (reading, where, value) => {
+      reading.objects.push(parseKeyValues(where, value, 'qom-type'));
     },
   },
   {
@@ -163,6 +173,8 @@ export function parseOptions(argv: readonly string[]): Options {
     irqchip: false,
     help: false,
     devices: [],
+    netdevs: [],
+    objects: [],
   };
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i]!;
@@ -180,9 +192,9 @@ export function parseOptions(argv: readonly string[]): Options {
       row.take(reading, `-${name} ${value}`, value);
     }
   }
-  const { memory, kernel, serial, defaults, devices, irqchip, help } = reading;
-  checkIds(devices);
-  return { memory, kernel, serial: serial ?? (defaults ? 'stdio' : 'none'), devices, irqchip, help };
+  const { serial, defaults, ...rest } = reading;
+  checkIds(rest.devices);
+  return { ...rest, serial: serial ?? (defaults ? 'stdio' : 'none') };
 }
 
 /** Bytes of guest RAM that `argv` asks for; the default where it says nothing, or nothing that can be understood. */
@@ -233,21 +245,9 @@ function parseMachine(where: string, value: string): boolean | undefined {
   return irqchip;
 }
 
-/** keyval and qemu-opts syntax: `,` separates, `,,` is a comma, the first word without `=` is the driver. */
 function parseDevice(where: string, text: string): DeviceOption {
-  const values = new Map<string, string>();
-  let model: string | undefined;
-  let help = false;
-  splitOptions(text).forEach((word, i) => {
-    const equals = word.indexOf('=');
-    const key = equals < 0 ? word : word.slice(0, equals);
-    const value = equals < 0 ? 'on' : word.slice(equals + 1);
-    if (i === 0 && equals < 0) model = word;
-    else if (key === 'driver') model = value;
-    else if (equals < 0 && (word === 'help' || word === '?')) help = true;
-    else values.set(key, value);
-  });
-  if (model === undefined) throw new OptionError(where, "Parameter 'driver' is missing");
+  const { kind: model, values: all, help } = parseKeyValues(where, text, 'driver');
+  const values = new Map(all);
   const id = take(values, 'id');
   if (id !== undefined && !/^[A-Za-z][A-Za-z0-9\-._]*$/.test(id)) {
     throw new OptionError(
@@ -263,20 +263,6 @@ function take(values: Map<string, string>, key: string): string | undefined {
   const value = values.get(key);
   values.delete(key);
   return value;
-}
-
-function splitOptions(text: string): string[] {
-  const words: string[] = [];
-  let word = '';
-  for (let i = 0; i < text.length; i++) {
-    if (text[i] !== ',') word += text[i];
-    else if (text[i + 1] === ',') word += text[++i];
-    else {
-      words.push(word);
-      word = '';
-    }
-  }
-  return [...words, word];
 }
 
 function checkIds(devices: readonly DeviceOption[]): void {

@@ -18,6 +18,7 @@ import { MainLoop } from '../main-loop.ts';
 import type { AddressSpace } from '../memory/address-space.ts';
 import { type MemoryRegion, type MemoryRegionOps, sizes } from '../memory/region.ts';
 import { MemoryTopology } from '../memory/topology.ts';
+import { Network } from '../net/network.ts';
 import type { System } from '../system.ts';
 import { Serial } from './char/serial.ts';
 import type { CharBackend } from './char/stdio.ts';
@@ -61,6 +62,7 @@ export class Machine {
   readonly kvm: KvmState;
   readonly topology: MemoryTopology;
   readonly mainLoop: MainLoop;
+  readonly network: Network;
   readonly guestErrors: GuestErrors;
   /** The guest's physical memory and its ports. */
   readonly memory: AddressSpace;
@@ -82,6 +84,7 @@ export class Machine {
     this.kvm = kvm;
     this.ramSize = ramSize;
     this.mainLoop = new MainLoop(system);
+    this.network = new Network(system, this.mainLoop.timers);
     this.guestErrors = new GuestErrors(system);
     this.topology = new MemoryTopology(system.memory, system.stream);
     const memory = this.topology.container('system', 2 ** 64);

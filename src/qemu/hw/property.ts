@@ -81,6 +81,20 @@ export const boolProperty = (initial: boolean, doc: string): Property<boolean> =
   },
 });
 
+/** An Ethernet address, six bytes in hexadecimal with `:` or `-` between; undefined if it is not given. */
+export const macProperty = (doc: string): Property<readonly number[] | undefined> => ({
+  type: 'str',
+  doc,
+  default: undefined,
+  defaultText: undefined,
+  parse(text, owner, name) {
+    if (!/^[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}$/i.test(text)) {
+      throw new ConfigurationError(`Property '${owner}.${name}' doesn't take value '${text}'`);
+    }
+    return text.split(/[:-]/).map((byte) => Number.parseInt(byte, 16));
+  },
+});
+
 /** `addr=`: slot and function in hexadecimal, `06.0` or `06`; the value is a devfn, -1 for "any free slot". */
 export const pciAddressProperty = (doc: string): Property<number> => ({
   type: 'int32',

@@ -6,10 +6,11 @@ import { isaDebugcon } from './misc/debugcon.ts';
 import { edu } from './misc/edu.ts';
 import { pciTestdev } from './misc/pci-testdev.ts';
 import { xche } from './misc/xche.ts';
+import { e1000 } from './net/e1000/e1000.ts';
 import { pciBridge } from './pci/pci-bridge.ts';
 import { vfioPci } from './vfio/vfio-pci.ts';
 
-const models: readonly DeviceModel[] = [pciBridge, isaDebugExit, isaDebugcon, edu, pciTestdev, xche, vfioPci];
+const models: readonly DeviceModel[] = [pciBridge, isaDebugExit, isaDebugcon, e1000, edu, pciTestdev, xche, vfioPci];
 
 export const findModel = (name: string): DeviceModel | undefined => models.find((model) => model.name === name);
 export const modelNames = (): readonly string[] => models.map((model) => model.name);

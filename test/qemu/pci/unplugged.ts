@@ -21,6 +21,8 @@ export class Unplugged {
     const { user } = this.host.kernel.spawn('qemu-system-x86_64', () => {});
     const system = new System(user, this.stream);
     this.machine = new Machine(system, new KvmState(system), options.memory);
+    for (const netdev of options.netdevs) this.machine.network.addNetdev(netdev);
+    for (const object of options.objects) this.machine.network.addObject(object);
     for (const device of options.devices) addDevice(this.machine, device);
     this.machine.reset();
     this.host.kernel.clock.drivenBy(() => this.#time);
