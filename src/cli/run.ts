@@ -5,6 +5,7 @@ import type { HostFailure } from '../qemu/hw/machine.ts';
 import { Qemu } from '../qemu/main.ts';
 import { requestedMemory } from '../qemu/options.ts';
 import type { HostCommand } from './directives.ts';
+import { provideDumpFiles } from './dump-files.ts';
 import { type QemuEnd, reportEnd } from './ending.ts';
 import { EXIT } from './exit-status.ts';
 import { withPlaces } from './guest-place.ts';
@@ -127,8 +128,10 @@ function runQemu(
     else messages.write(bytes);
   });
   const qemu = new Qemu(user, machine.stream, ['-kernel', kernelPath, ...withDebugExit(options.qemu)], own);
+  const bringDumps = provideDumpFiles(machine.kernel, options.qemu);
   const failure = qemu.init();
   const end: QemuEnd | HostFailure = failure === undefined ? qemu.run() : { reason: 'not-started', code: failure };
+  bringDumps();
   return { end, exitProcess: () => process.exit() };
 }
 

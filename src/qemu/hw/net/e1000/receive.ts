@@ -184,10 +184,9 @@ export class ReceiveRing {
     const registers = this.#registers;
     registers.countSize(PRC64, withFcs);
     registers.count(TPR);
-    registers.set(GPRC, registers.get(TPR));
+    registers.count(GPRC);
     registers.countBytes(TORL, size + FCS);
-    registers.set(GORCL, registers.get(TORL));
-    registers.set(GORCL + 4, registers.get(TORL + 4));
+    registers.countBytes(GORCL, size + FCS);
   }
 
   /** RCTL.RDMTS: a half, a quarter or an eighth of the ring, or less, is free. */

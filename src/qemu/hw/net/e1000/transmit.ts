@@ -198,9 +198,8 @@ export class Transmitter {
     this.#sendFrame(this.#tag === undefined ? this.#bytes.slice(0, size) : this.#withTag(this.#tag, size));
     registers.count(TPT);
     registers.countBytes(TOTL, size + FCS);
-    registers.set(GPTC, registers.get(TPT));
-    registers.set(GOTCL, registers.get(TOTL));
-    registers.set(GOTCL + 4, registers.get(TOTL + 4));
+    registers.count(GPTC);
+    registers.countBytes(GOTCL, size + FCS);
   }
 
   #sendFrame(frame: Uint8Array): void {
