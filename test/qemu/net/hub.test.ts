@@ -33,7 +33,9 @@ const send = (from: number, n: number, size: number) => [
   quad(RING + 16 * n + 8, 0x0900_0000n | BigInt(size)),
   write(from + 0x3818, n + 1),
 ];
-const look = [A, B].flatMap((card) => [0xc8, 0x2810, 0x3810, 0x4074, 0x4080, 0x4088, 0x408c, 0x4090, 0x4094, 0x40c0, 0x40c8].map((at) => read(card + at)));
+const look = [A, B].flatMap((card) =>
+  [0xc8, 0x2810, 0x3810, 0x4074, 0x4080, 0x4088, 0x408c, 0x4090, 0x4094, 0x40c0, 0x40c8].map((at) => read(card + at)),
+);
 const place = (slot: number, bar: number) => [
   ...configWriteCommands(0, slot << 3, 0x10, 4, bar),
   ...configWriteCommands(0, slot << 3, 4, 2, 6),
