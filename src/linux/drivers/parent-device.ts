@@ -2,8 +2,8 @@
 
 import { Device } from '../core/device.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { mdev_register_device, mdev_unregister_device } from '../mdev/core.ts';
 import type { MdevParentOps } from '../mdev/parent.ts';
+import { mdev_register_device, mdev_unregister_device } from '../mdev/register-device.ts';
 
 /** A parent that lives as long as its module is loaded. */
 export class ParentDevice<State> {

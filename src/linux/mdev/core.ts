@@ -1,20 +1,18 @@
 /**
  * The mediated device core: parents register with it, users make devices on them by writing a UUID to sysfs, and each
- * device becomes a VFIO device (drivers/vfio/mdev/{mdev_core,mdev_sysfs,mdev_driver}.c of Linux 6.1).
+ * device is bound to its parent's driver (drivers/vfio/mdev/{mdev_core,mdev_sysfs,mdev_driver}.c of Linux 6.1).
  */
 
 import { type Bus, Device, type Driver } from '../core/device.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { parseUnsigned } from '../core/sysfs.ts';
-import { EEXIST, EINVAL, ENODEV } from '../uapi/errno.ts';
-import { VfioDevice } from '../vfio/device.ts';
+import { EEXIST, EINVAL, ENODEV, EUSERS } from '../uapi/errno.ts';
 import { vfioOf } from '../vfio/init.ts';
 import { Mdev } from './device.ts';
+import type { MdevDriver, MdevTypeDescription } from './driver.ts';
 import { mdevCreate, mdevRemove } from './events.ts';
-import type { MdevParentOps } from './parent.ts';
-import type { MdevType } from './type.ts';
+import type { MdevType, MdevTypeGroup } from './type.ts';
 import { addTypes, type TypeActions } from './type-sysfs.ts';
-import { VfioMdev } from './vfio-mdev.ts';
 
 /** Class under which sysfs lists the parents. */
 const PARENT_CLASS = 'mdev_bus';
@@ -22,7 +20,9 @@ const PARENT_CLASS = 'mdev_bus';
 /** A registered parent: `struct mdev_parent`. */
 interface Parent {
   readonly device: Device;
-  readonly ops: MdevParentOps<unknown>;
+  readonly driver: MdevDriver;
+  /** Devices that the core still lets be made, where the driver does not count itself. */
+  available: number;
   /** Being unregistered: it makes no more devices. */
   leaving: boolean;
 }
@@ -32,10 +32,10 @@ interface Entry {
   readonly mdev: Mdev;
   readonly parent: Parent;
   readonly device: Device;
+  /** The driver has it. */
+  bound: boolean;
   /** Removal has begun; the rest may wait for the last close. */
   leaving: boolean;
-  /** While the device leaves VFIO, what to do when it has left. */
-  departure: (() => void)[] | undefined;
 }
 
 /** The mdev core of one kernel. */
@@ -46,7 +46,7 @@ export class MdevCore {
   readonly #parents = new Map<Device, Parent>();
   /** Devices by UUID: it is unique on the whole host. */
   readonly #entries = new Map<string, Entry>();
-  readonly #drivers = new Map<string, { readonly driver: Driver; parents: number }>();
+  readonly #drivers = new Map<MdevDriver, Driver>();
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -54,26 +54,53 @@ export class MdevCore {
     kernel.devices.addClass(PARENT_CLASS);
   }
 
-  /** mdev_register_device. */
-  register(device: Device, ops: MdevParentOps<unknown>): number {
+  /** mdev_register_driver. */
+  registerDriver(mdevDriver: MdevDriver): number {
+    const { name } = mdevDriver;
+    if (!mdevDriver.device_api) return this.#kernel.refuse(EINVAL, `driver ${name} names no device_api`);
+    const driver: Driver = {
+      name,
+      bus: this.#bus,
+      module: name,
+      probe: (device) => this.#probe(device),
+      remove: (device) => this.#unbind(this.#entryOf(device)),
+    };
+    const error = this.#kernel.devices.addDriver(driver);
+    if (error === 0) this.#drivers.set(mdevDriver, driver);
+    return error;
+  }
+
+  /** mdev_unregister_driver: devices that it still has lose it. */
+  unregisterDriver(mdevDriver: MdevDriver): void {
+    const driver = this.#drivers.get(mdevDriver);
+    if (driver === undefined) return;
+    this.#kernel.devices.removeDriver(driver);
+    this.#drivers.delete(mdevDriver);
+  }
+
+  /** mdev_register_parent. */
+  registerParent(device: Device, driver: MdevDriver, types: readonly MdevTypeGroup[]): number {
     const kernel = this.#kernel;
-    if (ops.supported_type_groups.length === 0) {
+    if (types.length === 0) {
       return kernel.refuse(EINVAL, `parent ${device.name} offers no type of mediated device`);
     }
     if (this.#parents.has(device)) return kernel.refuse(EEXIST, `parent ${device.name} is registered already`);
-    const error = this.#useDriver(ops.owner);
-    if (error < 0) return error;
-    const parent: Parent = { device, ops, leaving: false };
+    const parent: Parent = { device, driver, available: driver.max_instances ?? 0, leaving: false };
     const actions: TypeActions = { create: (type, uuid) => this.#create(parent, type, uuid) };
-    addTypes(kernel, device, ops.supported_type_groups, actions);
+    addTypes(kernel, device, types, actions);
     kernel.sysfs.link(`/sys/class/${PARENT_CLASS}/${device.name}`, device.path);
     this.#parents.set(device, parent);
     kernel.printk(`${device.driverString} ${device.name}: MDEV: Registered`);
     return 0;
   }
 
-  /** mdev_unregister_device: its devices go first. */
-  unregister(device: Device): void {
+  /** Devices that can still be made on a parent whose driver does not count them. */
+  available(device: Device): number {
+    return this.#parents.get(device)?.available ?? 0;
+  }
+
+  /** mdev_unregister_parent: its devices go first. */
+  unregisterParent(device: Device): void {
     const kernel = this.#kernel;
     const parent = this.#parents.get(device);
     if (parent === undefined) throw new Error(`mdev parent ${device.name} is not registered`);
@@ -83,26 +110,31 @@ export class MdevCore {
     this.#parents.delete(device);
     kernel.sysfs.remove(`/sys/class/${PARENT_CLASS}/${device.name}`);
     kernel.sysfs.remove(`${device.path}/mdev_supported_types`);
-    this.#releaseDriver(parent.ops.owner);
   }
 
-  /** mdev_device_create: 0, -EEXIST, -ENODEV, or what the driver's create returned. */
+  /** mdev_device_create: 0, -EEXIST, -ENODEV, -EUSERS, or what the driver's probe returned. */
   #create(parent: Parent, type: MdevType, uuid: string): number {
     const kernel = this.#kernel;
     if (this.#entries.has(uuid)) return kernel.refuse(EEXIST, `mdev ${uuid} exists already on this host`);
     if (parent.leaving) return kernel.refuse(ENODEV, `parent ${parent.device.name} is being unregistered`);
-    const driver = this.#drivers.get(parent.ops.owner)?.driver;
-    if (driver === undefined) throw new Error(`the mdev driver of ${parent.ops.owner} is not registered`);
-    const mdev = new Mdev(uuid, type);
+    const counted = parent.driver.get_available === undefined;
+    if (counted && parent.available === 0) {
+      const most = parent.driver.max_instances ?? 0;
+      return kernel.refuse(EUSERS, `driver ${parent.driver.name} makes at most ${most} devices on a parent`);
+    }
+    const driver = this.#drivers.get(parent.driver);
+    if (driver === undefined) throw new Error(`the mdev driver ${parent.driver.name} is not registered`);
     const device = new Device({ name: uuid, parent: parent.device, bus: this.#bus, driverData: uuid });
-    const entry: Entry = { mdev, parent, device, leaving: false, departure: undefined };
+    const mdev = new Mdev(uuid, type, device);
+    const entry: Entry = { mdev, parent, device, bound: false, leaving: false };
     this.#entries.set(uuid, entry);
+    if (counted) parent.available--;
     const added = kernel.devices.add(device);
     const result = added < 0 ? added : kernel.devices.attach(device, driver);
     if (mdevCreate.on) mdevCreate(kernel.stream, { uuid, type: type.name, result });
     if (result < 0) {
       kernel.devices.remove(device);
-      this.#entries.delete(uuid);
+      this.#forget(entry);
       return result;
     }
     kernel.sysfs.attribute(`${device.path}/remove`, { mode: 0o200, store: (text) => this.#removeStore(entry, text) });
@@ -129,24 +161,28 @@ export class MdevCore {
     sysfs.remove(`${device.path}/mdev_type`);
     sysfs.remove(`${mdev.type.path}/devices/${mdev.uuid}`);
     sysfs.remove(`/sys/bus/${this.#bus.name}/devices/${mdev.uuid}`);
-    this.#leaveVfio(entry, () => {
+    this.#unbind(entry);
+    vfioOf(this.#kernel).afterDeparture(device, () => {
       devices.remove(device);
-      this.#entries.delete(mdev.uuid);
+      this.#forget(entry);
       if (mdevRemove.on) mdevRemove(this.#kernel.stream, { uuid: mdev.uuid, type: mdev.type.name });
     });
   }
 
-  /** What a mediated driver's probe does: create the device, then hand it to VFIO (mtty_probe). */
+  #forget({ mdev, parent }: Entry): void {
+    this.#entries.delete(mdev.uuid);
+    if (parent.driver.get_available === undefined) parent.available++;
+  }
+
+  /** mdev_probe. */
   #probe(device: Device): number {
     const entry = this.#entryOf(device);
-    const { mdev, parent } = entry;
-    const { ops } = parent;
-    const result = ops.create(mdev.type, mdev);
+    const { mdev } = entry;
+    const { driver } = entry.parent;
+    const result = driver.probe(mdev);
     if (result < 0) return result;
-    const vfio = new VfioDevice(this.#kernel, mdev.uuid, ops.owner, new VfioMdev(this.#kernel, mdev, ops));
-    mdev.vfio = vfio;
-    vfioOf(this.#kernel).register(device, vfio);
-    for (const group of ops.mdev_attr_groups ?? []) {
+    entry.bound = true;
+    for (const group of driver.dev_groups ?? []) {
       for (const [name, show] of Object.entries(group.attributes)) {
         const path = `${device.path}/${group.name}/${name}`;
         this.#kernel.sysfs.attribute(path, { mode: 0o444, show: () => `${show(mdev)}\n` });
@@ -155,65 +191,19 @@ export class MdevCore {
     return 0;
   }
 
-  /** The driver is unbound: by a removal, or by hand, which leaves a device that no driver can be bound to again. */
-  #unbind(device: Device): void {
-    const entry = this.#entryOf(device);
-    for (const group of entry.parent.ops.mdev_attr_groups ?? []) {
-      this.#kernel.sysfs.remove(`${device.path}/${group.name}`);
-    }
-    if (!entry.leaving) this.#leaveVfio(entry, () => {});
-  }
-
-  /** The driver's remove, once VFIO has let go of the device: at once, or at the last close. */
-  #leaveVfio(entry: Entry, then: () => void): void {
-    const { mdev, parent } = entry;
-    if (mdev.vfio === undefined) {
-      then();
-      return;
-    }
-    if (entry.departure !== undefined) {
-      entry.departure.push(then);
-      return;
-    }
-    const departure = [then];
-    entry.departure = departure;
-    vfioOf(this.#kernel).unregister(mdev.vfio, () => {
-      parent.ops.remove(mdev);
-      mdev.vfio = undefined;
-      entry.departure = undefined;
-      for (const step of departure) step();
-    });
+  /** mdev_remove: by a removal, or by hand, which leaves a device that no driver can be bound to again. */
+  #unbind(entry: Entry): void {
+    if (!entry.bound) return;
+    entry.bound = false;
+    const { driver } = entry.parent;
+    for (const group of driver.dev_groups ?? []) this.#kernel.sysfs.remove(`${entry.device.path}/${group.name}`);
+    driver.remove(entry.mdev);
   }
 
   #entryOf(device: Device): Entry {
     const entry = this.#entries.get(device.name);
     if (entry === undefined) throw new Error(`device ${device.name} on the mdev bus is no mdev`);
     return entry;
-  }
-
-  #useDriver(owner: string): number {
-    const known = this.#drivers.get(owner);
-    if (known !== undefined) {
-      known.parents++;
-      return 0;
-    }
-    const driver: Driver = {
-      name: owner,
-      bus: this.#bus,
-      module: owner,
-      probe: (device) => this.#probe(device),
-      remove: (device) => this.#unbind(device),
-    };
-    const error = this.#kernel.devices.addDriver(driver);
-    if (error === 0) this.#drivers.set(owner, { driver, parents: 1 });
-    return error;
-  }
-
-  #releaseDriver(owner: string): void {
-    const known = this.#drivers.get(owner);
-    if (known === undefined || --known.parents > 0) return;
-    this.#drivers.delete(owner);
-    this.#kernel.devices.removeDriver(known.driver);
   }
 }
 
@@ -224,22 +214,44 @@ export function initMdev(kernel: Kernel): void {
   cores.set(kernel, new MdevCore(kernel));
 }
 
-function coreOf(kernel: Kernel): MdevCore {
+/** The core of a kernel on which {@link initMdev} has run. */
+export function mdevOf(kernel: Kernel): MdevCore {
   const core = cores.get(kernel);
   if (core === undefined) throw new Error('mdev is used before initMdev(kernel)');
   return core;
 }
 
+/** Put the driver on the mdev bus: 0, -EINVAL without device_api, -EBUSY if the name is taken. */
+export const mdev_register_driver = (kernel: Kernel, driver: MdevDriver): number =>
+  mdevOf(kernel).registerDriver(driver);
+
+export const mdev_unregister_driver = (kernel: Kernel, driver: MdevDriver): void =>
+  mdevOf(kernel).unregisterDriver(driver);
+
 /**
- * Register `device` as a parent of mediated devices: its types appear in sysfs. 0, -EINVAL without types, -EEXIST if it is
- * registered.
+ * Register `device` as a parent of mediated devices of `driver`: its types appear in sysfs. 0, -EINVAL without types, -EEXIST if
+ * it is registered.
  */
-export function mdev_register_device<State>(kernel: Kernel, device: Device, ops: MdevParentOps<State>): number {
-  // Each device's state is made and read by these same ops, so its type does not matter here.
-  return coreOf(kernel).register(device, ops as MdevParentOps<unknown>);
+export function mdev_register_parent(
+  kernel: Kernel,
+  device: Device,
+  driver: MdevDriver,
+  types: readonly MdevTypeDescription[],
+): number {
+  const core = mdevOf(kernel);
+  const groups = types.map(
+    ({ sysfs_name, pretty_name }): MdevTypeGroup => ({
+      name: sysfs_name,
+      attributes: {
+        name: () => pretty_name ?? sysfs_name,
+        device_api: () => driver.device_api,
+        available_instances: (type) => driver.get_available?.(type) ?? core.available(device),
+        ...(driver.show_description && { description: (type) => driver.show_description!(type) }),
+      },
+    }),
+  );
+  return core.registerParent(device, driver, groups);
 }
 
-/** Undo {@link mdev_register_device}: every device of the parent is removed. */
-export function mdev_unregister_device(kernel: Kernel, device: Device): void {
-  coreOf(kernel).unregister(device);
-}
+/** Undo {@link mdev_register_parent}: every device of the parent is removed. */
+export const mdev_unregister_parent = (kernel: Kernel, device: Device): void => mdevOf(kernel).unregisterParent(device);

@@ -2,20 +2,15 @@
  * The interface of a mediated driver, as it was up to Linux 5.18 and as the blog that gvm models uses it:
  * `struct mdev_parent_ops` (include/linux/mdev.h of 5.10). What user space sees of it is Linux 6.1's; the differences:
  *
- * - `create` runs as the probe of the device on the mdev bus, so its errno is also the kernel log's "probe failed".
+ * - `create` runs in the probe of the device on the mdev bus, so its errno is also the kernel log's "probe failed".
  * - `open` runs at the first GET_DEVICE_FD and `release` at the last close; 5.10 called them every time.
  */
 
 import type { Hva } from '../../address.ts';
 import type { Vma } from '../core/vma.ts';
 import type { Mdev } from './device.ts';
+import type { MdevAttributeGroup } from './driver.ts';
 import type { MdevType, MdevTypeGroup } from './type.ts';
-
-/** A directory of read-only attributes that every device of a driver gets. */
-export interface MdevAttributeGroup {
-  readonly name: string;
-  readonly attributes: Readonly<Record<string, (mdev: Mdev) => string>>;
-}
 
 /**
  * A mediated driver. Every callback returns a result or -errno. `State` is what the driver keeps for each device

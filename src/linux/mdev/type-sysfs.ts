@@ -24,7 +24,7 @@ export function addTypes(kernel: Kernel, parent: Device, groups: readonly MdevTy
     const store = (text: string) => createStore(kernel, actions, type, text);
     kernel.sysfs.attribute(`${type.path}/create`, { mode: 0o200, store });
     for (const [attribute, show] of Object.entries(group.attributes)) {
-      kernel.sysfs.attribute(`${type.path}/${attribute}`, { mode: 0o444, show: () => `${show()}\n` });
+      kernel.sysfs.attribute(`${type.path}/${attribute}`, { mode: 0o444, show: () => `${show(type)}\n` });
     }
   }
 }

@@ -8,7 +8,7 @@ export interface MdevTypeGroup {
   /** `1`: the directory is DRIVER-1. */
   readonly name: string;
   /** Attributes of mode 0444 by name: `name`, `device_api`, `available_instances`, and more if the driver likes. */
-  readonly attributes: Readonly<Record<string, () => string | number>>;
+  readonly attributes: Readonly<Record<string, (type: MdevType) => string | number>>;
 }
 
 /** One directory of mdev_supported_types/. */

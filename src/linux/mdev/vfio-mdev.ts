@@ -29,6 +29,11 @@ export class VfioMdev implements VfioDeviceOps {
     this.#ops.release?.(this.#mdev);
   }
 
+  release(): void {
+    this.#ops.remove(this.#mdev);
+    this.#mdev.vfio = undefined;
+  }
+
   read(buffer: Hva, count: number, position: number): number {
     if (this.#ops.read === undefined) return this.#missing('read');
     if (mdevRead.on) mdevRead(this.#kernel.stream, { uuid: this.#mdev.uuid, position, count });

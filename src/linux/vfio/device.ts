@@ -25,6 +25,10 @@ export interface VfioDeviceOps {
   write?(buffer: Hva, count: number, position: number): number;
   ioctl?(request: number, argument: number): number;
   mmap?(vma: Vma): number;
+  /** The host wants the device back while a file of it is open: the n-th time it asks. */
+  request?(count: number): void;
+  /** Nobody refers to the device any more. */
+  release?(): void;
   /** A mapping goes: unpin what `vfio_pin_pages` pinned of it. Only a driver with this method may pin. */
   dmaUnmap?(iova: bigint, size: bigint): void;
 }
@@ -73,12 +77,22 @@ export class VfioDevice {
   openCount = 0;
   /** The group's VM as it was at the first open; undefined while closed. Opaque to VFIO. */
   kvm: object | undefined;
+  /** The driver's, and VFIO's while the device is registered. */
+  #references = 1;
 
   constructor(kernel: Kernel, name: string, owner: string, ops: VfioDeviceOps) {
     this.kernel = kernel;
     this.name = name;
     this.owner = owner;
     this.ops = ops;
+  }
+
+  get(): void {
+    this.#references++;
+  }
+
+  put(): void {
+    if (--this.#references === 0) this.ops.release?.();
   }
 
   /** A mapping of the container goes; the driver unpins its pages of it. */

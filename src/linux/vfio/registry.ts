@@ -39,6 +39,8 @@ export class VfioRegistry {
   readonly #kernel: Kernel;
   readonly #registrations = new Map<VfioDevice, Registration>();
   readonly #groups = new Map<IommuGroup, RegisteredGroup>();
+  /** What waits for VFIO to let go of a device. */
+  readonly #departing = new Map<Device, (() => void)[]>();
   /** Minors of group nodes, and names vfioN, in use. */
   readonly #numbers = new Set<number | string>();
 
@@ -64,7 +66,8 @@ export class VfioRegistry {
   }
 
   /**
-   * vfio_unregister_group_dev: `removed` runs when the device is gone, which is at once or at the last close of its file.
+   * vfio_unregister_group_dev: `removed` runs when the device is gone, which is at once or at the last close of its file. The
+   * driver of an open device is asked for it. Fidelity: once, where Linux asks again every ten seconds.
    */
   unregister(vfio: VfioDevice, removed: () => void): void {
     const registration = this.#registrations.get(vfio);
@@ -74,6 +77,8 @@ export class VfioRegistry {
     const { group, groupDevice } = registered;
     const { iommuGroup } = group;
     const kernel = this.#kernel;
+    const waiting: (() => void)[] = [];
+    this.#departing.set(device, waiting);
     group.removeDevice(vfio, () => {
       kernel.devices.remove(vfioDevice);
       this.#numbers.delete(vfioDevice.name);
@@ -87,8 +92,18 @@ export class VfioRegistry {
         iommuGroup.remove(device);
         iommuGroup.put();
       }
+      this.#departing.delete(device);
       removed();
+      for (const step of waiting) step();
     });
+    if (vfio.openCount > 0) vfio.ops.request?.(0);
+  }
+
+  /** Run `then` when VFIO has let go of `device`: at once, unless a removal waits for a last close. */
+  afterDeparture(device: Device, then: () => void): void {
+    const waiting = this.#departing.get(device);
+    if (waiting === undefined) then();
+    else waiting.push(then);
   }
 
   #add(device: Device, vfio: VfioDevice, iommuGroup: IommuGroup, emulated: boolean): VfioGroup {
