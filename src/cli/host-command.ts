@@ -6,6 +6,7 @@ import { EXIT } from './exit-status.ts';
 import { readUserFile } from './guest-program.ts';
 import { HostSession } from './host.ts';
 import type { Output } from './output.ts';
+import { folderOf } from './user-file.ts';
 
 const USAGE = `[FILE] [-c COMMAND]
 
@@ -40,17 +41,26 @@ export const hostCommand = (output: Output): Command => ({
     if (options['help'] === true) return EXIT.OK;
     const session = new HostSession(output, options.plug);
     const [file] = options._;
-    const prepared =
+    const lines =
       file === undefined
         ? []
         : readDirectives(String(file), new TextDecoder().decode(readUserFile(String(file)))).host.map(
             ({ text }) => text,
           );
-    for (const line of [...prepared, ...options.c]) {
-      const status = session.run(line);
-      output.end();
-      if (status !== EXIT.OK) return status;
-    }
+    if (file !== undefined) session.folder = folderOf(String(file));
+    const run = (lines: readonly string[]) => {
+      for (const line of lines) {
+        const status = session.run(line);
+        output.end();
+        if (status !== EXIT.OK) return status;
+      }
+      return EXIT.OK;
+    };
+    const prepared = run(lines);
+    if (prepared !== EXIT.OK) return prepared;
+    session.folder = '.';
+    const status = run(options.c);
+    if (status !== EXIT.OK) return status;
     return options.c.length > 0 ? EXIT.OK : session.interact();
   },
 });

@@ -3,7 +3,7 @@
  * is what the kernel's errno says.
  */
 
-import { strerror } from '../linux/uapi/errno.ts';
+import { EINVAL, strerror } from '../linux/uapi/errno.ts';
 import type { UserProcess } from '../linux/uapi/syscalls.ts';
 
 /** What a command printed, and why it failed if it did. */
@@ -11,6 +11,11 @@ export interface CommandResult {
   readonly output: string;
   readonly error: string | undefined;
 }
+
+/** A module that a file held: its name, for init_module; or why there is none. */
+export type ModuleFile =
+  | { readonly name: string; readonly error?: never }
+  | { readonly name?: never; readonly error: string };
 
 /** The shell as its commands see it. */
 export interface Session {
@@ -21,6 +26,8 @@ export interface Session {
   resolve(path: string): string;
   /** A whole file as text, or -errno. */
   readFile(path: string): string | number;
+  /** Read the module in a file of the user's. */
+  readModule(file: string): ModuleFile;
   /** Lines of the kernel's log: syslog(2). */
   kernelLog(): readonly string[];
 }
@@ -44,6 +51,9 @@ function forAll(args: readonly string[], each: (argument: string) => CommandResu
   }
   return done(output);
 }
+
+/** mod_strerror of kmod: init_module means other things by some numbers. */
+const insertError = (errno: number): string => (errno === EINVAL ? 'Invalid parameters' : strerror(errno));
 
 const isOption = (word: string): boolean => /^-\w/.test(word);
 
@@ -95,6 +105,16 @@ export const hostCommands: Readonly<Record<string, ShellCommand>> = {
     usage: 'echo [-n] WORD…',
     summary: 'print words; with > FILE write them',
     run: (_, args) => (args[0] === '-n' ? done(args.slice(1).join(' ')) : done(`${args.join(' ')}\n`)),
+  },
+  insmod: {
+    usage: 'insmod FILE [NAME=VALUE…]',
+    summary: 'load a driver of your own, a .ts or .js file',
+    run(session, [file = '', ...parameters]) {
+      const module = session.readModule(file);
+      if (module.name === undefined) return failed(`insmod: ERROR: ${module.error}`);
+      const result = session.process.syscalls.init_module(module.name, parameters.join(' '));
+      return result < 0 ? failed(`insmod: ERROR: could not insert module ${file}: ${insertError(-result)}`) : done();
+    },
   },
   ls: {
     usage: 'ls [-l] [PATH…]',
@@ -153,6 +173,11 @@ export const hostCommands: Readonly<Record<string, ShellCommand>> = {
     usage: 'rmmod MODULE',
     summary: 'unload a module',
     run(session, [name = '']) {
+      // kmod looks before it asks the kernel, whose EAGAIN says little.
+      const users = session.readFile(`/sys/module/${name.replaceAll('-', '_')}/refcnt`);
+      if (typeof users === 'string' && Number(users) > 0) {
+        return failed(`rmmod: ERROR: Module ${name} is in use\n   = note: it has ${users.trim()} reference(s)`);
+      }
       const result = session.process.syscalls.delete_module(name);
       return result < 0 ? failed(`rmmod: ERROR: could not remove '${name}': ${strerror(-result)}`) : done();
     },

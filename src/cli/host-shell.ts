@@ -15,7 +15,7 @@ import {
   type UserProcess,
 } from '../linux/uapi/syscalls.ts';
 import { splitWords } from './command-line.ts';
-import { type CommandResult, hostCommands, type Session } from './host-commands.ts';
+import { type CommandResult, hostCommands, type ModuleFile, type Session } from './host-commands.ts';
 
 const BUFFER_BYTES = 65536;
 const failed = (error: string): CommandResult => ({ output: '', error });
@@ -24,13 +24,15 @@ const failed = (error: string): CommandResult => ({ output: '', error });
 export class HostShell implements Session {
   readonly process: UserProcess;
   readonly kernelLog: () => readonly string[];
+  readonly readModule: (file: string) => ModuleFile;
   folder = '/';
   readonly #buffer: number;
 
-  /** `kernelLog` gives the lines of the kernel's log. */
-  constructor(process: UserProcess, kernelLog: () => readonly string[]) {
+  /** `kernelLog` gives the lines of the kernel's log; `readModule` reads a file of the user's for insmod. */
+  constructor(process: UserProcess, host: Pick<Session, 'kernelLog' | 'readModule'>) {
     this.process = process;
-    this.kernelLog = kernelLog;
+    this.kernelLog = host.kernelLog;
+    this.readModule = host.readModule;
     this.#buffer = process.syscalls.mmap(BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (this.#buffer < 0) throw new Error(`the host has no memory for a shell: ${errnoName(-this.#buffer)}`);
   }

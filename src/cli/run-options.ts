@@ -4,7 +4,8 @@ import { optionArity } from '../qemu/options.ts';
 import { sortArguments } from './command-line.ts';
 import type { Directives } from './directives.ts';
 import { UsageError } from './usage-error.ts';
-import { anchorDevices, folderOf } from './user-device.ts';
+import { anchorDevices } from './user-device.ts';
+import { folderOf } from './user-file.ts';
 
 export interface RunOptions {
   readonly file: string;

@@ -1,6 +1,7 @@
 /** `gvm run`: one program on one machine, from source to exit status. */
 
 import { matchingEvents } from '../event.ts';
+import { DriverFault } from '../linux/drivers/driver-fault.ts';
 import type { HostFailure } from '../qemu/hw/machine.ts';
 import { Qemu } from '../qemu/main.ts';
 import { requestedMemory } from '../qemu/options.ts';
@@ -10,7 +11,7 @@ import { type QemuEnd, reportEnd } from './ending.ts';
 import { EXIT } from './exit-status.ts';
 import { withPlaces } from './guest-place.ts';
 import { buildProgram, type GuestLibrary, type GuestProgram } from './guest-program.ts';
-import { isHostFailure, reportHostFailure } from './host-failure.ts';
+import { isHostFailure, reportDriverFault, reportHostFailure } from './host-failure.ts';
 import { HostShell } from './host-shell.ts';
 import { LineSplitter } from './line-splitter.ts';
 import { Machine } from './machine.ts';
@@ -21,6 +22,8 @@ import { type RunOptions, withDirectives } from './run-options.ts';
 import { chooseEvents, traceLine } from './trace.ts';
 import { UsageError } from './usage-error.ts';
 import { loadUserDevices } from './user-device.ts';
+import { loadUserDriver } from './user-driver.ts';
+import { folderOf } from './user-file.ts';
 
 /** Guest instructions after which a run without --max-insns ends: a few seconds of a guest that loops for ever. */
 export const DEFAULT_MAX_INSNS = 200_000_000;
@@ -55,15 +58,24 @@ function runOn(
   output: Output,
   ended: (() => void) | undefined,
 ): number {
-  const shell = new HostShell(machine.kernel.spawn('sh', () => {}).user, () => machine.kernel.log.lines);
-  for (const command of program.directives.host) runHostCommand(shell, command, machine, output);
-  const { end, exitProcess } = runQemu(machine, program, chosen, output);
-  const status = isHostFailure(end)
-    ? reportHostFailure(end, output)
-    : reportEnd(end, { machine, program, options: chosen, output });
-  ended?.();
-  exitProcess();
-  return status;
+  try {
+    const shell = new HostShell(machine.kernel.spawn('sh', () => {}).user, {
+      kernelLog: () => machine.kernel.log.lines,
+      readModule: (file) => loadUserDriver(machine.kernel, file, folderOf(program.name)),
+    });
+    for (const command of program.directives.host) runHostCommand(shell, command, machine, output);
+    const { end, exitProcess } = runQemu(machine, program, chosen, output);
+    const status = isHostFailure(end)
+      ? reportHostFailure(end, output)
+      : reportEnd(end, { machine, program, options: chosen, output });
+    ended?.();
+    exitProcess();
+    return status;
+  } catch (error) {
+    if (!(error instanceof DriverFault)) throw error;
+    ended?.();
+    return reportDriverFault(error, output);
+  }
 }
 
 /** `-device help` and the like, which need no program: QEMU prints them. Undefined if nothing of the kind was asked for. */

@@ -75,7 +75,10 @@ test('without -c the lines of stdin are run, and the last one gives the status',
 
 describe('completion', () => {
   const { kernel } = new Machine(0);
-  const shell = new HostShell(kernel.spawn('sh', () => {}).user, () => kernel.log.lines);
+  const shell = new HostShell(kernel.spawn('sh', () => {}).user, {
+    kernelLog: () => kernel.log.lines,
+    readModule: () => ({ error: 'no files here' }),
+  });
 
   test.each([
     ['mod', ['modprobe ']],

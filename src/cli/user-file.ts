@@ -1,0 +1,62 @@
+/** TypeScript and JavaScript files of the user's own: loaded into this process, and places in them when they fail. */
+
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, relative, resolve } from 'node:path';
+import type { createJiti } from 'jiti';
+import { UsageError } from './usage-error.ts';
+
+/** A file that cannot be loaded, or does not export what it should: `message` has its place. */
+export class UnloadableFile extends UsageError {}
+
+/**
+ * What the module in `file` exports. `asked` is how the user named it, for the message where it is missing; `modules` are what
+ * it may import besides files and packages.
+ */
+export function loadUserFile(
+  file: string,
+  asked: string,
+  modules: Readonly<Record<string, unknown>> = {},
+): Readonly<Record<string, unknown>> {
+  const path = resolve(file);
+  if (!existsSync(path)) throw new UsageError(`gvm: ${asked}: there is no such file`);
+  // Errors are to name the lines of the user's file, not of what it was compiled to.
+  process.setSourceMapsEnabled(true);
+  const jiti = createRequire(import.meta.url)('jiti') as { readonly createJiti: typeof createJiti };
+  try {
+    const load = jiti.createJiti(path, {
+      fsCache: false,
+      moduleCache: false,
+      sourceMaps: true,
+      virtualModules: { ...modules },
+    });
+    return load(path) as Readonly<Record<string, unknown>>;
+  } catch (error) {
+    throw new UnloadableFile(`${placeOf(file, error) ?? file}: error: ${firstLine(error)}`);
+  }
+}
+
+/** What an error says, without the name of its class. */
+export const firstLine = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split('\n')[0]!.replace(/^.*?Error: /, '');
+
+/** `./mydev.ts:12`: the innermost frame in the file (its columns are the compiler's); or what a syntax error says. */
+export function placeOf(file: string, error: unknown): string | undefined {
+  const text = error instanceof Error ? `${error.stack}` : '';
+  const path = resolve(file).replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  const frame = new RegExp(`${path}:(\\d+):\\d+`).exec(text);
+  if (frame !== null) return `${file}:${frame[1]}`;
+  const syntax = /\((\d+):(\d+)\)/.exec(text);
+  return syntax === null ? undefined : `${file}:${syntax[1]}:${syntax[2]}`;
+}
+
+/** The first line of the file that `pattern` fits. */
+export function placeOfLine(file: string, pattern: RegExp): string | undefined {
+  const line = readFileSync(resolve(file), 'utf8')
+    .split('\n')
+    .findIndex((text) => pattern.test(text));
+  return line < 0 ? undefined : `${file}:${line + 1}`;
+}
+
+/** Folder of a program, as its options see it. */
+export const folderOf = (program: string): string => relative('.', dirname(resolve(program))) || '.';

@@ -1,0 +1,52 @@
+/** A user's own driver did what no driver can do: it threw, or returned what is no result. */
+
+export class DriverFault extends Error {
+  /** As the user named it: `./mydriver.ts`. */
+  readonly file: string;
+  /** `vfio_device_ops.write of 83b8f4f2-…`, or what else of the driver it was. */
+  readonly where: string;
+  /** Name of the function in the file. */
+  readonly callback: string;
+
+  constructor(file: string, where: string, callback: string, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.file = file;
+    this.where = where;
+    this.callback = callback;
+  }
+}
+
+/** Calls into the user's file, from the kernel: what it throws is a fault at the callback that it threw in. */
+export class DriverCalls {
+  readonly #file: string;
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  /** Run a callback. */
+  run<R>(where: string, callback: string, call: () => R): R {
+    try {
+      return call();
+    } catch (error) {
+      if (error instanceof DriverFault) throw error;
+      throw this.#fault(where, callback, error instanceof Error ? error.message : String(error), error);
+    }
+  }
+
+  /** Run a callback that returns an integer up to `most`, or -errno. */
+  result(where: string, callback: string, most: number, call: () => unknown): number {
+    const value = this.run(where, callback, call);
+    if (Number.isInteger(value) && (value as number) <= most && (value as number) >= -MAX_ERRNO) return value as number;
+    const got = typeof value === 'string' ? `'${value}'` : String(value);
+    const wanted = most === 0 ? '0 or -errno' : `a number up to ${most}, or -errno`;
+    throw this.#fault(where, callback, `returned ${got}, not ${wanted}`);
+  }
+
+  #fault(where: string, callback: string, message: string, cause?: unknown): DriverFault {
+    return new DriverFault(this.#file, where, callback, message, cause);
+  }
+}
+
+/** Error numbers are at most this (IS_ERR_VALUE). */
+const MAX_ERRNO = 4095;

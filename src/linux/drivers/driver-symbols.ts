@@ -1,0 +1,182 @@
+/** Functions of the kernel that a user's own driver imports (driver-api.ts), on one kernel: EXPORT_SYMBOL. */
+
+import { gpa, type Hpa, iova as iovaOf, PAGE_SIZE } from '../../address.ts';
+import type { Timer } from '../core/clock.ts';
+import { Device } from '../core/device.ts';
+import { Eventfd, eventfdFromFd } from '../core/eventfd.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../core/iommu.ts';
+import type { Kernel } from '../core/kernel.ts';
+import { copyFromUser, copyToUser } from '../core/uaccess.ts';
+import type { Vma } from '../core/vma.ts';
+import { kvm_read_guest, kvm_write_guest, kvmOf } from '../kvm/guest-memory.ts';
+import { EBADF, EINVAL } from '../uapi/errno.ts';
+import type { VfioDevice } from '../vfio/device.ts';
+import { vfio_dma_rw } from '../vfio/dma.ts';
+import {
+  vfio_put_device,
+  vfio_register_emulated_iommu_dev,
+  vfio_unregister_group_dev,
+} from '../vfio/emulated-iommu.ts';
+import { validateSetIrqs } from '../vfio/irqs.ts';
+import { vfio_pin_pages, vfio_unpin_pages } from '../vfio/pin-pages.ts';
+import type * as api from './driver-api.ts';
+import type { DriverCalls } from './driver-fault.ts';
+import { checkAddress, checkBytes } from './user-driver-check.ts';
+import { UserPage, UserVfioDevice } from './user-vfio-device.ts';
+
+/** Those that need to know the module are not here. */
+type Symbols = Omit<
+  typeof api,
+  | 'mdev_register_driver'
+  | 'mdev_unregister_driver'
+  | 'mdev_register_parent'
+  | 'mdev_unregister_parent'
+  | 'vfio_alloc_device'
+>;
+
+/** The functions; timers call the user's file by `calls`. */
+export function driverSymbols(kernel: Kernel, calls: DriverCalls): Symbols {
+  const printk = (text: string): void => kernel.printk(String(text));
+  return {
+    printk,
+    pr_info: printk,
+    pr_warn: printk,
+    pr_err: printk,
+    dev_info: (device, text) => printk(`${(device as Device).driverString} ${device.name}: ${text}`),
+    refuse: (errno, because) => kernel.refuse(errno, because),
+    ...devices(kernel),
+    vfio_register_emulated_iommu_dev(vdev) {
+      const { mdev, device } = userDevice(vdev);
+      return vfio_register_emulated_iommu_dev(mdev.device, device);
+    },
+    vfio_unregister_group_dev: (vdev) => vfio_unregister_group_dev(vfioDevice(vdev)),
+    vfio_put_device: (vdev) => vfio_put_device(vfioDevice(vdev)),
+    vfio_set_irqs_validate_and_prepare: (header, available, indexes) =>
+      validateSetIrqs(kernel, header, available, indexes),
+    ...memory(kernel),
+    IOMMU_READ,
+    IOMMU_WRITE,
+    ...dma(kernel),
+    kvm_read_guest: (kvm, address, data) => kvm_read_guest(kvm, guestAddress(address, data), data, data.length),
+    kvm_write_guest: (kvm, address, data) => kvm_write_guest(kvm, guestAddress(address, data), data, data.length),
+    kvm_get_kvm_safe(kvm) {
+      kvmOf(kvm).get();
+      return true;
+    },
+    kvm_put_kvm: (kvm) => kvmOf(kvm).put(),
+    ...eventfds(kernel),
+    ktime_get: () => kernel.clock.now,
+    hrtimer_start(nanoseconds, expire) {
+      if (!(nanoseconds >= 0)) throw new RangeError(`hrtimer_start takes nanoseconds, not ${nanoseconds}`);
+      return kernel.clock.start(kernel.clock.now + nanoseconds, () => calls.run('hrtimer', 'hrtimer_start', expire));
+    },
+    hrtimer_cancel: (timer) => kernel.clock.cancel(timer as Timer),
+  };
+}
+
+function devices({ devices: model }: Kernel) {
+  return {
+    class_create(name: string): api.Class | number {
+      const error = model.addClass(name);
+      return error < 0 ? error : { name };
+    },
+    class_destroy: (cls: api.Class): void => model.removeClass(cls.name),
+    device_create(cls: api.Class, name: string): api.Device | number {
+      const device = new Device({ name, class: cls.name });
+      const error = model.add(device);
+      return error < 0 ? error : device;
+    },
+    device_unregister: (device: api.Device): void => model.remove(device as Device),
+  };
+}
+
+function memory(kernel: Kernel) {
+  return {
+    copy_from_user: (to: Uint8Array, from: number): number =>
+      byPages(from, to, (piece, at) => copyFromUser(kernel, piece, at)),
+    copy_to_user: (to: number, from: Uint8Array): number =>
+      byPages(to, from, (piece, at) => copyToUser(kernel, at, piece)),
+    alloc_page(): api.Page | undefined {
+      const frame = kernel.pages.allocate();
+      return frame === undefined ? undefined : new UserPage(kernel, frame);
+    },
+    free_page: (page: api.Page): void => kernel.pages.free((page.pfn * PAGE_SIZE) as Hpa),
+    vm_insert_page(area: api.VmArea, offset: number, page: api.Page): number {
+      if (offset % PAGE_SIZE !== 0 || offset < 0 || offset >= area.length) {
+        return kernel.refuse(EINVAL, `offset ${offset} is no page of the mapping's ${area.length} bytes`);
+      }
+      (area as Vma).pages[offset / PAGE_SIZE] = (page.pfn * PAGE_SIZE) as Hpa;
+      return 0;
+    },
+  };
+}
+
+/** Copy page by page: the bytes that are left when one fails. */
+function byPages(address: number, bytes: Uint8Array, copy: (piece: Uint8Array, at: number) => number): number {
+  checkBytes(bytes);
+  checkAddress(address);
+  for (let done = 0; done < bytes.length; ) {
+    const piece = bytes.subarray(done, done + PAGE_SIZE - ((address + done) % PAGE_SIZE));
+    if (copy(piece, address + done) < 0) return bytes.length - done;
+    done += piece.length;
+  }
+  return 0;
+}
+
+function dma(kernel: Kernel) {
+  return {
+    vfio_pin_pages(
+      vdev: api.VfioDevice<unknown>,
+      iova: number,
+      npage: number,
+      prot: number,
+      pages: api.Page[],
+    ): number {
+      checkAddress(iova);
+      const frames = vfio_pin_pages(vfioDevice(vdev), iovaOf(iova), npage, prot);
+      if (typeof frames === 'number') return frames;
+      for (const [index, frame] of frames.entries()) pages[index] = new UserPage(kernel, frame);
+      return frames.length;
+    },
+    vfio_unpin_pages(vdev: api.VfioDevice<unknown>, iova: number, npage: number): void {
+      checkAddress(iova);
+      vfio_unpin_pages(vfioDevice(vdev), iovaOf(iova), npage);
+    },
+    vfio_dma_rw(vdev: api.VfioDevice<unknown>, iova: number, data: Uint8Array, write: boolean): number {
+      checkAddress(iova);
+      checkBytes(data);
+      return vfio_dma_rw(vfioDevice(vdev), iovaOf(iova), data, write);
+    },
+  };
+}
+
+function eventfds(kernel: Kernel) {
+  return {
+    eventfd_ctx_fdget(fd: number): api.Eventfd | number {
+      const eventfd = eventfdFromFd(kernel, fd);
+      if (typeof eventfd !== 'number') return eventfd as unknown as api.Eventfd;
+      return kernel.refuse(-eventfd, eventfd === -EBADF ? `fd ${fd} is not open` : `fd ${fd} is no eventfd`);
+    },
+    // The counter lives as long as somebody knows it.
+    eventfd_ctx_put(): void {},
+    eventfd_signal(eventfd: api.Eventfd, n: number): void {
+      if (!((eventfd as unknown) instanceof Eventfd)) throw new TypeError('eventfd_signal takes an eventfd');
+      (eventfd as unknown as Eventfd).signal(BigInt(n));
+    },
+  };
+}
+
+function userDevice(vdev: api.VfioDevice<unknown>): UserVfioDevice {
+  if (vdev instanceof UserVfioDevice) return vdev;
+  throw new TypeError('the functions of VFIO take what vfio_alloc_device made');
+}
+
+const vfioDevice = (vdev: api.VfioDevice<unknown>): VfioDevice => userDevice(vdev).device;
+
+/** An address past 2^53 loses low bits as a number; no memory slot reaches there. */
+function guestAddress(address: number | bigint, data: Uint8Array) {
+  checkBytes(data);
+  const number = Number(address);
+  if (!Number.isInteger(number) || number < 0) throw new TypeError(`no guest physical address: ${address}`);
+  return gpa(number);
+}

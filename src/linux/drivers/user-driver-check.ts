@@ -1,0 +1,91 @@
+/** Whether what a user's file hands the kernel is what it says. The first thing that is not is a TypeError that names it. */
+
+import type { KernelModule, MdevDriver, MdevType, ParameterKind, VfioDeviceOps } from './driver-api.ts';
+
+const KINDS: readonly ParameterKind[] = ['integer', 'string', 'boolean'];
+type Parameters = Readonly<Record<string, ParameterKind>>;
+/** The optional functions of VfioDeviceOps. */
+const OPS = [
+  'open_device',
+  'close_device',
+  'read',
+  'write',
+  'ioctl',
+  'mmap',
+  'request',
+  'dma_unmap',
+  'release',
+] as const satisfies readonly (keyof VfioDeviceOps<unknown>)[];
+
+/** The default export, as a module. */
+export function checkModule(exported: unknown): KernelModule<Parameters> {
+  const module = object(exported, 'the default export');
+  const { name, parameters } = module;
+  if (typeof name !== 'string' || !/^[\w-]+$/.test(name)) {
+    throw new TypeError(`name is ${shown(name)}, no name of a module (letters, digits, - and _)`);
+  }
+  if (parameters !== undefined) {
+    for (const [key, kind] of Object.entries(object(parameters, 'parameters'))) {
+      if (!KINDS.includes(kind as ParameterKind)) {
+        throw new TypeError(`parameters.${key} is ${shown(kind)}, not one of ${KINDS.join(', ')}`);
+      }
+    }
+  }
+  callable(module['init'], 'init');
+  optional(module['exit'], 'exit');
+  return exported as KernelModule<Parameters>;
+}
+
+export function checkMdevDriver(driver: MdevDriver): void {
+  const fields = object(driver, 'the driver');
+  if (typeof fields['device_api'] !== 'string') {
+    throw new TypeError(`device_api is ${shown(fields['device_api'])}, no string such as 'vfio-pci'`);
+  }
+  const most = fields['max_instances'];
+  if (most !== undefined && !(Number.isInteger(most) && (most as number) >= 0)) {
+    throw new TypeError(`max_instances is ${shown(most)}, no number of devices`);
+  }
+  callable(fields['probe'], 'probe');
+  callable(fields['remove'], 'remove');
+  optional(fields['get_available'], 'get_available');
+  optional(fields['show_description'], 'show_description');
+}
+
+export function checkTypes(types: readonly MdevType[]): void {
+  if (!Array.isArray(types)) throw new TypeError(`the types are ${shown(types)}, no list`);
+  types.forEach((type: unknown, index) => {
+    const { sysfs_name: name } = object(type, `types[${index}]`);
+    if (typeof name !== 'string' || !/^[^/\s]+$/.test(name)) {
+      throw new TypeError(`types[${index}].sysfs_name is ${shown(name)}, no name of a directory`);
+    }
+  });
+}
+
+export function checkOps(ops: VfioDeviceOps<unknown>): void {
+  const fields = object(ops, 'the ops');
+  for (const key of OPS) optional(fields[key], key);
+}
+
+export function checkBytes(bytes: unknown): asserts bytes is Uint8Array {
+  if (!(bytes instanceof Uint8Array)) throw new TypeError(`the bytes are ${shown(bytes)}, no Uint8Array`);
+}
+
+/** An address: an integer that is exact. */
+export function checkAddress(address: unknown): asserts address is number {
+  if (!Number.isSafeInteger(address) || (address as number) < 0) throw new TypeError(`no address: ${shown(address)}`);
+}
+
+function object(value: unknown, where: string): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+  throw new TypeError(`${where} is ${shown(value)}, no object`);
+}
+
+function callable(value: unknown, where: string): void {
+  if (typeof value !== 'function') throw new TypeError(`${where} is ${shown(value)}, no function`);
+}
+
+function optional(value: unknown, where: string): void {
+  if (value !== undefined) callable(value, where);
+}
+
+const shown = (value: unknown): string => (typeof value === 'string' ? `'${value}'` : String(value));
