@@ -55,6 +55,10 @@ export function reportEnd(end: QemuEnd, run: EndedRun): number {
 
 function reportGuestStatus(value: number, run: EndedRun): number {
   if (value === 0) return EXIT.OK;
+  if (value === EXIT.SKIPPED) {
+    run.output.message('gvm: the guest skipped its tests (status 77)');
+    return EXIT.SKIPPED;
+  }
   if (value === GUEST_OOPS) {
     const fault = run.machine.cpus[0]?.lastException;
     sayOops(run);

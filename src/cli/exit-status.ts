@@ -21,6 +21,7 @@ export const exitStatusHelp = `Exit status:
   4    the guest crashed: oops, triple fault, unimplemented instruction
   5    the host side failed: a driver or the VMM gave up
   6    a test failed (gvm test)
+  77   the guest skipped all of its own tests
   124  the instruction limit was reached
   130  interrupted`;
 

@@ -182,6 +182,17 @@ int pci_read_config_dword(struct pci_dev *dev, int where, u32 *value);
 int pci_write_config_byte(struct pci_dev *dev, int where, u8 value);
 int pci_write_config_word(struct pci_dev *dev, int where, u16 value);
 int pci_write_config_dword(struct pci_dev *dev, int where, u32 value);
+/*
+ * A guest's own tests, in the lines of kvm-unit-tests: init_module returns report_summary(), and `gvm test` needs no golden.
+ */
+void report(bool pass, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void report_xfail(bool expected_to_fail, bool pass, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void report_skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void report_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void report_prefix_push(const char *prefix);
+void report_prefix_pop(void);
+int report_summary(void);
+
 /* printk with the device's driver and name in front. */
 int pci_info(struct pci_dev *dev, const char *format, ...);
 int pci_warn(struct pci_dev *dev, const char *format, ...);

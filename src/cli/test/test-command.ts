@@ -12,7 +12,8 @@ const USAGE = `[PATH…]
 
 Run programs against their golden transcripts, and sources against their own expectations. A test is a
 .gasm file with NAME.golden beside it (guest console, host log, the events its ; gvm: lines ask for, and
-the exit status), or with expectations in comments:
+the exit status), a program that tests itself (gvm/report.inc), or one with
+expectations in comments:
 
   ; CHECK: text    LLVM FileCheck's words: -NEXT -SAME -DAG -NOT -LABEL -COUNT-<n> -EMPTY, with
                    {{regex}}, [[NAME:regex]], [[#%x,NAME:]]

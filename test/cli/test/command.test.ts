@@ -66,6 +66,47 @@ describe('goldens', () => {
   });
 });
 
+describe('a program that tests itself', () => {
+  const checking = (checks: string) =>
+    `        bits 64\n        default rel\n%include "gvm/report.inc"\n        global init_module\n        section .text\ninit_module:\n` +
+    `        sub rsp, 8\n        mov eax, 3\n${checks}\n        add rsp, 8\n        jmp report_summary\n`;
+
+  test('passes by its status, without a golden, and none is written', () => {
+    const file = { 'a.gasm': checking("        cmp eax, 3\n        report_if e, 'three is %d', eax") };
+    expect(testing(file)).toEqual({ status: 0, stdout: '1 passed\n', stderr: '' });
+    expect(testing(file, '-u').stdout).toBe('1 passed\n');
+  });
+
+  test('fails with the checks that failed, under their prefixes', () => {
+    const ran = testing({
+      'a.gasm': checking(
+        "        invoke report_prefix_push, 'a'\n        invoke report_prefix_push, 'b'\n        mov eax, 3\n        cmp eax, 4\n        report_if e, 'four is %d', eax\n" +
+          "        invoke report_prefix_pop\n        invoke report_xfail, 1, 1, 'surprise'\n        invoke report_xfail, 1, 0, 'known'\n        invoke report_skip, 'absent %d', 7\n        invoke report_info, 'said'",
+      ),
+    });
+    expect(ran.status).toBe(6);
+    expect(ran.stderr).toBe(
+      'FAIL: a.gasm\nFAIL: a: b: four is 3\nXPASS: a: surprise\nSUMMARY: 4 tests, 2 unexpected failures, 1 expected failures, 1 skipped\n[gvm] exit status 1\n',
+    );
+  });
+
+  test('that checked nothing is no failure', () => {
+    const ran = testing({ 'a.gasm': checking("        invoke report_skip, 'no device'") }, '-v');
+    expect(ran.status).toBe(0);
+    expect(ran.stderr).toBe('UNSUPPORTED: a.gasm\nSUMMARY: 1 tests, 1 skipped\n');
+  });
+
+  test('prefixes that do not fit are left out, and popped all the same', () => {
+    const long = 'x'.repeat(100);
+    const pushes = `        invoke report_prefix_push, '${long}'\n`.repeat(70);
+    const pops = '        invoke report_prefix_pop\n'.repeat(71);
+    const check = "        mov al, 1\n        invoke report, al, 'end'\n";
+    const { stdout } = gvmWith({ 'a.gasm': checking(pushes + check + pops + check) }, 'run', 'a.gasm');
+    expect(stdout).toContain(`PASS: ${long}: ${long}: end\n`);
+    expect(stdout).toContain('PASS: end\nSUMMARY: 2 tests\n');
+  });
+});
+
 describe('expectations in the source', () => {
   test.each([
     ['CHECK that holds', saying('hello', '; CHECK: hel{{l+}}o\n'), 0, ''],
