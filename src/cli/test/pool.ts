@@ -5,7 +5,8 @@
 
 import type { MessagePort, Worker } from 'node:worker_threads';
 import type { GuestLibrary } from '../guest-program.ts';
-import { runTest, type TestOptions, type TestResult } from './run-test.ts';
+import type { TestResult } from './outcome.ts';
+import { runTest, type TestOptions } from './run-test.ts';
 
 /** Tests that a worker has to get for its start (some 50 ms) to be worth it. */
 const TESTS_A_WORKER = 8;

@@ -17,6 +17,7 @@ import { holds } from './condition.ts';
 import { type Expectations, readExpectations } from './expectations.ts';
 import { hasFeature } from './features.ts';
 import { compare } from './golden.ts';
+import type { TestResult } from './outcome.ts';
 import { ownVerdict } from './self-check.ts';
 
 export interface TestOptions {
@@ -26,17 +27,6 @@ export interface TestOptions {
   readonly update: boolean;
   /** Words that check lines begin with. */
   readonly prefixes: readonly string[];
-}
-
-/** lit's words. Of these FAIL, XPASS and TIMEOUT are failures; UPDATED is a golden that was written. */
-export type Outcome = 'PASS' | 'FAIL' | 'XFAIL' | 'XPASS' | 'UNSUPPORTED' | 'TIMEOUT' | 'UPDATED';
-
-export interface TestResult {
-  /** Path of the source, as the user reaches it. */
-  readonly name: string;
-  readonly outcome: Outcome;
-  /** Why, in lines; empty for a plain PASS. */
-  readonly report: readonly string[];
 }
 
 /** Path of the golden that belongs to a source. */

@@ -4,7 +4,7 @@
  */
 
 import { EXIT } from '../exit-status.ts';
-import type { TestResult } from './run-test.ts';
+import type { TestResult } from './outcome.ts';
 
 /** What a program says of itself; undefined if it printed no summary. */
 export function ownVerdict(transcript: string, status: number): Omit<TestResult, 'name'> | undefined {

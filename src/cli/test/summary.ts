@@ -1,6 +1,6 @@
 /** Results as a machine or a person reads them: TAP, JUnit, JSON, and the closing line. */
 
-import type { Outcome, TestResult } from './run-test.ts';
+import type { Outcome, TestResult } from './outcome.ts';
 
 const failing: readonly Outcome[] = ['FAIL', 'XPASS', 'TIMEOUT'];
 

@@ -6,8 +6,9 @@ import { EXIT } from '../exit-status.ts';
 import { installedLibrary } from '../guest-program.ts';
 import { UsageError } from '../usage-error.ts';
 import { discover, type Selection } from './discover.ts';
+import type { TestResult } from './outcome.ts';
 import { runAll } from './pool.ts';
-import type { TestOptions, TestResult } from './run-test.ts';
+import type { TestOptions } from './run-test.ts';
 import { countLine, failed, json, junit, tap } from './summary.ts';
 
 export interface TestCommandOptions extends TestOptions, Selection {
