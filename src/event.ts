@@ -60,18 +60,25 @@ export function event<const S extends Schema>(
 /** All declared events, by name. Only the modules that have been imported have declared theirs. */
 export const events = (): readonly Event[] => [...registry.values()].sort((a, b) => (a.title < b.title ? -1 : 1));
 
-/** `kvm_*,!kvm_entry`: a later pattern overrules an earlier one. */
+/**
+ * `kvm_*,!kvm_entry`: a later pattern overrules an earlier one. The guest's own steps (layer `guest`) are many and slow the
+ * guest down: a pattern that begins with `*` does not mean them, `guest_*` does.
+ */
 export function matchingEvents(globs: string): readonly Event[] {
   const patterns = globs.split(',').map((glob) => {
     const negative = glob.startsWith('!');
     const words = (negative ? glob.slice(1) : glob)
       .split('*')
       .map((word) => word.replace(/[\\^$.+?()[\]{}|]/g, '\\$&'));
-    return { negative, regex: new RegExp(`^${words.join('.*')}$`) };
+    return { negative, open: glob.startsWith('*'), regex: new RegExp(`^${words.join('.*')}$`) };
   });
-  const chosen = (title: string) =>
-    patterns.reduce((on, pattern) => (pattern.regex.test(title) ? !pattern.negative : on), false);
-  return events().filter((candidate) => chosen(candidate.title));
+  const chosen = ({ title, layer }: Event) =>
+    patterns.reduce(
+      (on, { negative, open, regex }) =>
+        regex.test(title) && !(open && layer === 'guest' && !negative) ? !negative : on,
+      false,
+    );
+  return events().filter(chosen);
 }
 
 interface Subscription {
@@ -93,6 +100,11 @@ export class EventStream {
   readonly #sinks = new Set<Subscription>();
   /** Number of the guest access being served; the vCPU counts it up at each VM exit. */
   access = 0;
+  /**
+   * Names a place of the guest's program, `file.gasm:12`, for events that carry one: a debugger's knowledge, which the machine
+   * has not. Set by who knows the program.
+   */
+  placeOf: (rip: bigint) => string = () => '';
 
   /** `now` reads the machine's virtual clock, in nanoseconds. */
   constructor(now: () => bigint) {
@@ -114,6 +126,20 @@ export class EventStream {
   close(): void {
     for (const { events } of this.#sinks) for (const event of events) listen(event, -1);
     this.#sinks.clear();
+  }
+
+  /** The processor completes an instruction for the hypervisor: what it does belongs to the access being served. */
+  serving = false;
+
+  /**
+   * Fire for the processor while the guest runs, with the number of the next access: what it does before it leaves the guest
+   * belongs to the access that it leaves for.
+   */
+  ahead(fire: () => void): void {
+    const number = this.access;
+    if (!this.serving) this.access = number + 1;
+    fire();
+    this.access = number;
   }
 
   emit(fired: Event, fields: EventRecord['fields']): void {

@@ -47,8 +47,10 @@ export function withDirectives(options: RunOptions, { options: lines }: Directiv
       const word = gvm[index]!;
       if (word === '--explain') explain = true;
       else if (word === '--plug') plug.push(gvm[++index] ?? '');
-      else if (word === '--trace') trace ??= gvm[++index];
-      else if (word.startsWith('--trace=')) trace ??= word.slice('--trace='.length);
+      else if (word === '--trace') {
+        const chosen = gvm[++index];
+        trace ??= chosen;
+      } else if (word.startsWith('--trace=')) trace ??= word.slice('--trace='.length);
       else throw new UsageError(`${place}: error: ${word} is no option that a program may give itself`);
     }
   }

@@ -9,7 +9,7 @@ import type { HostCommand } from './directives.ts';
 import { provideDumpFiles } from './dump-files.ts';
 import { type QemuEnd, reportEnd } from './ending.ts';
 import { EXIT } from './exit-status.ts';
-import { withPlaces } from './guest-place.ts';
+import { guestLine, withPlaces } from './guest-place.ts';
 import { buildProgram, type GuestLibrary, type GuestProgram } from './guest-program.ts';
 import { isHostFailure, reportDriverFault, reportHostFailure } from './host-failure.ts';
 import { HostShell } from './host-shell.ts';
@@ -43,6 +43,7 @@ export function run(
   const chosen = withDirectives(options, program.directives);
   const machine = powerOn(chosen, output, bank);
   try {
+    machine.stream.placeOf = (rip) => guestLine(program, rip);
     const ended = observe?.({ machine, program });
     return runOn(machine, program, chosen, output, ended);
   } finally {

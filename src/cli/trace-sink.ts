@@ -1,6 +1,6 @@
 /** `--trace-out` and `--causal`: what a run's events are written to, besides lines on stderr. */
 
-import { events } from '../event.ts';
+import { matchingEvents } from '../event.ts';
 import { CausalTree } from '../observe/causal.ts';
 import { chromeTrace } from '../observe/chrome-trace.ts';
 import { ftrace } from '../observe/ftrace.ts';
@@ -63,7 +63,9 @@ export function traceCausally(choice: Choice, write: (text: string) => void): Wa
       const wants = (record: TimedRecord) => chosen.has(record.event) && choice.wants(record);
       const grown = new CausalTree({ instruction: (rip) => code.at(rip), line: traceLine }, wants, write);
       tree = grown;
-      machine.stream.subscribe(events(), (record) => grown.add(time.stamp(record)));
+      machine.stream.subscribe(new Set([...matchingEvents('*'), ...choice.events]), (record) =>
+        grown.add(time.stamp(record)),
+      );
       return undefined;
     },
     finish: () => tree?.end(),

@@ -71,18 +71,20 @@ interface Condition {
   readonly test: (field: Field) => boolean;
 }
 
-/** `value`, or `low-high` with both ends included. */
+/** `value`, `low-high` with both ends included, or of a text a glob. */
 function testOf(text: string): (field: Field) => boolean {
   const range = /^(0x[0-9a-fA-F]+|\d+)-(0x[0-9a-fA-F]+|\d+)$/.exec(text);
   const [low, high] = range === null ? [] : [BigInt(range[1]!), BigInt(range[2]!)];
   const number = /^-?(0x[0-9a-fA-F]+|\d+)$/.test(text) ? parseNumber(text) : undefined;
+  const glob = new RegExp(`^${text.split('*').map(literally).join('.*')}$`);
   return (field) => {
-    if (typeof field !== 'number' && typeof field !== 'bigint') return String(field) === text;
+    if (typeof field !== 'number' && typeof field !== 'bigint') return glob.test(String(field));
     const value = BigInt(field);
     return low === undefined ? value === number : low <= value && value <= high!;
   };
 }
 
+const literally = (text: string): string => text.replace(/[\\^$.+?()[\]{}|]/g, '\\$&');
 const parseNumber = (text: string): bigint => (text.startsWith('-') ? -BigInt(text.slice(1)) : BigInt(text));
 
 /** `--trace help`: every event with its layer and its one line of documentation. */

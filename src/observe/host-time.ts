@@ -21,6 +21,17 @@ const eventCost: Readonly<Record<string, number>> = {
   vfio_device_read: 350,
   vfio_device_write: 350,
   vmbuf_read_guest: 200,
+  // Details of a step that is charged already.
+  kvm_ioctl: 0,
+  kvm_vm_ioctl: 0,
+  kvm_vcpu_ioctl: 0,
+  kvm_device_ioctl: 0,
+  kvm_mmu_pagetable_walk: 0,
+  kvm_mmu_paging_element: 0,
+  kvm_mmu_walker_error: 0,
+  kvm_mmu_get_page: 0,
+  memory_region_ram_device_read: 0,
+  memory_region_ram_device_write: 0,
 };
 const layerCost: Readonly<Record<Layer, number>> = {
   guest: 0,

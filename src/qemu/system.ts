@@ -7,11 +7,15 @@ import type { Ioctl } from '../linux/uapi/ioctl.ts';
 import type { Members, Struct, StructValue } from '../linux/uapi/struct.ts';
 import { EFD_CLOEXEC, EFD_NONBLOCK, type Syscalls, type UserMemory, type UserProcess } from '../linux/uapi/syscalls.ts';
 import { Abort } from './error.ts';
+import { kvmDeviceIoctl, kvmIoctl, kvmVcpuIoctl, kvmVmIoctl } from './trace-events.ts';
 import { UserHeap } from './user-heap.ts';
 
 const STDERR = 2;
 /** error_get_progname. */
 export const PROGRAM = 'qemu-system-x86_64';
+
+/** What an fd of KVM is: /dev/kvm, a VM, a device that KVM made, or the vCPU of that index. */
+type KvmFile = 'system' | 'vm' | 'device' | number;
 
 export class System {
   readonly process: UserProcess;
@@ -19,6 +23,7 @@ export class System {
   readonly memory: UserMemory;
   readonly heap: UserHeap;
   readonly stream: EventStream;
+  readonly #kvmFiles = new Map<number, KvmFile>();
 
   constructor(process: UserProcess, stream: EventStream) {
     this.process = process;
@@ -28,8 +33,27 @@ export class System {
     this.heap = new UserHeap(process);
   }
 
+  /** `fd` is one of KVM's: its ioctls are told as QEMU's kvm_ioctl, kvm_vm_ioctl, … tell them. */
+  isKvmFile(fd: number, kind: KvmFile): void {
+    this.#kvmFiles.set(fd, kind);
+  }
+
+  #tellIoctl(fd: number, type: number, arg: number): void {
+    const kind = this.#kvmFiles.get(fd);
+    if (kind === undefined) return;
+    if (kind === 'system') {
+      if (kvmIoctl.on) kvmIoctl(this.stream, { type, arg });
+    } else if (kind === 'vm') {
+      if (kvmVmIoctl.on) kvmVmIoctl(this.stream, { type, arg });
+    } else if (kind === 'device') {
+      if (kvmDeviceIoctl.on) kvmDeviceIoctl(this.stream, { fd, type, arg });
+    } else if (kvmVcpuIoctl.on) kvmVcpuIoctl(this.stream, { cpu_index: kind, type, arg });
+  }
+
   /** An ioctl whose argument is nothing, an integer, or an address. */
   ioctl(fd: number, request: Ioctl, argument = 0): number {
+    if (kvmIoctl.on || kvmVmIoctl.on || kvmVcpuIoctl.on || kvmDeviceIoctl.on)
+      this.#tellIoctl(fd, request.number, argument);
     return this.syscalls.ioctl(fd, request.number, argument);
   }
 

@@ -7,11 +7,48 @@
 import { event } from '../event.ts';
 
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
+/** glibc's %p. */
+const pointer = (value: number): string => (value === 0 ? '(nil)' : hex(value));
 const devfn = (e: { bus: number; slot: number; func: number }): string =>
   `${e.bus.toString(16).padStart(2, '0')}:${e.slot.toString(16).padStart(2, '0')}.${e.func.toString(16)}`;
 
 // accel/kvm
 
+export const kvmIoctl = event(
+  'kvm_ioctl',
+  'qemu',
+  { type: 'u32', arg: 'address' },
+  (e) => `type ${hex(e.type)}, arg ${pointer(e.arg)}`,
+  'QEMU calls an ioctl of /dev/kvm.',
+);
+export const kvmVmIoctl = event(
+  'kvm_vm_ioctl',
+  'qemu',
+  { type: 'u32', arg: 'address' },
+  (e) => `type ${hex(e.type)}, arg ${pointer(e.arg)}`,
+  "QEMU calls an ioctl of the VM's file.",
+);
+export const kvmVcpuIoctl = event(
+  'kvm_vcpu_ioctl',
+  'qemu',
+  { cpu_index: 'u32', type: 'u32', arg: 'address' },
+  (e) => `cpu_index ${e.cpu_index}, type ${hex(e.type)}, arg ${pointer(e.arg)}`,
+  "QEMU calls an ioctl of a vCPU's file; KVM_RUN is 0xae80.",
+);
+export const kvmDeviceIoctl = event(
+  'kvm_device_ioctl',
+  'qemu',
+  { fd: 'u32', type: 'u32', arg: 'address' },
+  (e) => `dev fd ${e.fd}, type ${hex(e.type)}, arg ${pointer(e.arg)}`,
+  'QEMU calls an ioctl of a device that KVM made, such as the one that learns of VFIO groups.',
+);
+export const kvmIrqchipCommitRoutes = event(
+  'kvm_irqchip_commit_routes',
+  'qemu',
+  {},
+  () => '',
+  "QEMU gives KVM the whole table of interrupt routes; with KVM's interrupt controllers only.",
+);
 export const kvmInitVcpu = event(
   'kvm_init_vcpu',
   'qemu',
@@ -95,6 +132,24 @@ export const memoryRegionOpsWrite = event(
   accessFields,
   access,
   'A memory region was written by its callback.',
+);
+
+const pieceFields = { cpu: 's32', mr: 'u32', addr: 'address', value: 'u64', size: 'u8' } as const;
+const piece = (e: Omit<Access, 'name'>) =>
+  `cpu ${e.cpu} mr ${hex(e.mr)} addr ${hex(e.addr)} value ${hex(e.value)} size ${e.size}`;
+export const memoryRegionRamDeviceRead = event(
+  'memory_region_ram_device_read',
+  'qemu',
+  pieceFields,
+  piece,
+  "QEMU itself read a device's memory that is mapped into it.",
+);
+export const memoryRegionRamDeviceWrite = event(
+  'memory_region_ram_device_write',
+  'qemu',
+  pieceFields,
+  piece,
+  "QEMU itself wrote a device's memory that is mapped into it.",
 );
 
 // hw/pci

@@ -123,6 +123,7 @@ test('--causal follows one access from the instruction to the driver and back', 
     'driver vmbuf_read_guest',
     'syscall pwrite64',
     'qemu vfio_region_write',
+    'qemu kvm_vcpu_ioctl',
     'kvm kvm_entry',
   ]);
   expect(tree).toMatch(

@@ -6,6 +6,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { hpa, MiB } from '../../src/address.ts';
+import { EventStream } from '../../src/event.ts';
 import { PhysicalMemory } from '../../src/hardware/physical-memory.ts';
 import { DebugRegisters } from '../../src/hardware/vcpu/debug-registers.ts';
 import { AC } from '../../src/hardware/vcpu/flags.ts';
@@ -33,7 +34,7 @@ class Bench {
 
   constructor() {
     const quiet = { holdsCode: () => false, written: () => {} };
-    this.mmu = new Mmu(this.memory, this.state, this.event, quiet, new DebugRegisters());
+    this.mmu = new Mmu(this.memory, this.state, this.event, quiet, new DebugRegisters(), new EventStream(() => 0n));
     this.mmu.cr0 = CR0_PG | CR0_WP;
     this.mmu.cr3 = BigInt(ROOT);
     this.mmu.cr4 = CR4_PAE;

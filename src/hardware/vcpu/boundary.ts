@@ -2,6 +2,7 @@
 
 import type { ControlServices } from './control-services.ts';
 import { DR6 } from './debug-registers.ts';
+import { guestInstruction } from './events.ts';
 import type { Execution } from './execution.ts';
 import { EXIT_REASON, type ExitReason } from './exit.ts';
 import { IF, RF, TF } from './flags.ts';
@@ -16,11 +17,15 @@ export class Boundary {
   interruptWindow = false;
   nmiWindow = false;
   tprThreshold = 0;
+  breakpoint: ((rip: bigint) => void) | undefined;
   readonly #cpu: Processor;
   readonly #controls: ControlServices;
   readonly #execution: Execution;
+  readonly #tell: (rip: bigint) => void;
 
-  constructor(cpu: Processor, controls: ControlServices, execution: Execution) {
+  /** `tell` fires {@link guestInstruction} for the instruction at rip. */
+  constructor(cpu: Processor, controls: ControlServices, execution: Execution, tell: (rip: bigint) => void) {
+    this.#tell = tell;
     this.#cpu = cpu;
     this.#controls = controls;
     this.#execution = execution;
@@ -46,7 +51,9 @@ export class Boundary {
       this.#cpu.debug.pending !== 0 ||
       this.interruptWindow ||
       this.nmiWindow ||
-      this.tprThreshold > 0
+      this.tprThreshold > 0 ||
+      this.breakpoint !== undefined ||
+      guestInstruction.on
     );
   }
 
@@ -63,6 +70,7 @@ export class Boundary {
       return this.#window(EXIT_REASON.TPR_BELOW_THRESHOLD);
     if (this.nmiWindow && this.nmiReady) return this.#window(EXIT_REASON.NMI_WINDOW);
     if (this.interruptWindow && this.interruptible) return this.#window(EXIT_REASON.INTERRUPT_WINDOW);
+    if (this.breakpoint !== undefined || guestInstruction.on) this.#reached();
     const control = words[WORD.FLAG_CONTROL]!;
     const held = this.#cpu.debug.pending;
     if ((control & RF) === 0 && this.#cpu.debug.active) {
@@ -88,6 +96,13 @@ export class Boundary {
     if ((control & TF) !== 0 && !masked && (this.#cpu.blocking.shadow as Blocking['shadow']) !== 'mov ss')
       this.#cpu.debug.pending |= DR6.SINGLE_STEP;
     return outcome;
+  }
+
+  /** The instruction at rip is about to be executed. */
+  #reached(): void {
+    const rip = BigInt.asUintN(64, this.#cpu.state.quads[SLOT.RIP]!);
+    this.breakpoint?.(rip);
+    if (guestInstruction.on) this.#tell(rip);
   }
 
   #window(reason: ExitReason): number {

@@ -4,11 +4,14 @@
  */
 
 import { type Gpa, gva } from '../../address.ts';
+import type { EventStream } from '../../event.ts';
 import { tableIndex } from '../ept.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import type { DebugRegisters } from './debug-registers.ts';
 import type { EmulatorPort } from './emulator-port.ts';
+import { guestPageWalk } from './events.ts';
 import { AC } from './flags.ts';
+import { GuestView } from './inspect.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
 import { NestedPaging } from './nested-paging.ts';
 import {
@@ -61,6 +64,7 @@ export class Mmu {
   readonly #event: PendingEvent;
   readonly #code: CodeWatch;
   readonly #debug: DebugRegisters;
+  readonly #stream: EventStream;
   /** The access is the processor's own, to a descriptor table or the TSS: as supervisor, and none of the program's business. */
   #implicit = false;
   /** The last walk found a page that only EFLAGS.AC let the supervisor touch, so the TLB must not promise it. */
@@ -81,13 +85,21 @@ export class Mmu {
   /** Where a table entry is put that has to be fetched through the emulator. */
   readonly #tableEntry: number;
 
-  constructor(memory: PhysicalMemory, state: CpuState, event: PendingEvent, code: CodeWatch, debug: DebugRegisters) {
+  constructor(
+    memory: PhysicalMemory,
+    state: CpuState,
+    event: PendingEvent,
+    code: CodeWatch,
+    debug: DebugRegisters,
+    stream: EventStream,
+  ) {
+    this.#stream = stream;
     this.#memory = memory;
     this.#state = state;
     this.#event = event;
     this.#code = code;
     this.#debug = debug;
-    this.nested = new NestedPaging(memory, event);
+    this.nested = new NestedPaging(memory, event, stream);
     this.#tableEntry = state.bounce + 64;
   }
 
@@ -300,6 +312,7 @@ export class Mmu {
   #translate(address: number, access: Access): number {
     if (!isCanonical(address)) return this.#event.raiseNonCanonical();
     const outcome = this.#walk(address, access);
+    if (guestPageWalk.on) this.#tellWalk(address, access, outcome);
     if (outcome < 0) return outcome;
     return this.nested.translate(this.#physical, access, true, address);
   }
@@ -346,6 +359,26 @@ export class Mmu {
       this.#markEntry(hosts[each]!, mark);
     }
     return 0;
+  }
+
+  /** An exit on the way to a table is no walk yet: it is done again after the exit. */
+  #tellWalk(address: number, access: Access, outcome: number): void {
+    if (outcome === OUTCOME.EXIT) return;
+    const { steps } = new GuestView(this.#memory, this.nested.pointer, this.cr3).walk(BigInt(address));
+    const at = (level: number) => steps.find((step) => step.level === level)?.entry ?? 0n;
+    this.#stream.ahead(() =>
+      guestPageWalk(this.#stream, {
+        address: BigInt.asUintN(64, BigInt(address)),
+        access,
+        level: steps.at(-1)!.level,
+        entry4: at(4),
+        entry3: at(3),
+        entry2: at(2),
+        entry1: at(1),
+        physical: outcome < 0 ? 0 : this.#physical,
+        mapped: outcome >= 0,
+      }),
+    );
   }
 
   /** Where the table entry at guest physical `entry` can be read. */

@@ -1,8 +1,10 @@
 /** Guest physical to host physical: the EPT walk behind a small cache, and the exits it can end in. */
 
 import { type Gpa, hpa } from '../../address.ts';
-import { EPT_OUTCOME, EPTP, EptWalker } from '../ept.ts';
+import type { EventStream } from '../../event.ts';
+import { EPT_OUTCOME, EPTP, EptWalker, walkEpt } from '../ept.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
+import { eptEntries, eptWalk } from './events.ts';
 import { EPT_QUALIFICATION, EXIT_REASON } from './exit.ts';
 import { ModificationLog } from './modification-log.ts';
 import type { Access } from './paging.ts';
@@ -20,6 +22,7 @@ const QUALIFICATION: Readonly<Record<Access, number>> = {
 export class NestedPaging {
   readonly #memory: PhysicalMemory;
   readonly #event: PendingEvent;
+  readonly #stream: EventStream;
   readonly #walker: EptWalker;
   readonly modificationLog: ModificationLog;
   #eptp = 0;
@@ -28,7 +31,8 @@ export class NestedPaging {
   /** Rights that have been exercised, so that accessed and dirty bits stand; others walk again. */
   readonly #rights = new Uint8Array(ENTRIES);
 
-  constructor(memory: PhysicalMemory, event: PendingEvent) {
+  constructor(memory: PhysicalMemory, event: PendingEvent, stream: EventStream) {
+    this.#stream = stream;
     this.#memory = memory;
     this.#event = event;
     this.#walker = new EptWalker(memory);
@@ -76,6 +80,7 @@ export class NestedPaging {
     const right = RIGHT[access];
     const walker = this.#walker;
     const outcome = walker.walk(this.#eptp, address);
+    if (eptWalk.on) this.#tellWalk(address, access);
     if (outcome === EPT_OUTCOME.MISCONFIGURED) {
       return this.#event.leaveForMemory(EXIT_REASON.EPT_MISCONFIG, 0, address as Gpa, linear);
     }
@@ -100,5 +105,12 @@ export class NestedPaging {
     this.#hosts[entry] = host - (host % 4096);
     this.#rights[entry] = known | right;
     return host;
+  }
+
+  #tellWalk(address: number, access: Access): void {
+    const walk = walkEpt(this.#memory, this.#eptp, address as Gpa);
+    const host = walk.outcome === 'mapped' ? walk.host : 0;
+    const { outcome, steps } = walk;
+    this.#stream.ahead(() => eptWalk(this.#stream, { gpa: address, access, ...eptEntries(steps), outcome, hpa: host }));
   }
 }

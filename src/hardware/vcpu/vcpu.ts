@@ -7,9 +7,10 @@ import type { Hpa } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import { Boundary } from './boundary.ts';
+import { MAX_INSTRUCTION_BYTES } from './code-cache.ts';
 import type { RaisedException, Unsupported } from './diagnosis.ts';
 import type { Emulated, EmulatorPort } from './emulator-port.ts';
-import { guestException } from './events.ts';
+import { guestException, guestInstruction, instructionText, interruptDelivery } from './events.ts';
 import { Exceptions } from './exceptions.ts';
 import { EXIT_REASON, type ExitReason, type VmExit } from './exit.ts';
 import { GuestState } from './guest-state.ts';
@@ -37,12 +38,12 @@ export class Vcpu extends GuestState {
 
   /** `stateAt` is a zeroed page frame of host RAM for the CPU's registers. */
   constructor(memory: PhysicalMemory, stateAt: Hpa, stream: EventStream) {
-    const parts = wire(memory, stateAt);
+    const parts = wire(memory, stateAt, stream);
     super(parts);
     this.#stream = stream;
     this.exit = parts.event.exit;
     this.mmu = parts.mmu;
-    this.#boundary = new Boundary(parts, parts.controls, parts.execution);
+    this.#boundary = new Boundary(parts, parts.controls, parts.execution, (rip) => this.#tellInstruction(rip));
     this.#exceptions = new Exceptions(parts, (address) => parts.controls.set(2, address));
   }
 
@@ -136,6 +137,11 @@ export class Vcpu extends GuestState {
     this.#boundary.tprThreshold = threshold;
   }
 
+  /** Called with rip before each instruction, for who wants to stop or look somewhere; the guest cannot tell. Slow. */
+  set breakpoint(reached: ((rip: bigint) => void) | undefined) {
+    this.#boundary.breakpoint = reached;
+  }
+
   /**
    * VM entry: run the guest until a VM exit. `instructionLimit` bounds the instructions retired in this entry; when it is
    * used up the exit is PREEMPTION_TIMER.
@@ -186,7 +192,7 @@ export class Vcpu extends GuestState {
     const { vector, errorCode, kind, length } = this.#waiting!;
     this.parts.event.raise(vector, errorCode, kind);
     if (kind === 'fault') this.#remember(vector, errorCode);
-    const outcome = this.#exceptions.deliverPending(length);
+    const outcome = this.#deliverPending(length);
     // Fidelity: VMX would tell KVM in the IDT-vectoring field, for it to inject again; here the processor keeps the event.
     if (outcome !== OUTCOME.EXIT || this.exit.reason === EXIT_REASON.TRIPLE_FAULT) this.#waiting = undefined;
     return outcome;
@@ -198,15 +204,33 @@ export class Vcpu extends GuestState {
     if (guestException.on) {
       guestException(this.#stream, { vector, rip: this.rip, error_code: errorCode ?? 0 });
     }
-    const outcome = this.#exceptions.deliverPending(this.exit.instructionLength);
+    const outcome = this.#deliverPending(this.exit.instructionLength);
     // A trap cannot be had again by running the instruction once more.
     if (outcome === OUTCOME.EXIT && kind === 'trap') this.#waiting = { vector, errorCode, kind, length: 0 };
     return outcome;
   }
 
+  /** Through the IDT; told when the handler is reached. */
+  #deliverPending(length: number): number {
+    const { rip } = this;
+    const { vector, kind } = this.parts.event;
+    const outcome = this.#exceptions.deliverPending(length);
+    if (interruptDelivery.on && outcome === OUTCOME.JUMP)
+      interruptDelivery(this.#stream, { vector, kind, rip, handler: this.rip });
+    return outcome;
+  }
+
+  /** Tell of the instruction at rip, which belongs to the access that it may become. */
+  #tellInstruction(rip: bigint): void {
+    const text = instructionText(this.view().read(rip, MAX_INSTRUCTION_BYTES), rip);
+    this.#stream.ahead(() => guestInstruction(this.#stream, { rip, text, line: this.#stream.placeOf(rip) }));
+  }
+
   /** Complete the instruction at rip for the hypervisor: what leaves RAM is served by `port` instead of exiting. */
   emulate(port: EmulatorPort): Emulated {
+    this.#stream.serving = true;
     const outcome = this.parts.execution.complete(port);
+    this.#stream.serving = false;
     switch (outcome) {
       case OUTCOME.FAULT:
         return this.#deliver() === OUTCOME.EXIT ? 'undecodable' : 'exception';

@@ -1,6 +1,7 @@
 /** The parts of one vCPU put together, and the names under which generated code reaches them. */
 
 import type { Hpa } from '../../address.ts';
+import type { EventStream } from '../../event.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import { CodeCache } from './code-cache.ts';
 import { ControlServices } from './control-services.ts';
@@ -31,12 +32,12 @@ export interface Parts extends Processor {
 }
 
 /** `stateAt` is a zeroed page frame of host RAM for the CPU's registers. */
-export function wire(memory: PhysicalMemory, stateAt: Hpa): Parts {
+export function wire(memory: PhysicalMemory, stateAt: Hpa, stream: EventStream): Parts {
   const state = new CpuState(memory, stateAt);
   const event = new PendingEvent();
   const code = new CodeCache(memory);
   const debug = new DebugRegisters();
-  const mmu = new Mmu(memory, state, event, code, debug);
+  const mmu = new Mmu(memory, state, event, code, debug, stream);
   const segments = new Segments(memory, state, mmu, event);
   const flags = new Flags(state);
   const processor: Processor = {

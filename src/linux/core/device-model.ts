@@ -4,14 +4,25 @@
  */
 
 import { strict as assert } from 'node:assert';
+import type { EventStream } from '../../event.ts';
 import { EBUSY, EEXIST, EINVAL, ENODEV, ENXIO } from '../uapi/errno.ts';
 import type { Bus, Device, Driver } from './device.ts';
+import {
+  deviceAdd,
+  deviceDel,
+  driverDetach,
+  driverProbe,
+  driverRegister,
+  driverUnregister,
+  kobjectUevent,
+} from './events.ts';
 import { addPowerDirectory } from './power.ts';
 import { type Sysfs, sysfsEquals } from './sysfs.ts';
 
 /** What the driver core needs of the kernel. */
 export interface DeviceHost {
   readonly sysfs: Sysfs;
+  readonly stream: EventStream;
   printk(text: string): void;
   refuse(errno: number, because: string): number;
 }
@@ -26,6 +37,9 @@ interface BusState {
   readonly drivers: Driver[];
   autoprobe: boolean;
 }
+
+/** kobject_actions. */
+const UEVENT_ACTIONS = ['add', 'remove', 'change', 'move', 'online', 'offline', 'bind', 'unbind'];
 
 /** All buses, classes and devices of one host. */
 export class DeviceModel {
@@ -59,7 +73,7 @@ export class DeviceModel {
       },
     });
     sysfs.attribute(`${path}/drivers_probe`, { mode: 0o200, store: (text) => this.#probeByName(state, text) });
-    sysfs.attribute(`${path}/uevent`, { mode: 0o200, store: synthesiseUevent });
+    sysfs.attribute(`${path}/uevent`, { mode: 0o200, store: (text) => this.#synthesiseUevent(path, text) });
     return 0;
   }
 
@@ -98,7 +112,11 @@ export class DeviceModel {
     device.path = path;
     this.#devices.add(device);
     sysfs.directory(path);
-    sysfs.attribute(`${path}/uevent`, { mode: 0o644, show: () => ueventText(device), store: synthesiseUevent });
+    sysfs.attribute(`${path}/uevent`, {
+      mode: 0o644,
+      show: () => ueventText(device),
+      store: (text) => this.#synthesiseUevent(path, text),
+    });
     addPowerDirectory(sysfs, path);
     if (device.number !== undefined) {
       const { major, minor } = device.number;
@@ -110,6 +128,9 @@ export class DeviceModel {
       if (device.parent !== undefined) sysfs.link(`${path}/device`, device.parent.path);
       sysfs.link(`/sys/class/${device.class}/${device.name}`, path);
     }
+    const { stream } = this.#host;
+    if (deviceAdd.on) deviceAdd(stream, { device: device.name, bus: device.bus?.name ?? '', path });
+    if (kobjectUevent.on) kobjectUevent(stream, { action: 'add', path });
     if (device.bus !== undefined) this.#addToBus(device, this.#state(device.bus), ready);
     else ready?.();
     return 0;
@@ -126,6 +147,9 @@ export class DeviceModel {
       state.devices.splice(state.devices.indexOf(device), 1);
       sysfs.remove(`/sys/bus/${device.bus.name}/devices/${device.name}`);
     }
+    const { stream } = this.#host;
+    if (deviceDel.on) deviceDel(stream, { device: device.name, path: device.path });
+    if (kobjectUevent.on) kobjectUevent(stream, { action: 'remove', path: device.path });
     sysfs.remove(device.path);
     const above = device.path.slice(0, device.path.lastIndexOf('/'));
     if (this.#glue.has(above) && sysfs.isEmpty(above)) {
@@ -147,11 +171,12 @@ export class DeviceModel {
     sysfs.directory(path);
     sysfs.attribute(`${path}/bind`, { mode: 0o200, store: (text) => this.#bindByName(state, driver, text) });
     sysfs.attribute(`${path}/unbind`, { mode: 0o200, store: (text) => this.#unbindByName(state, driver, text) });
-    sysfs.attribute(`${path}/uevent`, { mode: 0o200, store: synthesiseUevent });
+    sysfs.attribute(`${path}/uevent`, { mode: 0o200, store: (text) => this.#synthesiseUevent(path, text) });
     if (driver.module !== undefined) {
       sysfs.link(`${path}/module`, `/sys/module/${driver.module}`);
       sysfs.link(`/sys/module/${driver.module}/drivers/${driver.bus.name}:${driver.name}`, path);
     }
+    if (driverRegister.on) driverRegister(this.#host.stream, { driver: driver.name, bus: driver.bus.name });
     if (state.autoprobe) this.probeAll(driver);
     return 0;
   }
@@ -172,6 +197,7 @@ export class DeviceModel {
     if (driver.module !== undefined)
       sysfs.remove(`/sys/module/${driver.module}/drivers/${driver.bus.name}:${driver.name}`);
     sysfs.remove(driverPath(driver));
+    if (driverUnregister.on) driverUnregister(this.#host.stream, { driver: driver.name, bus: driver.bus.name });
   }
 
   /** device_driver_attach: bind without asking match. 0, -EBUSY if it has a driver, or what probe returned. */
@@ -191,6 +217,8 @@ export class DeviceModel {
     driver.remove?.(device);
     driver.bus.dmaCleanup?.(device, driver);
     device.driver = undefined;
+    if (driverDetach.on) driverDetach(this.#host.stream, { device: device.name, driver: driver.name });
+    if (kobjectUevent.on) kobjectUevent(this.#host.stream, { action: 'unbind', path: device.path });
   }
 
   /** device_attach: the first matching driver whose probe succeeds. True if the device has a driver now. */
@@ -201,8 +229,17 @@ export class DeviceModel {
     return device.driver !== undefined;
   }
 
-  /** really_probe: the driver's links are there while it probes. */
+  /** The driver is offered the device. */
   #probe(device: Device, driver: Driver): number {
+    const result = this.#reallyProbe(device, driver);
+    const { stream } = this.#host;
+    if (driverProbe.on) driverProbe(stream, { device: device.name, driver: driver.name, result });
+    if (kobjectUevent.on && result === 0) kobjectUevent(stream, { action: 'bind', path: device.path });
+    return result;
+  }
+
+  /** really_probe: the driver's links are there while it probes. */
+  #reallyProbe(device: Device, driver: Driver): number {
     const { sysfs } = this.#host;
     device.driver = driver;
     const denied = driver.bus.dmaConfigure?.(device, driver) ?? 0;
@@ -227,6 +264,15 @@ export class DeviceModel {
   #unlinkDriver(device: Device, driver: Driver): void {
     this.#host.sysfs.remove(`${driverPath(driver)}/${device.name}`);
     this.#host.sysfs.remove(`${device.path}/driver`);
+  }
+
+  /** kobject_synth_uevent: an action word, to listeners on a netlink socket; the model has none, so only the word is checked. */
+  #synthesiseUevent(path: string, text: string): number {
+    const [action = ''] = text.trim().split(' ');
+    if (!UEVENT_ACTIONS.includes(action))
+      return this.#host.refuse(EINVAL, `a uevent begins with one of ${UEVENT_ACTIONS.join(', ')}`);
+    if (kobjectUevent.on) kobjectUevent(this.#host.stream, { action, path });
+    return text.length;
   }
 
   #addToBus(device: Device, state: BusState, ready?: () => void): void {
@@ -318,11 +364,4 @@ function ueventText(device: Device): string {
   }
   if (device.driver !== undefined) lines.push(`DRIVER=${device.driver.name}`);
   return lines.map((line) => `${line}\n`).join('');
-}
-
-/** kobject_synth_uevent: an action word, to listeners on a netlink socket; the model has none, so only the word is checked. */
-function synthesiseUevent(text: string): number {
-  const [action = ''] = text.trim().split(' ');
-  const known = ['add', 'remove', 'change', 'move', 'online', 'offline', 'bind', 'unbind'];
-  return known.includes(action) ? text.length : -EINVAL;
 }

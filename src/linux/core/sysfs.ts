@@ -4,8 +4,10 @@
  */
 
 import { strict as assert } from 'node:assert';
+import type { EventStream } from '../../event.ts';
 import { EACCES, EEXIST, EFAULT, EIO, ENODEV, ENOENT } from '../uapi/errno.ts';
 import { O_ACCMODE, O_RDONLY, O_WRONLY } from '../uapi/syscalls.ts';
+import { sysfsRead, sysfsWrite } from './events.ts';
 import { type FileOperations, OpenFile } from './file.ts';
 import { type DirectoryNode, directoryNode, type FileNode, type Node, symlinkNode } from './inode.ts';
 import { copyFromUser, copyToUser, type RefusingContext } from './uaccess.ts';
@@ -34,13 +36,18 @@ interface AttributeNode extends FileNode {
   removed: boolean;
 }
 
+/** What sysfs needs of the kernel. */
+interface SysfsHost extends RefusingContext {
+  readonly stream: EventStream;
+}
+
 /** The tree under /sys. */
 export class Sysfs {
-  readonly #kernel: RefusingContext;
+  readonly #kernel: SysfsHost;
   readonly #operations: FileOperations;
   readonly #root: DirectoryNode = directoryNode(0o755);
 
-  constructor(kernel: RefusingContext, files: Vfs) {
+  constructor(kernel: SysfsHost, files: Vfs) {
     this.#kernel = kernel;
     files.mount('/sys', this.#root);
     this.#operations = attributeOperations(kernel);
@@ -138,7 +145,7 @@ export class Sysfs {
   }
 }
 
-function attributeOperations(kernel: RefusingContext): FileOperations {
+function attributeOperations(kernel: SysfsHost): FileOperations {
   const readingOf = (file: OpenFile) => file.privateData as Reading;
   return {
     read(file, buffer, count, position) {
@@ -147,6 +154,14 @@ function attributeOperations(kernel: RefusingContext): FileOperations {
       if (removed) return kernel.refuse(ENODEV, `${file.path} was removed after it was opened`);
       if (position === 0) {
         const shown = attribute.show?.() ?? kernel.refuse(EIO, `${file.path} has nothing to show`);
+        if (sysfsRead.on) {
+          const failed = typeof shown === 'number';
+          sysfsRead(kernel.stream, {
+            path: file.path,
+            text: failed ? '' : shown,
+            result: failed ? shown : shown.length,
+          });
+        }
         if (typeof shown === 'number') return shown;
         reading.text = new TextEncoder().encode(shown);
       }
@@ -159,7 +174,10 @@ function attributeOperations(kernel: RefusingContext): FileOperations {
       const bytes = new Uint8Array(Math.min(count, PAGE));
       if (copyFromUser(kernel, bytes, buffer) < 0) return -EFAULT;
       if (bytes.length === 0) return 0;
-      return attribute.store?.(String.fromCharCode(...bytes)) ?? kernel.refuse(EIO, `${file.path} takes nothing`);
+      const text = String.fromCharCode(...bytes);
+      const result = attribute.store?.(text) ?? kernel.refuse(EIO, `${file.path} takes nothing`);
+      if (sysfsWrite.on) sysfsWrite(kernel.stream, { path: file.path, text, result });
+      return result;
     },
   };
 }

@@ -7,6 +7,7 @@ import { gva } from '../../address.ts';
 import { RCX } from './cpu.ts';
 import { guestBytes } from './guest-paging.ts';
 import { kvmEmulateInsn } from './trace.ts';
+import { kvmMmuPagetableWalk, kvmMmuPagingElement } from './trace-mmu.ts';
 import type { KvmVcpu } from './vcpu.ts';
 
 const UD_VECTOR = 6;
@@ -17,7 +18,8 @@ const BATCH_MASK = 0x3ffn;
 
 /** Emulate the instruction that exited: 1 to go on in the guest, 0 to return to user space. */
 export function emulateInstruction(vcpu: KvmVcpu): number {
-  if (kvmEmulateInsn.on) trace(vcpu, false);
+  // KVM fetches the instruction by the guest's page tables and then tells of it.
+  if (kvmEmulateInsn.on || kvmMmuPagetableWalk.on || kvmMmuPagingElement.on) trace(vcpu, false);
   vcpu.emulation.begin();
   return carryOut(vcpu);
 }
@@ -99,5 +101,6 @@ function trace(vcpu: KvmVcpu, fails: boolean): void {
   const bytes = Array.from(instructionBytes(vcpu), (byte) => byte.toString(16).padStart(2, '0')).join(' ');
   const protectedMode = cpu.segment('cs').db ? 'prot32' : 'prot16';
   const mode = is64Bit(vcpu) ? 'prot64' : (cpu.control(0) & CR0_PE) !== 0n ? protectedMode : 'real';
+  if (!kvmEmulateInsn.on) return;
   kvmEmulateInsn(vcpu.vm.kernel.stream, { csBase: codeBase(vcpu), rip: cpu.rip, bytes, mode, failed: fails });
 }

@@ -9,9 +9,10 @@ import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import type { PageAllocator } from '../core/page-allocator.ts';
 import { ENOMEM } from '../uapi/errno.ts';
 import { isLeaf, isPresent, partOfHugeSpte, refersToTable, spteAddress, tableOf, tableSpte } from './spte.ts';
-import { kvmMmuSplitHugePage, kvmTdpMmuSpteChanged } from './trace-mmu.ts';
+import { kvmMmuGetPage, kvmMmuSplitHugePage, kvmTdpMmuSpteChanged } from './trace-mmu.ts';
 
 const ROOT_LEVEL = 4;
+const ACC_ALL = 7;
 const ENTRIES = 512;
 const ENTRY_BYTES = 8;
 /** Frames that one entry spans, by level (KVM_PAGES_PER_HPAGE). */
@@ -44,6 +45,20 @@ export class EptTables {
     this.#accessedDirty = options.accessedDirty;
     this.root = options.root;
     this.#tables.add(options.root);
+    this.#tellPage(0, ROOT_LEVEL);
+  }
+
+  /** tdp_mmu_init_sp: entries of `level` for the frames from `gfn`. The TDP MMU uses no generation of its own. */
+  #tellPage(gfn: number, level: number): void {
+    if (kvmMmuGetPage.on)
+      kvmMmuGetPage(this.#stream, {
+        generation: 0,
+        gfn,
+        level,
+        access: ACC_ALL,
+        accessedDirty: this.#accessedDirty,
+        rootCount: 0,
+      });
   }
 
   get pageCount(): number {
@@ -177,6 +192,7 @@ export class EptTables {
     const made = this.#pages.allocate();
     if (made === undefined) return undefined;
     this.#tables.add(made);
+    this.#tellPage(gfn - (gfn % FRAMES[level]!), level - 1);
     this.set(at, gfn, level, tableSpte(made, this.#accessedDirty));
     return made;
   }
@@ -189,6 +205,7 @@ export class EptTables {
     if (made === undefined) return undefined;
     this.#tables.add(made);
     const base = gfn - (gfn % FRAMES[level]!);
+    this.#tellPage(base, level - 1);
     for (let index = 0; index < ENTRIES; index++) {
       const part = (made + index * ENTRY_BYTES) as Hpa;
       this.set(part, base + index * FRAMES[level - 1]!, level - 1, partOfHugeSpte(huge, level - 1, index));

@@ -5,6 +5,7 @@
 
 import { type Gpa, type Gva, gva, PAGE_SIZE, pageNumber, pageOffset } from '../../address.ts';
 import { kvm_read_guest } from './guest-memory.ts';
+import { kvmMmuPagetableWalk, kvmMmuPagingElement, kvmMmuWalkerError } from './trace-mmu.ts';
 import type { KvmVcpu } from './vcpu.ts';
 import type { Vm } from './vm.ts';
 
@@ -21,12 +22,21 @@ export interface Translation {
   readonly user: boolean;
 }
 
-/** Where the guest's paging puts `linear`; `undefined` where it does not map it. Four levels, or paging off. */
-export function translate(vcpu: KvmVcpu, linear: Gva): Translation | undefined {
+/** PFERR_FETCH_MASK: the walk is for code. */
+const PFERR_FETCH = 1 << 4;
+const PFERR_USER = 1 << 2;
+
+/**
+ * Where the guest's paging puts `linear`; `undefined` where it does not map it. Four levels, or paging off. `pferr` says what the
+ * access would be, in the bits of a page fault's error code.
+ */
+export function translate(vcpu: KvmVcpu, linear: Gva, pferr = 0): Translation | undefined {
   const { cpu, vm } = vcpu;
+  const { stream } = vm.kernel;
   if ((cpu.control(0) & CR0_PG) === 0n) return { gpa: Number(linear) as Gpa, writable: true, user: true };
   const bytes = new Uint8Array(8);
   const word = new DataView(bytes.buffer);
+  if (kvmMmuPagetableWalk.on) kvmMmuPagetableWalk(stream, { address: BigInt.asUintN(64, linear), pferr });
   let table = cpu.control(3) & ADDRESS_MASK;
   let writable = true;
   let user = true;
@@ -34,7 +44,11 @@ export function translate(vcpu: KvmVcpu, linear: Gva): Translation | undefined {
     const at = Number(table + (((linear >> shift) & 0x1ffn) << 3n)) as Gpa;
     if (!peek(vm, at, bytes)) return undefined;
     const entry = word.getBigUint64(0, true);
-    if ((entry & PRESENT) === 0n) return undefined;
+    if (kvmMmuPagingElement.on) kvmMmuPagingElement(stream, { pte: entry, level: Number((shift - 3n) / 9n) });
+    if ((entry & PRESENT) === 0n) {
+      if (kvmMmuWalkerError.on) kvmMmuWalkerError(stream, { pferr });
+      return undefined;
+    }
     writable &&= (entry & WRITABLE) !== 0n;
     user &&= (entry & USER) !== 0n;
     const leaf = shift === 12n || (shift < 39n && (entry & PAGE_SIZE_BIT) !== 0n);
@@ -50,9 +64,10 @@ export function translate(vcpu: KvmVcpu, linear: Gva): Translation | undefined {
 /** Up to `length` bytes at `linear`, page by page; fewer where the guest's memory ends. */
 export function guestBytes(vcpu: KvmVcpu, linear: Gva, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
+  const pferr = PFERR_FETCH | (vcpu.cpu.segment('ss').dpl === 3 ? PFERR_USER : 0);
   for (let done = 0; done < length; ) {
     const at = gva(linear + BigInt(done));
-    const translation = translate(vcpu, at);
+    const translation = translate(vcpu, at, pferr);
     if (translation === undefined) return bytes.subarray(0, done);
     const piece = Math.min(length - done, PAGE_SIZE - pageOffset(translation.gpa));
     if (!peek(vcpu.vm, translation.gpa, bytes.subarray(done, done + piece))) return bytes.subarray(0, done);

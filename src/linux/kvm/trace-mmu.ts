@@ -19,6 +19,48 @@ export const kvmPageFault = event(
   'An EPT violation; on VMX error_code is the exit qualification.',
 );
 
+/** kvm_mmu_trace_pferr_flags. */
+const PFERR_FLAGS = ['P', 'W', 'U', 'RSVD', 'F'] as const;
+const pferr = (code: number): string =>
+  `pferr ${hex(code)} ${PFERR_FLAGS.filter((_, bit) => ((code >> bit) & 1) === 1).join('|')}`;
+
+export const kvmMmuPagetableWalk = event(
+  'kvm_mmu_pagetable_walk',
+  'kvm',
+  { address: 'u64', pferr: 'u32' },
+  (e) => `addr ${hex(e.address)} ${pferr(e.pferr)}`,
+  "KVM itself walks the guest's page tables: to read code for the emulator, or for KVM_TRANSLATE.",
+);
+
+export const kvmMmuPagingElement = event(
+  'kvm_mmu_paging_element',
+  'kvm',
+  { pte: 'u64', level: 'u8' },
+  (e) => `pte ${hex(e.pte)} level ${e.level}`,
+  'An entry that this walk read.',
+);
+
+export const kvmMmuWalkerError = event(
+  'kvm_mmu_walker_error',
+  'kvm',
+  { pferr: 'u32' },
+  (e) => pferr(e.pferr),
+  'This walk ended at an entry that maps nothing.',
+);
+
+/** access_str of KVM_MMU_PAGE_PRINTK. */
+const PAGE_ACCESS = ['---', '--x', 'w--', 'w-x', '-u-', '-ux', 'wu-', 'wux'] as const;
+
+export const kvmMmuGetPage = event(
+  'kvm_mmu_get_page',
+  'kvm',
+  { generation: 'u32', gfn: 'address', level: 'u8', access: 'u8', accessedDirty: 'bool', rootCount: 'u32' },
+  (e) =>
+    `sp gen ${e.generation} gfn ${hex(e.gfn)} l${e.level} 8-byte q0 direct ${PAGE_ACCESS[e.access & 7]} ` +
+    `nxe ${e.accessedDirty ? '' : '!'}ad root ${e.rootCount} sync new`,
+  'A page of extended page tables was made.',
+);
+
 export const markMmioSpte = event(
   'mark_mmio_spte',
   'kvm',

@@ -8,7 +8,12 @@
  */
 
 import type { EventStream } from '../../event.ts';
-import { memoryRegionOpsRead, memoryRegionOpsWrite } from '../trace-events.ts';
+import {
+  memoryRegionOpsRead,
+  memoryRegionOpsWrite,
+  memoryRegionRamDeviceRead,
+  memoryRegionRamDeviceWrite,
+} from '../trace-events.ts';
 import type { MemoryRegion, MemoryRegionOps } from './region.ts';
 
 /** MemTxResult. */
@@ -75,11 +80,13 @@ export function dispatchRead(
       const value = ops.readWide!(offset + i);
       if (piece === 8) data.setBigUint64(at + i, value, true);
       else store(data, at + i, piece, Number(value & 0xffff_ffffn));
-      if (memoryRegionOpsRead.on) traceRead(stream, cpu, region, offset + i, width, value);
+      if (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on)
+        traceRead(stream, cpu, region, offset + i, width, value);
     } else {
       const value = ops.read(offset + i, width);
       store(data, at + i, piece, value);
-      if (memoryRegionOpsRead.on) traceRead(stream, cpu, region, offset + i, width, BigInt(value));
+      if (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on)
+        traceRead(stream, cpu, region, offset + i, width, BigInt(value));
     }
   }
   if (guard !== undefined) guard.engaged = false;
@@ -108,11 +115,13 @@ export function dispatchWrite(
     const piece = Math.min(width, size);
     if (width === 8) {
       const value = piece === 8 ? data.getBigUint64(at + i, true) : BigInt(load(data, at + i, piece));
-      if (memoryRegionOpsWrite.on) traceWrite(stream, cpu, region, offset + i, width, value);
+      if (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on)
+        traceWrite(stream, cpu, region, offset + i, width, value);
       ops.writeWide!(offset + i, value);
     } else {
       const value = load(data, at + i, piece);
-      if (memoryRegionOpsWrite.on) traceWrite(stream, cpu, region, offset + i, width, BigInt(value));
+      if (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on)
+        traceWrite(stream, cpu, region, offset + i, width, BigInt(value));
       ops.write(offset + i, width, value);
     }
   }
@@ -141,8 +150,10 @@ function traceRead(
   size: number,
   value: bigint,
 ): void {
-  const fields = { cpu, mr: region.id, addr: region.absolute(offset), value, size, name: region.name };
-  memoryRegionOpsRead(s, fields);
+  const { id: mr, name } = region;
+  if (memoryRegionRamDeviceRead.on && region.kind === 'ram-device')
+    memoryRegionRamDeviceRead(s, { cpu, mr, addr: offset, value, size });
+  if (memoryRegionOpsRead.on) memoryRegionOpsRead(s, { cpu, mr, addr: region.absolute(offset), value, size, name });
 }
 
 function traceWrite(
@@ -153,6 +164,8 @@ function traceWrite(
   size: number,
   value: bigint,
 ): void {
-  const fields = { cpu, mr: region.id, addr: region.absolute(offset), value, size, name: region.name };
-  memoryRegionOpsWrite(s, fields);
+  const { id: mr, name } = region;
+  if (memoryRegionRamDeviceWrite.on && region.kind === 'ram-device')
+    memoryRegionRamDeviceWrite(s, { cpu, mr, addr: offset, value, size });
+  if (memoryRegionOpsWrite.on) memoryRegionOpsWrite(s, { cpu, mr, addr: region.absolute(offset), value, size, name });
 }

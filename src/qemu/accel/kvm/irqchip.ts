@@ -16,6 +16,7 @@ import {
 } from '../../../linux/uapi/kvm.ts';
 import { Abort, ConfigurationError } from '../../error.ts';
 import type { System } from '../../system.ts';
+import { kvmIrqchipCommitRoutes } from '../../trace-events.ts';
 
 const PIC_MASTER = 0;
 const PIC_SLAVE = 1;
@@ -62,6 +63,7 @@ export class KvmIrqchip {
       entries.set(kvm_irq_routing_entry.encode({ gsi, type: ROUTING_IRQCHIP, u }), i * kvm_irq_routing_entry.size);
     });
     const header = { nr: routes.length };
+    if (kvmIrqchipCommitRoutes.on) kvmIrqchipCommitRoutes(this.#system.stream, {});
     const result = this.#system.ioctlStruct(this.#vm, KVM_SET_GSI_ROUTING, kvm_irq_routing, header, entries);
     if (result < 0) throw new ConfigurationError(`KVM_SET_GSI_ROUTING failed: ${strerror(-result)}`);
   }

@@ -61,6 +61,7 @@ export class KvmState {
     this.#system = system;
     this.fd = system.syscalls.open('/dev/kvm', O_RDWR | O_CLOEXEC);
     if (this.fd < 0) throw new ConfigurationError(`Could not access KVM kernel module: ${strerror(-this.fd)}`);
+    system.isKvmFile(this.fd, 'system');
     const version = system.ioctl(this.fd, KVM_GET_API_VERSION);
     if (version < KVM_API_VERSION) throw new ConfigurationError('kvm version too old');
     if (version > KVM_API_VERSION) throw new ConfigurationError('kvm version not supported');
@@ -70,6 +71,7 @@ export class KvmState {
     this.check(KVM_CAP.MULTI_ADDRESS_SPACE);
     this.vm = system.ioctl(this.fd, KVM_CREATE_VM, 0);
     if (this.vm < 0) throw new ConfigurationError(`ioctl(KVM_CREATE_VM) failed: ${-this.vm} ${strerror(-this.vm)}`);
+    system.isKvmFile(this.vm, 'vm');
     this.check(KVM_CAP.NR_VCPUS, this.vm);
     this.check(KVM_CAP.MAX_VCPUS);
     for (const [name, capability] of REQUIRED) {
@@ -109,6 +111,7 @@ export class KvmState {
         return;
       }
       this.#vfioDevice = made.value.fd;
+      system.isKvmFile(made.value.fd, 'device');
     }
     const result = system.heap.scoped(() =>
       system.ioctlStruct(this.#vfioDevice, KVM_SET_DEVICE_ATTR, kvm_device_attr, {

@@ -46,7 +46,7 @@ import { MAP_SHARED, PROT_READ, PROT_WRITE } from '../../../linux/uapi/syscalls.
 import { Abort, ConfigurationError } from '../../error.ts';
 import type { AddressSpace } from '../../memory/address-space.ts';
 import type { System } from '../../system.ts';
-import { kvmInitVcpu, kvmRunExit } from '../../trace-events.ts';
+import { kvmInitVcpu, kvmRunExit, kvmVcpuIoctl } from '../../trace-events.ts';
 import { CoalescedRing } from './coalesced-ring.ts';
 import { dumpState } from './dump-state.ts';
 import type { KvmState } from './kvm-all.ts';
@@ -77,6 +77,7 @@ export class KvmVcpu {
     const failed = (call: string, errno: number) =>
       new ConfigurationError(`kvm_init_vcpu: ${call} failed (${index}): ${strerror(errno)}`);
     if (this.fd < 0) throw failed('kvm_get_vcpu', -this.fd);
+    system.isKvmFile(this.fd, index);
     const size = system.ioctl(kvm.fd, KVM_GET_VCPU_MMAP_SIZE);
     if (size < 0) throw failed('KVM_GET_VCPU_MMAP_SIZE', -size);
     const run = system.syscalls.mmap(size, PROT_READ | PROT_WRITE, MAP_SHARED, this.fd, 0);
@@ -105,6 +106,7 @@ export class KvmVcpu {
 
   /** kvm_cpu_exec, one turn: enter the guest, and serve its exit. Hot. */
   execute(): RunState {
+    if (kvmVcpuIoctl.on) kvmVcpuIoctl(this.#system.stream, { cpu_index: this.index, type: this.#runRequest, arg: 0 });
     const result = this.#system.syscalls.ioctl(this.fd, this.#runRequest, 0);
     if (result < 0) return this.#failed(-result);
     const reason = this.#run.getUint32(RUN_EXIT_REASON, true);
