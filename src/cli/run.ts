@@ -43,12 +43,25 @@ export function run(
   const chosen = withDirectives(options, program.directives);
   const machine = powerOn(chosen, output, bank);
   try {
-    machine.stream.placeOf = (rip) => guestLine(program, rip);
+    machine.stream.placeOf = remembering((rip) => guestLine(program, rip));
     const ended = observe?.({ machine, program });
     return runOn(machine, program, chosen, output, ended);
   } finally {
     machine.powerOff();
   }
+}
+
+/** `name` that is asked once for each address. */
+function remembering(name: (rip: bigint) => string): (rip: bigint) => string {
+  const known = new Map<bigint, string>();
+  return (rip) => {
+    let text = known.get(rip);
+    if (text === undefined) {
+      text = name(rip);
+      known.set(rip, text);
+    }
+    return text;
+  };
 }
 
 /** The host's own lines, then QEMU, then the report. */

@@ -103,6 +103,85 @@ test('a condition on a glob keeps the events that have such a field', () => {
   expect(ran.stderr.match(/^\[kvm\] .*$/gm)).toEqual([expect.stringContaining('pio_write at 0x1004')]);
 });
 
+describe("the guest's own steps", () => {
+  const SOURCE = `        global  init_module
+init_module:
+        mov     rdi, 0xffff888003000000
+        mov     byte [rdi], 1
+        mov     edx, 0x80
+        out     dx, al
+        xor     eax, eax
+        ret
+`;
+  const trace = (events: string) =>
+    gvmWith({ 'p.gasm': SOURCE }, 'trace', 'p.gasm', '--format', 'jsonl', '--trace', events)
+      .stdout.trimEnd()
+      .split('\n')
+      .slice(1, -1)
+      .map((line) => JSON.parse(line));
+
+  test('instructions carry their text and source line, and belong to the access they lead to', () => {
+    const own = trace('guest_instruction[line=p.gasm:*],kvm_exit,kvm_pio[port=0x80]');
+    const first = own.findIndex(({ event }) => event === 'guest_instruction');
+    const pio = own.findIndex(({ event }) => event === 'kvm_pio');
+    const steps = own.slice(first, pio + 1);
+    expect(steps.filter(({ event }) => event === 'guest_instruction').map(({ fields }) => fields.text)).toEqual([
+      'mov rdi, -0x777ffd000000',
+      'mov byte [rdi], 1',
+      'mov edx, 0x80',
+      'out dx, al',
+    ]);
+    const out = steps.find(({ fields }) => fields.text === 'out dx, al');
+    expect(out.fields.line).toBe('p.gasm:6');
+    expect(out.access).toBe(steps.at(-1).access);
+  });
+
+  test('a first touch walks the guest tables once and the EPT twice: no entry, then the page', () => {
+    const walks = trace(
+      'guest_page_walk[address=0xffff888003000000],guest_ept_walk[gpa=0x3000000],kvm_page_fault[address=0x3000000]',
+    );
+    expect(walks.map(({ event, fields }) => fields.outcome ?? fields.physical ?? event)).toEqual([
+      0x3000000,
+      'not-present',
+      'kvm_page_fault',
+      0x3000000,
+      'mapped',
+      // The library touched it first; the program's own access walks again, for the TLB had forgotten the page.
+      0x3000000,
+      'mapped',
+    ]);
+    expect(walks[2].access).toBe(walks[1].access);
+    expect(walks[3].access).toBe(walks[2].access + 1);
+  });
+});
+
+test("KVM fetches the instruction that it emulates by the guest's tables", () => {
+  const { stderr } = gvm(
+    'run',
+    'programs/edu/factorial.gasm',
+    '--trace',
+    'kvm_mmu_pagetable_walk,kvm_mmu_paging_element,kvm_emulate_insn',
+  );
+  expect(stderr).toMatch(
+    /kvm_mmu_pagetable_walk: addr (ffffffff81[0-9a-f]+) pferr 10 F\n(\[kvm\] kvm_mmu_paging_element: pte [0-9a-f]+ level [432]\n){3}\[kvm\] kvm_emulate_insn: 0:\1:/,
+  );
+});
+
+test('the driver core and sysfs: a device appears, is bound, and its attribute was written', () => {
+  const { stderr } = gvm(
+    'run',
+    PROGRAM,
+    '--trace',
+    'really_probe,kobject_uevent[action=bind],sysfs_kf_write,device_add[bus=mdev]',
+  );
+  expect(stderr.match(/^\[host\] (device_add|really_probe|kobject_uevent|sysfs_kf_write).*$/gm)).toEqual([
+    `[host] device_add: ${UUID} on bus mdev: /sys/devices/virtual/vmbuf/vmbuf/${UUID}`,
+    `[host] really_probe: ${UUID} by driver vmbuf = 0`,
+    `[host] kobject_uevent: bind@/devices/virtual/vmbuf/vmbuf/${UUID}`,
+    `[host] sysfs_kf_write: /sys/devices/virtual/vmbuf/vmbuf/mdev_supported_types/vmbuf-1/create "${UUID}\\n" = 37`,
+  ]);
+});
+
 test('--causal follows one access from the instruction to the driver and back', () => {
   const { stderr } = gvm('run', PROGRAM, '--causal', '--trace', 'vmbuf_read_guest');
   const [tree] =

@@ -47,6 +47,13 @@ export class Tlb {
     this.fetchHosts[entry] = host;
   }
 
+  /** Host offset of the code byte at `address`, -1 if the TLB does not know its page. */
+  fetchHost(address: number): number {
+    const within = (address | 0) & 4095;
+    const entry = (address >>> 12) & TLB_MASK;
+    return this.fetchTags[entry] === address - within ? this.fetchHosts[entry]! + within : -1;
+  }
+
   fillWrite(page: number, host: number): void {
     const entry = (page >>> 12) & TLB_MASK;
     this.writeTags[entry] = page;

@@ -220,9 +220,17 @@ export class Vcpu extends GuestState {
     return outcome;
   }
 
+  /** The bytes at `rip` that an instruction may have: by the TLB where it knows the page, else by a walk that changes nothing. */
+  #bytesAt(rip: bigint): Uint8Array {
+    const { bytes } = this.parts.memory;
+    const host = this.mmu.tlb.fetchHost(Number(BigInt.asIntN(64, rip)));
+    if (host < 0 || (host & 4095) > 4096 - MAX_INSTRUCTION_BYTES) return this.view().read(rip, MAX_INSTRUCTION_BYTES);
+    return bytes.subarray(host, host + MAX_INSTRUCTION_BYTES);
+  }
+
   /** Tell of the instruction at rip, which belongs to the access that it may become. */
   #tellInstruction(rip: bigint): void {
-    const text = instructionText(this.view().read(rip, MAX_INSTRUCTION_BYTES), rip);
+    const text = instructionText(this.#bytesAt(rip), rip);
     this.#stream.ahead(() => guestInstruction(this.#stream, { rip, text, line: this.#stream.placeOf(rip) }));
   }
 
