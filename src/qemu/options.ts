@@ -105,6 +105,14 @@ const table: readonly OptionRow[] = [
     },
   },
   {
+    names: ['debugcon'],
+    value: 'stdio|null',
+    doc: 'What the debug port 0xe9 is connected to',
+    take: (reading, where, value) => {
+      reading.devices.push(parseDevice(where, `isa-debugcon,iobase=0xe9,chardev=${value}`));
+    },
+  },
+  {
     names: ['nodefaults'],
     doc: 'No serial port unless -serial asks for it',
     take: (reading) => {
