@@ -2,7 +2,8 @@
 
 import { assemble } from '../../lang/assembler/assemble.ts';
 import { toFlat } from '../../lang/object/flat.ts';
-import { EXIT_REASON, exitReasonName } from '../hardware/vcpu/exit.ts';
+import { EXIT_REASON, exitReasonName, INTERRUPTION } from '../hardware/vcpu/exit.ts';
+import { RF } from '../hardware/vcpu/flags.ts';
 import { VECTOR } from '../hardware/vcpu/pending-event.ts';
 import { GENERAL_REGISTERS } from '../hardware/vcpu/state.ts';
 import { findCpuid, supportedCpuid } from '../linux/kvm/cpuid.ts';
@@ -111,6 +112,9 @@ function stateOf({ cpu }: BareMachine) {
   return { registers, instructions: cpu.retired };
 }
 
+const GENERAL_PROTECTION =
+  INTERRUPTION.VALID + (INTERRUPTION.HARDWARE_EXCEPTION | INTERRUPTION.HAS_ERROR_CODE | VECTOR.GP);
+
 interface End {
   readonly exit: string;
   readonly [detail: string]: unknown;
@@ -131,7 +135,8 @@ function runToEnd(machine: BareMachine, limit: number): End {
         break;
       case EXIT_REASON.MSR_READ:
       case EXIT_REASON.MSR_WRITE:
-        cpu.injectException(VECTOR.GP, 0);
+        cpu.rflags |= BigInt(RF);
+        cpu.inject(GENERAL_PROTECTION);
         break;
       case EXIT_REASON.TRIPLE_FAULT:
         return exceptionOf(machine);

@@ -1,7 +1,7 @@
 /** Events: delivery, shadows and windows, traps and breakpoints (SDM vol. 3A ch. 6, vol. 3B ch. 18). */
 
 import { describe, expect, test } from 'vitest';
-import { EXIT_REASON } from '../../src/hardware/vcpu/exit.ts';
+import { EXIT_REASON, INTERRUPTION } from '../../src/hardware/vcpu/exit.ts';
 import { CODE, IST1, PrivilegeMachine, STACK, USER } from './privilege-machine.ts';
 
 const IF = 0x202n;
@@ -90,7 +90,7 @@ describe('delivery', () => {
 describe('interrupts', () => {
   test('injected ones go through their gate; rip is where they came', () => {
     const machine = new PrivilegeMachine('nop');
-    machine.cpu.injectInterrupt(0x40);
+    machine.cpu.inject(INTERRUPTION.VALID + (INTERRUPTION.EXTERNAL | 0x40));
     expect(machine.run()).toMatchObject({ vector: 0x40, rip: CODE });
   });
 
@@ -123,7 +123,7 @@ describe('interrupts', () => {
 
   test('an NMI blocks the next until iret', () => {
     const machine = new PrivilegeMachine('nop\n nop');
-    machine.cpu.injectNmi();
+    machine.cpu.inject(INTERRUPTION.VALID + (INTERRUPTION.NMI | NMI));
     expect(machine.run().vector).toBe(NMI);
     expect(machine.cpu.nmiReady).toBe(false);
     machine.place('iretq', 0xa000);
@@ -162,18 +162,38 @@ describe('debug exceptions', () => {
     expect(machine.cpu.register(1)).toBe(2n);
   });
 
-  test('an instruction breakpoint is a fault; RF steps over it', () => {
+  test('an instruction breakpoint is a fault that pushes RF as it was; RF steps over it', () => {
     const machine = new PrivilegeMachine('nop\n inc eax\n hlt');
     machine.cpu.setDebugRegister(0, BigInt(at(1)));
     machine.cpu.setDebugRegister(7, 1n);
     const hit = machine.run();
     expect(hit).toMatchObject({ vector: DB, rip: at(1) });
-    expect(hit.rflags & 0x10000).toBe(0x10000);
+    // The value pushed for RF is the one that the register had; the handler sets it (SDM vol. 3B §18.3.1.1).
+    expect(hit.rflags & 0x10000).toBe(0);
     expect(machine.cpu.debugRegister(6) & 15n).toBe(1n);
-    machine.place('iretq', 0xa000);
+    machine.place('or dword [rsp+16], 0x10000\n iretq', 0xa000);
     machine.cpu.rip = 0xa000n;
     expect(machine.run()).toMatchObject({ vector: undefined, reason: EXIT_REASON.HLT, rip: at(3) });
     expect(machine.cpu.register(0)).toBe(1n);
+  });
+
+  test('between two elements of a repeated string instruction RF stands: pushed, and its breakpoint hit once', () => {
+    const machine = new PrivilegeMachine('mov ecx, 3\n mov edi, 0x300000\n rep stosb\n hlt');
+    machine.cpu.run(2);
+    machine.cpu.rflags = TF;
+    expect(machine.run().rflags & 0x10000).toBe(0x10000);
+    expect(machine.cpu.register(1)).toBe(2n);
+    const other = new PrivilegeMachine('mov ecx, 3\n mov edi, 0x300000\n rep stosb\n pushfq\n pop rax\n hlt');
+    other.cpu.setDebugRegister(0, BigInt(at(10)));
+    other.cpu.setDebugRegister(7, 1n);
+    expect(other.run()).toMatchObject({ vector: DB, rip: at(10) });
+    other.place('inc ebx\n or dword [rsp+16], 0x10000\n iretq', 0xa000);
+    other.setGate(DB, 0xa000);
+    other.cpu.rip = 0xa000n;
+    expect(other.run()).toMatchObject({ vector: undefined, reason: EXIT_REASON.HLT });
+    expect(other.cpu.register(3)).toBe(1n);
+    expect(other.cpu.register(1)).toBe(0n);
+    expect(other.cpu.register(0) & 0x10000n).toBe(0n);
   });
 
   test('a data breakpoint is a trap, on writes, and on reads where it says so', () => {

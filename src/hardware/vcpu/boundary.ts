@@ -83,12 +83,12 @@ export class Boundary {
     const outcome = this.#execution.runPage(this.#execution.retired + 1);
     this.#cpu.mmu.oneElement = false;
     if (outcome === OUTCOME.EXIT || outcome === OUTCOME.FAULT) {
-      // Not executed: its watchpoints have not been hit, and after an exit it is entered again as it was.
+      // Not executed: its watchpoints have not been hit, and the state is the one that it was met in.
       this.#cpu.debug.pending = held;
-      if (outcome === OUTCOME.EXIT) {
+      this.#cpu.blocking.shadow = shadow;
+      const { kind } = this.#cpu.event;
+      if (outcome === OUTCOME.EXIT || kind === 'fault' || kind === 'trap')
         words[WORD.FLAG_CONTROL] = words[WORD.FLAG_CONTROL]! | (control & RF);
-        this.#cpu.blocking.shadow = shadow;
-      }
       return outcome;
     }
     // SYSCALL and SYSENTER take TF away before it would trap.

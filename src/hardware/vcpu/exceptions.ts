@@ -3,11 +3,12 @@
 import { EXIT_REASON } from './exit.ts';
 import { IF, NT, RF, TF, VM } from './flags.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
+import { informationOf } from './interruption.ts';
 import { isCanonical } from './paging.ts';
 import { type EventKind, VECTOR } from './pending-event.ts';
 import { onStack, type Processor } from './processor.ts';
 import { nullSegment } from './segments.ts';
-import { SLOT } from './state.ts';
+import { SLOT, WORD } from './state.ts';
 
 const INTERRUPT_GATE = 14;
 const TRAP_GATE = 15;
@@ -19,6 +20,15 @@ const IN_IDT = 2;
 /** Faults that, while another of them is being delivered, make a double fault (SDM table 6-5). */
 const isContributory = (vector: number): boolean =>
   vector === VECTOR.DE || (vector >= VECTOR.TS && vector <= VECTOR.GP);
+/** Raised by the program itself or on its behalf: what fails while it is delivered may be a double fault. */
+const isException = (kind: EventKind): boolean => kind === 'fault' || kind === 'trap';
+/** Kinds whose pushed rip lies behind the instruction. */
+export const isInstruction = (kind: EventKind): boolean => kind === 'software' || kind === 'int3' || kind === 'int1';
+/** Kinds that a gate's DPL can refuse. */
+const isRefusable = (kind: EventKind): boolean => kind === 'software' || kind === 'int3';
+/** Faults push RF as 1, so that instruction breakpoints are not hit again (SDM vol. 3B §18.3.1.1). */
+const setsResume = (vector: number, kind: EventKind): boolean =>
+  kind === 'fault' && vector !== VECTOR.DB && vector !== VECTOR.DF;
 /** Vectors whose error code has room for the EXTERNAL bit. */
 const hasExternalBit = (vector: number): boolean => vector >= VECTOR.TS && vector <= VECTOR.GP;
 
@@ -44,7 +54,8 @@ export class Exceptions {
 
   /**
    * Deliver the pending event with SLOT.RIP at the instruction that raised it; `length` is that instruction's. JUMP to
-   * the handler, or EXIT: an EPT fault on the way (nothing has changed), or a triple fault.
+   * the handler, or EXIT: a triple fault, or an EPT fault on the way; the exit then tells the event, and nothing has
+   * changed but RFLAGS.RF, which is as it would have been pushed.
    */
   deliverPending(length: number): number {
     const { event, state } = this.#cpu;
@@ -52,25 +63,35 @@ export class Exceptions {
     const start = state.quads[SLOT.RIP]!;
     for (;;) {
       if (vector === VECTOR.PF && kind === 'fault') this.#setFaultAddress(event.faultAddress);
-      if (kind === 'software' || kind === 'icebp') state.quads[SLOT.RIP] = start + BigInt(length);
+      if (isInstruction(kind)) state.quads[SLOT.RIP] = start + BigInt(length);
       const outcome = this.#deliver(vector, errorCode, kind);
       if (outcome !== OUTCOME.FAULT) {
-        if (outcome === OUTCOME.EXIT) state.quads[SLOT.RIP] = start;
+        if (outcome === OUTCOME.EXIT) {
+          state.quads[SLOT.RIP] = start;
+          this.#cutShort(vector, errorCode, kind);
+        }
         return outcome;
       }
       const second = event.vector;
-      if (vector === VECTOR.DF && kind === 'fault') return event.leave(EXIT_REASON.TRIPLE_FAULT);
-      const isException = kind === 'fault' || kind === 'trap';
+      if (vector === VECTOR.DF && isException(kind)) return event.leave(EXIT_REASON.TRIPLE_FAULT);
       const escalates =
-        isException &&
+        isException(kind) &&
         ((isContributory(vector) && isContributory(second)) ||
           (vector === VECTOR.PF && (second === VECTOR.PF || isContributory(second))));
-      const external = kind !== 'software' && hasExternalBit(second) ? EXTERNAL : 0;
+      const external = !isRefusable(kind) && hasExternalBit(second) ? EXTERNAL : 0;
       vector = escalates ? VECTOR.DF : second;
       errorCode = escalates ? 0 : event.errorCode === undefined ? undefined : event.errorCode | external;
       kind = 'fault';
       state.quads[SLOT.RIP] = start;
     }
+  }
+
+  /** An EPT fault has ended the delivery. */
+  #cutShort(vector: number, errorCode: number | undefined, kind: EventKind): void {
+    const { event, state } = this.#cpu;
+    event.exit.idtVectoring = informationOf(vector, kind, errorCode);
+    event.exit.idtVectoringError = errorCode ?? 0;
+    if (setsResume(vector, kind)) state.words[WORD.FLAG_CONTROL] = state.words[WORD.FLAG_CONTROL]! | RF;
   }
 
   /** The gate of `vector`, checked, or an outcome. */
@@ -85,7 +106,7 @@ export class Exceptions {
     const low = view.getUint32(this.#gate, true);
     const middle = view.getUint32(this.#gate + 4, true);
     const type = (middle >> 8) & 31;
-    const forbidden = kind === 'software' && ((middle >> 13) & 3) < mmu.privilege;
+    const forbidden = isRefusable(kind) && ((middle >> 13) & 3) < mmu.privilege;
     if ((type !== INTERRUPT_GATE && type !== TRAP_GATE) || forbidden) return event.raise(VECTOR.GP, error);
     if ((middle & 0x8000) === 0) return event.raise(VECTOR.NP, error);
     return {
@@ -118,7 +139,7 @@ export class Exceptions {
     const frame = [
       BigInt(segments.get('ss').selector),
       quads[SLOT.RSP]!,
-      BigInt(kind === 'fault' ? rflags | RF : rflags & ~RF),
+      BigInt(setsResume(vector, kind) ? rflags | RF : rflags),
       BigInt(segments.get('cs').selector),
       quads[SLOT.RIP]!,
     ];
@@ -140,6 +161,7 @@ export class Exceptions {
     }
     quads[SLOT.RSP] = top;
     quads[SLOT.RIP] = gate.target;
+    this.#cpu.blocking.shadow = 'none';
     flags.write(rflags & ~(TF | NT | RF | VM) & ~(gate.trap ? 0 : IF));
     mmu.updateAlignment();
     return OUTCOME.JUMP;

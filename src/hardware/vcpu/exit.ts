@@ -56,7 +56,29 @@ export const EPT_QUALIFICATION = {
   LINEAR_ADDRESS_VALID: 1 << 7,
   /** Set: the access was to the final translation; clear: to a guest paging structure. */
   FINAL_TRANSLATION: 1 << 8,
+  /** IRET has unblocked NMIs and was then cut short: the hypervisor blocks them again before it enters the guest. */
+  NMI_UNBLOCKING: 1 << 12,
 } as const;
+
+/**
+ * Interruption information, of an event to inject and of one whose delivery an exit has cut short (SDM vol. 3C tables 25-17
+ * and 25-19). Bits 7:0 are the vector, 10:8 the type.
+ */
+export const INTERRUPTION = {
+  VECTOR_MASK: 0xff,
+  TYPE_MASK: 7 << 8,
+  EXTERNAL: 0 << 8,
+  NMI: 2 << 8,
+  HARDWARE_EXCEPTION: 3 << 8,
+  SOFTWARE_INTERRUPT: 4 << 8,
+  PRIVILEGED_SOFTWARE_EXCEPTION: 5 << 8,
+  SOFTWARE_EXCEPTION: 6 << 8,
+  HAS_ERROR_CODE: 1 << 11,
+  VALID: 2 ** 31,
+} as const;
+
+/** The guest's interruptibility state (SDM vol. 3C table 25-3). */
+export const INTERRUPTIBILITY = { STI: 1 << 0, MOV_SS: 1 << 1, NMI: 1 << 3 } as const;
 
 /** The exit-information fields; one object a vCPU, overwritten at each exit. */
 export interface VmExit {
@@ -65,6 +87,8 @@ export interface VmExit {
   guestPhysical: Gpa;
   guestLinear: Gva;
   instructionLength: number;
-  /** IDT-vectoring information: an event that was being delivered when the exit happened; 0 if none. */
+  /** IDT-vectoring information: an event that was being delivered when the exit happened ({@link INTERRUPTION}); 0 if none. */
   idtVectoring: number;
+  /** IDT-vectoring error code, if that event has one. */
+  idtVectoringError: number;
 }

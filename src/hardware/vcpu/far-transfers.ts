@@ -1,5 +1,6 @@
 /** Control transfers that change segments: far jumps, calls and returns, IRET, SYSCALL and SYSENTER (SDM vol. 2; vol. 3A ch. 5.8). */
 
+import { EPT_QUALIFICATION, EXIT_REASON } from './exit.ts';
 import { CONTROL_FLAGS, IF, IOPL, NT, RF, STATUS_FLAGS, VM } from './flags.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
 import type { ServicesOf } from './interpreter/service-rooms.ts';
@@ -194,10 +195,22 @@ export class FarTransfers implements Record<ServicesOf<'transfers'>, Service> {
     return this.#go(offset);
   }
 
-  /** IRETQ and its narrower forms: rsp and ss are always popped in 64-bit mode. */
+  /** IRETQ and its narrower forms. NMIs are unblocked even where it faults; an exit says so (SDM vol. 3C §28.2.3). */
   interruptReturn(width: number): number {
-    const { event, mmu, segments, flags, blocking } = this.#cpu;
+    const { blocking, event } = this.#cpu;
+    const blocked = blocking.nmi;
     blocking.nmi = false;
+    const outcome = this.#interruptReturn(width);
+    if (outcome === OUTCOME.EXIT && blocked) {
+      if (event.exit.reason === EXIT_REASON.EPT_MISCONFIG) blocking.nmi = true;
+      else event.exit.qualification |= EPT_QUALIFICATION.NMI_UNBLOCKING;
+    }
+    return outcome;
+  }
+
+  /** rsp and ss are always popped in 64-bit mode. */
+  #interruptReturn(width: number): number {
+    const { event, mmu, segments, flags } = this.#cpu;
     const before = flags.read();
     if ((before & NT) !== 0) return refuse(this.#cpu);
     const values = this.#frame(0, 5, (width / 8) as 2 | 4 | 8);

@@ -1,5 +1,6 @@
 /** The guest's registers as the hypervisor reads and writes them (guest-state area, SDM vol. 3C ch. 25.4). */
 
+import { INTERRUPTIBILITY } from './exit.ts';
 import type { DescriptorTable, Segment, SegmentName } from './segments.ts';
 import { SLOT } from './state.ts';
 import type { Parts } from './wiring.ts';
@@ -91,6 +92,19 @@ export class GuestState {
       this.parts.state.words[0] = value;
       this.parts.state.words[1] = 0;
     }
+  }
+
+  /** What holds back interrupts and NMIs: {@link INTERRUPTIBILITY}. */
+  get interruptibility(): number {
+    const { shadow, nmi } = this.parts.blocking;
+    const bits = shadow === 'none' ? 0 : shadow === 'sti' ? INTERRUPTIBILITY.STI : INTERRUPTIBILITY.MOV_SS;
+    return bits | (nmi ? INTERRUPTIBILITY.NMI : 0);
+  }
+  set interruptibility(bits: number) {
+    const { blocking } = this.parts;
+    const movSs = (bits & INTERRUPTIBILITY.MOV_SS) !== 0;
+    blocking.shadow = movSs ? 'mov ss' : (bits & INTERRUPTIBILITY.STI) !== 0 ? 'sti' : 'none';
+    blocking.nmi = (bits & INTERRUPTIBILITY.NMI) !== 0;
   }
 
   /** DR0–3, 6 or 7, unsigned. */

@@ -59,6 +59,7 @@ export type ServiceName =
   | 'readMsr'
   | 'writeMsr'
   | 'interrupt'
+  | 'breakpoint'
   | 'debugTrap'
   | 'interruptReturn'
   | 'farReturn'

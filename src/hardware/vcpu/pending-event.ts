@@ -25,10 +25,10 @@ export const VECTOR = {
 
 /**
  * How an event came about: which rip is pushed, and whose right to raise it is checked. `fault`: the instruction's own rip.
- * `trap`: rip as it stands. `software` (int n, int3): the next instruction's, and the gate's DPL counts. `icebp`: the next
- * instruction's, without that check. `external`: an interrupt or NMI, between two instructions.
+ * `trap`: rip as it stands. `software` (int n) and `int3`: the next instruction's, and the gate's DPL counts. `int1`: the
+ * next instruction's, without that check. `external` and `nmi`: between two instructions.
  */
-export type EventKind = 'fault' | 'trap' | 'software' | 'icebp' | 'external';
+export type EventKind = 'fault' | 'trap' | 'software' | 'int3' | 'int1' | 'external' | 'nmi';
 
 /** At most one of an exception and an exit is raised by an instruction; each method returns the outcome to return. */
 export class PendingEvent {
@@ -47,6 +47,7 @@ export class PendingEvent {
     guestLinear: gva(0n),
     instructionLength: 0,
     idtVectoring: 0,
+    idtVectoringError: 0,
   };
 
   raise(vector: number, errorCode?: number, kind: EventKind = 'fault'): number {
@@ -71,6 +72,7 @@ export class PendingEvent {
   leave(reason: ExitReason, qualification = 0): number {
     this.exit.reason = reason;
     this.exit.qualification = qualification;
+    this.exit.idtVectoring = 0;
     return OUTCOME.EXIT;
   }
 

@@ -97,14 +97,18 @@ export class Services implements Record<OtherServices, Service> {
     return answer(this.#cpu, BigInt.asIntN(64, state * 0x2545f4914f6cdd1dn));
   }
 
-  /** INT n and INT3. */
+  /** INT n. */
   interrupt(vector: number): number {
     return this.#cpu.event.raise(vector, undefined, 'software');
   }
 
+  breakpoint(): number {
+    return this.#cpu.event.raise(VECTOR.BP, undefined, 'int3');
+  }
+
   /** INT1: #DB that no gate's privilege can refuse. */
   debugTrap(): number {
-    return this.#cpu.event.raise(VECTOR.DB, undefined, 'icebp');
+    return this.#cpu.event.raise(VECTOR.DB, undefined, 'int1');
   }
 
   #iopl(): number {

@@ -11,14 +11,14 @@ import { MAX_INSTRUCTION_BYTES } from './code-cache.ts';
 import type { RaisedException, Unsupported } from './diagnosis.ts';
 import type { Emulated, EmulatorPort } from './emulator-port.ts';
 import { guestException, guestInstruction, instructionText, interruptDelivery } from './events.ts';
-import { Exceptions } from './exceptions.ts';
-import { EXIT_REASON, type ExitReason, type VmExit } from './exit.ts';
+import { Exceptions, isInstruction } from './exceptions.ts';
+import { EXIT_REASON, type ExitReason, INTERRUPTION, type VmExit } from './exit.ts';
 import { GuestState } from './guest-state.ts';
 import { GuestView } from './inspect.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
+import { type EntryEvent, kindOf } from './interruption.ts';
 import type { Mmu } from './mmu.ts';
 import type { ModificationLog } from './modification-log.ts';
-import { type EventKind, VECTOR } from './pending-event.ts';
 import { SLOT } from './state.ts';
 import { wire } from './wiring.ts';
 
@@ -33,8 +33,7 @@ export class Vcpu extends GuestState {
   readonly #boundary: Boundary;
   readonly #stream: EventStream;
   readonly #exceptions: Exceptions;
-  /** An event to deliver at the next entry: injected, or one whose delivery an EPT violation has cut short. */
-  #waiting: { vector: number; errorCode: number | undefined; kind: EventKind; length: number } | undefined;
+  #entryEvent: EntryEvent | undefined;
 
   /** `stateAt` is a zeroed page frame of host RAM for the CPU's registers. */
   constructor(memory: PhysicalMemory, stateAt: Hpa, stream: EventStream) {
@@ -91,25 +90,12 @@ export class Vcpu extends GuestState {
     this.#boundary.completed();
   }
 
-  /** Deliver an exception at the next entry (VM-entry interruption information). */
-  injectException(vector: number, errorCode?: number): void {
-    this.#waiting = { vector, errorCode, kind: 'fault', length: 0 };
-  }
-
-  /** Deliver an interrupt at the next entry. Whether the guest takes one now, {@link interruptible} tells. */
-  injectInterrupt(vector: number): void {
-    this.#waiting = { vector, errorCode: undefined, kind: 'external', length: 0 };
-  }
-
-  /** Deliver an NMI at the next entry; further ones are blocked until the guest's IRET. */
-  injectNmi(): void {
-    this.parts.blocking.nmi = true;
-    this.#waiting = { vector: VECTOR.NMI, errorCode: undefined, kind: 'external', length: 0 };
-  }
-
-  /** An event waits to be delivered: injected, or cut short on its way by an EPT violation. No other may be injected. */
-  get eventPending(): boolean {
-    return this.#waiting !== undefined;
+  /**
+   * Deliver an event at the next entry: {@link INTERRUPTION}'s bits, the error code if they say that there is one, and the
+   * length of the instruction that a software interrupt or exception counts as.
+   */
+  inject(information: number, errorCode = 0, instructionLength = 0): void {
+    this.#entryEvent = { information, errorCode, instructionLength };
   }
 
   /** Whether the guest would take an interrupt now: RFLAGS.IF, and not in the shadow of STI or MOV SS. */
@@ -150,7 +136,8 @@ export class Vcpu extends GuestState {
     const boundary = this.#boundary;
     const { execution } = this.parts;
     const limit = execution.retired + instructionLimit;
-    if (this.#waiting !== undefined && this.#deliverWaiting() === OUTCOME.EXIT) return this.#exited();
+    if (this.#entryEvent !== undefined && this.#deliverInjected(this.#entryEvent) === OUTCOME.EXIT)
+      return this.#exited();
     for (;;) {
       const outcome = boundary.eventful ? boundary.step() : execution.runPage(limit);
       if (outcome === OUTCOME.EXIT) return this.#exited();
@@ -159,6 +146,7 @@ export class Vcpu extends GuestState {
         this.exit.reason = EXIT_REASON.PREEMPTION_TIMER;
         this.exit.qualification = 0;
         this.exit.instructionLength = 0;
+        this.exit.idtVectoring = 0;
         return this.exit.reason;
       }
     }
@@ -170,12 +158,12 @@ export class Vcpu extends GuestState {
     return this.exit.reason;
   }
 
-  #remember(vector: number, errorCode: number | undefined): void {
+  #remember(vector: number, errorCode: number | undefined, faultAddress: bigint): void {
     this.lastException = {
       vector,
       errorCode,
       rip: this.rip,
-      faultAddress: this.parts.event.faultAddress,
+      faultAddress,
       registers: this.parts.state.quads.slice(0, 16),
       rflags: this.rflags,
       cr3: this.mmu.cr3,
@@ -188,26 +176,31 @@ export class Vcpu extends GuestState {
     return new GuestView(this.parts.memory, this.mmu.nested.pointer, cr3);
   }
 
-  #deliverWaiting(): number {
-    const { vector, errorCode, kind, length } = this.#waiting!;
-    this.parts.event.raise(vector, errorCode, kind);
-    if (kind === 'fault') this.#remember(vector, errorCode);
-    const outcome = this.#deliverPending(length);
-    // Fidelity: VMX would tell KVM in the IDT-vectoring field, for it to inject again; here the processor keeps the event.
-    if (outcome !== OUTCOME.EXIT || this.exit.reason === EXIT_REASON.TRIPLE_FAULT) this.#waiting = undefined;
-    return outcome;
+  #deliverInjected({ information, errorCode, instructionLength }: EntryEvent): number {
+    this.#entryEvent = undefined;
+    const vector = information & INTERRUPTION.VECTOR_MASK;
+    const kind = kindOf(information);
+    const error = (information & INTERRUPTION.HAS_ERROR_CODE) === 0 ? undefined : errorCode;
+    if (kind === 'trap') this.#remember(vector, error, this.control(2));
+    if (kind === 'nmi') this.parts.blocking.nmi = true;
+    // What an exit says of a software event that is cut short again.
+    this.exit.instructionLength = instructionLength;
+    this.parts.event.raise(vector, error, kind);
+    return this.#deliverPending(instructionLength);
   }
 
-  #deliver(): number {
-    const { vector, errorCode, kind } = this.parts.event;
-    this.#remember(vector, errorCode);
+  /** An instruction has raised an exception. */
+  #raised(): void {
+    const { vector, errorCode, faultAddress } = this.parts.event;
+    this.#remember(vector, errorCode, faultAddress);
     if (guestException.on) {
       guestException(this.#stream, { vector, rip: this.rip, error_code: errorCode ?? 0 });
     }
-    const outcome = this.#deliverPending(this.exit.instructionLength);
-    // A trap cannot be had again by running the instruction once more.
-    if (outcome === OUTCOME.EXIT && kind === 'trap') this.#waiting = { vector, errorCode, kind, length: 0 };
-    return outcome;
+  }
+
+  #deliver(): number {
+    this.#raised();
+    return this.#deliverPending(this.exit.instructionLength);
   }
 
   /** Through the IDT; told when the handler is reached. */
@@ -234,14 +227,20 @@ export class Vcpu extends GuestState {
     this.#stream.ahead(() => guestInstruction(this.#stream, { rip, text, line: this.#stream.placeOf(rip) }));
   }
 
-  /** Complete the instruction at rip for the hypervisor: what leaves RAM is served by `port` instead of exiting. */
+  /**
+   * Complete the instruction at rip for the hypervisor: what leaves RAM is served by `port` instead of exiting. An exception
+   * is the hypervisor's to inject: {@link lastException} tells which.
+   */
   emulate(port: EmulatorPort): Emulated {
     this.#stream.serving = true;
     const outcome = this.parts.execution.complete(port);
     this.#stream.serving = false;
     switch (outcome) {
       case OUTCOME.FAULT:
-        return this.#deliver() === OUTCOME.EXIT ? 'undecodable' : 'exception';
+        // KVM's emulator has no INT in protected mode (arch/x86/kvm/emulate.c: emulate_int).
+        if (isInstruction(this.parts.event.kind)) return 'undecodable';
+        this.#raised();
+        return 'exception';
       case OUTCOME.LATER:
         return 'userspace';
       case OUTCOME.EXIT:

@@ -68,12 +68,14 @@ export interface Cpu {
   readAccumulator(size: 1 | 2 | 4): number;
   /** al, ax or eax with the CPU's merge rules: a 4-byte write clears the upper half of rax. */
   writeAccumulator(size: 1 | 2 | 4, value: number): void;
-  injectException(vector: number, errorCode?: number): void;
-  /** Deliver at the next entry; only while {@link interruptible} holds and no event is pending. */
-  injectInterrupt(vector: number): void;
-  injectNmi(): void;
-  /** An event waits to be delivered at the next entry. */
-  readonly eventPending: boolean;
+  /** Deliver an event at the next entry: VM-entry interruption information. */
+  inject(information: number, errorCode: number, instructionLength: number): void;
+  /** The guest's interruptibility state. */
+  interruptibility: number;
+  /** The exception that {@link emulate} has answered with. */
+  readonly lastException:
+    | { readonly vector: number; readonly errorCode: number | undefined; readonly faultAddress: bigint }
+    | undefined;
   /** The guest would take an interrupt now: RFLAGS.IF, and no shadow of STI or MOV SS. */
   readonly interruptible: boolean;
   readonly nmiReady: boolean;

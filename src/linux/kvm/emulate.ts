@@ -11,6 +11,7 @@ import { kvmMmuPagetableWalk, kvmMmuPagingElement } from './trace-mmu.ts';
 import type { KvmVcpu } from './vcpu.ts';
 
 const UD_VECTOR = 6;
+const PF_VECTOR = 14;
 const EFER_LMA = 1n << 10n;
 const CR0_PE = 1n;
 /** Bits of RCX that are zero where the emulator lets a repeated instruction pause. */
@@ -20,6 +21,7 @@ const BATCH_MASK = 0x3ffn;
 export function emulateInstruction(vcpu: KvmVcpu): number {
   // KVM fetches the instruction by the guest's page tables and then tells of it.
   if (kvmEmulateInsn.on || kvmMmuPagetableWalk.on || kvmMmuPagingElement.on) trace(vcpu, false);
+  vcpu.clearExceptions();
   vcpu.emulation.begin();
   return carryOut(vcpu);
 }
@@ -31,12 +33,21 @@ function carryOut(vcpu: KvmVcpu): number {
     const left = cpu.register(RCX);
     const outcome = cpu.emulate(emulation);
     if (outcome === 'undecodable') return failed(vcpu);
+    if (outcome === 'exception') return injectEmulated(vcpu);
     if (emulation.needed !== 'nothing') return exitToUser(vcpu);
     // A repeated string instruction that is not over stays at its address. KVM goes on by itself while data of INS are
     // left, and else until the count reaches a multiple of 1024: then the guest gets a chance to take an interrupt.
-    if (outcome === 'exception' || cpu.rip !== rip || cpu.register(RCX) === left) return 1;
+    if (cpu.rip !== rip || cpu.register(RCX) === left) return 1;
     if (!emulation.inputLeft && (cpu.register(RCX) & BATCH_MASK) === 0n) return 1;
   }
+}
+
+/** inject_emulated_exception. */
+function injectEmulated(vcpu: KvmVcpu): number {
+  const { vector, errorCode, faultAddress } = vcpu.cpu.lastException!;
+  if (vector === PF_VECTOR) vcpu.cpu.setControl(2, faultAddress);
+  vcpu.queueException(vector, errorCode);
+  return 1;
 }
 
 function exitToUser(vcpu: KvmVcpu): number {

@@ -1,5 +1,6 @@
 /** The vCPU ioctls about interrupts and other events (arch/x86/kvm/x86.c: kvm_arch_vcpu_ioctl). */
 
+import { INTERRUPTIBILITY, INTERRUPTION } from '../../hardware/vcpu/exit.ts';
 import { EEXIST, EINVAL, ENXIO } from '../uapi/errno.ts';
 import {
   KVM_GET_LAPIC,
@@ -15,6 +16,7 @@ import {
   kvm_vcpu_events,
 } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
+import { exceptionEvent, interruptEvent, isException, nmiEvent } from './injection.ts';
 import type { IoctlTable } from './ioctl-table.ts';
 import type { KvmVcpu } from './vcpu.ts';
 
@@ -57,18 +59,35 @@ function queueInterrupt(vcpu: KvmVcpu, { irq }: { irq: number }): number {
 const noLapic = (vcpu: KvmVcpu) => vcpu.kernel.refuse(EINVAL, 'the vCPU has no local APIC in the kernel');
 
 function getEvents(vcpu: KvmVcpu): Partial<Events> {
-  const exception = vcpu.exception;
+  const { injected, cpu } = vcpu;
+  const injectedException = injected !== undefined && isException(injected) ? injected : undefined;
+  const exception = vcpu.exception ?? injectedException;
+  const interrupt = injected?.type === INTERRUPTION.EXTERNAL ? injected.vector : vcpu.interrupt;
+  const { interruptibility } = cpu;
   return {
     exception_injected: exception === undefined ? 0 : 1,
     exception_nr: exception?.vector ?? 0,
     exception_has_error_code: exception?.errorCode === undefined ? 0 : 1,
     exception_error_code: exception?.errorCode ?? 0,
-    interrupt_injected: vcpu.interrupt >= 0 ? 1 : 0,
-    interrupt_nr: Math.max(vcpu.interrupt, 0),
+    interrupt_injected: interrupt >= 0 ? 1 : 0,
+    interrupt_nr: Math.max(interrupt, 0),
+    interrupt_shadow: shadowOf(interruptibility),
+    nmi_injected: injected?.type === INTERRUPTION.NMI ? 1 : 0,
+    nmi_masked: interruptibility & INTERRUPTIBILITY.NMI ? 1 : 0,
     nmi_pending: vcpu.nmiQueued ? 1 : 0,
     sipi_vector: vcpu.sipiVector,
     flags: KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
   };
+}
+
+/** vmx_get_interrupt_shadow: KVM_X86_SHADOW_INT_MOV_SS is 1, KVM_X86_SHADOW_INT_STI 2. */
+const shadowOf = (interruptibility: number): number =>
+  (interruptibility & INTERRUPTIBILITY.MOV_SS ? 1 : 0) | (interruptibility & INTERRUPTIBILITY.STI ? 2 : 0);
+
+/** vmx_set_interrupt_shadow. */
+function setShadow({ cpu }: KvmVcpu, shadow: number): void {
+  const kept = cpu.interruptibility & ~(INTERRUPTIBILITY.STI | INTERRUPTIBILITY.MOV_SS);
+  cpu.interruptibility = kept | (shadow & 1 ? INTERRUPTIBILITY.MOV_SS : shadow & 2 ? INTERRUPTIBILITY.STI : 0);
 }
 
 /** kvm_vcpu_ioctl_x86_set_vcpu_events. */
@@ -77,9 +96,17 @@ function setEvents(vcpu: KvmVcpu, events: Events): number {
   if (events.exception_injected && (events.exception_nr > 31 || events.exception_nr === 2))
     return vcpu.kernel.refuse(EINVAL, `${events.exception_nr} is no exception`);
   vcpu.clearException();
-  if (events.exception_injected)
-    vcpu.queueException(events.exception_nr, events.exception_has_error_code ? events.exception_error_code : undefined);
-  vcpu.interrupt = events.interrupt_injected ? events.interrupt_nr : -1;
+  const errorCode = events.exception_has_error_code ? events.exception_error_code : undefined;
+  const external = vcpu.lapic !== undefined && events.interrupt_injected !== 0;
+  if (events.exception_injected) vcpu.injected = exceptionEvent(events.exception_nr, errorCode);
+  else if (events.nmi_injected) vcpu.injected = nmiEvent;
+  else vcpu.injected = external ? interruptEvent(events.interrupt_nr) : undefined;
+  // Without a local APIC in the kernel it is user space's queued one.
+  vcpu.interrupt = events.interrupt_injected && !external ? events.interrupt_nr : -1;
+  if (events.flags & KVM_VCPUEVENT_VALID_SHADOW) setShadow(vcpu, events.interrupt_shadow);
+  const { cpu } = vcpu;
+  const unmasked = cpu.interruptibility & ~INTERRUPTIBILITY.NMI;
+  cpu.interruptibility = unmasked | (events.nmi_masked ? INTERRUPTIBILITY.NMI : 0);
   if (events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING) vcpu.nmiQueued = events.nmi_pending !== 0;
   vcpu.requestEvent();
   return 0;

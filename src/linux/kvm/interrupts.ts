@@ -6,8 +6,8 @@
 import { EAGAIN, EINTR } from '../uapi/errno.ts';
 import { KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED } from '../uapi/kvm.ts';
 import { KVM_EXIT_INTR } from '../uapi/kvm-run.ts';
-import { kvmInjException } from './trace.ts';
-import { kvmInjVirq, kvmVcpuWakeup } from './trace-irq.ts';
+import { exceptionEvent, injectEvent, interruptEvent, isException, nmiEvent } from './injection.ts';
+import { kvmVcpuWakeup } from './trace-irq.ts';
 import type { KvmVcpu } from './vcpu.ts';
 
 const NONE = -1;
@@ -17,30 +17,28 @@ const NONE = -1;
  */
 const FRUITLESS_TIMERS = 65536;
 
+const RFLAGS_RF = 1n << 16n;
+/** #DB #BP #OF #DF #MC: traps and aborts, which leave RF as it is. */
+const NOT_FAULTS: ReadonlySet<number> = new Set([1, 3, 4, 8, 18]);
+/** exception_type. */
+const isFault = (vector: number): boolean => !NOT_FAULTS.has(vector);
+
 /** inject_pending_event: called before each entry for which something was requested. */
 export function injectPending(vcpu: KvmVcpu): void {
   const { cpu, lapic } = vcpu;
-  const { stream } = vcpu.kernel;
   vcpu.eventRequested = false;
   if (lapic !== undefined) cpu.setControl(8, BigInt(lapic.taskPriorityClass));
-  const exception = vcpu.takeException();
+  const { injected } = vcpu;
+  const exception = injected !== undefined && isException(injected) ? undefined : vcpu.takeException();
   if (exception !== undefined) {
     const { vector, errorCode } = exception;
-    if (kvmInjException.on) {
-      const hasErrorCode = errorCode !== undefined;
-      kvmInjException(stream, { vector, hasErrorCode, errorCode: errorCode ?? 0 });
-    }
-    cpu.injectException(vector, errorCode);
-  } else if (!cpu.eventPending) {
-    if (vcpu.nmiQueued && cpu.nmiReady) {
-      vcpu.nmiQueued = false;
-      cpu.injectNmi();
-    } else if (cpu.interruptible && hasInterrupt(vcpu)) {
-      const vector = takeInterrupt(vcpu);
-      if (kvmInjVirq.on) kvmInjVirq(stream, { vector, reinjected: false });
-      cpu.injectInterrupt(vector);
-    }
-  }
+    if (isFault(vector)) cpu.rflags |= RFLAGS_RF;
+    injectEvent(vcpu, exceptionEvent(vector, errorCode), false);
+  } else if (injected !== undefined) injectEvent(vcpu, injected, true);
+  else if (vcpu.nmiQueued && cpu.nmiReady) {
+    vcpu.nmiQueued = false;
+    injectEvent(vcpu, nmiEvent, false);
+  } else if (cpu.interruptible && hasInterrupt(vcpu)) injectEvent(vcpu, interruptEvent(takeInterrupt(vcpu)), false);
   // What could not be delivered now brings the guest back as soon as it can.
   cpu.nmiWindow = vcpu.nmiQueued;
   cpu.interruptWindow = hasInterrupt(vcpu) || (lapic === undefined && vcpu.run.requestInterruptWindow);

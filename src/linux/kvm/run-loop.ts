@@ -16,6 +16,7 @@ import {
   RUN_READY_FOR_INTERRUPT_INJECTION,
   RUN_VALID_REGS,
 } from '../uapi/kvm-run.ts';
+import { completeInjection } from './injection.ts';
 import { block, injectPending } from './interrupts.ts';
 import { kvmEntry, kvmExit, kvmUserspaceExit } from './trace.ts';
 import type { KvmVcpu } from './vcpu.ts';
@@ -77,7 +78,8 @@ function leave(vcpu: KvmVcpu): void {
 }
 
 /** kvm_vcpu_ready_for_interrupt_injection: user space may call KVM_INTERRUPT. */
-const ready = ({ cpu, interrupt }: KvmVcpu): boolean => cpu.interruptible && interrupt < 0 && !cpu.eventPending;
+const ready = ({ cpu, interrupt, injected }: KvmVcpu): boolean =>
+  cpu.interruptible && interrupt < 0 && injected === undefined;
 
 /** vcpu_run. */
 function loop(vcpu: KvmVcpu): number {
@@ -131,6 +133,7 @@ function enterGuest(vcpu: KvmVcpu): number {
       intrInfo: 0,
       errorCode: 0,
     });
+  if (vcpu.injected !== undefined || cpu.exit.idtVectoring !== 0) completeInjection(vcpu);
   // The CPU keeps the task priority itself (TPR shadow).
   if (vcpu.lapic !== undefined) vcpu.syncTaskPriority(vcpu.lapic);
   return handleExit(vcpu, reason);

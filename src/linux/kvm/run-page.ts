@@ -11,6 +11,7 @@ import {
   KVM_EXIT_IO_IN,
   KVM_EXIT_IO_OUT,
   KVM_EXIT_MMIO,
+  KVM_INTERNAL_ERROR_DELIVERY_EV,
   KVM_INTERNAL_ERROR_EMULATION,
   KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON,
   KVM_PIO_PAGE_OFFSET,
@@ -119,6 +120,11 @@ export class RunPage {
   /** KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON: an exit that has no handler. */
   unexpectedExit(reason: number): void {
     this.#internalError(KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, [BigInt(reason), 0n]);
+  }
+
+  /** KVM_INTERNAL_ERROR_DELIVERY_EV: an exit, while an event was being delivered, after which it cannot be. */
+  deliveryFailed(information: readonly number[]): void {
+    this.#internalError(KVM_INTERNAL_ERROR_DELIVERY_EV, information.map(BigInt));
   }
 
   #internalError(suberror: number, data: readonly bigint[]): void {

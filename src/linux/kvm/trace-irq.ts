@@ -133,8 +133,8 @@ export const kvmAckIrq = event(
 export const kvmInjVirq = event(
   'kvm_inj_virq',
   'kvm',
-  { vector: 'u8', reinjected: 'bool' },
-  (e) => `IRQ 0x${hex(e.vector)}${e.reinjected ? ' [reinjected]' : ''}`,
+  { vector: 'u8', soft: 'bool', reinjected: 'bool' },
+  (e) => `${e.soft ? 'Soft/INTn' : 'IRQ'} 0x${hex(e.vector)}${e.reinjected ? ' [reinjected]' : ''}`,
   'An interrupt is given to the guest at this entry.',
 );
 

@@ -138,7 +138,10 @@ const exceptionNames: Readonly<Record<number, string>> = {
 export const kvmInjException = event(
   'kvm_inj_exception',
   'kvm',
-  { vector: 'u8', hasErrorCode: 'bool', errorCode: 'u32' },
-  (e) => `${exceptionNames[e.vector] ?? `0x${hex(e.vector)}`}${e.hasErrorCode ? ` (0x${hex(e.errorCode)})` : ''}`,
+  { vector: 'u8', hasErrorCode: 'bool', errorCode: 'u32', reinjected: 'bool' },
+  (e) => {
+    const name = exceptionNames[e.vector] ?? `0x${hex(e.vector)}`;
+    return `${name}${e.hasErrorCode ? ` (0x${hex(e.errorCode)})` : ''}${e.reinjected ? ' [reinjected]' : ''}`;
+  },
   'KVM raises an exception in the guest.',
 );

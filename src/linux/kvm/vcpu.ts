@@ -15,6 +15,7 @@ import {
 import type { StructOf } from '../uapi/struct.ts';
 import type { Cpu } from './cpu.ts';
 import { Emulation } from './emulation.ts';
+import { type InjectedEvent, isException } from './injection.ts';
 import type { Irqchip } from './irqchip.ts';
 import { APIC_BASE_BOOT_CPU, APIC_BASE_DEFAULT, APIC_BASE_ENABLE, Lapic } from './lapic.ts';
 import { MmioCache, type PageFault } from './mmu.ts';
@@ -71,6 +72,8 @@ export class KvmVcpu implements VmVcpu {
   cr8 = 0;
   /** EPTP in force; 0 until the first entry. */
   eptPointer = 0;
+  /** What the CPU was given to deliver, or hands back undelivered; `undefined` once it is delivered. */
+  injected: InjectedEvent | undefined;
   #exception = NO_EXCEPTION;
   #exceptionCode: number | undefined;
   readonly #frames: VcpuFrames;
@@ -99,6 +102,12 @@ export class KvmVcpu implements VmVcpu {
     this.#exception = vector;
     this.#exceptionCode = errorCode;
     this.eventRequested = true;
+  }
+
+  /** kvm_clear_exception_queue: the instruction is carried out anew, which raises its exception again if it still has one. */
+  clearExceptions(): void {
+    this.clearException();
+    if (this.injected !== undefined && isException(this.injected)) this.injected = undefined;
   }
 
   /** KVM_SET_REGS drops what was pending. */

@@ -3,7 +3,7 @@
  * guest again, 0 to return to user space with `kvm_run` filled, or -errno.
  */
 
-import { EPT_QUALIFICATION, EXIT_REASON, type ExitReason } from '../../hardware/vcpu/exit.ts';
+import { EPT_QUALIFICATION, EXIT_REASON, type ExitReason, INTERRUPTIBILITY } from '../../hardware/vcpu/exit.ts';
 import { KVM_MP_STATE_HALTED } from '../uapi/kvm.ts';
 import { KVM_EXIT_HLT, KVM_EXIT_SHUTDOWN } from '../uapi/kvm-run.ts';
 import { RAX, RBX, RCX, RDX, RSI } from './cpu.ts';
@@ -68,6 +68,7 @@ function handleMonitor(vcpu: KvmVcpu): number {
 /** An address whose EPT entry is missing or forbids the access. */
 function handleEptViolation(vcpu: KvmVcpu): number {
   const { exit } = vcpu.cpu;
+  blockNmisAgain(vcpu);
   if (kvmPageFault.on)
     kvmPageFault(vcpu.vm.kernel.stream, {
       vcpu: vcpu.id,
@@ -76,6 +77,13 @@ function handleEptViolation(vcpu: KvmVcpu): number {
       errorCode: exit.qualification,
     });
   return pageFault(vcpu);
+}
+
+/** An IRET that has unblocked NMIs will be executed once more. */
+function blockNmisAgain({ cpu }: KvmVcpu): void {
+  const { idtVectoring, qualification } = cpu.exit;
+  if (idtVectoring === 0 && (qualification & EPT_QUALIFICATION.NMI_UNBLOCKING) !== 0)
+    cpu.interruptibility |= INTERRUPTIBILITY.NMI;
 }
 
 /** An MMIO entry was hit: KVM does not know yet whether to read or write. */
@@ -107,6 +115,7 @@ function pageFault(vcpu: KvmVcpu): number {
 
 /** handle_pml_full: the log was emptied at the exit already. */
 function handlePmlFull(vcpu: KvmVcpu): number {
+  blockNmisAgain(vcpu);
   if (kvmPmlFull.on) kvmPmlFull(vcpu.vm.kernel.stream, { vcpu: vcpu.id });
   return 1;
 }
@@ -138,9 +147,23 @@ handlers[EXIT_REASON.TPR_BELOW_THRESHOLD] = handleWindow;
 handlers[EXIT_REASON.PML_FULL] = handlePmlFull;
 handlers[EXIT_REASON.PREEMPTION_TIMER] = handlePreemptionTimer;
 
+/** Exits that leave an event deliverable. */
+const IN_DELIVERY: ReadonlySet<ExitReason> = new Set([EXIT_REASON.EPT_VIOLATION, EXIT_REASON.PML_FULL]);
+
+/** The processor that entered the guest last: the model has one. */
+const LAST_VMENTRY_CPU = 0;
+
+function deliveryFailed({ cpu, run }: KvmVcpu, reason: ExitReason): number {
+  const { idtVectoring, qualification, guestPhysical } = cpu.exit;
+  const where = reason === EXIT_REASON.EPT_MISCONFIG ? [guestPhysical] : [];
+  run.deliveryFailed([idtVectoring, reason, qualification, ...where, LAST_VMENTRY_CPU]);
+  return 0;
+}
+
 /** vmx_handle_exit. */
 export function handleExit(vcpu: KvmVcpu, reason: ExitReason): number {
   if (vcpu.cpu.modificationLog.page !== undefined) vcpu.flushModificationLog();
+  if (vcpu.cpu.exit.idtVectoring !== 0 && !IN_DELIVERY.has(reason)) return deliveryFailed(vcpu, reason);
   const handler = handlers[reason];
   if (handler !== undefined) return handler(vcpu);
   vcpu.run.unexpectedExit(reason);

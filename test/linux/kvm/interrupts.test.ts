@@ -35,7 +35,7 @@ const msi = (guest: Guest, vector: number, more = {}) =>
 describe('the PIC', () => {
   test('a level interrupt behind the slave: the events of the captures, in their order', () => {
     const levels = port(0x4d1, 0x08);
-    const guest = new Guest(`${PIC_ON}${levels}${STOP}sti\n${SLEEP}`, 'pic');
+    const guest = new Guest(`${PIC_ON}${levels}${TOUCH}${STOP}sti\n${SLEEP}`, 'pic');
     guest.resume();
     guest.listen('kvm_set_irq,kvm_pic_set_irq,kvm_ioapic_set_irq,kvm_inj_virq,kvm_ack_irq');
     expect(guest.setLine(11, 1)).toBe(0);
@@ -43,7 +43,7 @@ describe('the PIC', () => {
     const ack = guest.vm.irqchip!.addNotifier({ gsi: 11, acknowledged: () => guest.vm.irqchip!.setIrq(0, 11, false) });
     expect(guest.resume()).toBe(-EINTR);
     ack();
-    expect(guest.taken).toEqual([0x2b]);
+    expect(guest.taken).toEqual([0x30, 0x2b]);
     expect(guest.events).toEqual([
       'kvm_set_irq: gsi 11 level 1 source 0',
       'kvm_pic_set_irq: chip 1 pin 3 (level)',

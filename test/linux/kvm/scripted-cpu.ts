@@ -6,7 +6,13 @@
 import { type Gpa, type Gva, gva } from '../../../src/address.ts';
 import type { PhysicalMemory } from '../../../src/hardware/physical-memory.ts';
 import type { Emulated, EmulatorPort } from '../../../src/hardware/vcpu/emulator-port.ts';
-import { EXIT_REASON, type ExitReason, IO_QUALIFICATION, type VmExit } from '../../../src/hardware/vcpu/exit.ts';
+import {
+  EXIT_REASON,
+  type ExitReason,
+  INTERRUPTION,
+  IO_QUALIFICATION,
+  type VmExit,
+} from '../../../src/hardware/vcpu/exit.ts';
 import { ModificationLog } from '../../../src/hardware/vcpu/modification-log.ts';
 import type { ControlRegister, Cpu, DescriptorTable, SegmentName, SegmentState } from '../../../src/linux/kvm/cpu.ts';
 
@@ -36,6 +42,7 @@ export class ScriptedCpu implements Cpu {
     guestLinear: gva(0n),
     instructionLength: 1,
     idtVectoring: 0,
+    idtVectoringError: 0,
   };
   /** What the next entries do; an empty script halts. */
   readonly script: Step[] = [];
@@ -222,22 +229,19 @@ export class ScriptedCpu implements Cpu {
 
   interruptible = true;
   nmiReady = true;
-  eventPending = false;
   interruptWindow = false;
   nmiWindow = false;
   tprThreshold = 0;
   readonly interrupts: number[] = [];
 
-  injectInterrupt(vector: number): void {
-    this.interrupts.push(vector);
-  }
+  interruptibility = 0;
+  lastException: Cpu['lastException'];
 
-  injectNmi(): void {
-    this.interrupts.push(2);
-  }
-
-  injectException(vector: number, errorCode?: number): void {
-    this.injected.push({ vector, errorCode });
+  inject(information: number, errorCode: number): void {
+    const vector = information & INTERRUPTION.VECTOR_MASK;
+    const hasCode = (information & INTERRUPTION.HAS_ERROR_CODE) !== 0;
+    if ((information & INTERRUPTION.TYPE_MASK) !== INTERRUPTION.HARDWARE_EXCEPTION) this.interrupts.push(vector);
+    else this.injected.push({ vector, errorCode: hasCode ? errorCode : undefined });
   }
 }
 

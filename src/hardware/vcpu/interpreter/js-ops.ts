@@ -1,9 +1,9 @@
 /** The operations of {@link Ops} as JavaScript source: how the interpreter turns an instruction's definition into a closure body. */
 
 import type { Width } from '../../../../lang/isa/instruction.ts';
-import { FLAG_KIND } from '../flags.ts';
+import { FLAG_KIND, RF } from '../flags.ts';
 import type { ExtraFlags, FlagName, Ops, PortForm, ServiceName } from '../ops.ts';
-import { SLOT } from '../state.ts';
+import { SLOT, WORD } from '../state.ts';
 import * as arithmetic from './js-arithmetic.ts';
 import { type JsCode, type JsValue, OUTCOME } from './js-code.ts';
 import * as flags from './js-flags.ts';
@@ -414,12 +414,13 @@ export class JsOps implements Ops<JsValue> {
     js.stores = true;
     js.line(`for(let n=0;${this.addressWidth === 64 ? 'R[1]!==0n' : 'L[2]!==0'};n++){`);
     // The hypervisor completes one element at a time, so that user space sees each; so do traps.
-    js.line(`if(n===${STRING_BATCH}||end!==0||n>0&&mmu.oneElement)return ${again};`);
+    // Between two elements RF stands: an event pushes it, and no instruction breakpoint is hit again.
+    js.line(`if(n===${STRING_BATCH}||end!==0||n>0&&mmu.oneElement){L[${WORD.FLAG_CONTROL}]|=${RF};return ${again};}`);
     const stops: string[] = [];
     body((condition) => stops.push(condition.code!));
     js.line(this.addressWidth === 64 ? 'R[1]=R[1]-1n;' : 'L[2]=L[2]-1;L[3]=0;');
     for (const stop of stops) js.line(`if(${stop})break;`);
-    js.line('}');
+    js.line(`}L[${WORD.FLAG_CONTROL}]&=${~RF};`);
   }
 
   next(): JsValue {

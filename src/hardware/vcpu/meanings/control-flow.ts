@@ -52,7 +52,7 @@ const ret: Meaning = (o) => {
 };
 
 const int: Meaning = (o) => o.service('interrupt', o.zeroExtend(32, o.read(0, 8)));
-const int3: Meaning = (o) => o.service('interrupt', o.constant(32, 3n));
+const int3: Meaning = (o) => o.service('breakpoint');
 const int1: Meaning = (o) => o.service('debugTrap');
 const iret: Meaning = (o) => o.service('interruptReturn', o.constant(32, BigInt(o.width)));
 const ud2: Meaning = (o) => o.fault(VECTOR_UD);
