@@ -16,7 +16,7 @@ import {
   kvm_vcpu_events,
 } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
-import { exceptionEvent, interruptEvent, isException, nmiEvent } from './injection.ts';
+import { exceptionEvent, interruptEvent, isException, nmiEvent } from './injected-event.ts';
 import type { IoctlTable } from './ioctl-table.ts';
 import type { KvmVcpu } from './vcpu.ts';
 

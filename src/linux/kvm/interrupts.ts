@@ -6,7 +6,8 @@
 import { EAGAIN, EINTR } from '../uapi/errno.ts';
 import { KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED } from '../uapi/kvm.ts';
 import { KVM_EXIT_INTR } from '../uapi/kvm-run.ts';
-import { exceptionEvent, injectEvent, interruptEvent, isException, nmiEvent } from './injection.ts';
+import { exceptionEvent, interruptEvent, isException, nmiEvent } from './injected-event.ts';
+import { injectEvent } from './injection.ts';
 import { kvmVcpuWakeup } from './trace-irq.ts';
 import type { KvmVcpu } from './vcpu.ts';
 

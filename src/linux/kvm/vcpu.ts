@@ -15,7 +15,7 @@ import {
 import type { StructOf } from '../uapi/struct.ts';
 import type { Cpu } from './cpu.ts';
 import { Emulation } from './emulation.ts';
-import { type InjectedEvent, isException } from './injection.ts';
+import { type InjectedEvent, isException } from './injected-event.ts';
 import type { Irqchip } from './irqchip.ts';
 import { APIC_BASE_BOOT_CPU, APIC_BASE_DEFAULT, APIC_BASE_ENABLE, Lapic } from './lapic.ts';
 import { MmioCache, type PageFault } from './mmu.ts';
