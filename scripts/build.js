@@ -1,5 +1,5 @@
 /**
- * Builds dist/: the command line as one file (and `gvm run`, the commonest command, as one of its own), the guest library as an archive of objects, so that a run assembles the
+ * Builds dist/: the command line as one file (and `gvm run` and `gvm asm`, the commonest commands, as files of their own), the guest library as an archive of objects, so that a run assembles the
  * user's program only, and V8's compiled code of what a run needs, so that start-up parses next to nothing.
  */
 
@@ -126,10 +126,13 @@ try {
   const { names, forms } = JSON.parse(readFileSync(record, 'utf8'));
   rmSync(record);
   await bundle('src/cli/run-main.ts', join(fresh, 'gvm-run.cjs'), [prepared(names, forms)]);
+  await bundle('src/cli/asm-main.ts', join(fresh, 'gvm-asm.cjs'));
   await bundle('src/cli/main.ts', join(fresh, 'gvm.cjs'), [prepared(names, forms)]);
   warmUp(['run', sample], { GVM_RECORD_CODE: join(fresh, 'gvm-run.cache') });
-  warmUp(['asm', '-f', 'elf64', '-o', join(fresh, 'sample.o'), sample], { GVM_RECORD_CODE: join(fresh, 'gvm.cache') });
-  rmSync(join(fresh, 'sample.o'));
+  const object = join(fresh, 'sample.o');
+  warmUp(['asm', '-f', 'elf64', '-o', object, sample], { GVM_RECORD_CODE: join(fresh, 'gvm-asm.cache') });
+  warmUp(['disasm', object], { GVM_RECORD_CODE: join(fresh, 'gvm.cache') });
+  rmSync(object);
 
   rmSync(dist, { recursive: true, force: true });
   renameSync(fresh, dist);

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Starts gvm-run.cjs for `gvm run`, gvm.cjs for everything else, with V8's code cache beside it. A cache of another V8 is rejected by V8 itself, and the run is
- * only slower. The build sets GVM_RECORD_CODE to have the cache written. CommonJS, since loading an ES module costs 3 ms more.
+ * Starts the bundle of the command (gvm-run.cjs, gvm-asm.cjs; gvm.cjs for those without one of their own) with V8's code cache beside it. A cache of another V8 is
+ * rejected by V8 itself, and the run is only slower. The build sets GVM_RECORD_CODE to have the cache written. CommonJS, since loading an ES module costs 3 ms more.
  */
 
 const { readFileSync, writeFileSync } = require('node:fs');
@@ -13,7 +13,8 @@ const { Script } = require('node:vm');
 // It has to be the same for the cache, whose V8 flags must be equal.
 setFlagsFromString('--interrupt-budget=1000000');
 
-const name = process.argv[2] === 'run' ? 'gvm-run' : 'gvm';
+const OWN_BUNDLE = ['run', 'asm'];
+const name = OWN_BUNDLE.includes(process.argv[2]) ? `gvm-${process.argv[2]}` : 'gvm';
 const filename = join(__dirname, `${name}.cjs`);
 // The bundler writes ASCII, which this encoding reads fastest.
 const source = readFileSync(filename, 'latin1');

@@ -2,11 +2,12 @@
 
 import { registerNamed } from '../isa/registers.ts';
 import { mnemonics } from '../isa/table.ts';
-import type { LineTable } from '../object/line-table.ts';
+import { LineTable } from '../object/line-table.ts';
 import type { ObjectFile } from '../object/object-file.ts';
-import type { Body, Expression, Label, Statement } from '../syntax/ast.ts';
+import type { Body, Expression, Label } from '../syntax/ast.ts';
 import { type SourceLine, spanOf } from '../syntax/lexer.ts';
 import { stringBytes } from '../syntax/literals.ts';
+import type { ParsedLine } from '../syntax/parser.ts';
 import { type Origin, SourceFile } from '../syntax/source.ts';
 import { Text, type Token } from '../syntax/tokens.ts';
 import { Assembly, type Item, type OutputFormat, type Work } from './assembly.ts';
@@ -20,7 +21,10 @@ import { LineRecorder } from './line-recorder.ts';
 import type { Listing } from './listing.ts';
 import { objectOf } from './output.ts';
 import { PreprocessedText } from './preprocessor/preprocessed-text.ts';
-import { type IncludePath, Preprocessor } from './preprocessor/preprocessor.ts';
+import { type IncludePath, type PreparedLine, Preprocessor } from './preprocessor/preprocessor.ts';
+import { asWritten, nameInCall } from './shared-names.ts';
+import type { SharedStatement } from './shared-statement.ts';
+import { StatementItem } from './statement-item.ts';
 import { type InstructionWords, StatementParser } from './statements.ts';
 import type { AssemblySymbol } from './symbols.ts';
 import type { WarningSettings } from './warning-classes.ts';
@@ -46,6 +50,8 @@ export interface AssembleOptions {
   readonly maxErrors?: number;
   /** `-w`; default: what NASM shows. */
   readonly warnings?: WarningSettings;
+  /** Whether to note which line each instruction came from. Default true. */
+  readonly lineTable?: boolean;
 }
 
 export type Assembled =
@@ -113,6 +119,7 @@ class Program {
   readonly #items: Item[] = [];
   readonly #known = new KnownInstructions();
   #parent = '';
+  #sharesLines = false;
 
   constructor(diagnostics: Diagnostics, options: AssembleOptions) {
     this.#diagnostics = diagnostics;
@@ -122,29 +129,31 @@ class Program {
   }
 
   run(file: SourceFile): { object: ObjectFile; lines: LineTable } | undefined {
+    // A listing shows every line as it came out.
+    this.#sharesLines = this.#options.listing === undefined;
     this.#read(file);
     this.#assembly.phase = 'settle';
     this.#settle();
     if (this.#diagnostics.failed) return undefined;
-    const recorder = new LineRecorder(this.#assembly);
+    const recorder = this.#options.lineTable === false ? undefined : new LineRecorder(this.#assembly);
     this.#assembly.begin('write');
     for (const item of this.#items) {
-      recorder.record(item);
+      recorder?.record(item);
       this.#write(item);
     }
     if (this.#diagnostics.failed) return undefined;
-    const lines = recorder.table();
+    const lines = recorder?.table() ?? new LineTable([]);
     return { object: objectOf(this.#assembly, file.name, lines), lines };
   }
 
   preprocessed(file: SourceFile): string {
     const text = new PreprocessedText();
     this.#assembly.begin('estimate');
-    for (const line of this.#lines(file)) {
+    this.#eachLine(file, (line) => {
       text.add(line);
       const name = incbinName(line.tokens);
       if (name !== undefined) this.#options.binaryPath?.(name, file.name);
-    }
+    });
     return text.text();
   }
 
@@ -161,28 +170,47 @@ class Program {
 
   /** Reads the source; each statement is placed as soon as it is read, which is the first pass. */
   #read(file: SourceFile): void {
-    const { listing } = this.#options;
     this.#assembly.begin('estimate');
-    for (const line of this.#lines(file)) {
-      this.#parser.classify(line.tokens);
-      const wording = wordingOf(line.tokens);
-      const known = wording === undefined ? undefined : this.#known.get(wording);
-      const item = known === undefined ? this.#item(this.#parser.statement(line)) : this.#again(line, known);
-      if (item === undefined) continue;
-      this.#items.push(item);
-      listing?.item(item);
-      this.#assembly.place(item);
-      if (wording !== undefined && item.work instanceof InstructionWork) this.#known.remember(wording, item.work);
+    this.#eachLine(file, (line) => {
+      const known = line.shared?.statement;
+      if (known === undefined) this.#readNew(line);
+      else if (known.work !== undefined) this.#add(this.#placing(line, known.work));
+      else this.#add(this.#item(line, known.parsed, known.model?.elsewhere()));
+    });
+  }
+
+  #readNew(line: PreparedLine): void {
+    this.#parser.classify(line.tokens);
+    const wording = wordingOf(line.tokens);
+    const known = wording === undefined ? undefined : this.#known.get(wording);
+    if (known !== undefined) {
+      this.#add(this.#placing(line, known));
+      return;
+    }
+    const messages = this.#diagnostics.list.length;
+    const parsed = this.#parser.parse(line);
+    const item = this.#item(line, parsed);
+    this.#add(item);
+    if (wording !== undefined && item?.work instanceof InstructionWork) this.#known.remember(wording, item.work);
+    // Who has something to say about the line says it of every line of its kind.
+    if (line.shared !== undefined && this.#diagnostics.list.length === messages && SHAREABLE.has(parsed.body.kind)) {
+      line.shared.statement = sharedStatement(parsed, item?.work);
     }
   }
 
-  #again({ tokens, origin }: SourceLine, work: InstructionWork): Item {
-    const span = spanOf(tokens[0]!, tokens.at(-1)!, origin);
-    return { index: this.#items.length, span, origin, parent: this.#parent, label: undefined, work };
+  #add(item: Item | undefined): void {
+    if (item === undefined) return;
+    this.#items.push(item);
+    this.#options.listing?.item(item);
+    this.#assembly.place(item);
+  }
+
+  #placing(line: SourceLine, work: Work): Item {
+    return new StatementItem(line, this.#items.length, this.#parent, undefined, work);
   }
 
   /** The lines that the preprocessor makes of a file and of the files named by `-P`. */
-  *#lines(file: SourceFile): Generator<SourceLine> {
+  #eachLine(file: SourceFile, use: (line: PreparedLine) => void): void {
     const {
       includePath,
       environment,
@@ -198,13 +226,18 @@ class Program {
     });
     for (const [name, value] of Object.entries(defines)) preprocessor.define(name, value);
     for (const name of undefines) preprocessor.undefine(name);
+    const readAll = (each: SourceFile) => {
+      preprocessor.open(each);
+      for (let line = preprocessor.next(); line !== undefined; line = preprocessor.next()) use(line);
+    };
     for (const name of preIncludes) {
       const found = includePath(name, file.name);
       if (found === undefined) this.#diagnostics.fatal(undefined, `cannot find the include file \`${name}\``);
-      yield* preprocessor.lines(new SourceFile(found.name, found.text));
+      readAll(new SourceFile(found.name, found.text));
     }
     preprocessor.observer = listing;
-    yield* preprocessor.lines(file);
+    preprocessor.sharesLines = this.#sharesLines;
+    readAll(file);
   }
 
   /** `%if` and `%assign` see numbers alone, no labels. */
@@ -239,22 +272,21 @@ class Program {
     );
   }
 
-  #item(statement: Statement): Item | undefined {
-    const { origin, label, body } = statement;
+  #item(line: SourceLine, parsed: ParsedLine, made?: Work): Item | undefined {
+    const { origin } = line;
+    const { label, body, times } = parsed;
     const index = this.#items.length;
     const symbol = label === undefined ? undefined : this.#define(label, origin, index);
-    let work = this.#work(body, origin, symbol);
-    if (statement.times !== undefined) work = this.#times(statement, statement.times, work);
+    let work = made ?? this.#work(body, origin, symbol);
+    if (times !== undefined) work = this.#times(line, body, times, work);
     if (symbol === undefined && work === undefined) return undefined;
-    const span = spanOf(statement.first, statement.last, origin);
-    const isEqu = body.kind === 'equ';
-    return { index, span, origin, parent: this.#parent, label: isEqu ? undefined : symbol, work };
+    return new StatementItem(line, index, this.#parent, body.kind === 'equ' ? undefined : symbol, work);
   }
 
-  #times({ body, first, last, origin }: Statement, count: Expression, inner: Work | undefined): Work | undefined {
+  #times({ tokens, origin }: SourceLine, body: Body, count: Expression, inner: Work | undefined): Work | undefined {
     if (body.kind === 'none' || body.kind === 'directive') {
       const text = '`times` repeats instructions and data, and there are none behind it';
-      this.#diagnostics.error(spanOf(first, last, origin), text);
+      this.#diagnostics.error(spanOf(tokens[0]!, tokens.at(-1)!, origin), text);
     }
     return inner === undefined ? undefined : new TimesWork(count, inner);
   }
@@ -263,13 +295,14 @@ class Program {
     const span = spanOf(label.at, label.at, origin);
     const local = label.name.startsWith('.') && !label.name.startsWith('..');
     if (!local && !label.name.startsWith('..')) this.#parent = label.name;
-    const symbol = this.#assembly.symbols.mention(local ? this.#parent + label.name : label.name, span);
+    const name = nameInCall(label.name, origin.expansion?.serial);
+    const symbol = this.#assembly.symbols.mention(local ? this.#parent + name : name, span);
     if (symbol.definition !== undefined) {
       const { file } = symbol.definition.origin;
       const line = file.line(symbol.definition.start);
       this.#diagnostics.error(
         span,
-        `label \`${label.name}\` is defined twice`,
+        `label \`${asWritten(label.name)}\` is defined twice`,
         `first defined at ${file.name}:${line}`,
       );
       return undefined;
@@ -319,8 +352,20 @@ class Program {
   #filler(tokens: readonly Token[], origin: Origin): Work | undefined {
     if (tokens.length === 0) return undefined;
     this.#parser.classify(tokens);
-    return this.#work(this.#parser.statement({ tokens, origin }).body, origin, undefined);
+    return this.#work(this.#parser.parse({ tokens, origin }).body, origin, undefined);
   }
+}
+
+/** Lines whose parse serves again: a directive may work on its words. */
+const SHAREABLE: ReadonlySet<Body['kind']> = new Set(['none', 'instruction', 'data', 'reserve', 'equ']);
+
+function sharedStatement(parsed: ParsedLine, work: Work | undefined): SharedStatement {
+  const { label, times } = parsed;
+  const isBare = label === undefined && times === undefined;
+  if (!(work instanceof InstructionWork))
+    return { parsed, work: isBare && work instanceof DataWork ? work : undefined };
+  if (!work.isTheSameEverywhere) return { parsed, work: undefined, model: work };
+  return { parsed, work: isBare ? work : undefined };
 }
 
 /** The file that an `incbin` of the line names: to know what a source depends on, without assembling it. */

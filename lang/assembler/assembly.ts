@@ -11,6 +11,7 @@ import type { Diagnostics } from './diagnostics.ts';
 import { EvaluationFault, evaluate, type Scope } from './evaluate.ts';
 import type { Padding } from './padding.ts';
 import { MAX_SECTION, newSection, type Section } from './sections.ts';
+import { asWritten, nameInCall } from './shared-names.ts';
 import { didYouMean } from './suggest.ts';
 import { type AssemblySymbol, ExternalSymbol, SymbolTable } from './symbols.ts';
 import { addScaled, constantValue, UNKNOWN, type Value } from './value.ts';
@@ -135,7 +136,9 @@ export class Assembly implements Scope {
   }
 
   fullName(name: string): string {
-    return name.charCodeAt(0) === 0x2e && name.charCodeAt(1) !== 0x2e ? (this.item?.parent ?? '') + name : name;
+    if (name.charCodeAt(0) !== 0x2e) return name;
+    if (name.charCodeAt(1) !== 0x2e) return (this.item?.parent ?? '') + name;
+    return nameInCall(name, this.item?.origin.expansion?.serial);
   }
 
   symbol(name: string, at: Expression): Value {
@@ -161,13 +164,16 @@ export class Assembly implements Scope {
       (each) => each.definedBy !== undefined || each.external !== undefined,
     );
     const { parent } = this.item!;
-    // A local label is near another local label of the same parent, and is offered as it would be written.
-    const candidates = defined.map((each) =>
-      name.startsWith('.') && each.name.startsWith(`${parent}.`) ? each.name.slice(parent.length) : each.name,
-    );
+    const ownCall = /^\.\.@\d+\./.exec(full)?.[0];
+    // A local label is near another of the same parent, one of a macro's call near another of that call: each as it would be written.
+    const candidates = defined.flatMap((each) => {
+      if (ownCall !== undefined && each.name.startsWith(ownCall)) return asWritten(each.name);
+      if (each.name.startsWith('..@')) return [];
+      return name.startsWith('.') && each.name.startsWith(`${parent}.`) ? each.name.slice(parent.length) : each.name;
+    });
     this.diagnostics.error(
       expressionSpan(at, this.item!.origin),
-      `symbol \`${name}\` is not defined${didYouMean(name, candidates)}`,
+      `symbol \`${asWritten(name)}\` is not defined${didYouMean(asWritten(name), candidates)}`,
       ...(name.startsWith('.') ? [] : [`if another file defines it, declare it: extern ${name}`]),
     );
   }

@@ -46,8 +46,15 @@ export class InstructionWork implements Work {
   #lengthIsFixed = false;
   #dead = false;
 
-  constructor(body: InstructionBody) {
+  constructor(body: InstructionBody, branch?: Branch) {
     this.#body = body;
+    this.#branch = branch;
+  }
+
+  /** The work of the same statement at another place. */
+  elsewhere(): InstructionWork {
+    if (this.#body === undefined) throw new Error('an instruction that is the same everywhere needs no second work');
+    return new InstructionWork(this.#body, this.#branch?.elsewhere());
   }
 
   place(assembly: Assembly): void {
@@ -207,6 +214,10 @@ class Branch {
   constructor(short: Encoding | undefined, near: Encoding | undefined) {
     this.#short = short;
     this.#near = near;
+  }
+
+  elsewhere(): Branch {
+    return new Branch(this.#short, this.#near);
   }
 
   get hasOneLength(): boolean {

@@ -1,6 +1,6 @@
 /** Preprocessed lines → statements, with the parser's errors turned into words. */
 
-import type { Expression, Statement } from '../syntax/ast.ts';
+import type { Expression } from '../syntax/ast.ts';
 import { Keywords, statementWords, type Vocabulary } from '../syntax/keywords.ts';
 import { endOf, type SourceLine, spanOf } from '../syntax/lexer.ts';
 import { END_OF_LINE, type GrammarError, nasmParser, type ParsedLine, STARTS_BODY } from '../syntax/parser.ts';
@@ -9,6 +9,7 @@ import { SyntaxFault } from '../syntax/syntax-fault.ts';
 import * as t from '../syntax/tokens.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { isLeftOutAlone, LEFT_OUT_NOTE, usesVectorRegister } from './left-out.ts';
+import { asWritten } from './shared-names.ts';
 import { didYouMean } from './suggest.ts';
 
 /** The words of the instruction set, with a list to suggest from. */
@@ -28,12 +29,9 @@ export class StatementParser {
   }
 
   /** One line, its words classified, as a statement. A line that cannot be read is reported and keeps its label, so that uses of it are no second error. */
-  statement(line: SourceLine): Statement {
+  parse(line: SourceLine): ParsedLine {
     const tokens = line.tokens as t.Token[];
-    const first = tokens[0]!;
-    const last = tokens.at(-1)!;
-    const parsed = this.#unknownInstruction(tokens, line.origin) ?? this.#attempt(tokens, line.origin);
-    return { origin: line.origin, first, last, ...parsed };
+    return this.#unknownInstruction(tokens, line.origin) ?? this.#attempt(tokens, line.origin);
   }
 
   /** Tokens that must be one expression; undefined (and reported) where they are not. */
@@ -103,7 +101,7 @@ export class StatementParser {
       this.#diagnostics.error(span, `\`${word.image}\` is an instruction that gvm leaves out`, LEFT_OUT_NOTE);
       return { label: undefined, times: undefined, body: { kind: 'none' } };
     }
-    const text = `\`${word.image}\` alone on a line is a label without its colon${this.#hint(word)}`;
+    const text = `\`${asWritten(word.image)}\` alone on a line is a label without its colon${this.#hint(word)}`;
     this.#diagnostics.warning(span, text, 'label-orphan');
     return undefined;
   }
@@ -159,8 +157,8 @@ function complaint(error: GrammarError, found: t.Token, wanted: string): string 
     return `\`${found.image}\` is a macro parameter and stands in no macro; as an operator \`%\` needs a blank behind it`;
   }
   if (error.name === 'NotAllInputParsedException')
-    return `unexpected \`${found.image}\` after the end of the statement`;
-  return `expected ${missing(error, wanted)}, found \`${found.image}\``;
+    return `unexpected \`${asWritten(found.image)}\` after the end of the statement`;
+  return `expected ${missing(error, wanted)}, found \`${asWritten(found.image)}\``;
 }
 
 function character(image: string): string {

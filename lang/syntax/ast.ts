@@ -99,16 +99,6 @@ export type Body =
   /** `section`, `global` …: the words behind it, as each directive has its own syntax. */
   | { readonly kind: 'directive'; readonly name: string; readonly words: readonly Token[]; readonly at: Token };
 
-/** One line. */
-export interface Statement {
-  readonly origin: Origin;
-  readonly label: Label | undefined;
-  readonly times: Expression | undefined;
-  readonly body: Body;
-  readonly first: Token;
-  readonly last: Token;
-}
-
 /** First and last token of an expression, outer parentheses apart. */
 export function bounds(expression: Expression): [Token, Token] {
   switch (expression.kind) {

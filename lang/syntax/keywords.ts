@@ -44,6 +44,12 @@ add(
   'section segment global extern common static required default bits use64 use32 use16 align alignb org absolute cpu float sectalign',
 );
 
+/** True of a word that is an assembler directive (or `incbin`), whatever its case. */
+export function isDirectiveWord(word: string): boolean {
+  const type = fixed.get(word.toLowerCase());
+  return type === t.Directive || type === t.Incbin;
+}
+
 /** Types of identifiers; remembers every spelling it has seen. */
 export class Keywords {
   readonly #vocabulary: Vocabulary;

@@ -3,7 +3,7 @@
  */
 
 import { Lexer } from 'chevrotain';
-import type { Origin, SourceFile, Span } from './source.ts';
+import type { Origin, SourceFile, Span, Standing } from './source.ts';
 import { lexed, Newline, type Token } from './tokens.ts';
 
 /** Small enough to keep few tokens alive, large enough that the call costs nothing. */
@@ -28,23 +28,49 @@ export interface SourceLine {
 }
 
 /** Lines of a file that hold at least one token, one at a time. */
-export function* sourceLines(file: SourceFile): Generator<SourceLine> {
-  const origin: Origin = { file, expansion: undefined };
-  const { text } = file;
-  let start = 0;
-  while (start < text.length) {
-    const end = chunkEnd(text, start);
-    let line: Token[] = [];
-    for (const token of lexAt(text, start, end)) {
-      if (token.tokenType !== Newline) {
-        line.push(token);
-      } else if (line.length > 0) {
-        yield { tokens: line, origin };
-        line = [];
-      }
+export class SourceLines {
+  readonly #origin: Origin;
+  readonly #text: string;
+  #start = 0;
+  #tokens: readonly Token[] = [];
+  #next = 0;
+
+  constructor(file: SourceFile) {
+    this.#origin = { file, expansion: undefined };
+    this.#text = file.text;
+  }
+
+  /** The next line; undefined when there are no more. */
+  next(): SourceLine | undefined {
+    for (;;) {
+      const tokens = this.#line();
+      if (tokens === undefined) return undefined;
+      if (tokens.length > 0) return { tokens, origin: this.#origin };
     }
-    if (line.length > 0) yield { tokens: line, origin };
-    start = end;
+  }
+
+  #line(): Token[] | undefined {
+    if (this.#next === this.#tokens.length && !this.#readChunk()) return undefined;
+    const tokens = this.#tokens;
+    const line: Token[] = [];
+    while (this.#next < tokens.length) {
+      const token = tokens[this.#next++]!;
+      if (token.tokenType === Newline) break;
+      line.push(token);
+    }
+    return line;
+  }
+
+  /** A chunk ends behind a line end. */
+  #readChunk(): boolean {
+    this.#tokens = [];
+    this.#next = 0;
+    while (this.#start < this.#text.length && this.#tokens.length === 0) {
+      const end = chunkEnd(this.#text, this.#start);
+      this.#tokens = lexAt(this.#text, this.#start, end);
+      this.#start = end;
+    }
+    return this.#tokens.length > 0;
   }
 }
 
@@ -110,7 +136,15 @@ export function textOf(tokens: readonly Token[]): string {
 }
 
 /** From the first token's start to the last one's end, as far as both stand in one place. */
-export function spanOf(first: Token, last: Token, line: Origin): Span {
+export function spanOf(first: Standing, last: Standing, line: Origin): Span {
+  if (line.standing !== undefined) {
+    const begins = line.standing(first);
+    return spanBetween(begins, first === last ? begins : line.standing(last), line);
+  }
+  return spanBetween(first, last, line);
+}
+
+function spanBetween(first: Standing, last: Standing, line: Origin): Span {
   const origin = first.origin ?? line;
   const start = first.startOffset;
   const same = (last.origin ?? line) === origin && last.startOffset >= start;
@@ -118,7 +152,7 @@ export function spanOf(first: Token, last: Token, line: Origin): Span {
 }
 
 /** Offset behind a token. Only tokens that stand for other text carry an end of their own. */
-export function endOf(token: Token): number {
+export function endOf(token: Standing): number {
   return token.endOffset === undefined ? token.startOffset + token.image.length : token.endOffset + 1;
 }
 

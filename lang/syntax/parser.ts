@@ -26,7 +26,15 @@ export interface ParsedLine {
 type Operation = Pick<Extract<Body, { kind: 'instruction' }>, 'mnemonic' | 'at' | 'operands'>;
 const NO_PREFIXES: readonly string[] = [];
 
+type Alternatives<T> = { ALT: () => T }[];
+
+/** Alternatives that use nothing of their rule are made once: made anew they were a sixth of all that the assembler allocated. */
 export class NasmParser extends EmbeddedActionsParser {
+  #bodies: Alternatives<Body> | undefined;
+  #operands: Alternatives<Pick<OperandSyntax, 'expression' | 'memory'>> | undefined;
+  #values: Alternatives<Expression> | undefined;
+  #instructions: Alternatives<Body> | undefined;
+
   constructor() {
     super([...t.lexed, ...t.named], {
       maxLookahead: 1,
@@ -72,46 +80,44 @@ export class NasmParser extends EmbeddedActionsParser {
     return { name: symbolName(at.image), at, colon };
   });
 
-  readonly body = this.RULE(
-    'body',
-    (): Body =>
-      this.OR([
-        { ALT: () => this.SUBRULE(this.instruction) },
-        { ALT: () => this.SUBRULE(this.data) },
-        { ALT: () => this.SUBRULE(this.reserve) },
-        { ALT: () => this.SUBRULE(this.equ) },
-        { ALT: () => this.SUBRULE(this.incbin) },
-        { ALT: () => this.SUBRULE(this.directive) },
-        { ALT: () => this.SUBRULE(this.primitive) },
-      ]),
-  );
+  readonly body = this.RULE('body', (): Body => {
+    this.#bodies ??= [
+      { ALT: () => this.SUBRULE(this.instruction) },
+      { ALT: () => this.SUBRULE(this.data) },
+      { ALT: () => this.SUBRULE(this.reserve) },
+      { ALT: () => this.SUBRULE(this.equ) },
+      { ALT: () => this.SUBRULE(this.incbin) },
+      { ALT: () => this.SUBRULE(this.directive) },
+      { ALT: () => this.SUBRULE(this.primitive) },
+    ];
+    return this.OR(this.#bodies);
+  });
 
-  readonly instruction = this.RULE(
-    'instruction',
-    (): Body =>
-      this.OR([
-        {
-          ALT: (): Body => {
-            const prefixes: t.Token[] = [];
-            this.AT_LEAST_ONE(() => prefixes.push(this.CONSUME(t.Prefix)));
-            // A prefix may stand alone on its line; the assembler then emits just its byte.
-            const operation = this.OPTION(() => this.SUBRULE(this.operation));
-            return this.ACTION((): Body => {
-              const words = prefixes.map((prefix) => prefix.image.toLowerCase());
-              return {
-                kind: 'instruction',
-                mnemonic: '',
-                at: prefixes[0]!,
-                operands: [],
-                ...operation,
-                prefixes: words,
-              };
-            });
-          },
+  readonly instruction = this.RULE('instruction', (): Body => {
+    this.#instructions ??= [
+      {
+        ALT: (): Body => {
+          const prefixes: t.Token[] = [];
+          this.AT_LEAST_ONE(() => prefixes.push(this.CONSUME(t.Prefix)));
+          // A prefix may stand alone on its line; the assembler then emits just its byte.
+          const operation = this.OPTION(() => this.SUBRULE(this.operation));
+          return this.ACTION((): Body => {
+            const words = prefixes.map((prefix) => prefix.image.toLowerCase());
+            return {
+              kind: 'instruction',
+              mnemonic: '',
+              at: prefixes[0]!,
+              operands: [],
+              ...operation,
+              prefixes: words,
+            };
+          });
         },
-        { ALT: (): Body => ({ kind: 'instruction', prefixes: NO_PREFIXES, ...this.SUBRULE1(this.operation) }) },
-      ]),
-  );
+      },
+      { ALT: (): Body => ({ kind: 'instruction', prefixes: NO_PREFIXES, ...this.SUBRULE1(this.operation) }) },
+    ];
+    return this.OR(this.#instructions);
+  });
 
   readonly operation = this.RULE('operation', (): Operation => {
     const at = this.CONSUME(t.Mnemonic);
@@ -123,10 +129,11 @@ export class NasmParser extends EmbeddedActionsParser {
   readonly operand = this.RULE('operand', (): OperandSyntax => {
     const first = this.LA(1);
     const hints = this.SUBRULE(this.hints);
-    const operand = this.OR([
+    this.#operands ??= [
       { ALT: () => this.SUBRULE(this.memory) },
       { ALT: () => ({ expression: this.SUBRULE(this.expression) }) },
-    ]);
+    ];
+    const operand = this.OR(this.#operands);
     return { hints, ...operand, first, last: this.LA(0) };
   });
 
@@ -274,7 +281,7 @@ export class NasmParser extends EmbeddedActionsParser {
   });
 
   readonly value: () => Expression = this.RULE('value', (): Expression => {
-    const value = this.OR([
+    this.#values ??= [
       { ALT: () => this.SUBRULE(this.signed) },
       { ALT: () => this.SUBRULE(this.parenthesis) },
       { ALT: () => this.SUBRULE(this.number) },
@@ -293,7 +300,8 @@ export class NasmParser extends EmbeddedActionsParser {
       },
       { ALT: (): Expression => ({ kind: 'here', at: this.CONSUME(t.Here) }) },
       { ALT: (): Expression => ({ kind: 'section-start', at: this.CONSUME(t.SectionStart) }) },
-    ]);
+    ];
+    const value = this.OR(this.#values);
     const wrt = this.OPTION((): Expression => {
       this.CONSUME(t.Wrt);
       const at = this.CONSUME1(t.Identifier);

@@ -71,10 +71,20 @@ export class SourceFile {
   }
 }
 
+/** The part of a token that says where it stands. */
+export interface Standing {
+  readonly image: string;
+  readonly startOffset: number;
+  readonly endOffset?: number | undefined;
+  readonly origin?: Origin | undefined;
+}
+
 /** Where tokens come from: a file and, in the body of a macro, the call that brought them here. */
 export interface Origin {
   readonly file: SourceFile;
   readonly expansion: Expansion | undefined;
+  /** For a line whose tokens several calls share: where a token of it stands here. */
+  standing?(token: Standing): Standing;
 }
 
 /** One step of a macro expansion trail. `call` is the place of the macro's name in the calling line. */
@@ -83,6 +93,8 @@ export interface Expansion {
   readonly call: Span;
   /** Depth of nesting, from 1. */
   readonly depth: number;
+  /** Number that makes `%%label` unique: `..@4.label`. */
+  readonly serial: number;
 }
 
 /** A piece of a source file: offsets `start` up to but without `end`. */

@@ -88,7 +88,7 @@ export function asm(options: AsmOptions, output: AsmOutput): number {
 }
 
 function assemblerOptions(options: AsmOptions, files: Dependencies, listing: Listing | undefined): AssembleOptions {
-  const { includes, library, defines, undefines, preIncludes, format, warnings, maxErrors } = options;
+  const { includes, library, defines, undefines, preIncludes, format, warnings, maxErrors, debug } = options;
   const missing = options.dependencies?.only === true && options.dependencies.missing;
   const findText = includePath(includes, library);
   const findBytes = binaryFiles(includes);
@@ -110,6 +110,7 @@ function assemblerOptions(options: AsmOptions, files: Dependencies, listing: Lis
     format,
     warnings,
     maxErrors,
+    lineTable: debug,
     ...(listing === undefined ? {} : { listing }),
   };
 }

@@ -1,8 +1,10 @@
 /** Directives with bodies: `%macro`, `%rep`, and what ends or turns them (NASM manual §4.3, §4.5). */
 
-import { type SourceLine, spanOf } from '../../syntax/lexer.ts';
+import { carried, spanOf } from '../../syntax/lexer.ts';
+import type { BodyLine, LineReader } from './body-line.ts';
 import { MACRO_CLOSES, MACRO_OPENS, REP_CLOSES, REP_OPENS } from './body-words.ts';
 import type { DirectiveMeaning } from './directive.ts';
+import { LineTemplate } from './line-template.ts';
 import { macroHeader, parameterNumbers } from './macro-table.ts';
 
 const MAX_REPETITIONS = 1_000_000n;
@@ -24,7 +26,18 @@ const macro: DirectiveMeaning = ({ word, rest, span, ...line }, to) => {
     span,
     word,
     finish: (body) => {
-      if (header !== undefined) to.bodies.define({ name: name!, ...header, body, ignoreCase, recursive });
+      if (header === undefined) return;
+      const defaults = header.defaults.map((tokens) => tokens.map((token) => carried(token, line.origin)));
+      const placesLabel = body.some(({ tokens }) => tokens.some(({ image }) => image === '%00'));
+      to.bodies.define({
+        name: name!,
+        ...header,
+        defaults,
+        body: body.map(readAgain),
+        placesLabel,
+        ignoreCase,
+        recursive,
+      });
     },
   });
 };
@@ -49,18 +62,42 @@ const repeat: DirectiveMeaning = ({ rest, origin, span }, to) => {
     const text = `\`%rep ${count}\` is more than ${MAX_REPETITIONS}`;
     to.diagnostics.fatal(spanOf(rest[0]!, rest.at(-1)!, origin), text);
   }
+  if (count < 0n) to.diagnostics.warning(span, `\`%rep ${count}\` repeats nothing`, 'pp-rep-negative');
   const call = to.sources.top?.call;
   to.collect({
     opens: REP_OPENS,
     closes: REP_CLOSES,
     span,
     word: '%rep',
-    finish: (body) => to.sources.push({ kind: 'rep', lines: repeated(body, Number(count)), call }),
+    finish: (body) => to.sources.push({ kind: 'rep', lines: new RepeatedLines(body, Number(count)), call }),
   });
 };
 
-function* repeated(body: readonly SourceLine[], count: number): Generator<SourceLine> {
-  for (let i = 0; i < count; i++) yield* body;
+/** A line of a file that becomes part of a body. */
+function readAgain(line: BodyLine): BodyLine {
+  const { tokens, origin, template } = line;
+  return template === undefined ? { tokens, origin, template: new LineTemplate(tokens) } : line;
+}
+
+class RepeatedLines implements LineReader {
+  readonly #body: readonly BodyLine[];
+  #left: number;
+  #next = 0;
+
+  constructor(body: readonly BodyLine[], count: number) {
+    this.#body = body.map(readAgain);
+    this.#left = body.length === 0 ? 0 : Math.max(0, count);
+  }
+
+  next(): BodyLine | undefined {
+    if (this.#left === 0) return undefined;
+    const line = this.#body[this.#next++];
+    if (this.#next === this.#body.length) {
+      this.#next = 0;
+      this.#left--;
+    }
+    return line;
+  }
 }
 
 /** `%exitrep`, `%exitmacro`: what they leave takes its open conditions with it. */

@@ -40,6 +40,17 @@ export const CONDITION_NAMES: readonly string[] = ['if', 'elif'].flatMap((branch
 
 /** The parts of a condition's name (with its `%`), or undefined where it is none. */
 export function conditionWord(word: string): ConditionWord | undefined {
+  let found = known.get(word);
+  if (found === undefined) {
+    found = readConditionWord(word) ?? 'none';
+    known.set(word, found);
+  }
+  return found === 'none' ? undefined : found;
+}
+
+const known = new Map<string, ConditionWord | 'none'>();
+
+function readConditionWord(word: string): ConditionWord | undefined {
   const match = /^%(if|elif)(.*)$/.exec(word.toLowerCase());
   if (match === null) return undefined;
   const branch = match[1] as 'if' | 'elif';
@@ -48,6 +59,11 @@ export function conditionWord(word: string): ConditionWord | undefined {
   if (rest.startsWith('n') && KINDS.has(rest.slice(1))) return { branch, kind: rest.slice(1), negated: true };
   return undefined;
 }
+
+/** Tests that look at their tokens and at single-line macros alone. */
+export const REPEATABLE_TESTS: ReadonlySet<string> = new Set(
+  'def idn idni id num str empty token'.split(' ').concat(''),
+);
 
 /** The answer of a test on the tokens behind it; undefined where a fault was reported. */
 export function testCondition(kind: string, line: DirectiveLine, to: Directing): boolean | undefined {

@@ -48,7 +48,7 @@ export class Contexts {
 }
 
 function prefixOf(context: Context): string {
-  return `..@${context.serial}.`;
+  return `..@${context.serial}.$`;
 }
 
 function described(context: Context): string {

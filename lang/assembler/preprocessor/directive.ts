@@ -1,9 +1,9 @@
 /** What a preprocessor directive is given: its line, and the parts of the preprocessor that it may change. */
 
-import type { SourceLine } from '../../syntax/lexer.ts';
 import type { Origin, Span } from '../../syntax/source.ts';
 import type { Token } from '../../syntax/tokens.ts';
 import type { Diagnostics } from '../diagnostics.ts';
+import type { BodyLine } from './body-line.ts';
 import type { ConditionNest } from './condition-nest.ts';
 import type { Contexts } from './contexts.ts';
 import type { LineSources } from './line-sources.ts';
@@ -27,7 +27,7 @@ export interface Collecting {
   readonly closes: ReadonlySet<string>;
   readonly span: Span;
   readonly word: string;
-  finish(body: SourceLine[]): void;
+  finish(body: BodyLine[]): void;
 }
 
 /** The preprocessor as its directives see it. */

@@ -1,23 +1,30 @@
 /** The lines of a source file, checked for what an editor would have shown: bytes that are no text. */
 
-import { type SourceLine, sourceLines } from '../../syntax/lexer.ts';
+import { SourceLines } from '../../syntax/lexer.ts';
 import type { SourceFile } from '../../syntax/source.ts';
 import type { Diagnostics } from '../diagnostics.ts';
+import type { BodyLine, LineReader } from './body-line.ts';
 
 /** Bytes that are no UTF-8 come here as U+FFFD; outside comments they cannot be assembled as they were meant. */
-export function linesOfFile(file: SourceFile, diagnostics: Diagnostics): Iterator<SourceLine> {
-  const lines = sourceLines(file);
-  return file.text.includes('\ufffd') ? checkEncoding(lines, diagnostics) : lines;
-}
+export class FileLines implements LineReader {
+  readonly #lines: SourceLines;
+  readonly #diagnostics: Diagnostics;
+  readonly #mayBeWrong: boolean;
 
-function* checkEncoding(lines: Iterable<SourceLine>, diagnostics: Diagnostics): Generator<SourceLine> {
-  for (const line of lines) {
-    const wrong = line.tokens.find((token) => token.image.includes('\ufffd'));
-    if (wrong === undefined) {
-      yield line;
-      continue;
+  constructor(file: SourceFile, diagnostics: Diagnostics) {
+    this.#lines = new SourceLines(file);
+    this.#diagnostics = diagnostics;
+    this.#mayBeWrong = file.text.includes('\ufffd');
+  }
+
+  next(): BodyLine | undefined {
+    for (let line = this.#lines.next(); line !== undefined; line = this.#lines.next()) {
+      const { tokens, origin } = line;
+      const wrong = this.#mayBeWrong ? tokens.find((token) => token.image.includes('\ufffd')) : undefined;
+      if (wrong === undefined) return { tokens, origin, template: undefined };
+      const at = wrong.startOffset + wrong.image.indexOf('\ufffd');
+      this.#diagnostics.error({ origin, start: at, end: at + 1 }, 'this is not UTF-8 text');
     }
-    const at = wrong.startOffset + wrong.image.indexOf('\ufffd');
-    diagnostics.error({ origin: line.origin, start: at, end: at + 1 }, 'this is not UTF-8 text');
+    return undefined;
   }
 }

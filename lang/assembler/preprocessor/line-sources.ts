@@ -1,11 +1,11 @@
 /** The stack of what lines are read from: files, macro bodies, repetitions. Nesting costs no recursion, so it can have a limit. */
 
-import type { SourceLine } from '../../syntax/lexer.ts';
+import type { LineReader } from './body-line.ts';
 import type { MacroCall } from './multi-line.ts';
 
 export interface LineSource {
   readonly kind: 'file' | 'macro' | 'rep';
-  readonly lines: Iterator<SourceLine>;
+  readonly lines: LineReader;
   /** The macro call whose parameters apply here; a repetition inherits it. */
   readonly call: MacroCall | undefined;
 }

@@ -2,6 +2,7 @@
 
 import type { Span } from '../../syntax/source.ts';
 import type { Token } from '../../syntax/tokens.ts';
+import type { WatchedNames } from './watched-names.ts';
 
 /** A parameter of `%define name(a, =b, &c, d+)`. */
 export interface Parameter {
@@ -29,6 +30,11 @@ export interface SingleLineMacro {
 export class MacroNames {
   readonly #byName = new Map<string, readonly SingleLineMacro[]>();
   readonly #ignoringCase = new Map<string, readonly SingleLineMacro[]>();
+  readonly #watched: WatchedNames;
+
+  constructor(watched: WatchedNames) {
+    this.#watched = watched;
+  }
 
   /** Defines a macro; returns false where the name has a meaning with parentheses and this is without, or the reverse. */
   define(macro: SingleLineMacro): boolean {
@@ -40,6 +46,7 @@ export class MacroNames {
       (other) => (other.parameters === undefined) === (macro.parameters === undefined) && !sameShape(other, macro),
     );
     table.set(key, [...kept, macro]);
+    this.#watched.changed(key);
     return before.every((other) => (other.parameters === undefined) === (macro.parameters === undefined));
   }
 
@@ -47,11 +54,14 @@ export class MacroNames {
     const target = this.#target(name);
     this.#byName.delete(target);
     this.#ignoringCase.delete(target.toLowerCase());
+    this.#watched.changed(target);
   }
 
   /** Takes an alias away, not what it stands for. */
   undefineAlias(name: string): void {
-    if (this.#byName.get(name)?.[0]?.alias !== undefined) this.#byName.delete(name);
+    if (this.#byName.get(name)?.[0]?.alias === undefined) return;
+    this.#byName.delete(name);
+    this.#watched.changed(name);
   }
 
   /** The name that an alias stands for; undefined where `name` is no alias. */
@@ -62,7 +72,11 @@ export class MacroNames {
   /** Forgets the names that begin with `prefix`: those of a context that has ended. */
   forget(prefix: string): void {
     for (const table of [this.#byName, this.#ignoringCase]) {
-      for (const name of table.keys()) if (name.startsWith(prefix)) table.delete(name);
+      for (const name of table.keys()) {
+        if (!name.startsWith(prefix)) continue;
+        table.delete(name);
+        this.#watched.changed(name);
+      }
     }
   }
 
@@ -71,6 +85,7 @@ export class MacroNames {
   }
 
   find(name: string): readonly SingleLineMacro[] {
+    this.#watched.lookedUp(name);
     const exact = this.#byName.get(name);
     if (exact !== undefined) return exact[0]!.alias === undefined ? exact : this.find(exact[0]!.alias);
     if (this.#ignoringCase.size === 0) return NONE;

@@ -3,11 +3,17 @@
 import * as t from '../../syntax/tokens.ts';
 import { type MultiLineMacro, splitArguments } from './multi-line.ts';
 import { isName } from './token-run.ts';
+import type { WatchedNames } from './watched-names.ts';
 
 export class MacroTable {
   readonly #byName = new Map<string, MultiLineMacro[]>();
   /** Macros that were ever defined by `%imacro`; 0 spares the look-up in lower case. */
   #ignoringCase = 0;
+  readonly #watched: WatchedNames;
+
+  constructor(watched: WatchedNames) {
+    this.#watched = watched;
+  }
 
   define(macro: MultiLineMacro): void {
     const key = macro.ignoreCase ? macro.name.toLowerCase() : macro.name;
@@ -16,6 +22,7 @@ export class MacroTable {
       (other) => other.minimum !== macro.minimum || other.ignoreCase !== macro.ignoreCase,
     );
     this.#byName.set(key, [macro, ...others]);
+    this.#watched.changed(key);
   }
 
   /** `%unmacro`: the one macro with exactly these numbers of parameters. */
@@ -27,6 +34,7 @@ export class MacroTable {
     );
     if (kept.length === 0) this.#byName.delete(key);
     else this.#byName.set(key, kept);
+    this.#watched.changed(key);
   }
 
   /** `%ifmacro`: a macro of exactly that name that takes a number of parameters in the range. */
@@ -53,6 +61,7 @@ export class MacroTable {
   /** Macros that a word may call, or undefined. */
   find(token: t.Token | undefined): readonly MultiLineMacro[] | undefined {
     if (token === undefined || !isName(token)) return undefined;
+    this.#watched.lookedUp(token.image);
     const exact = this.#byName.get(token.image);
     if (exact !== undefined) return exact;
     if (this.#ignoringCase === 0) return undefined;
@@ -61,13 +70,22 @@ export class MacroTable {
   }
 }
 
+/** A macro with what it is called with. */
+export interface Chosen {
+  readonly macro: MultiLineMacro;
+  readonly given: readonly (readonly t.Token[])[];
+}
+
 /** The macro that takes these arguments, or what is wrong with them. */
-export function choose(macros: readonly MultiLineMacro[], rest: readonly t.Token[]): MultiLineMacro | string {
-  const fits = macros.find((macro) => {
-    const count = splitArguments(rest, macro.maximum, macro.greedy).length;
-    return count >= macro.minimum && count <= macro.maximum;
-  });
-  return fits ?? `macro \`${macros[0]!.name}\` takes ${macros.map(parameterCount).join(' or ')}`;
+export function choose(macros: readonly MultiLineMacro[], rest: readonly t.Token[]): Chosen | string {
+  for (const macro of macros) {
+    const given = splitArguments(rest, macro.maximum, macro.greedy);
+    if (given.length < macro.minimum || given.length > macro.maximum) continue;
+    // NASM drops an empty one at the end (its warning pp-macro-params-legacy).
+    if (given.length > 1 && given.at(-1)!.length === 0 && rest.at(-1)!.tokenType === t.Comma) given.pop();
+    return { macro, given };
+  }
+  return `macro \`${macros[0]!.name}\` takes ${macros.map(parameterCount).join(' or ')}`;
 }
 
 /** How many parameters a macro takes. */

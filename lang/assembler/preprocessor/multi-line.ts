@@ -3,6 +3,8 @@
 import { carried, placed, type SourceLine, spanOf, tokensOf, touches } from '../../syntax/lexer.ts';
 import type { Expansion, Origin, Span } from '../../syntax/source.ts';
 import * as t from '../../syntax/tokens.ts';
+import { type Actual, Argument } from './argument.ts';
+import type { BodyLine, LineReader } from './body-line.ts';
 import { TokenRun } from './token-run.ts';
 
 export interface MultiLineMacro {
@@ -13,7 +15,9 @@ export interface MultiLineMacro {
   /** `+`: the last parameter takes the rest of the line, commas included. */
   readonly greedy: boolean;
   readonly defaults: readonly (readonly t.Token[])[];
-  readonly body: readonly SourceLine[];
+  readonly body: readonly BodyLine[];
+  /** True where the body says where a label in front of the call goes, by `%00`. */
+  readonly placesLabel: boolean;
   readonly ignoreCase: boolean;
   /** `%rmacro`: may call itself. */
   readonly recursive: boolean;
@@ -22,11 +26,9 @@ export interface MultiLineMacro {
 }
 
 /** A call in progress: what `%1`, `%0`, `%%label` and `%00` mean in it. */
-export interface MacroCall {
+export interface MacroCall extends Actual {
   readonly macro: MultiLineMacro;
-  /** Number that makes `%%label` unique: `..@4.label`. */
-  readonly serial: number;
-  arguments: readonly (readonly t.Token[])[];
+  arguments: readonly Argument[];
   readonly label: t.Token | undefined;
   /** The macro's name as written, and its place. */
   readonly invoked: string;
@@ -50,41 +52,44 @@ export function splitArguments(tokens: readonly t.Token[], maximum: number, gree
   return list;
 }
 
-/** The arguments of a call. NASM drops an empty one at the end (its warning pp-macro-params-legacy). */
-function argumentsOf(macro: Pick<MultiLineMacro, 'maximum' | 'greedy'>, rest: readonly t.Token[]): t.Token[][] {
-  const list = splitArguments(rest, macro.maximum, macro.greedy);
-  if (list.length > 1 && list.at(-1)!.length === 0 && rest.at(-1)!.tokenType === t.Comma) list.pop();
-  return list;
-}
-
-/** A call with what follows the macro's name as arguments, and defaults where those end. */
+/** A call with its arguments, and defaults where those end. */
 export function beginCall(
   macro: MultiLineMacro,
-  rest: readonly t.Token[],
+  given: readonly (readonly t.Token[])[],
   place: Pick<MacroCall, 'serial' | 'label' | 'invoked' | 'span' | 'from'>,
 ): MacroCall {
-  const values: (readonly t.Token[])[] = argumentsOf(macro, rest);
+  const values = given.map((tokens) => new Argument(tokens, place.from));
   for (let i = values.length; i < macro.minimum + macro.defaults.length; i++) {
-    values.push(macro.defaults[i - macro.minimum] ?? []);
+    values.push(new Argument(macro.defaults[i - macro.minimum] ?? [], place.from));
   }
   return { macro, arguments: values, ...place };
 }
 
 /** The body's lines as the call sees them. */
-export function* macroLines(call: MacroCall, depth: number): Generator<SourceLine> {
-  if (call.macro.standard) {
-    for (const { tokens } of call.macro.body) yield { tokens: standing(tokens, call.span), origin: call.span.origin };
-    return;
+export class MacroLines implements LineReader {
+  readonly #call: MacroCall;
+  readonly #expansion: Expansion;
+  #next = 0;
+  /** Origin of the body's lines, and what it is in this call. */
+  #defined: Origin | undefined;
+  #origin: Origin | undefined;
+
+  constructor(call: MacroCall, depth: number) {
+    this.#call = call;
+    this.#expansion = { macro: call.macro.name, call: call.span, depth, serial: call.serial };
   }
-  const expansion: Expansion = { macro: call.macro.name, call: call.span, depth };
-  const origins = new Map<Origin, Origin>();
-  for (const line of call.macro.body) {
-    let origin = origins.get(line.origin);
-    if (origin === undefined) {
-      origin = { file: line.origin.file, expansion };
-      origins.set(line.origin, origin);
+
+  next(): BodyLine | undefined {
+    const { macro, span } = this.#call;
+    const line = macro.body[this.#next++];
+    if (line === undefined) return undefined;
+    const { tokens, template } = line;
+    if (macro.standard) return { tokens: standing(tokens, span), origin: span.origin, template: undefined };
+    if (this.#origin === undefined || this.#defined !== line.origin) {
+      this.#defined = line.origin;
+      this.#origin = { file: line.origin.file, expansion: this.#expansion };
     }
-    yield { tokens: line.tokens, origin };
+    return { tokens, origin: this.#origin, template };
   }
 }
 
@@ -130,12 +135,13 @@ function parameterValue(
   if (word === '%??') return tokensOf(call.macro.name, span);
   if (word === '%0') return tokensOf(`${call.arguments.length}`, span);
   if (word === '%00') return call.label === undefined ? [] : [carried(call.label, call.from)];
+  if (/^%[1-9]$/.test(word)) return call.arguments[word.charCodeAt(1) - 0x31]?.carried ?? [];
   const range = /^%(-?\d+):(-?\d+)$/.exec(word);
   if (range !== null) return argumentRange(call, Number(range[1]), Number(range[2]), span);
   const single = /^%([-+]?)(\d+)$/.exec(word);
   if (single === null) return [token];
-  const argument = call.arguments[Number(single[2]) - 1] ?? [];
-  if (single[1] === '') return argument.map((each) => carried(each, call.from));
+  const argument = call.arguments[Number(single[2]) - 1]?.carried ?? [];
+  if (single[1] === '') return argument;
   const condition = argument.length === 1 ? CONDITIONS.get(argument[0]!.image.toLowerCase()) : undefined;
   if (condition === undefined) {
     fault(token, `macro parameter ${single[2]} is not a condition code`);
@@ -153,7 +159,7 @@ function argumentRange(call: MacroCall, from: number, to: number, span: Span): t
   for (let i = index(from); i !== index(to) + step; i += step) {
     if (i < 0 || i >= count) continue;
     if (result.length > 0) result.push(...comma);
-    result.push(...call.arguments[i]!.map((each) => carried(each, call.from)));
+    result.push(...call.arguments[i]!.carried);
   }
   return result;
 }

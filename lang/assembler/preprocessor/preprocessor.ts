@@ -5,26 +5,30 @@
  */
 
 import { type SourceLine, spanOf, textOf } from '../../syntax/lexer.ts';
+import { parseNumber } from '../../syntax/literals.ts';
 import { type Origin, SourceFile, type Span } from '../../syntax/source.ts';
 import * as t from '../../syntax/tokens.ts';
 import type { Diagnostics } from '../diagnostics.ts';
 import { didYouMean } from '../suggest.ts';
+import type { BodyLine } from './body-line.ts';
 import { CONDITION_WORDS } from './body-words.ts';
 import { ConditionNest } from './condition-nest.ts';
-import { CONDITION_NAMES, conditionWord, testCondition } from './conditions.ts';
+import { CONDITION_NAMES, type ConditionWord, conditionWord, REPEATABLE_TESTS, testCondition } from './conditions.ts';
 import { Contexts } from './contexts.ts';
 import { plainMacro } from './definitions.ts';
 import type { Collecting, Directing, DirectiveLine } from './directive.ts';
 import { LEFT_OUT, MEANINGS } from './directive-words.ts';
 import { ExpansionFault } from './expansion-fault.ts';
-import { linesOfFile } from './file-lines.ts';
+import { FileLines } from './file-lines.ts';
 import { callFunction } from './functions.ts';
 import { LineSources, MAX_SOURCES } from './line-sources.ts';
-import { choose, MacroTable } from './macro-table.ts';
-import { beginCall, type MacroCall, type MultiLineMacro, macroLines, substituteParameters } from './multi-line.ts';
+import { isDirective, isShareable, type LineTemplate, SharedLine } from './line-template.ts';
+import { type Chosen, choose, MacroTable } from './macro-table.ts';
+import { beginCall, type MacroCall, MacroLines, type MultiLineMacro, substituteParameters } from './multi-line.ts';
 import { SingleLineMacros, type Surroundings } from './single-line.ts';
 import { defineStandard } from './standard-macros.ts';
 import { isName } from './token-run.ts';
+import { WatchedNames } from './watched-names.ts';
 
 /** Finds an include file: `name` as written, `from` the file that asks. */
 export type IncludePath = (name: string, from: string) => { name: string; text: string } | undefined;
@@ -48,6 +52,11 @@ export interface PreprocessorOptions {
   readonly format: string;
 }
 
+/** A line for the parser; `shared` where it is the same in other calls of its macro. */
+export interface PreparedLine extends SourceLine {
+  readonly shared?: SharedLine;
+}
+
 /** Lines that macros and repetitions may make. */
 const MAX_LINES = 1_000_000;
 
@@ -57,13 +66,16 @@ export class Preprocessor {
   readonly #evaluate: EvaluateNow;
   readonly #directing: Directing;
   readonly #macros: SingleLineMacros;
-  readonly #bodies = new MacroTable();
+  readonly #watched = new WatchedNames();
+  readonly #bodies = new MacroTable(this.#watched);
   readonly #sources = new LineSources();
   readonly #conditions = new ConditionNest();
   readonly #contexts = new Contexts();
-  #collecting: { open: Collecting; nested: number; body: SourceLine[]; source: number } | undefined;
+  #collecting: { open: Collecting; nested: number; body: BodyLine[]; source: number } | undefined;
   /** For a listing. */
   observer: SourceObserver | undefined;
+  /** Lines of bodies may come out with the tokens of an earlier call, and `%%label`s in them under a name for all calls. */
+  sharesLines = false;
   #serial = 0;
   #produced = 0;
   /** Files read by `%include` or named by `%depend`, in order. */
@@ -73,10 +85,12 @@ export class Preprocessor {
     this.#options = options;
     this.#diagnostics = diagnostics;
     this.#evaluate = evaluateNow;
-    this.#macros = new SingleLineMacros(this.#surroundings());
+    this.#macros = new SingleLineMacros(this.#surroundings(), this.#watched);
     this.#directing = this.#partsForDirectives();
     const standard = defineStandard(this.#directing, options.format);
-    for (const line of this.lines(standard)) throw new Error(`the standard macros hold code: ${textOf(line.tokens)}`);
+    this.open(standard);
+    const line = this.next();
+    if (line !== undefined) throw new Error(`the standard macros hold code: ${textOf(line.tokens)}`);
     this.#bodies.markStandard();
   }
 
@@ -92,26 +106,27 @@ export class Preprocessor {
     this.#macros.names.undefine(name);
   }
 
-  /** Lines ready to be parsed. */
-  *lines(file: SourceFile): Generator<SourceLine> {
-    this.#open(file);
+  /** The next line that is ready to be parsed; undefined when all files have ended. */
+  next(): PreparedLine | undefined {
     for (let source = this.#sources.top; source !== undefined; source = this.#sources.top) {
       const next = source.lines.next();
-      if (next.done) {
+      if (next === undefined) {
         this.#close();
         continue;
       }
       if (!source.call?.macro.standard) {
-        this.observer?.read(next.value, this.#sources.depth - 1, source.kind === 'file');
+        this.observer?.read(next, this.#sources.depth - 1, source.kind === 'file');
       }
-      const line = this.#process(next.value);
-      if (line !== undefined && line.tokens.length > 0) yield line;
+      const line = this.#process(next);
+      if (line !== undefined && line.tokens.length > 0) return line;
     }
+    return undefined;
   }
 
-  #open(file: SourceFile): void {
+  /** Goes on with a file; then with what was read before. */
+  open(file: SourceFile): void {
     this.observer?.opened(file, this.#sources.depth);
-    this.#sources.push({ kind: 'file', lines: linesOfFile(file, this.#diagnostics), call: undefined });
+    this.#sources.push({ kind: 'file', lines: new FileLines(file, this.#diagnostics), call: undefined });
   }
 
   /** Names of the multi-line macros, for a suggestion. */
@@ -132,9 +147,10 @@ export class Preprocessor {
     this.#sources.pop();
   }
 
-  #process(raw: SourceLine): SourceLine | undefined {
+  #process(raw: BodyLine): PreparedLine | undefined {
     const first = raw.tokens[0]!;
-    const word = first.tokenType === t.MacroName ? first.image.toLowerCase() : '';
+    const { template } = raw;
+    const word = template?.word ?? (isDirective(first) ? first.image.toLowerCase() : '');
     if (this.#collecting !== undefined) {
       this.#collect(raw, word);
       return undefined;
@@ -143,8 +159,25 @@ export class Preprocessor {
     if (source.kind !== 'file' && ++this.#produced > MAX_LINES) {
       this.#diagnostics.fatal(spanOf(first, first, raw.origin), `macros make more than ${MAX_LINES} lines`);
     }
-    if (!this.#conditions.reading && !CONDITION_WORDS.has(word) && conditionWord(word) === undefined) return undefined;
-    const line = source.call === undefined ? raw : this.#withParameters(raw, source.call);
+    const condition = word === '' ? undefined : conditionWord(word);
+    if (!this.#conditions.reading && !CONDITION_WORDS.has(word) && condition === undefined) return undefined;
+    const key = this.sharesLines ? template?.key(source.call) : undefined;
+    if (key !== undefined) {
+      if (condition !== undefined) {
+        this.#askAgain(raw, condition, key, source.call);
+        return undefined;
+      }
+      if (word === '%else' || word === '%endif') {
+        this.#turn(word, first, raw.origin);
+        return undefined;
+      }
+      if (word === '') return this.#shared(raw, raw.template!, key, source.call);
+    }
+    return this.#fresh(raw, source.call);
+  }
+
+  #fresh(raw: SourceLine, call: MacroCall | undefined): SourceLine | undefined {
+    const line = call === undefined ? raw : this.#withParameters(raw, call);
     const start = line.tokens[0];
     if (start === undefined) return undefined;
     if (isDirective(start)) {
@@ -152,6 +185,58 @@ export class Preprocessor {
       return undefined;
     }
     return this.#expandLine(line);
+  }
+
+  /** A line of a body as it came out before with these arguments, or, the first time, kept for the next. */
+  #shared(raw: SourceLine, template: LineTemplate, key: string, call: MacroCall | undefined): PreparedLine | undefined {
+    const watched = this.#watched;
+    const known = template.line(key, watched.version);
+    if (known === 'unique') return this.#fresh(raw, call);
+    if (known !== undefined) return { tokens: known.tokens, origin: known.originIn(raw.origin, call), shared: known };
+    const { version } = watched;
+    const { depth } = this.#sources;
+    watched.watching = true;
+    this.#macros.pure = true;
+    const line = this.#fresh(raw, call);
+    watched.watching = false;
+    // Whatever it did besides coming out would have to be done again.
+    const isLineAlone = this.#sources.depth === depth && watched.version === version && this.#macros.pure;
+    if (line === undefined || line.tokens.length === 0 || !isLineAlone || !isShareable(line.tokens)) {
+      template.keepLine(key, version, 'unique');
+      return line;
+    }
+    const shared = new SharedLine(line.tokens, raw.origin, call);
+    template.keepLine(key, version, shared);
+    return { tokens: shared.tokens, origin: line.origin, shared };
+  }
+
+  /** A condition in a body: the answer it gave before to these arguments. */
+  #askAgain(raw: BodyLine, condition: ConditionWord, key: string, call: MacroCall | undefined): void {
+    const template = raw.template!;
+    const watched = this.#watched;
+    const span = spanOf(raw.tokens[0]!, raw.tokens[0]!, raw.origin);
+    const ask = (): boolean => {
+      const known = template.answer(key, watched.version);
+      if (known !== undefined) return known;
+      const { version } = watched;
+      watched.watching = true;
+      this.#macros.pure = true;
+      const line = call === undefined ? raw : this.#withParameters(raw, call);
+      const asked = { word: template.word, rest: line.tokens.slice(1), origin: raw.origin, span };
+      const given = testCondition(condition.kind, asked, this.#directing);
+      watched.watching = false;
+      const answer = given === !condition.negated;
+      if (given !== undefined && this.#macros.pure && REPEATABLE_TESTS.has(condition.kind)) {
+        template.keepAnswer(key, version, answer);
+      }
+      return answer;
+    };
+    this.#condition(condition, { word: template.word, span }, ask);
+  }
+
+  #condition({ branch }: ConditionWord, line: Pick<DirectiveLine, 'word' | 'span'>, test: () => boolean): void {
+    if (branch === 'if') this.#conditions.open(line.span, this.#sources.depth, test);
+    else this.#branch(line, false, test);
   }
 
   /** Single-line macros, then a call of a multi-line macro, which replaces the line by a new source. */
@@ -171,23 +256,26 @@ export class Preprocessor {
       return expanded;
     }
     // A macro that is being expanded does not call itself: its name is what it would be without the macro.
-    const usable = macros.filter((macro) => macro.recursive || !this.#sources.isActive(macro));
-    if (usable.length === 0) return expanded;
-    const macro = choose(usable, tokens.slice(at + 1));
+    const isUsable = (macro: MultiLineMacro) => macro.recursive || !this.#sources.isActive(macro);
+    const usable = macros.every(isUsable) ? macros : macros.filter(isUsable);
+    if (usable.length === 0) {
+      this.#macros.pure = false;
+      return expanded;
+    }
+    const chosen = choose(usable, tokens.slice(at + 1));
     const label = at > 0 ? { tokens: tokens.slice(0, at), origin } : undefined;
-    if (typeof macro === 'string') {
+    if (typeof chosen === 'string') {
       // `call outl` names a symbol: only a label with its colon makes the word behind it a call that was meant.
       if (at === 1) return expanded;
-      this.#diagnostics.error(spanOf(tokens[at]!, tokens.at(-1)!, origin), macro);
+      this.#diagnostics.error(spanOf(tokens[at]!, tokens.at(-1)!, origin), chosen);
       return label;
     }
-    this.#call(macro, tokens, at, origin);
+    this.#call(chosen, tokens, at, origin);
     // A label in front of the call stands on its own, unless the body places it with %00.
-    const usesLabel = macro.body.some((each) => each.tokens.some((token) => token.image === '%00'));
-    return usesLabel ? undefined : label;
+    return chosen.macro.placesLabel ? undefined : label;
   }
 
-  #call(macro: MultiLineMacro, tokens: readonly t.Token[], at: number, origin: Origin): void {
+  #call({ macro, given }: Chosen, tokens: readonly t.Token[], at: number, origin: Origin): void {
     const name = tokens[at]!;
     const span = spanOf(name, name, origin);
     if (this.#sources.depth >= MAX_SOURCES) {
@@ -195,9 +283,9 @@ export class Preprocessor {
     }
     const label = at > 0 ? tokens[0] : undefined;
     const place = { serial: this.#serial++, label, invoked: name.image, span, from: origin };
-    const call = beginCall(macro, tokens.slice(at + 1), place);
+    const call = beginCall(macro, given, place);
     const depth = (origin.expansion?.depth ?? 0) + 1;
-    this.#sources.push({ kind: 'macro', lines: macroLines(call, depth), call });
+    this.#sources.push({ kind: 'macro', lines: new MacroLines(call, depth), call });
   }
 
   /** `__?SECT?__`: the section directive that a structure goes back to. The primitive form does not count. */
@@ -228,7 +316,7 @@ export class Preprocessor {
     }
   }
 
-  #collect(line: SourceLine, word: string): void {
+  #collect(line: BodyLine, word: string): void {
     const collecting = this.#collecting!;
     const { open, body } = collecting;
     if (open.opens.has(word)) collecting.nested++;
@@ -246,17 +334,25 @@ export class Preprocessor {
     const condition = conditionWord(word);
     if (condition !== undefined) {
       const test = () => testCondition(condition.kind, line, this.#directing) === !condition.negated;
-      if (condition.branch === 'if') this.#conditions.open(span, this.#sources.depth, test);
-      else this.#branch(line, false, test);
-    } else if (word === '%else') {
-      this.#branch(line, true, () => true);
-    } else if (word === '%endif') {
-      if (!this.#conditions.close(this.#sources.depth)) this.#diagnostics.error(span, '`%endif` without `%if`');
+      this.#condition(condition, line, test);
+    } else if (word === '%else' || word === '%endif') {
+      this.#turn(word, tokens[0]!, origin);
     } else {
       const meaning = MEANINGS.get(word);
       if (meaning !== undefined) meaning(line, this.#directing);
       else this.#unknown(word, span);
     }
+  }
+
+  #turn(word: '%else' | '%endif', at: t.Token, origin: Origin): void {
+    const { depth } = this.#sources;
+    const wrong =
+      word === '%else'
+        ? this.#conditions.branch(word, depth, true, ALWAYS)
+        : this.#conditions.close(depth)
+          ? undefined
+          : '`%endif` without `%if`';
+    if (wrong !== undefined) this.#diagnostics.error(spanOf(at, at, origin), wrong);
   }
 
   #unknown(word: string, span: Span): void {
@@ -266,7 +362,7 @@ export class Preprocessor {
     this.#diagnostics.error(span, text);
   }
 
-  #branch({ word, span }: DirectiveLine, last: boolean, test: () => boolean): void {
+  #branch({ word, span }: Pick<DirectiveLine, 'word' | 'span'>, last: boolean, test: () => boolean): void {
     const wrong = this.#conditions.branch(word, this.#sources.depth, last, test);
     if (wrong !== undefined) this.#diagnostics.error(span, wrong);
   }
@@ -281,6 +377,16 @@ export class Preprocessor {
     const text = isLocal ? `\`${token!.image}\` needs a context: \`%push\`` : `\`${line.word}\` needs a name`;
     this.#diagnostics.error(place, text);
     return undefined;
+  }
+
+  #number(tokens: readonly t.Token[], origin: Origin): bigint | undefined {
+    if (tokens.length === 1 && tokens[0]!.tokenType === t.Numeral) {
+      const value = parseNumber(tokens[0]!.image);
+      if (value !== undefined) return value;
+    }
+    // Names and places may be worth something else at another line.
+    if (tokens.some((token) => isName(token) || PLACES.has(token.tokenType))) this.#macros.pure = false;
+    return this.#evaluate(tokens, origin);
   }
 
   #surroundings(): Surroundings {
@@ -321,14 +427,14 @@ export class Preprocessor {
       sources: this.#sources,
       packages: new Set(),
       expand: (tokens, origin) => this.#expand(tokens, origin),
-      number: (tokens, origin) => this.#evaluate(tokens, origin),
+      number: (tokens, origin) => this.#number(tokens, origin),
       name: (token, line) => this.#name(token, line),
       isSet: (variable) => this.#options.environment?.(variable) !== undefined,
       serial: () => this.#serial++,
       collect: (open) => {
         this.#collecting = { open, nested: 0, body: [], source: this.#sources.depth };
       },
-      enter: (name, text) => this.#open(new SourceFile(name, text)),
+      enter: (name, text) => this.open(new SourceFile(name, text)),
       find: (name, from) => {
         const found = this.#options.includePath(name, from);
         if (found !== undefined) this.dependencies.add(found.name);
@@ -341,9 +447,5 @@ export class Preprocessor {
 
 const SECTION = /^(?:section|segment|absolute)$/i;
 
-/** `%word`, but not `%%local`, `%$local`, `%!variable` nor `%?`. */
-function isDirective(token: t.Token): boolean {
-  if (token.tokenType !== t.MacroName) return false;
-  const second = token.image.charCodeAt(1);
-  return second !== 0x25 && second !== 0x24 && second !== 0x21 && second !== 0x3f;
-}
+const ALWAYS = () => true;
+const PLACES = new Set([t.Here, t.SectionStart]);

@@ -8,8 +8,9 @@ import { quoteBytes } from '../../syntax/literals.ts';
 import type { Origin, Span } from '../../syntax/source.ts';
 import * as t from '../../syntax/tokens.ts';
 import { ExpansionFault, MAX_TOKENS } from './expansion-fault.ts';
-import { MacroNames, type SingleLineMacro } from './macro-names.ts';
+import { MacroNames, type Parameter, type SingleLineMacro } from './macro-names.ts';
 import { isName, TokenRun } from './token-run.ts';
+import type { WatchedNames } from './watched-names.ts';
 
 /** Expansion as it goes on inside a macro: without the macros that are being expanded. */
 export type Expand = (tokens: readonly t.Token[]) => readonly t.Token[];
@@ -37,13 +38,16 @@ interface Call {
 }
 
 export class SingleLineMacros {
-  readonly names = new MacroNames();
+  readonly names: MacroNames;
+  /** Cleared by an expansion that looked at more than its tokens and the macros: a line number, a context, an environment variable. */
+  pure = true;
   readonly #around: Surroundings;
   #budget = 0;
   /** Where the line begins that is being expanded; undefined where its first word came from elsewhere. */
   #line: Span | undefined;
 
-  constructor(around: Surroundings) {
+  constructor(around: Surroundings, watched: WatchedNames) {
+    this.names = new MacroNames(watched);
     this.#around = around;
   }
 
@@ -97,12 +101,14 @@ export class SingleLineMacros {
     const { origin } = span;
     if (depth >= MAX_DEPTH) throw new ExpansionFault(span, `macro \`${name.image}\` nests more than ${MAX_DEPTH} deep`);
     const { macro } = call;
+    if (macro.computed !== undefined) this.pure = false;
     if (macro.computed !== undefined) return tokensOf(macro.computed(this.#line ?? span), span);
     // NASM 2.16 does not expand a macro in its own arguments either.
     const inner = new Set(active).add(name.image).add(macro.name);
     const actual = call.arguments.map((argument, i) => {
       const expanded = this.#expand(argument, origin, inner, depth + 1);
       const parameter = macro.parameters?.[Math.min(i, macro.parameters.length - 1)];
+      if (parameter?.evaluated) this.pure = false;
       if (parameter?.evaluated) return tokensOf(`${this.#around.number(expanded, span)}`, span);
       return parameter?.quoted ? tokensOf(quoteBytes(new TextEncoder().encode(textOf(expanded))), span) : expanded;
     });
@@ -126,6 +132,7 @@ export class SingleLineMacros {
       run.paste();
       return at;
     }
+    this.pure = false;
     if (token.tokenType === t.MacroIndirect) {
       const end = closingBracket(tokens, at);
       if (end === undefined) throw new ExpansionFault(span, '`%[` has no closing `]`');
@@ -261,7 +268,8 @@ function substitute(
   for (let i = 0; i < macro.body.length; i++) {
     const token = macro.body[i]!;
     const glued = i > 0 && touches(macro.body[i - 1]!, token);
-    const parameter = isName(token) ? (macro.parameters?.findIndex((each) => each.name === token.image) ?? -1) : -1;
+    const parameter =
+      macro.parameters !== undefined && isName(token) ? parameterNamed(macro.parameters, token.image) : -1;
     if (parameter >= 0) {
       const argument = actual[parameter]!;
       for (let j = 0; j < argument.length; j++) result.push(j === 0 ? spaced(argument[0]!, glued) : argument[j]!);
@@ -272,6 +280,11 @@ function substitute(
     }
   }
   return result;
+}
+
+function parameterNamed(parameters: readonly Parameter[], name: string): number {
+  for (let i = 0; i < parameters.length; i++) if (parameters[i]!.name === name) return i;
+  return -1;
 }
 
 /** `%?` is the macro's name as called, `%??` as defined; with a star they mean it inside a multi-line macro, too. */

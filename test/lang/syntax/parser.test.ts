@@ -2,14 +2,21 @@
 
 import { EmbeddedActionsParser, Lexer } from 'chevrotain';
 import { describe, expect, test } from 'vitest';
-import { sourceLines } from '../../../lang/syntax/lexer.ts';
+import { type SourceLine, SourceLines } from '../../../lang/syntax/lexer.ts';
 import { parseNumber, stringBytes, stringValue } from '../../../lang/syntax/literals.ts';
 import { nasmParser } from '../../../lang/syntax/parser.ts';
 import { SourceFile } from '../../../lang/syntax/source.ts';
 import { lexed } from '../../../lang/syntax/tokens.ts';
 
+function sourceLines(file: SourceFile): SourceLine[] {
+  const reader = new SourceLines(file);
+  const lines: SourceLine[] = [];
+  for (let line = reader.next(); line !== undefined; line = reader.next()) lines.push(line);
+  return lines;
+}
+
 const lines = (text: string) =>
-  [...sourceLines(new SourceFile('t', text))].map((line) => line.tokens.map((token) => token.image));
+  sourceLines(new SourceFile('t', text)).map((line) => line.tokens.map((token) => token.image));
 
 test('the token definitions pass the checks that are skipped at run time', () => {
   const lexer = new Lexer([...lexed], { positionTracking: 'onlyOffset', ensureOptimizations: true });
@@ -39,7 +46,7 @@ describe('lines', () => {
 
   test('places count from the start of the file', () => {
     const file = new SourceFile('t', `${'; filler\n'.repeat(20_000)}  here`);
-    const [line] = [...sourceLines(file)];
+    const [line] = sourceLines(file);
     expect(file.position(line!.tokens[0]!.startOffset)).toEqual({ line: 20_001, column: 3 });
   });
 });

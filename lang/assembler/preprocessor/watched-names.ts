@@ -1,0 +1,20 @@
+/**
+ * Which macro names the lines kept for reuse depend on. A line was looked at with the macros of its time; it may be used again as long as
+ * none of the names that were looked up for it has got another meaning.
+ */
+
+export class WatchedNames {
+  /** Changes whenever a watched name changes its meaning. */
+  version = 0;
+  /** While true, every name that is looked up is watched from then on. */
+  watching = false;
+  readonly #names = new Set<string>();
+
+  lookedUp(name: string): void {
+    if (this.watching) this.#names.add(name.toLowerCase());
+  }
+
+  changed(name: string): void {
+    if (this.#names.has(name.toLowerCase())) this.version++;
+  }
+}
