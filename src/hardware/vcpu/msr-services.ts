@@ -54,12 +54,18 @@ export class MsrServices implements Record<ServicesOf<'msrs'>, Service> {
       MSR.TSC_AUX,
     ].map((index) => [index, 0n]),
   );
-  /** Reads the time-stamp counter. */
-  readonly #timestamp: () => number;
+  /** What the counter would be without an offset. */
+  readonly #worked: () => number;
+  /** VMCS field TSC offset: time that passed while the guest was not there to work. */
+  tscOffset = 0;
 
-  constructor(cpu: Processor, timestamp: () => number) {
+  constructor(cpu: Processor, worked: () => number) {
     this.#cpu = cpu;
-    this.#timestamp = timestamp;
+    this.#worked = worked;
+  }
+
+  #timestamp(): number {
+    return Math.floor(this.#worked() + this.tscOffset);
   }
 
   /** An MSR that the processor keeps itself, unsigned; undefined for others, which the hypervisor answers. */

@@ -46,6 +46,14 @@ export class Vcpu extends GuestState {
     this.#exceptions = new Exceptions(parts, (address) => parts.controls.set(2, address));
   }
 
+  /** What RDTSC adds to the instructions that have retired. */
+  get tscOffset(): number {
+    return this.parts.msrs.tscOffset;
+  }
+  set tscOffset(nanoseconds: number) {
+    this.parts.msrs.tscOffset = nanoseconds;
+  }
+
   /** Guest instructions retired since start: the vCPU's virtual time. */
   get retired(): number {
     return this.parts.execution.retired;

@@ -37,6 +37,8 @@ export interface Cpu {
   readonly exit: VmExit;
   /** Guest instructions retired since power-on. */
   readonly retired: number;
+  /** VMCS field TSC offset: the guest's counter is the instructions that have retired, and this. */
+  tscOffset: number;
   rip: bigint;
   rflags: bigint;
   efer: bigint;

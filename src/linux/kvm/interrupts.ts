@@ -86,22 +86,32 @@ const wakes = (vcpu: KvmVcpu): boolean =>
  * do first, -EAGAIN for an application processor that nobody has started.
  */
 export function block(vcpu: KvmVcpu): number {
-  const { kernel } = vcpu;
-  const { clock } = kernel;
+  const { clock } = vcpu.kernel;
   const start = clock.now;
+  const result = sleepUntilWoken(vcpu);
+  const slept = clock.now - start;
+  // The counter is invariant: it goes on while the processor is halted.
+  vcpu.cpu.tscOffset += slept;
+  if (result < 0) return result;
+  if (kvmVcpuWakeup.on) {
+    kvmVcpuWakeup(vcpu.kernel.stream, { nanoseconds: BigInt(Math.round(slept)), waited: true });
+  }
+  vcpu.mpState = KVM_MP_STATE_RUNNABLE;
+  vcpu.eventRequested = true;
+  return 1;
+}
+
+function sleepUntilWoken(vcpu: KvmVcpu): number {
+  const { kernel } = vcpu;
   for (let fruitless = 0; !wakes(vcpu); fruitless++) {
     if (vcpu.mpState === KVM_MP_STATE_UNINITIALIZED)
       return kernel.refuse(EAGAIN, `vCPU ${vcpu.id} waits for another to start it`);
     // Other threads of the process run while this one sleeps. The model has one thread: it is theirs now.
     const othersRun = kernel.current.pendingSignal !== undefined || vcpu.vm.userSpaceReady();
-    if (othersRun || fruitless >= FRUITLESS_TIMERS || !clock.sleep()) {
+    if (othersRun || fruitless >= FRUITLESS_TIMERS || !kernel.clock.sleep()) {
       vcpu.run.exit(KVM_EXIT_INTR);
       return -EINTR;
     }
   }
-  if (kvmVcpuWakeup.on)
-    kvmVcpuWakeup(kernel.stream, { nanoseconds: BigInt(Math.round(clock.now - start)), waited: true });
-  vcpu.mpState = KVM_MP_STATE_RUNNABLE;
-  vcpu.eventRequested = true;
   return 1;
 }

@@ -36,6 +36,13 @@ describe('functions', () => {
     expect(guest('invoke.gasm')).toMatchObject({ status: 0, lines: ['invoke is right'] });
   });
 
+  test('interrupts: by message and by pin, shared, masked, refused; msleep halts instead of spinning', () => {
+    expect(guest('interrupts.gasm', '--max-insns', '1000000')).toMatchObject({
+      status: 0,
+      lines: ['interrupts 0000:00:04.0: enabling device (0000 -> 0002)', 'interrupts are right'],
+    });
+  });
+
   test('printk formats as lib/vsprintf.c does', () => {
     expect(guest('printk.gasm')).toMatchObject({
       status: 0,

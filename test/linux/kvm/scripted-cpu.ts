@@ -49,6 +49,7 @@ export class ScriptedCpu implements Cpu {
   /** What `emulate` does. */
   instruction: Instruction = () => 'undecodable';
   retired = 0;
+  tscOffset = 0;
   rip = 0x1000n;
   rflags = 2n;
   efer = 0x500n;

@@ -2,7 +2,7 @@
  * vfio-pci: a device of the host, given to the guest (hw/vfio/pci.c). Each step of set-up stands in QEMU's order, so the
  * system calls can be laid beside an strace of the real one.
  *
- * Fidelity: no capabilities (so no MSI, MSI-X, power management), no ROM BAR.
+ * Fidelity: no capabilities (so no MSI, MSI-X, power management), no ROM BAR, no direct mapping of BARs yet.
  */
 
 import { ENOSPC, strerror } from '../../../linux/uapi/errno.ts';
@@ -60,8 +60,6 @@ export interface VfioPciOptions {
   readonly rombar: boolean;
   readonly req: boolean;
   readonly multifunction: boolean;
-  /** `x-no-mmap`: no BAR is mapped, every access is trapped. */
-  readonly noMmap: boolean;
 }
 
 export class VfioPciDevice extends PciDevice {
@@ -93,12 +91,8 @@ export class VfioPciDevice extends PciDevice {
     const mdev = isMdev(system, host);
     if (vfioMdev.on) vfioMdev(system.stream, { name: host.name, is_mdev: mdev });
     this.#device = new VfioDevice(system, group, host.name);
-    this.#intx = new VfioIntx(this.#device, machine.mainLoop, machine.kvm.irqchip, {
-      setLevel: (level) => this.setIrq(level),
-      setMmapsEnabled: (enabled) => this.#setMmapsEnabled(enabled),
-      route: (pin) => bus.routeIntx(devfn, pin),
-    });
-    const { regions, config } = this.#populate(options.noMmap);
+    this.#intx = new VfioIntx(this.#device, machine.mainLoop);
+    const { regions, config } = this.#populate();
     this.#regions = regions;
     this.#configSpace = new VfioConfigSpace(this.#device, config);
     this.#configSpace.load(this.config);
@@ -106,10 +100,7 @@ export class VfioPciDevice extends PciDevice {
     else this.config[PCI_HEADER_TYPE]! &= ~PCI_HEADER_TYPE_MULTI_FUNCTION;
     if (options.rombar) this.#sizeRom();
     this.#registerBars();
-    if (this.readConfig(PCI_INTERRUPT_PIN, 1) !== 0) {
-      bus.onRouteChange(() => this.#intx.routeChanged());
-      this.#enableIntx();
-    }
+    if (this.readConfig(PCI_INTERRUPT_PIN, 1) !== 0) this.#enableIntx();
     if (options.req) this.#registerRequestNotifier();
     group.devices.push({
       name: host.name,
@@ -120,7 +111,7 @@ export class VfioPciDevice extends PciDevice {
   }
 
   /** vfio_populate_device: regions 0 to 5 and configuration space, and whether there is an error interrupt. */
-  #populate(noMmap: boolean): { readonly regions: readonly VfioRegion[]; readonly config: RegionInfo } {
+  #populate(): { readonly regions: readonly VfioRegion[]; readonly config: RegionInfo } {
     const device = this.#device;
     if ((device.flags & VFIO_DEVICE_FLAGS_PCI) === 0) throw new ConfigurationError("this isn't a PCI device");
     if (device.regionCount < VFIO_PCI_CONFIG_REGION_INDEX + 1) {
@@ -135,16 +126,11 @@ export class VfioPciDevice extends PciDevice {
       if (typeof info === 'number') {
         throw new ConfigurationError(`failed to get region ${index} info: ${strerror(-info)}`);
       }
-      const name = `${device.name} BAR ${index}`;
-      const setup = { index, name, info, noMmap, eoi: () => this.#intx.eoi() };
-      regions.push(new VfioRegion(device, this.#machine.topology, setup));
+      regions.push(new VfioRegion(device, index, `${device.name} BAR ${index}`, info, () => this.#intx.eoi()));
     }
     const config = device.regionInfo(VFIO_PCI_CONFIG_REGION_INDEX);
     if (typeof config === 'number') throw new ConfigurationError(`failed to get config info: ${strerror(-config)}`);
-    if (vfioPopulateDeviceConfig.on) {
-      const { size, offset, flags } = config;
-      vfioPopulateDeviceConfig(device.system.stream, { name: device.name, size, offset, flags });
-    }
+    if (vfioPopulateDeviceConfig.on) vfioPopulateDeviceConfig(device.system.stream, { name: device.name, ...config });
     const vectors = device.irqVectors(VFIO_PCI_ERR_IRQ_INDEX);
     if (vectors < 0 && vfioPopulateDeviceGetIrqInfoFailure.on) {
       vfioPopulateDeviceGetIrqInfoFailure(device.system.stream, { message: strerror(-vectors) });
@@ -173,19 +159,9 @@ export class VfioPciDevice extends PciDevice {
     present.forEach((region, i) => {
       const size = region.info.size;
       const base = topology.container(`${this.#host.name} base BAR ${region.index}`, size);
-      base.addSubregion(0, region.region);
-      const mapped = region.mmap();
-      if (mapped < 0) {
-        const what = `Failed to mmap ${this.#host.name} BAR ${region.index}. Performance may be slow`;
-        this.#machine.system.error(`warning: ${what}`);
-      }
+      base.addSubregion(0, topology.io(region.name, size, region));
       this.registerBar(region.index, types[i]!, base);
     });
-  }
-
-  /** vfio_mmap_set_enabled. */
-  #setMmapsEnabled(enabled: boolean): void {
-    for (const region of this.#regions) if (region.info.size > 0) region.setMmapsEnabled(enabled);
   }
 
   #enableIntx(): void {
