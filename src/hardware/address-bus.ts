@@ -41,7 +41,34 @@ export class AddressBus {
     window?.target.write(address - window.start, size, value);
   }
 
+  /** What a load of `into.length` bytes fetches: the widest aligned accesses, lowest address first (memcpy_fromio). */
+  readBytes(address: number, into: Uint8Array): void {
+    for (let done = 0; done < into.length; ) {
+      const size = accessAt(address + done, into.length - done);
+      const value = this.read(address + done, size);
+      for (let i = 0; i < size; i++) into[done + i] = (value >>> (8 * i)) & 0xff;
+      done += size;
+    }
+  }
+
+  /** What a store of `from` writes, in the same order (memcpy_toio). A bus of 32 bits takes eight bytes as twice four. */
+  writeBytes(address: number, from: Uint8Array): void {
+    for (let done = 0; done < from.length; ) {
+      const size = accessAt(address + done, from.length - done);
+      let value = 0;
+      for (let i = size - 1; i >= 0; i--) value = value * 256 + (from[done + i] as number);
+      this.write(address + done, size, value);
+      done += size;
+    }
+  }
+
   #find(address: number): Window | undefined {
     return this.#windows.find(({ start, size }) => address >= start && address < start + size);
   }
+}
+
+/** The widest aligned access that is part of one of `left` bytes at `address`. */
+function accessAt(address: number, left: number): 1 | 2 | 4 {
+  if (address % 4 === 0 && left >= 4) return 4;
+  return address % 2 === 0 && left >= 2 ? 2 : 1;
 }

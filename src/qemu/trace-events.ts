@@ -263,6 +263,34 @@ export const vfioRegionSetup = event(
     `Device ${e.dev}, region ${e.index} "${e.name}", flags: ${hex(e.flags)}, offset: ${hex(e.offset)}, size: ${hex(e.size)}`,
   'A region of an assigned device was learned.',
 );
+export const vfioRegionSparseMmapHeader = event(
+  'vfio_region_sparse_mmap_header',
+  'qemu',
+  { name: 'string', index: 'u8', entries: 'u32' },
+  (e) => `Device ${e.name} region ${e.index}: ${e.entries} sparse mmap entries`,
+  'Only parts of a region of an assigned device can be mapped.',
+);
+export const vfioRegionSparseMmapEntry = event(
+  'vfio_region_sparse_mmap_entry',
+  'qemu',
+  { entry: 'u32', start: 'address', end: 'address' },
+  (e) => `sparse entry ${e.entry} [${hex(e.start)} - ${hex(e.end)}]`,
+  'One part that can be mapped.',
+);
+export const vfioRegionMmap = event(
+  'vfio_region_mmap',
+  'qemu',
+  { name: 'string', offset: 'address', end: 'address' },
+  (e) => `Region ${e.name} [${hex(e.offset)} - ${hex(e.end)}]`,
+  'Part of a region was mapped: the guest reaches the device without an exit.',
+);
+export const vfioRegionMmapsSetEnabled = event(
+  'vfio_region_mmaps_set_enabled',
+  'qemu',
+  { name: 'string', enabled: 'bool' },
+  (e) => `Region ${e.name} mmaps enabled: ${e.enabled ? 1 : 0}`,
+  'The mapped parts of a region were shown to the guest, or taken away so that its accesses are trapped.',
+);
 
 // hw/vfio/pci.c
 
@@ -326,6 +354,27 @@ export const vfioIntxEoi = event(
   named,
   (e) => ` (${e.name}) EOI`,
   'A BAR access counts as the end of a pending INTx.',
+);
+export const vfioIntxEnableKvm = event(
+  'vfio_intx_enable_kvm',
+  'qemu',
+  named,
+  (e) => ` (${e.name}) KVM INTx accel enabled`,
+  'INTx goes from the host kernel to KVM without QEMU.',
+);
+export const vfioIntxDisableKvm = event(
+  'vfio_intx_disable_kvm',
+  'qemu',
+  named,
+  (e) => ` (${e.name}) KVM INTx accel disabled`,
+  'INTx goes through QEMU.',
+);
+export const vfioIntxUpdate = event(
+  'vfio_intx_update',
+  'qemu',
+  { name: 'string', from: 's32', to: 's32' },
+  (e) => ` (${e.name}) IRQ moved ${e.from} -> ${e.to}`,
+  'The board leads the pin of an assigned device to another interrupt line.',
 );
 export const vfioPciReset = event('vfio_pci_reset', 'qemu', named, justName, 'An assigned device is reset.');
 export const vfioPciResetFlr = event(

@@ -10,6 +10,7 @@ import type { PhysicalMemory } from '../physical-memory.ts';
 import type { DebugRegisters } from './debug-registers.ts';
 import type { EmulatorPort } from './emulator-port.ts';
 import { guestPageWalk } from './events.ts';
+import { EXIT_REASON } from './exit.ts';
 import { AC } from './flags.ts';
 import { GuestView } from './inspect.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
@@ -37,9 +38,13 @@ export interface CodeWatch {
   written(host: number): void;
 }
 
-/** One half of a store that has no single place: its bytes go to RAM at `host`, or (host < 0) out through the emulator. */
+/**
+ * One half of an access that has no single place: its bytes are in RAM at `host`, in a device at `device` (OUTCOME.DEVICE), or
+ * (other outcomes) reached through the emulator.
+ */
 interface Part {
   host: number;
+  device: number;
   linear: number;
   physical: number;
   bytes: number;
@@ -76,8 +81,8 @@ export class Mmu {
   /** Guest physical address that the last successful walk found, and whether the page may be written without more ado. */
   #physical = 0;
   readonly #parts: [Part, Part] = [
-    { host: 0, linear: 0, physical: 0, bytes: 0 },
-    { host: 0, linear: 0, physical: 0, bytes: 0 },
+    { host: 0, device: 0, linear: 0, physical: 0, bytes: 0 },
+    { host: 0, device: 0, linear: 0, physical: 0, bytes: 0 },
   ];
   #partCount = 0;
   /** Host offsets of the table entries of the walk at hand, by level. */
@@ -154,47 +159,30 @@ export class Mmu {
     const entry = (address >>> 12) & TLB_MASK;
     if (fetchTags[entry] === address - within) return fetchHosts[entry]! + within;
     const host = this.#translate(address, 'fetch');
+    // Fidelity: a processor would run what a device answers; nothing sensible does.
+    if (host === OUTCOME.DEVICE) return this.#event.leave(EXIT_REASON.INVALID_STATE);
     if (host >= 0 && !this.#implicit) this.tlb.fillFetch(address - within, host - within);
     return host;
   }
 
   /** Host offset where `bytes` bytes at `address` can be read, or an outcome. */
   readSlow(address: number, bytes: number): number {
-    const within = pageOffset(address);
     if (this.#isMisaligned(address, bytes)) return OUTCOME.FAULT;
-    if (within + bytes > 4096) {
-      const bounced = this.#readAcross(address, bytes, 4096 - within);
-      if (bounced >= 0) this.#accessed(address, bytes, false);
-      return bounced;
+    const within = pageOffset(address);
+    const first = Math.min(bytes, 4096 - within);
+    this.#partCount = 0;
+    const host = this.#probe(address, first, 'read');
+    if (!this.#canServe(host)) return host;
+    if (first < bytes) {
+      const second = this.#probe(address + first, bytes - first, 'read');
+      if (!this.#canServe(second)) return second;
     }
-    const host = this.#translate(address, 'read');
-    if (host < 0 && !this.#emulates(host)) return host;
     this.#accessed(address, bytes, false);
-    if (host >= 0) {
+    if (host >= 0 && first === bytes) {
       if (this.#mayCache(address - within)) this.tlb.fillRead(address - within, host - within);
       return host;
     }
-    return this.#readPart(address, 0, bytes) === 'later' ? OUTCOME.LATER : this.#state.bounce;
-  }
-
-  #readAcross(address: number, bytes: number, first: number): number {
-    const { bounce } = this.#state;
-    for (let done = 0; done < bytes; ) {
-      const length = done === 0 ? first : bytes - done;
-      const host = this.#translate(address + done, 'read');
-      if (host >= 0) this.#memory.bytes.copyWithin(bounce + done, host, host + length);
-      else if (!this.#emulates(host)) return host;
-      else if (this.#readPart(address + done, done, length) === 'later') return OUTCOME.LATER;
-      done += length;
-    }
-    return bounce;
-  }
-
-  /** Let the emulator fill `bytes` bytes of the bounce buffer, for the physical address of the last walk. */
-  #readPart(address: number, at: number, bytes: number): 'done' | 'later' {
-    const { bounce } = this.#state;
-    const data = this.#memory.bytes.subarray(bounce + at, bounce + at + bytes);
-    return this.emulator!.readMemory(gva(BigInt(address)), this.#physical as Gpa, data);
+    return this.#fillBounce() ? this.#state.bounce : OUTCOME.LATER;
   }
 
   /**
@@ -206,11 +194,11 @@ export class Mmu {
     const within = pageOffset(address);
     this.#partCount = 0;
     const first = Math.min(bytes, 4096 - within);
-    const host = this.#probe(address, first);
-    if (host < 0 && !this.#emulates(host)) return host;
+    const host = this.#probe(address, first, 'write');
+    if (!this.#canServe(host)) return host;
     if (first < bytes) {
-      const second = this.#probe(address + first, bytes - first);
-      if (second < 0 && !this.#emulates(second)) return second;
+      const second = this.#probe(address + first, bytes - first, 'write');
+      if (!this.#canServe(second)) return second;
     }
     this.#accessed(address, bytes, true);
     if (host >= 0 && first === bytes && !this.#code.holdsCode(host)) {
@@ -221,11 +209,12 @@ export class Mmu {
     return this.#state.bounce;
   }
 
-  /** Translate one part of a store and note where it goes. */
-  #probe(address: number, bytes: number): number {
-    const host = this.#translate(address, 'write');
+  /** Translate one part of an access and note where it goes. */
+  #probe(address: number, bytes: number, access: Access): number {
+    const host = this.#translate(address, access);
     const part = this.#parts[this.#partCount++]!;
     part.host = host;
+    part.device = this.nested.deviceAddress;
     part.linear = address;
     part.physical = this.#physical;
     part.bytes = bytes;
@@ -235,12 +224,13 @@ export class Mmu {
   #fillBounce(): boolean {
     let at = 0;
     for (let index = 0; index < this.#partCount; index++) {
-      const { host, linear, physical, bytes } = this.#parts[index]!;
+      const { host, device, linear, physical, bytes } = this.#parts[index]!;
       const from = this.#state.bounce + at;
       if (host >= 0) this.#memory.bytes.copyWithin(from, host, host + bytes);
       else {
         const data = this.#memory.bytes.subarray(from, from + bytes);
-        if (this.emulator!.readMemory(gva(BigInt(linear)), physical as Gpa, data) === 'later') return false;
+        if (host === OUTCOME.DEVICE) this.#memory.devices.readBytes(device, data);
+        else if (this.emulator!.readMemory(gva(BigInt(linear)), physical as Gpa, data) === 'later') return false;
       }
       at += bytes;
     }
@@ -252,7 +242,7 @@ export class Mmu {
     let outcome = 0;
     let at = this.#state.bounce;
     for (let index = 0; index < this.#partCount; index++) {
-      const { host, linear, physical, bytes } = this.#parts[index]!;
+      const { host, device, linear, physical, bytes } = this.#parts[index]!;
       if (host >= 0) {
         this.#memory.bytes.copyWithin(host, at, at + bytes);
         if (this.#code.holdsCode(host)) {
@@ -260,7 +250,9 @@ export class Mmu {
           outcome = OUTCOME.STOP;
         }
       } else {
-        this.emulator!.writeMemory(gva(BigInt(linear)), physical as Gpa, this.#memory.bytes.subarray(at, at + bytes));
+        const data = this.#memory.bytes.subarray(at, at + bytes);
+        if (host === OUTCOME.DEVICE) this.#memory.devices.writeBytes(device, data);
+        else this.emulator!.writeMemory(gva(BigInt(linear)), physical as Gpa, data);
       }
       at += bytes;
     }
@@ -270,6 +262,11 @@ export class Mmu {
   /** Whether a failed translation is one that the emulator stands in for: an exit whose final address is known. */
   #emulates(outcome: number): boolean {
     return outcome === OUTCOME.EXIT && this.emulator !== null;
+  }
+
+  /** Whether a translation leads to something that can be accessed: memory, a device, or what the emulator serves. */
+  #canServe(outcome: number): boolean {
+    return outcome >= 0 || outcome === OUTCOME.DEVICE || this.#emulates(outcome);
   }
 
   /**
@@ -384,9 +381,10 @@ export class Mmu {
   /** Where the table entry at guest physical `entry` can be read. */
   #tableHost(entry: number, linear: number): number {
     const host = this.nested.translate(entry, this.nested.tableAccess, false, linear);
-    if (host >= 0 || !this.#emulates(host)) return host;
+    if (!this.#canServe(host) || host >= 0) return host;
     const data = this.#memory.bytes.subarray(this.#tableEntry, this.#tableEntry + 8);
-    this.emulator!.readMemory(gva(BigInt(linear)), entry as Gpa, data);
+    if (host === OUTCOME.DEVICE) this.#memory.devices.readBytes(this.nested.deviceAddress, data);
+    else this.emulator!.readMemory(gva(BigInt(linear)), entry as Gpa, data);
     return this.#tableEntry;
   }
 

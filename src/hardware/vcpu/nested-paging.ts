@@ -6,6 +6,7 @@ import { EPT_OUTCOME, EPTP, EptWalker, walkEpt } from '../ept.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import { eptEntries, eptWalk } from './events.ts';
 import { EPT_QUALIFICATION, EXIT_REASON } from './exit.ts';
+import { OUTCOME } from './interpreter/js-code.ts';
 import { ModificationLog } from './modification-log.ts';
 import type { Access } from './paging.ts';
 import type { PendingEvent } from './pending-event.ts';
@@ -30,6 +31,10 @@ export class NestedPaging {
   readonly #hosts = new Int32Array(ENTRIES);
   /** Rights that have been exercised, so that accessed and dirty bits stand; others walk again. */
   readonly #rights = new Uint8Array(ENTRIES);
+  /** Frames of devices, which lie beyond RAM and beyond what `#hosts` holds: there the entry is OUTCOME.DEVICE. */
+  readonly #deviceFrames = new Float64Array(ENTRIES);
+  /** Host physical address of the last translation that ended in OUTCOME.DEVICE. */
+  deviceAddress = 0;
 
   constructor(memory: PhysicalMemory, event: PendingEvent, stream: EventStream) {
     this.#stream = stream;
@@ -60,15 +65,21 @@ export class NestedPaging {
   }
 
   /**
-   * Host offset of guest physical `address`, or the outcome of an EPT violation or misconfiguration. `final` is false for
-   * the processor's own accesses to the guest's paging structures.
+   * Host offset of guest physical `address`; OUTCOME.DEVICE if a device answers there, at {@link deviceAddress}; or the
+   * outcome of an EPT violation or misconfiguration. `final` is false for the processor's own accesses to the guest's paging
+   * structures.
    */
   translate(address: number, access: Access, final: boolean, linear: number): number {
     const within = address % 4096;
     const page = address - within;
     const entry = (page / 4096) % ENTRIES;
     const right = RIGHT[access];
-    if (this.#tags[entry] === page && (this.#rights[entry]! & right) !== 0) return this.#hosts[entry]! + within;
+    if (this.#tags[entry] === page && (this.#rights[entry]! & right) !== 0) {
+      const host = this.#hosts[entry]!;
+      if (host >= 0) return host + within;
+      this.deviceAddress = this.#deviceFrames[entry]! + within;
+      return OUTCOME.DEVICE;
+    }
     if (this.#eptp === 0) {
       if (!this.#memory.contains(hpa(page))) return this.#event.leave(EXIT_REASON.INVALID_STATE);
       return address;
@@ -101,10 +112,15 @@ export class NestedPaging {
     const { host } = walker;
     const page = address - (address % 4096);
     const known = this.#tags[entry] === page ? this.#rights[entry]! : 0;
+    const frame = host - (host % 4096);
+    const memory = host < this.#memory.size;
     this.#tags[entry] = page;
-    this.#hosts[entry] = host - (host % 4096);
+    this.#hosts[entry] = memory ? frame : OUTCOME.DEVICE;
+    this.#deviceFrames[entry] = frame;
     this.#rights[entry] = known | right;
-    return host;
+    if (memory) return host;
+    this.deviceAddress = host;
+    return OUTCOME.DEVICE;
   }
 
   #tellWalk(address: number, access: Access): void {

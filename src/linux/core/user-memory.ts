@@ -2,7 +2,6 @@
 
 import { strict as assert } from 'node:assert';
 import { type Hva, PAGE_SIZE, pageOffset } from '../../address.ts';
-import type { AddressBus } from '../../hardware/address-bus.ts';
 import type { UserMemory } from '../uapi/syscalls.ts';
 import type { Process } from './process.ts';
 
@@ -33,7 +32,7 @@ export class ProcessMemory implements UserMemory {
       const count = Math.min(length - done, PAGE_SIZE - offset);
       const at = this.#frame(address + done, false) + offset;
       if (at < bytes.length) into.set(bytes.subarray(at, at + count), done);
-      else loadFromDevice(devices, at, into.subarray(done, done + count));
+      else devices.readBytes(at, into.subarray(done, done + count));
       done += count;
     }
     return into;
@@ -45,7 +44,7 @@ export class ProcessMemory implements UserMemory {
       const offset = (address + done) & (PAGE_SIZE - 1);
       const count = Math.min(from.length - done, PAGE_SIZE - offset);
       const at = this.#frame(address + done, true) + offset;
-      if (at >= bytes.length) storeToDevice(devices, at, from.subarray(done, done + count));
+      if (at >= bytes.length) devices.writeBytes(at, from.subarray(done, done + count));
       else if (count < 16) for (let i = 0; i < count; i++) bytes[at + i] = from[done + i] as number;
       else bytes.set(from.subarray(done, done + count), at);
       done += count;
@@ -62,30 +61,5 @@ export class ProcessMemory implements UserMemory {
     assert.fail(
       `segmentation fault in process ${this.#process.name}: ${write ? 'write to' : 'read of'} 0x${address.toString(16)}`,
     );
-  }
-}
-
-/** The widest aligned access that a load or store of `left` bytes at `at` makes, as memcpy_fromio does. */
-function accessAt(at: number, left: number): 1 | 2 | 4 {
-  if (at % 4 === 0 && left >= 4) return 4;
-  return at % 2 === 0 && left >= 2 ? 2 : 1;
-}
-
-function loadFromDevice(devices: AddressBus, start: number, into: Uint8Array): void {
-  for (let done = 0; done < into.length; ) {
-    const size = accessAt(start + done, into.length - done);
-    const value = devices.read(start + done, size);
-    for (let i = 0; i < size; i++) into[done + i] = (value >>> (8 * i)) & 0xff;
-    done += size;
-  }
-}
-
-function storeToDevice(devices: AddressBus, start: number, from: Uint8Array): void {
-  for (let done = 0; done < from.length; ) {
-    const size = accessAt(start + done, from.length - done);
-    let value = 0;
-    for (let i = 0; i < size; i++) value += (from[done + i] as number) * 2 ** (8 * i);
-    devices.write(start + done, size, value);
-    done += size;
   }
 }

@@ -293,7 +293,8 @@ export class Mmu {
     if (at === undefined) return -ENOMEM;
     const old = this.#kernel.memory.readEntry(at);
     const writeTracked = slot.tracked.size > 0 && slot.tracked.has(gfn);
-    const spte = leafSpte(first, level, { hostWritable, writeTracked, accessedDirty: this.#accessedDirty });
+    const device = !this.#kernel.memory.contains(page as Hpa);
+    const spte = leafSpte(first, level, { hostWritable, writeTracked, accessedDirty: this.#accessedDirty, device });
     if (hostWritable && !writeTracked) this.#markDirty(slot, gfn);
     if (old === spte) return RET_PF_SPURIOUS;
     this.#tables!.set(at, gfn - (gfn % frames), level, spte);

@@ -34,29 +34,37 @@ export interface LeafRights {
   readonly writeTracked: boolean;
   /** EPT accessed and dirty bits are in use. */
   readonly accessedDirty: boolean;
+  /** The page is a device's (kvm_is_mmio_pfn): its memory type is uncachable, whatever the guest's PAT says of it. */
+  readonly device: boolean;
 }
+
+/** vmx_get_mt_mask, for a VM without devices whose DMA bypasses the caches. */
+const memoryType = (device: boolean): bigint =>
+  device ? EPT.MEMORY_TYPE_UC << EPT.MEMORY_TYPE_SHIFT : (EPT.MEMORY_TYPE_WB << EPT.MEMORY_TYPE_SHIFT) | EPT.IGNORE_PAT;
 
 /** make_spte: leaf of `level` (1: 4 KiB, 2: 2 MiB, 3: 1 GiB) for the memory at `page`. */
 export const leafSpte = (page: Hpa, level: number, rights: LeafRights): bigint =>
   BigInt(page) |
   leafBits[
-    Number(level > 1) * 8 +
+    Number(rights.device) * 16 +
+      Number(level > 1) * 8 +
       Number(rights.hostWritable) * 4 +
       Number(rights.writeTracked) * 2 +
       Number(rights.accessedDirty)
   ]!;
 
-/** All of a leaf but its address, by the four things it depends on: made once, because a page fault makes a leaf each. */
-const leafBits = Array.from({ length: 16 }, (_, index) =>
+/** All of a leaf but its address, by the five things it depends on: made once, because a page fault makes a leaf each. */
+const leafBits = Array.from({ length: 32 }, (_, index) =>
   bitsOfLeaf((index & 8) !== 0, {
     hostWritable: (index & 4) !== 0,
     writeTracked: (index & 2) !== 0,
     accessedDirty: (index & 1) !== 0,
+    device: (index & 16) !== 0,
   }),
 );
 
 function bitsOfLeaf(large: boolean, rights: LeafRights): bigint {
-  let entry = EPT.READ | EPT.EXECUTE | (EPT.MEMORY_TYPE_WB << EPT.MEMORY_TYPE_SHIFT) | EPT.IGNORE_PAT;
+  let entry = EPT.READ | EPT.EXECUTE | memoryType(rights.device);
   entry |= SPTE_MMU_PRESENT | (rights.accessedDirty ? EPT.ACCESSED : SPTE_AD_DISABLED);
   if (large) entry |= EPT.LARGE_PAGE;
   if (rights.hostWritable) {

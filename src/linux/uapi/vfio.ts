@@ -63,6 +63,12 @@ export const vfio_info_cap_header = struct('vfio_info_cap_header', { id: u16, ve
 export const VFIO_REGION_INFO_CAP_SPARSE_MMAP = 1;
 export const VFIO_REGION_INFO_CAP_TYPE = 2;
 export const VFIO_REGION_INFO_CAP_MSIX_MAPPABLE = 3;
+/** Capability SPARSE_MMAP, after its vfio_info_cap_header; `nr_areas` of {@link vfio_region_sparse_mmap_area} follow. */
+export const vfio_region_info_cap_sparse_mmap = struct('vfio_region_info_cap_sparse_mmap', {
+  nr_areas: u32,
+  reserved: u32,
+});
+export const vfio_region_sparse_mmap_area = struct('vfio_region_sparse_mmap_area', { offset: u64, size: u64 });
 export const VFIO_IRQ_INFO_EVENTFD = 1;
 export const VFIO_IRQ_INFO_MASKABLE = 2;
 export const VFIO_IRQ_INFO_AUTOMASKED = 4;

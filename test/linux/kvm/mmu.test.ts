@@ -21,7 +21,7 @@ import { MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE } from '../../../src/linux/uapi
 import { Bench } from './bench.ts';
 import { memoryAccess, store } from './scripted-cpu.ts';
 
-const plain = { hostWritable: true, writeTracked: false, accessedDirty: true };
+const plain = { hostWritable: true, writeTracked: false, accessedDirty: true, device: false };
 
 describe('entries (Linux 6.1 on VMX)', () => {
   test.each([
@@ -30,6 +30,7 @@ describe('entries (Linux 6.1 on VMX)', () => {
     ['table', tableSpte(0x5000 as Hpa, true), 0x5907n],
     ['table without A/D', tableSpte(0x5000 as Hpa, false), 0x0010_0000_0000_5807n],
     ['4K leaf', leafSpte(0x1234000 as Hpa, 1, plain), 0x0600_0000_0123_4b77n],
+    ['device page', leafSpte(0xe000_1000 as Hpa, 1, { ...plain, device: true }), 0x0600_0000_e000_1b07n],
     ['2M leaf', leafSpte(0x1200000 as Hpa, 2, plain), 0x0600_0000_0120_0bf7n],
     ['4K leaf without A/D', leafSpte(0x1234000 as Hpa, 1, { ...plain, accessedDirty: false }), 0x0610_0000_0123_4877n],
     [

@@ -35,6 +35,8 @@ export const OUTCOME = {
   STOP: -4,
   /** Emulation only: user space has to serve an access first; nothing has changed. */
   LATER: -5,
+  /** Of a translation only: no memory but a device answers at the address. */
+  DEVICE: -6,
 } as const;
 
 const SCRATCH_LOW = SLOT.SCRATCH * 2;

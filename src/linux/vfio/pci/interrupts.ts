@@ -9,7 +9,6 @@ import { allocateMessages, type MessageVectors, messageCount } from '../../pci/i
 import { EBADF, EBUSY, EINVAL, ENOTTY } from '../../uapi/errno.ts';
 import { PCI_COMMAND_INTX_DISABLE, PCI_STATUS, PCI_STATUS_INTERRUPT } from '../../uapi/pci.ts';
 import type { StructOf } from '../../uapi/struct.ts';
-import { POLLIN } from '../../uapi/syscalls.ts';
 import {
   VFIO_IRQ_SET_ACTION_MASK,
   VFIO_IRQ_SET_ACTION_TRIGGER,
@@ -26,6 +25,7 @@ import {
   VFIO_PCI_REQ_IRQ_INDEX,
   type vfio_irq_set,
 } from '../../uapi/vfio.ts';
+import { onSignal, type Virqfd } from '../virqfd.ts';
 import { vfioIntx, vfioMsi } from './events.ts';
 
 type Header = StructOf<typeof vfio_irq_set>;
@@ -40,11 +40,6 @@ type Mode =
       readonly vectors: MessageVectors;
       readonly triggers: (Eventfd | undefined)[];
     };
-
-/** An eventfd that unmasks when it is signalled (vfio_virqfd). */
-interface Virqfd {
-  readonly leave: () => void;
-}
 
 export class PciInterrupts {
   readonly #pci: PciDevice;
@@ -148,14 +143,20 @@ export class PciInterrupts {
       if (masked) return kernel.refuse(ENOTTY, 'an eventfd can unmask INTx, but not mask it');
       const fd = fdAt(data, 0);
       if (fd < 0) {
-        mode.unmask?.leave();
+        mode.unmask?.disable();
         mode.unmask = undefined;
         return 0;
       }
       if (mode.unmask !== undefined) return kernel.refuse(EBUSY, 'another eventfd unmasks INTx');
       const eventfd = this.#eventfdOf(data, 0);
       if (typeof eventfd !== 'object') return eventfd ?? 0;
-      mode.unmask = this.#unmaskBy(eventfd);
+      mode.unmask = onSignal(
+        eventfd,
+        () => this.#setMasked(false),
+        () => {
+          mode.unmask = undefined;
+        },
+      );
       return 0;
     }
     if (flags & VFIO_IRQ_SET_DATA_NONE || data[0] !== 0) this.#setMasked(masked);
@@ -267,21 +268,11 @@ export class PciInterrupts {
     this.#pci.setCommand(masked ? PCI_COMMAND_INTX_DISABLE : 0, masked ? 0 : PCI_COMMAND_INTX_DISABLE);
   }
 
-  #unmaskBy(eventfd: Eventfd): Virqfd {
-    const leave = eventfd.addWaiter((events) => {
-      if ((events & POLLIN) === 0) return;
-      eventfd.consume();
-      this.#setMasked(false);
-    });
-    if (eventfd.consume() > 0n) this.#setMasked(false);
-    return { leave };
-  }
-
   #disable(): void {
     const mode = this.#mode;
     this.#mode = { kind: 'none' };
     if (mode.kind === 'intx') {
-      mode.unmask?.leave();
+      mode.unmask?.disable();
       this.#pci.hardware.slot.interrupts.setLine(this.#line, undefined);
     }
     if (mode.kind === 'messages') mode.vectors.free();

@@ -7,11 +7,15 @@ import { strerror } from '../../../linux/uapi/errno.ts';
 import {
   KVM_CREATE_IRQCHIP,
   KVM_IRQ_LINE,
+  KVM_IRQFD,
+  KVM_IRQFD_FLAG_DEASSIGN,
+  KVM_IRQFD_FLAG_RESAMPLE,
   KVM_SET_GSI_ROUTING,
   KVM_SIGNAL_MSI,
   kvm_irq_level,
   kvm_irq_routing,
   kvm_irq_routing_entry,
+  kvm_irqfd,
   kvm_msi,
 } from '../../../linux/uapi/kvm.ts';
 import { Abort, ConfigurationError } from '../../error.ts';
@@ -73,6 +77,17 @@ export class KvmIrqchip {
     const line = { irq, level: level ? 1 : 0 };
     const result = this.#system.ioctlStruct(this.#vm, KVM_IRQ_LINE, kvm_irq_level, line);
     if (result < 0) throw new Abort(`kvm_set_irq: ${strerror(-result)}`);
+  }
+
+  /** kvm_irqchip_add_irqfd_notifier_gsi: KVM raises `gsi` when `fd` is signalled, and signals `resamplefd` at its end. 0 or -errno. */
+  addIrqfd(fd: number, gsi: number, resamplefd?: number): number {
+    const resample = resamplefd === undefined ? {} : { flags: KVM_IRQFD_FLAG_RESAMPLE, resamplefd };
+    return this.#system.ioctlStruct(this.#vm, KVM_IRQFD, kvm_irqfd, { fd, gsi, ...resample });
+  }
+
+  /** kvm_irqchip_remove_irqfd_notifier_gsi. */
+  removeIrqfd(fd: number, gsi: number): void {
+    this.#system.ioctlStruct(this.#vm, KVM_IRQFD, kvm_irqfd, { fd, gsi, flags: KVM_IRQFD_FLAG_DEASSIGN });
   }
 
   /** kvm_irqchip_send_msi. A message that no CPU takes is lost, as on the bus. */

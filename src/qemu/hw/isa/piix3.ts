@@ -66,6 +66,7 @@ export class Piix3 extends PciDevice {
     rootBus.io.addSubregion(RESET_CONTROL, topology.io('piix3-reset-control', 1, reset), 1);
     rootBus.attach(this);
     rootBus.onPirq = () => this.#update();
+    rootBus.routeOfPirq = (pirq) => this.#lineOf(pirq);
   }
 
   override reset(): void {
@@ -78,15 +79,23 @@ export class Piix3 extends PciDevice {
   /** piix3_write_config: a route that moves takes the level of its PIRQ along. */
   override writeConfig(address: number, value: number, length: number): void {
     super.writeConfig(address, value, length);
-    if (address < PIRQRC + PIRQS && address + length > PIRQRC) this.#update();
+    if (address >= PIRQRC + PIRQS || address + length <= PIRQRC) return;
+    this.#rootBus.routesChanged();
+    this.#update();
+  }
+
+  /** piix3_route_intx_pin_to_irq. */
+  #lineOf(pirq: number): number | undefined {
+    const irq = this.config[PIRQRC + pirq]!;
+    return irq < ISA_IRQS ? irq : undefined;
   }
 
   /** An interrupt is up while any PIRQ that leads to it is. */
   #update(): void {
     const levels = new Array<boolean>(ISA_IRQS).fill(false);
     for (let pirq = 0; pirq < PIRQS; pirq++) {
-      const irq = this.config[PIRQRC + pirq]!;
-      if (irq < ISA_IRQS && this.#rootBus.pirqLevel(pirq)) levels[irq] = true;
+      const irq = this.#lineOf(pirq);
+      if (irq !== undefined && this.#rootBus.pirqLevel(pirq)) levels[irq] = true;
     }
     levels.forEach((level, irq) => {
       if (level === this.#levels[irq]) return;

@@ -26,9 +26,15 @@ export class PciBus implements DeviceBus {
   readonly #raised = new Array<number>(PINS).fill(0);
   /** Root bus: the board's PIRQ lines; set by the chip they lead to. */
   onPirq: ((pirq: number, level: boolean) => void) | undefined;
+  /** Root bus: the interrupt line that a PIRQ leads to; undefined if none. Set by the chip they lead to. */
+  routeOfPirq: ((pirq: number) => number | undefined) | undefined;
+  /** Root bus: who wants to hear when a route may have changed. */
+  readonly #routeListeners = new Set<() => void>();
   /** The bridge that leads here; undefined for the root bus. */
   readonly #bridge: PciDevice | undefined;
   readonly #devices: (PciDevice | undefined)[] = new Array<undefined>(256).fill(undefined);
+  /** In order of arrival. */
+  readonly #attached: PciDevice[] = [];
   /** The last added comes first, as in QEMU's list. */
   readonly #children: PciBus[] = [];
   /** slot_reserved_mask: slots the board keeps for itself. */
@@ -93,6 +99,7 @@ export class PciBus implements DeviceBus {
       throw new ConfigurationError(`PCI: single function device can't be populated in function ${wanted} (${single})`);
     }
     this.#devices[device.devfn] = device;
+    this.#attached.push(device);
   }
 
   /** pci_find_device: the function that a configuration cycle for this bus number and devfn reaches. */
@@ -136,6 +143,21 @@ export class PciBus implements DeviceBus {
     root.onPirq?.(pirq, root.#raised[pirq]! > 0);
   }
 
+  /** pci_device_route_intx_to_irq: the interrupt line that a function's pin (0 is INTA) leads to; undefined if to none. */
+  routeIntx(devfn: number, pin: number): number | undefined {
+    return this.#root.routeOfPirq?.(this.pirqOf(devfn, pin));
+  }
+
+  /** pci_device_set_intx_routing_notifier. */
+  onRouteChange(listener: () => void): void {
+    this.#root.#routeListeners.add(listener);
+  }
+
+  /** pci_bus_fire_intx_routing_notifier. */
+  routesChanged(): void {
+    for (const listener of this.#routeListeners) listener();
+  }
+
   get #root(): PciBus {
     return this.#parent === undefined ? this : this.#parent.#root;
   }
@@ -145,9 +167,9 @@ export class PciBus implements DeviceBus {
     return this.#raised[pirq]! > 0;
   }
 
-  /** Reset every function here and behind the bridges, children first (qbus_reset_all). */
+  /** Reset every function here and behind the bridges, children first, of equals the last added first (qbus_reset_all). */
   reset(): void {
     for (const child of this.#children) child.reset();
-    for (const device of this.devices) device.reset();
+    for (const device of [...this.#attached].reverse()) device.reset();
   }
 }

@@ -13,21 +13,35 @@ import {
   VFIO_IRQ_SET_ACTION_UNMASK,
   VFIO_IRQ_SET_DATA_EVENTFD,
   VFIO_IRQ_SET_DATA_NONE,
+  VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
+  VFIO_REGION_INFO_CAP_SPARSE_MMAP,
+  VFIO_REGION_INFO_FLAG_CAPS,
   vfio_device_info,
+  vfio_info_cap_header,
   vfio_irq_info,
   vfio_irq_set,
   vfio_region_info,
+  vfio_region_info_cap_sparse_mmap,
+  vfio_region_sparse_mmap_area,
 } from '../../../linux/uapi/vfio.ts';
 import { ConfigurationError } from '../../error.ts';
 import type { System } from '../../system.ts';
 import { vfioGetDevice } from '../../trace-events.ts';
 import type { VfioGroup } from './container.ts';
 
-/** One region as the kernel describes it; `offset` is where it lies in the device's file. */
-export interface RegionInfo {
-  readonly flags: number;
-  readonly size: number;
+/** Part of a region. */
+export interface Area {
   readonly offset: number;
+  readonly size: number;
+}
+
+/** One region as the kernel describes it; `offset` is where it lies in the device's file. */
+export interface RegionInfo extends Area {
+  readonly flags: number;
+  /** Capability SPARSE_MMAP: what of it can be mapped, if that is not all. */
+  readonly sparse: readonly Area[] | undefined;
+  /** Capability MSIX_MAPPABLE: the page of the MSI-X table can be mapped with the rest. */
+  readonly msixMappable: boolean;
 }
 
 export class VfioDevice {
@@ -66,12 +80,25 @@ export class VfioDevice {
     return (this.flags & VFIO_DEVICE_FLAGS_RESET) !== 0;
   }
 
-  /** VFIO_DEVICE_GET_REGION_INFO, or -errno. */
+  /** VFIO_DEVICE_GET_REGION_INFO, or -errno: asked again with the size the kernel names, where capabilities follow. */
   regionInfo(index: number): RegionInfo | number {
-    const argsz = vfio_region_info.size;
-    const info = this.system.exchange(this.fd, VFIO_DEVICE_GET_REGION_INFO, vfio_region_info, { argsz, index });
-    if (info.result < 0) return info.result;
-    return { flags: info.value.flags, size: Number(info.value.size), offset: Number(info.value.offset) };
+    const { heap } = this.system;
+    for (let argsz = vfio_region_info.size; ; ) {
+      const answer = heap.scoped(() => {
+        const tail = new Uint8Array(argsz - vfio_region_info.size);
+        const at = heap.put(vfio_region_info, { argsz, index }, tail);
+        const result = this.system.ioctl(this.fd, VFIO_DEVICE_GET_REGION_INFO, at);
+        return result < 0 ? result : this.system.memory.read(at, argsz);
+      });
+      if (typeof answer === 'number') return answer;
+      const view = new DataView(answer.buffer, answer.byteOffset, answer.byteLength);
+      const info = vfio_region_info.read(view);
+      if (info.argsz > argsz) argsz = info.argsz;
+      else {
+        const place = { flags: info.flags, size: Number(info.size), offset: Number(info.offset) };
+        return { ...place, ...regionCapabilities(view, info.flags & VFIO_REGION_INFO_FLAG_CAPS ? info.cap_offset : 0) };
+      }
+    }
   }
 
   /** VFIO_DEVICE_GET_IRQ_INFO: vectors of the interrupt `index`, or -errno. */
@@ -86,6 +113,13 @@ export class VfioDevice {
     const data = new Uint8Array(4);
     new DataView(data.buffer).setInt32(0, eventfd, true);
     return this.#setIrqs(index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, 1, data);
+  }
+
+  /** vfio_set_irq_signaling of UNMASK: the eventfd unmasks the interrupt whenever it is signalled. 0 or -errno. */
+  unmaskBy(index: number, eventfd: number): number {
+    const data = new Uint8Array(4);
+    new DataView(data.buffer).setInt32(0, eventfd, true);
+    return this.#setIrqs(index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK, 1, data);
   }
 
   /** vfio_unmask_single_irqindex. */
@@ -107,4 +141,25 @@ export class VfioDevice {
     const argsz = vfio_irq_set.size + data.length;
     return this.system.ioctlStruct(this.fd, VFIO_DEVICE_SET_IRQS, vfio_irq_set, { argsz, flags, index, count }, data);
   }
+}
+
+/** vfio_get_cap: the capabilities of a region that QEMU uses, in the chain that begins at `first`; 0 for none. */
+function regionCapabilities(view: DataView, first: number): Pick<RegionInfo, 'sparse' | 'msixMappable'> {
+  let sparse: Area[] | undefined;
+  let msixMappable = false;
+  for (let at = first; at !== 0; ) {
+    const { id, next } = vfio_info_cap_header.read(view, at);
+    const body = at + vfio_info_cap_header.size;
+    if (id === VFIO_REGION_INFO_CAP_MSIX_MAPPABLE) msixMappable = true;
+    if (id === VFIO_REGION_INFO_CAP_SPARSE_MMAP) {
+      const { nr_areas } = vfio_region_info_cap_sparse_mmap.read(view, body);
+      const areas = body + vfio_region_info_cap_sparse_mmap.size;
+      sparse = Array.from({ length: nr_areas }, (_, i) => {
+        const area = vfio_region_sparse_mmap_area.read(view, areas + i * vfio_region_sparse_mmap_area.size);
+        return { offset: Number(area.offset), size: Number(area.size) };
+      }).filter(({ size }) => size > 0);
+    }
+    at = next;
+  }
+  return { sparse, msixMappable };
 }

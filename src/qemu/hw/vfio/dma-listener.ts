@@ -48,7 +48,7 @@ export class VfioDmaListener implements MemoryListener {
       vfioListenerRegionAddRam(this.#system.stream, { start, end: start + size - 1, vaddr });
     }
     const result = this.#map(start, size, vaddr, range.readonly);
-    if (result < 0) this.#failed(start, size, vaddr, result);
+    if (result < 0) this.#failed({ start, size, vaddr, fatal: range.region.kind !== 'ram-device' }, result);
   }
 
   regionDelete(range: FlatRange): void {
@@ -83,11 +83,19 @@ export class VfioDmaListener implements MemoryListener {
     });
   }
 
-  #failed(iova: number, size: number, vaddr: number, result: number): void {
+  /** A device that other devices cannot reach is not worth giving up for; RAM that none can is. */
+  #failed(
+    what: { readonly start: number; readonly size: number; readonly vaddr: number; readonly fatal: boolean },
+    result: number,
+  ): void {
     const hex = (value: number) => `0x${value.toString(16)}`;
     this.#system.error(`VFIO_MAP_DMA failed: ${strerror(-result)}`);
-    const call = `vfio_dma_map(${hex(this.#container)}, ${hex(iova)}, ${hex(size)}, ${hex(vaddr)})`;
+    const call = `vfio_dma_map(${hex(this.#container)}, ${hex(what.start)}, ${hex(what.size)}, ${hex(what.vaddr)})`;
     const text = `${call} = ${result} (${strerror(-result)})`;
+    if (!what.fatal) {
+      this.#system.error(text);
+      return;
+    }
     if (this.#initialised) throw new Abort(`vfio: DMA mapping failed, unable to continue: ${text}`);
     this.error ??= text;
   }

@@ -1,33 +1,69 @@
 /**
- * INTx of an assigned device, the slow way: an eventfd that QEMU's main loop reads (hw/vfio/pci.c: vfio_intx_enable,
- * vfio_intx_interrupt, vfio_intx_eoi). The device stays masked until the guest touches a BAR, which counts as the EOI.
+ * INTx of an assigned device (hw/vfio/pci.c: vfio_intx_enable, vfio_intx_enable_kvm, vfio_intx_interrupt, vfio_intx_eoi).
  *
- * Fidelity: without an interrupt controller the pin leads nowhere yet; the handshake with the kernel is complete.
+ * The fast way: the host kernel signals an eventfd that is an irqfd of KVM, and KVM signals another at the guest's end of
+ * interrupt, which unmasks the device; QEMU sees nothing of it. It needs KVM's interrupt controllers, and a board that leads the
+ * pin to a line. The slow way: QEMU's main loop reads the eventfd and raises the pin. The device then stays masked until the
+ * guest touches a BAR, which counts as the end of interrupt: so its mapped BARs are taken away meanwhile, and trapped.
  */
 
 import { strerror } from '../../../linux/uapi/errno.ts';
 import { VFIO_PCI_INTX_IRQ_INDEX } from '../../../linux/uapi/vfio.ts';
+import type { KvmIrqchip } from '../../accel/kvm/irqchip.ts';
 import { ConfigurationError } from '../../error.ts';
 import type { MainLoop } from '../../main-loop.ts';
-import { vfioIntxDisable, vfioIntxEnable, vfioIntxEoi, vfioIntxInterrupt } from '../../trace-events.ts';
+import type { QemuTimer } from '../../timer.ts';
+import {
+  vfioIntxDisable,
+  vfioIntxDisableKvm,
+  vfioIntxEnable,
+  vfioIntxEnableKvm,
+  vfioIntxEoi,
+  vfioIntxInterrupt,
+  vfioIntxUpdate,
+} from '../../trace-events.ts';
 import type { VfioDevice } from './device.ts';
+
+/** x-intx-mmap-timeout-ms, in nanoseconds: how long without interrupts until BARs are mapped again. */
+const MMAP_TIMEOUT = 1_100_000_000;
+const NONE = -1;
+
+/** The function whose pin it is. */
+export interface IntxPin {
+  /** pci_irq_assert, pci_irq_deassert. */
+  setLevel(level: boolean): void;
+  /** vfio_mmap_set_enabled. */
+  setMmapsEnabled(enabled: boolean): void;
+  /** pci_device_route_intx_to_irq of pin `pin` (0 is INTA); undefined if it leads nowhere. */
+  route(pin: number): number | undefined;
+}
 
 export class VfioIntx {
   readonly #device: VfioDevice;
   readonly #mainLoop: MainLoop;
-  #eventfd = -1;
+  readonly #irqchip: KvmIrqchip | undefined;
+  readonly #wire: IntxPin;
+  readonly #mmapTimer: QemuTimer;
+  #eventfd = NONE;
+  /** While KVM has the interrupt: the eventfd by which it unmasks the device. */
+  #unmaskfd = NONE;
   #pin = 0;
+  #route: number | undefined;
   #pending = false;
 
-  constructor(device: VfioDevice, mainLoop: MainLoop) {
+  constructor(device: VfioDevice, mainLoop: MainLoop, irqchip: KvmIrqchip | undefined, pin: IntxPin) {
     this.#device = device;
     this.#mainLoop = mainLoop;
+    this.#irqchip = irqchip;
+    this.#wire = pin;
+    this.#mmapTimer = mainLoop.timers.timer(() => this.#mmapAgain());
   }
 
   /** vfio_intx_enable. `pin` 1 is INTA. */
   enable(pin: number): void {
     const system = this.#device.system;
-    this.#pin = pin;
+    this.#pin = pin - 1;
+    if (this.#irqchip !== undefined) this.#route = this.#wire.route(this.#pin);
     const eventfd = system.eventNotifier();
     this.#mainLoop.setFdHandler(eventfd, () => this.#interrupt());
     const result = this.#device.signalTo(VFIO_PCI_INTX_IRQ_INDEX, eventfd);
@@ -37,18 +73,47 @@ export class VfioIntx {
       throw new ConfigurationError(`failed to setup INTx fd: ${strerror(-result)}`);
     }
     this.#eventfd = eventfd;
+    this.#enableKvm();
     if (vfioIntxEnable.on) vfioIntxEnable(system.stream, { name: this.#device.name });
   }
 
   /** vfio_intx_disable: nothing if it is not enabled. */
   disable(): void {
     if (this.#eventfd < 0) return;
+    this.#mmapTimer.cancel();
+    this.#disableKvm();
     this.#device.disableIrq(VFIO_PCI_INTX_IRQ_INDEX);
-    this.#pending = false;
+    this.#setPending(false);
+    this.#wire.setMmapsEnabled(true);
     this.#mainLoop.setFdHandler(this.#eventfd, undefined);
     this.#device.system.syscalls.close(this.#eventfd);
-    this.#eventfd = -1;
+    this.#eventfd = NONE;
     if (vfioIntxDisable.on) vfioIntxDisable(this.#device.system.stream, { name: this.#device.name });
+  }
+
+  /** vfio_intx_routing_notifier, vfio_intx_update. */
+  routeChanged(): void {
+    if (this.#eventfd < 0 || this.#irqchip === undefined) return;
+    const route = this.#wire.route(this.#pin);
+    if (route === this.#route) return;
+    if (vfioIntxUpdate.on) {
+      const moved = { name: this.#device.name, from: this.#route ?? NONE, to: route ?? NONE };
+      vfioIntxUpdate(this.#device.system.stream, moved);
+    }
+    this.#disableKvm();
+    this.#route = route;
+    if (route === undefined) return;
+    this.#enableKvm();
+    // An end of interrupt may have been missed meanwhile.
+    this.eoi();
+  }
+
+  /** After every trapped access to a BAR. Hot: usually nothing is pending. */
+  eoi(): void {
+    if (!this.#pending) return;
+    if (vfioIntxEoi.on) vfioIntxEoi(this.#device.system.stream, { name: this.#device.name });
+    this.#setPending(false);
+    this.#device.unmask(VFIO_PCI_INTX_IRQ_INDEX);
   }
 
   /** The device has interrupted (and the kernel has masked it). */
@@ -56,17 +121,61 @@ export class VfioIntx {
     const system = this.#device.system;
     if (!system.testAndClear(this.#eventfd)) return;
     if (vfioIntxInterrupt.on) {
-      const pin = String.fromCharCode('A'.charCodeAt(0) + this.#pin - 1);
+      const pin = String.fromCharCode('A'.charCodeAt(0) + this.#pin);
       vfioIntxInterrupt(system.stream, { name: this.#device.name, pin });
     }
-    this.#pending = true;
+    this.#setPending(true);
+    this.#wire.setMmapsEnabled(false);
+    this.#mmapTimer.modify(this.#mainLoop.timers.now + MMAP_TIMEOUT);
   }
 
-  /** After every BAR access. Hot: usually nothing is pending. */
-  eoi(): void {
-    if (!this.#pending) return;
-    if (vfioIntxEoi.on) vfioIntxEoi(this.#device.system.stream, { name: this.#device.name });
-    this.#pending = false;
-    this.#device.unmask(VFIO_PCI_INTX_IRQ_INDEX);
+  /** vfio_intx_mmap_enable: no interrupt for a while, so the guest may have its BARs directly again. */
+  #mmapAgain(): void {
+    if (this.#pending) this.#mmapTimer.modify(this.#mainLoop.timers.now + MMAP_TIMEOUT);
+    else this.#wire.setMmapsEnabled(true);
+  }
+
+  #setPending(pending: boolean): void {
+    this.#pending = pending;
+    this.#wire.setLevel(pending);
+  }
+
+  /** vfio_intx_enable_kvm: from a known state, with the device masked. */
+  #enableKvm(): void {
+    const device = this.#device;
+    const { system } = device;
+    if (this.#irqchip === undefined || this.#route === undefined) return;
+    this.#mainLoop.setFdHandler(this.#eventfd, undefined);
+    device.mask(VFIO_PCI_INTX_IRQ_INDEX);
+    this.#setPending(false);
+    const unmaskfd = system.eventNotifier();
+    const added = this.#irqchip.addIrqfd(this.#eventfd, this.#route, unmaskfd);
+    const result = added < 0 ? added : device.unmaskBy(VFIO_PCI_INTX_IRQ_INDEX, unmaskfd);
+    if (result < 0) {
+      const what = added < 0 ? 'KVM: Failed to setup resample irqfd' : 'failed to setup INTx unmask fd';
+      system.error(`warning: vfio ${device.name}: ${what}: ${strerror(-result)}`);
+      if (added >= 0) this.#irqchip.removeIrqfd(this.#eventfd, this.#route);
+      system.syscalls.close(unmaskfd);
+      this.#mainLoop.setFdHandler(this.#eventfd, () => this.#interrupt());
+      device.unmask(VFIO_PCI_INTX_IRQ_INDEX);
+      return;
+    }
+    this.#unmaskfd = unmaskfd;
+    device.unmask(VFIO_PCI_INTX_IRQ_INDEX);
+    if (vfioIntxEnableKvm.on) vfioIntxEnableKvm(system.stream, { name: device.name });
+  }
+
+  /** vfio_intx_disable_kvm: QEMU listens again; what KVM missed fires anew. */
+  #disableKvm(): void {
+    const device = this.#device;
+    if (this.#unmaskfd < 0) return;
+    device.mask(VFIO_PCI_INTX_IRQ_INDEX);
+    this.#setPending(false);
+    this.#irqchip!.removeIrqfd(this.#eventfd, this.#route!);
+    device.system.syscalls.close(this.#unmaskfd);
+    this.#unmaskfd = NONE;
+    this.#mainLoop.setFdHandler(this.#eventfd, () => this.#interrupt());
+    device.unmask(VFIO_PCI_INTX_IRQ_INDEX);
+    if (vfioIntxDisableKvm.on) vfioIntxDisableKvm(device.system.stream, { name: device.name });
   }
 }

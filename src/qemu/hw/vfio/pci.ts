@@ -2,7 +2,7 @@
  * vfio-pci: a device of the host, given to the guest (hw/vfio/pci.c). Each step of set-up stands in QEMU's order, so the
  * system calls can be laid beside an strace of the real one.
  *
- * Fidelity: no capabilities (so no MSI, MSI-X, power management), no ROM BAR, no direct mapping of BARs yet.
+ * Fidelity: no capabilities (so no MSI, MSI-X, power management), no ROM BAR.
  */
 
 import { ENOSPC, strerror } from '../../../linux/uapi/errno.ts';
@@ -60,6 +60,8 @@ export interface VfioPciOptions {
   readonly rombar: boolean;
   readonly req: boolean;
   readonly multifunction: boolean;
+  /** `x-no-mmap`: no BAR is mapped, every access is trapped. */
+  readonly noMmap: boolean;
 }
 
 export class VfioPciDevice extends PciDevice {
@@ -91,8 +93,12 @@ export class VfioPciDevice extends PciDevice {
     const mdev = isMdev(system, host);
     if (vfioMdev.on) vfioMdev(system.stream, { name: host.name, is_mdev: mdev });
     this.#device = new VfioDevice(system, group, host.name);
-    this.#intx = new VfioIntx(this.#device, machine.mainLoop);
-    const { regions, config } = this.#populate();
+    this.#intx = new VfioIntx(this.#device, machine.mainLoop, machine.kvm.irqchip, {
+      setLevel: (level) => this.setIrq(level),
+      setMmapsEnabled: (enabled) => this.#setMmapsEnabled(enabled),
+      route: (pin) => bus.routeIntx(devfn, pin),
+    });
+    const { regions, config } = this.#populate(options.noMmap);
     this.#regions = regions;
     this.#configSpace = new VfioConfigSpace(this.#device, config);
     this.#configSpace.load(this.config);
@@ -100,7 +106,10 @@ export class VfioPciDevice extends PciDevice {
     else this.config[PCI_HEADER_TYPE]! &= ~PCI_HEADER_TYPE_MULTI_FUNCTION;
     if (options.rombar) this.#sizeRom();
     this.#registerBars();
-    if (this.readConfig(PCI_INTERRUPT_PIN, 1) !== 0) this.#enableIntx();
+    if (this.readConfig(PCI_INTERRUPT_PIN, 1) !== 0) {
+      bus.onRouteChange(() => this.#intx.routeChanged());
+      this.#enableIntx();
+    }
     if (options.req) this.#registerRequestNotifier();
     group.devices.push({
       name: host.name,
@@ -111,7 +120,7 @@ export class VfioPciDevice extends PciDevice {
   }
 
   /** vfio_populate_device: regions 0 to 5 and configuration space, and whether there is an error interrupt. */
-  #populate(): { readonly regions: readonly VfioRegion[]; readonly config: RegionInfo } {
+  #populate(noMmap: boolean): { readonly regions: readonly VfioRegion[]; readonly config: RegionInfo } {
     const device = this.#device;
     if ((device.flags & VFIO_DEVICE_FLAGS_PCI) === 0) throw new ConfigurationError("this isn't a PCI device");
     if (device.regionCount < VFIO_PCI_CONFIG_REGION_INDEX + 1) {
@@ -126,11 +135,16 @@ export class VfioPciDevice extends PciDevice {
       if (typeof info === 'number') {
         throw new ConfigurationError(`failed to get region ${index} info: ${strerror(-info)}`);
       }
-      regions.push(new VfioRegion(device, index, `${device.name} BAR ${index}`, info, () => this.#intx.eoi()));
+      const name = `${device.name} BAR ${index}`;
+      const setup = { index, name, info, noMmap, eoi: () => this.#intx.eoi() };
+      regions.push(new VfioRegion(device, this.#machine.topology, setup));
     }
     const config = device.regionInfo(VFIO_PCI_CONFIG_REGION_INDEX);
     if (typeof config === 'number') throw new ConfigurationError(`failed to get config info: ${strerror(-config)}`);
-    if (vfioPopulateDeviceConfig.on) vfioPopulateDeviceConfig(device.system.stream, { name: device.name, ...config });
+    if (vfioPopulateDeviceConfig.on) {
+      const { size, offset, flags } = config;
+      vfioPopulateDeviceConfig(device.system.stream, { name: device.name, size, offset, flags });
+    }
     const vectors = device.irqVectors(VFIO_PCI_ERR_IRQ_INDEX);
     if (vectors < 0 && vfioPopulateDeviceGetIrqInfoFailure.on) {
       vfioPopulateDeviceGetIrqInfoFailure(device.system.stream, { message: strerror(-vectors) });
@@ -159,9 +173,19 @@ export class VfioPciDevice extends PciDevice {
     present.forEach((region, i) => {
       const size = region.info.size;
       const base = topology.container(`${this.#host.name} base BAR ${region.index}`, size);
-      base.addSubregion(0, topology.io(region.name, size, region));
+      base.addSubregion(0, region.region);
+      const mapped = region.mmap();
+      if (mapped < 0) {
+        const what = `Failed to mmap ${this.#host.name} BAR ${region.index}. Performance may be slow`;
+        this.#machine.system.error(`warning: ${what}`);
+      }
       this.registerBar(region.index, types[i]!, base);
     });
+  }
+
+  /** vfio_mmap_set_enabled. */
+  #setMmapsEnabled(enabled: boolean): void {
+    for (const region of this.#regions) if (region.info.size > 0) region.setMmapsEnabled(enabled);
   }
 
   #enableIntx(): void {

@@ -1,15 +1,42 @@
 /**
- * A BAR of an assigned device: each access the memory core lets through becomes one pread or pwrite of the device's fd, at
- * the region's offset (hw/vfio/common.c: vfio_region_read, vfio_region_write). The guest's `out` ends here in QEMU.
+ * A region of an assigned device: each access the memory core lets through becomes one pread or pwrite of the device's fd, at
+ * the region's offset (hw/vfio/common.c: vfio_region_read, vfio_region_write). The guest's `out` ends here in QEMU. What can be
+ * mapped is laid over it as a RAM device, which KVM gives the guest as memory (vfio_region_mmap).
  */
 
-import type { Hva } from '../../../address.ts';
+import { type Hva, hva } from '../../../address.ts';
 import { strerror } from '../../../linux/uapi/errno.ts';
-import type { MemoryRegionOps } from '../../memory/region.ts';
+import { MAP_SHARED, PROT_READ, PROT_WRITE } from '../../../linux/uapi/syscalls.ts';
+import {
+  VFIO_REGION_INFO_FLAG_MMAP,
+  VFIO_REGION_INFO_FLAG_READ,
+  VFIO_REGION_INFO_FLAG_WRITE,
+} from '../../../linux/uapi/vfio.ts';
+import type { MemoryRegion, MemoryRegionOps } from '../../memory/region.ts';
 import { sizes } from '../../memory/region.ts';
+import type { MemoryTopology } from '../../memory/topology.ts';
 import type { System } from '../../system.ts';
-import { vfioRegionRead, vfioRegionSetup, vfioRegionWrite } from '../../trace-events.ts';
-import type { RegionInfo, VfioDevice } from './device.ts';
+import {
+  vfioRegionMmap,
+  vfioRegionMmapsSetEnabled,
+  vfioRegionRead,
+  vfioRegionSetup,
+  vfioRegionSparseMmapEntry,
+  vfioRegionSparseMmapHeader,
+  vfioRegionWrite,
+} from '../../trace-events.ts';
+import type { Area, RegionInfo, VfioDevice } from './device.ts';
+
+/** How a region of a device is set up. */
+export interface RegionSetup {
+  readonly index: number;
+  readonly name: string;
+  readonly info: RegionInfo;
+  /** `x-no-mmap`: every access is trapped. */
+  readonly noMmap: boolean;
+  /** Called after every trapped access: it ends a pending interrupt. */
+  eoi(): void;
+}
 
 export class VfioRegion implements MemoryRegionOps {
   readonly index: number;
@@ -17,28 +44,91 @@ export class VfioRegion implements MemoryRegionOps {
   readonly info: RegionInfo;
   readonly valid = sizes(1, 8);
   readonly impl = sizes(1, 8);
+  /** The region as the memory core has it, with what is mapped over it. */
+  readonly region: MemoryRegion;
   readonly #device: VfioDevice;
   readonly #system: System;
-  /** Called after every access: it ends a pending INTx. */
+  readonly #topology: MemoryTopology;
   readonly #eoi: () => void;
+  readonly #areas: readonly Area[];
+  /** What of the areas is mapped. */
+  readonly #mapped: MemoryRegion[] = [];
   /** Eight bytes of QEMU's own memory that every access passes through. */
   readonly #buffer: Hva;
   readonly #bytes: DataView;
 
   /** vfio_region_setup. */
-  constructor(device: VfioDevice, index: number, name: string, info: RegionInfo, eoi: () => void) {
+  constructor(device: VfioDevice, topology: MemoryTopology, setup: RegionSetup) {
+    const { index, name, info } = setup;
     this.#device = device;
     this.#system = device.system;
+    this.#topology = topology;
     this.index = index;
     this.name = name;
     this.info = info;
-    this.#eoi = eoi;
+    this.#eoi = () => setup.eoi();
+    this.region = topology.io(name, info.size, this);
     const scratch = this.#system.scratch(8);
     this.#buffer = scratch.at;
     this.#bytes = scratch.view;
     if (vfioRegionSetup.on) {
       const fields = { dev: device.name, index, name, flags: info.flags, offset: info.offset, size: info.size };
       vfioRegionSetup(this.#system.stream, fields);
+    }
+    const mappable = !setup.noMmap && (info.flags & VFIO_REGION_INFO_FLAG_MMAP) !== 0;
+    this.#areas = mappable ? (this.#sparseAreas() ?? [{ offset: 0, size: info.size }]) : [];
+  }
+
+  /** vfio_setup_region_sparse_mmaps. */
+  #sparseAreas(): readonly Area[] | undefined {
+    const { sparse } = this.info;
+    if (sparse === undefined) return undefined;
+    const { stream } = this.#system;
+    if (vfioRegionSparseMmapHeader.on) {
+      vfioRegionSparseMmapHeader(stream, { name: this.#device.name, index: this.index, entries: sparse.length });
+    }
+    sparse.forEach(({ offset, size }, entry) => {
+      if (vfioRegionSparseMmapEntry.on) {
+        vfioRegionSparseMmapEntry(stream, { entry, start: offset, end: offset + size - 1 });
+      }
+    });
+    return sparse;
+  }
+
+  /** vfio_region_mmap: 0, or -errno with nothing mapped. */
+  mmap(): number {
+    const { flags, offset: start } = this.info;
+    const protection =
+      (flags & VFIO_REGION_INFO_FLAG_READ ? PROT_READ : 0) | (flags & VFIO_REGION_INFO_FLAG_WRITE ? PROT_WRITE : 0);
+    const { syscalls, stream } = this.#system;
+    for (const [i, { offset, size }] of this.#areas.entries()) {
+      const at = syscalls.mmap(size, protection, MAP_SHARED, this.#device.fd, start + offset);
+      if (at < 0) {
+        this.#unmap();
+        return at;
+      }
+      const name = `${this.name} mmaps[${i}]`;
+      const mapped = this.#topology.ramDevice(name, size, hva(at));
+      this.region.addSubregion(offset, mapped);
+      this.#mapped.push(mapped);
+      if (vfioRegionMmap.on) vfioRegionMmap(stream, { name, offset, end: offset + size - 1 });
+    }
+    return 0;
+  }
+
+  /** vfio_subregion_unmap. */
+  #unmap(): void {
+    for (const mapped of this.#mapped.splice(0)) {
+      this.region.deleteSubregion(mapped);
+      this.#system.syscalls.munmap(mapped.host!, mapped.size);
+    }
+  }
+
+  /** vfio_region_mmaps_set_enabled: with `enabled` false every access is trapped. */
+  setMmapsEnabled(enabled: boolean): void {
+    for (const mapped of this.#mapped) mapped.setEnabled(enabled);
+    if (vfioRegionMmapsSetEnabled.on) {
+      vfioRegionMmapsSetEnabled(this.#system.stream, { name: this.name, enabled });
     }
   }
 

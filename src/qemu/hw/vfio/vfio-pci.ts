@@ -26,6 +26,7 @@ export const vfioPci = deviceModel({
     multifunction: boolProperty(false, 'on/off'),
     rombar: u32Property(1, 'Look for a ROM BAR'),
     sysfsdev: stringProperty('Directory of the host device in sysfs'),
+    'x-no-mmap': boolProperty(false, 'on/off'),
     'x-req': boolProperty(true, 'on/off'),
   },
   realize(machine, properties, { id, bus: busName }) {
@@ -39,7 +40,8 @@ export const vfioPci = deviceModel({
       );
     }
     const device = findHostDevice(machine.system, sysfsdev ?? sysfsOfHost(host!));
-    const options = { rombar: rombar !== 0, req: properties['x-req'], multifunction };
+    const { 'x-req': req, 'x-no-mmap': noMmap } = properties;
+    const options = { rombar: rombar !== 0, req, multifunction, noMmap };
     prepending(`vfio ${device.name}: `, () => {
       bus.attach(new VfioPciDevice(machine, bus, devfn, id, device, options));
     });
