@@ -6,6 +6,7 @@ import { PhysicalMemory } from '../hardware/physical-memory.ts';
 import { Vcpu } from '../hardware/vcpu/vcpu.ts';
 import { Kernel } from '../linux/core/kernel.ts';
 import { registerMtty } from '../linux/drivers/mtty.ts';
+import { registerVgpu } from '../linux/drivers/vgpu/module.ts';
 import { registerVmbuf } from '../linux/drivers/vmbuf.ts';
 import { initKvm, type KvmModule } from '../linux/kvm/kvm.ts';
 import { initMdev } from '../linux/mdev/core.ts';
@@ -45,6 +46,7 @@ export class Machine {
     initMdev(this.kernel);
     registerMtty(this.kernel.modules);
     registerVmbuf(this.kernel.modules);
+    registerVgpu(this.kernel.modules);
     plugIn(this.kernel, plugged);
   }
 

@@ -103,6 +103,11 @@ export class Kernel {
     return this.anonFile('[eventpoll]', { release: () => set.release() }, flags, set);
   }
 
+  /** kthread_create: a thread of the kernel, which has no user memory. */
+  kthread(name: string): Process {
+    return new Process(this, ++this.#lastPid, name, new AddressSpace(this.memory, this.pages));
+  }
+
   /**
    * A new process for a program of ours: fd 0 is empty input, writes to fds 1 and 2 arrive at `stdio`.
    * `process.exit()` ends it.

@@ -19,8 +19,8 @@ import {
   PCI_VENDOR_ID,
 } from '../uapi/pci.ts';
 
-/** Size as VFIO reports it: one byte short of the standard 256, as in the sample. */
-export const CONFIG_SPACE_SIZE = 0xff;
+/** One byte short of the standard 256, as in the sample. */
+const SIZE = 0xff;
 /** The sample's allocation rounds up, so the byte at 0xff reads as the zero it is. */
 const ALLOCATED = 0x100;
 const BAR_COUNT = 6;
@@ -45,6 +45,8 @@ export type ConfigWrite = 'bar' | 'taken' | 'unhandled';
 
 /** The 255 bytes and the rule for writing them. */
 export class ConfigSpace {
+  /** As VFIO reports it. */
+  readonly size = SIZE;
   readonly #bytes = new Uint8Array(ALLOCATED);
   readonly #view = new DataView(this.#bytes.buffer);
   readonly #masks: readonly number[];

@@ -26,3 +26,39 @@ export const vmbufReadGuest = event(
   (e) => `(${e.device}) kvm_read_guest(gpa 0x${e.gpa.toString(16)}, len ${e.length}) = ${e.result}`,
   'The driver vmbuf read the buffer whose address the guest gave it.',
 );
+
+/** vgpu registered its BAR with KVM, or took it back. */
+export const vgpuTrapMmio = event(
+  'vgpu_trap_mmio',
+  'driver',
+  { device: 'string', on: 'bool', address: 'address', result: 's32' },
+  (e) => `(${e.device}) ${e.on ? `BAR0 at ${hex(e.address)}` : 'off'} = ${e.result}`,
+  "The driver vgpu put an in-kernel device for its BAR 0 on the VM's MMIO bus, or took it off.",
+);
+
+/** vgpu reached into guest memory. */
+export const vgpuGuestAccess = event(
+  'vgpu_guest_access',
+  'driver',
+  {
+    device: 'string',
+    write: 'bool',
+    gpa: 'address',
+    length: 'u32',
+    task: 'string',
+    call: 'string',
+    result: 's32',
+  },
+  (e) =>
+    `(${e.device}) ${e.write ? 'write' : 'read'}_gpa(${hex(e.gpa)}, len ${e.length}) in ${e.task} by ${e.call} = ${e.result}`,
+  'The driver vgpu read or wrote guest memory: in which thread, and which way.',
+);
+
+/** The guest wrote to vgpu's table. */
+export const vgpuTrackWrite = event(
+  'vgpu_track_write',
+  'driver',
+  { device: 'string', gpa: 'address', length: 'u32', entry: 'u64' },
+  (e) => `(${e.device}) ${e.length} bytes at ${hex(e.gpa)}: entry 0x${e.entry.toString(16)}`,
+  'KVM told vgpu of a guest write to the page that it tracks.',
+);

@@ -26,13 +26,17 @@ export class Interrupts {
   readonly #driver: string;
   #intx: Eventfd | undefined;
   #msi: Eventfd | undefined;
+  /** The eventfd by which user space is asked for the device; only a driver with `request` keeps it. */
+  #request: Eventfd | undefined;
+  readonly #requests: boolean;
   /** Index last wired; undefined until the first SET_IRQS with an eventfd. */
   #index: number | undefined;
 
-  /** `driver` begins the log lines: `mtty_set_irqs: disable INTx`. */
-  constructor(kernel: Kernel, driver: string) {
+  /** `driver` begins the log lines: `mtty_set_irqs: disable INTx`. `requests`: it asks for its device back, as mtty does not. */
+  constructor(kernel: Kernel, driver: string, requests = false) {
     this.#kernel = kernel;
     this.#driver = driver;
+    this.#requests = requests;
   }
 
   /** A validated SET_IRQS; `fds` are its eventfd numbers, if it has any. 0, -EBADF or -EINVAL for a bad eventfd. */
@@ -48,7 +52,7 @@ export class Interrupts {
       case VFIO_PCI_ERR_IRQ_INDEX:
         return this.#note('ERR_IRQ');
       case VFIO_PCI_REQ_IRQ_INDEX:
-        return this.#note('REQ_IRQ');
+        return this.#requests ? this.#wireRequest(header.flags, fds[0]) : this.#note('REQ_IRQ');
       default:
         return 0;
     }
@@ -64,6 +68,23 @@ export class Interrupts {
       return;
     }
     eventfd.signal(1n);
+  }
+
+  /** vfio_device_ops.request: ask user space for the device, if it wants to be asked. */
+  request(): void {
+    this.#request?.signal(1n);
+  }
+
+  /** VFIO_PCI_REQ_IRQ_INDEX of vfio-pci: an eventfd, or -1 and none (vfio_pci_set_req_trigger). */
+  #wireRequest(flags: number, fd: number | undefined): number {
+    if (!(flags & VFIO_IRQ_SET_DATA_EVENTFD) || fd === undefined || fd < 0) {
+      this.#request = undefined;
+      return 0;
+    }
+    const eventfd = this.#eventfd(fd);
+    if (typeof eventfd === 'number') return eventfd;
+    this.#request = eventfd;
+    return 0;
   }
 
   #wireIntx(flags: number, fd: number | undefined): number {

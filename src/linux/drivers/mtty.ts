@@ -149,12 +149,12 @@ class Mtty implements MdevParentOps<MttyState> {
 
 /** Make mtty loadable. */
 export function registerMtty(modules: ModuleRegistry<Kernel>): void {
-  let parent: ParentDevice<MttyState> | undefined;
+  let parent: ParentDevice | undefined;
   modules.register({
     name: 'mtty',
     parameters: {},
     init(kernel) {
-      parent = new ParentDevice(kernel, new Mtty(kernel));
+      parent = ParentDevice.ofOps(kernel, new Mtty(kernel));
       return parent.add();
     },
     exit: () => parent?.remove(),

@@ -5,6 +5,7 @@ import { copyFromUser } from '../core/uaccess.ts';
 import { EFAULT, EINVAL, ENOTTY } from '../uapi/errno.ts';
 import {
   VFIO_DEVICE_FLAGS_PCI,
+  VFIO_DEVICE_FLAGS_RESET,
   VFIO_DEVICE_GET_INFO,
   VFIO_DEVICE_GET_IRQ_INFO,
   VFIO_DEVICE_GET_REGION_INFO,
@@ -31,7 +32,6 @@ import {
 import { getSized, offsetOfEnd, putSized } from '../vfio/argsz.ts';
 import { regionOffset } from '../vfio/device.ts';
 import { validateSetIrqs } from '../vfio/irqs.ts';
-import { CONFIG_SPACE_SIZE } from './config-space.ts';
 import type { PciFunction } from './pci-function.ts';
 
 /** mdev_parent_ops.ioctl: 0 or -errno; -ENOTTY for an ioctl that the driver has not. */
@@ -47,7 +47,8 @@ export function ioctlFunction(self: PciFunction, request: number, argument: numb
       return setIrqs(self, argument);
     case VFIO_DEVICE_RESET.number:
       // The sample only logs it and answers 0, although its flags do not promise a reset.
-      self.kernel.printk(`${self.driver}_reset: called`);
+      if (self.reset === undefined) self.kernel.printk(`${self.driver}_reset: called`);
+      else self.reset();
       return 0;
     default:
       return self.kernel.refuse(ENOTTY, `the driver of ${self.name} has no ioctl 0x${request.toString(16)}`);
@@ -60,7 +61,7 @@ function getInfo(self: PciFunction, argument: number): number {
   self.irqIndexes = VFIO_PCI_NUM_IRQS;
   return putSized(self.kernel, vfio_device_info, 'num_irqs', argument, {
     ...info,
-    flags: VFIO_DEVICE_FLAGS_PCI,
+    flags: VFIO_DEVICE_FLAGS_PCI | (self.reset === undefined ? 0 : VFIO_DEVICE_FLAGS_RESET),
     num_regions: VFIO_PCI_NUM_REGIONS,
     num_irqs: VFIO_PCI_NUM_IRQS,
   });
@@ -73,7 +74,7 @@ function getRegionInfo(self: PciFunction, argument: number): number {
   if (index >= VFIO_PCI_NUM_REGIONS) {
     return self.kernel.refuse(EINVAL, `region ${index} does not exist: there are ${VFIO_PCI_NUM_REGIONS}`);
   }
-  const size = index === VFIO_PCI_CONFIG_REGION_INDEX ? CONFIG_SPACE_SIZE : (self.bars[index] ?? 0);
+  const size = index === VFIO_PCI_CONFIG_REGION_INDEX ? self.config.size : (self.bars[index] ?? 0);
   return putSized(self.kernel, vfio_region_info, 'offset', argument, {
     ...info,
     // Read and write even for a region of size 0, as the sample says.

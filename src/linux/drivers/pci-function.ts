@@ -10,9 +10,19 @@ import { copyFromUser, copyToUser } from '../core/uaccess.ts';
 import { EFAULT } from '../uapi/errno.ts';
 import { VFIO_PCI_CONFIG_REGION_INDEX } from '../uapi/vfio.ts';
 import { offsetInRegion, regionOf } from '../vfio/device.ts';
-import { type ConfigSpace, type ConfigWrite, littleEndian } from './config-space.ts';
+import { type ConfigWrite, littleEndian } from './config-space.ts';
 import { mdevAccess } from './events.ts';
 import type { Interrupts } from './interrupts.ts';
+
+/** Configuration space, in whatever way the driver keeps it. */
+export interface FunctionConfig {
+  /** Bytes, as VFIO is to report them. */
+  readonly size: number;
+  /** Fill `into` from `offset` on. */
+  read(offset: number, into: Uint8Array): void;
+  /** `data` is 1, 2 or 4 bytes. */
+  write(offset: number, data: Uint8Array): ConfigWrite;
+}
 
 /** One device of such a driver. */
 export interface PciFunction {
@@ -21,12 +31,14 @@ export interface PciFunction {
   readonly driver: string;
   /** The mdev's UUID, for messages. */
   readonly name: string;
-  readonly config: ConfigSpace;
+  readonly config: FunctionConfig;
   readonly interrupts: Interrupts;
   /** Bytes of each BAR; the others have none. */
   readonly bars: readonly number[];
   /** Interrupt indexes known so far: 0 until GET_INFO was asked, as in the sample. */
   irqIndexes: number;
+  /** VFIO_DEVICE_RESET, where the driver has one; the flags then promise it. */
+  reset?(): void;
   /** A config write has been done. */
   config_written(offset: number, piece: Uint8Array, outcome: ConfigWrite): void;
   /** A piece is written to BAR `bar`; `piece` is valid during the call only. */

@@ -219,7 +219,7 @@ function geometryOf(parameters: {
 
 /** Make vmbuf loadable: `modprobe vmbuf class=0xff bars=1 bar_size=0x1000`, which are the defaults. */
 export function registerVmbuf(modules: ModuleRegistry<Kernel>): void {
-  let parent: ParentDevice<VmbufState> | undefined;
+  let parent: ParentDevice | undefined;
   modules.register({
     name: 'vmbuf',
     parameters: { class: 'integer', bars: 'integer', bar_size: 'integer' },
@@ -229,7 +229,7 @@ export function registerVmbuf(modules: ModuleRegistry<Kernel>): void {
         kernel.printk(`vmbuf: ${geometry}`);
         return kernel.refuse(EINVAL, geometry);
       }
-      parent = new ParentDevice(kernel, new Vmbuf(kernel, geometry));
+      parent = ParentDevice.ofOps(kernel, new Vmbuf(kernel, geometry));
       return parent.add();
     },
     exit: () => parent?.remove(),

@@ -23,6 +23,7 @@ import { O_CLOEXEC, O_RDWR } from '../uapi/syscalls.ts';
 import { checkExtension } from './capabilities.ts';
 import type { Cpu, CpuFactory } from './cpu.ts';
 import { supportedCpuid } from './cpuid.ts';
+import { exportedSymbols } from './exported-symbols.ts';
 import { IoctlTable } from './ioctl-table.ts';
 import { addParameters } from './module-parameters.ts';
 import { msrIndexList } from './msr-table.ts';
@@ -118,6 +119,7 @@ export function initKvm(kernel: Kernel, makeCpu: CpuFactory = hardware): KvmModu
   const module = new KvmModule(kernel, makeCpu);
   kernel.clock.drivenBy(() => module.retired);
   addParameters(module);
+  for (const [name, symbol] of Object.entries(exportedSymbols)) kernel.symbols.set(name, symbol);
   kernel.files.registerDevice('/dev/kvm', 0o660, (flags) => new OpenFile('/dev/kvm', systemOperations, flags, module));
   return module;
 }

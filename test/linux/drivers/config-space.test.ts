@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { CONFIG_SPACE_SIZE, ConfigSpace, littleEndian } from '../../../src/linux/drivers/config-space.ts';
+import { ConfigSpace, littleEndian } from '../../../src/linux/drivers/config-space.ts';
 
 const space = (bars: readonly number[]) =>
   new ConfigSpace({
@@ -32,7 +32,7 @@ describe('initial values', () => {
   test('the space is 255 bytes long, and bytes past it read 0', () => {
     const piece = Uint8Array.of(1, 1, 1, 1);
     space([8]).read(0xfe, piece);
-    expect([CONFIG_SPACE_SIZE, ...piece]).toEqual([0xff, 0, 0, 0, 0]);
+    expect([space([8]).size, ...piece]).toEqual([0xff, 0, 0, 0, 0]);
   });
 });
 

@@ -5,6 +5,7 @@ import { EventStream, matchingEvents } from '../../../src/event.ts';
 import { PhysicalMemory } from '../../../src/hardware/physical-memory.ts';
 import { Kernel } from '../../../src/linux/core/kernel.ts';
 import { registerMtty } from '../../../src/linux/drivers/mtty.ts';
+import { registerVgpu } from '../../../src/linux/drivers/vgpu/module.ts';
 import { registerVmbuf } from '../../../src/linux/drivers/vmbuf.ts';
 import { initMdev } from '../../../src/linux/mdev/core.ts';
 import { errnoName } from '../../../src/linux/uapi/errno.ts';
@@ -33,6 +34,7 @@ export function bootHost() {
   initMdev(kernel);
   registerMtty(kernel.modules);
   registerVmbuf(kernel.modules);
+  registerVgpu(kernel.modules);
   const refusals: string[] = [];
   kernel.stream.subscribe(matchingEvents('refusal'), ({ fields }) => refusals.push(String(fields.because)));
   return { kernel, refusals, ...userOf(kernel, 'test') };
@@ -105,6 +107,13 @@ export const CONFIG = region(uapi.VFIO_PCI_CONFIG_REGION_INDEX);
 
 export const typePath = (driver: string, type: string): string =>
   `/sys/class/mdev_bus/${driver}/mdev_supported_types/${type}`;
+
+/** What a process holds of the host: with it gone all is as before. */
+export const held = ({ kernel }: Host) => ({
+  pages: kernel.pages.used,
+  pinned: kernel.pages.pinned,
+  timers: kernel.clock.nextDeadline,
+});
 
 /** Load the driver, make a device of the type, and open it as QEMU does. Returns the three descriptors. */
 export function openDevice(host: Host, driver: string, type: string, parameters = '', uuid = UUID) {

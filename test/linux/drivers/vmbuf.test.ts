@@ -4,34 +4,23 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { type Hva, plus } from '../../../src/address.ts';
 import { escaped } from '../../../src/linux/drivers/vmbuf.ts';
 import { initKvm } from '../../../src/linux/kvm/kvm.ts';
-import * as kvm from '../../../src/linux/uapi/kvm.ts';
 import { VFIO_GROUP_GET_DEVICE_FD } from '../../../src/linux/uapi/vfio.ts';
-import { bootHost, CONFIG, cString, type Host, int, openDevice, region, shown, typePath, UUID } from './host.ts';
+import { bootHost, CONFIG, cString, type Host, openDevice, region, shown, typePath, UUID } from './host.ts';
+import { createVm as newVm, RAM, setGroup } from './vm.ts';
 
-const RAM = 0x20000;
 let host: Host;
 let group: number;
 let device: number;
 /** Where the process has the guest's RAM. */
 let ram: Hva;
 
-/** A VM whose RAM is `ram`, and its kvm-vfio device. */
+/** A VM; its RAM becomes `ram`. */
 function createVm() {
-  const fd = host.ioctl(host.open('/dev/kvm'), kvm.KVM_CREATE_VM);
-  ram = host.map(RAM);
-  const slot = { slot: 0, flags: 0, guest_phys_addr: 0n, memory_size: BigInt(RAM), userspace_addr: BigInt(ram) };
-  host.ioctlStruct(fd, kvm.KVM_SET_USER_MEMORY_REGION, kvm.kvm_userspace_memory_region, slot);
-  const type = kvm.KVM_DEV_TYPE_VFIO;
-  const { value } = host.ioctlStruct(fd, kvm.KVM_CREATE_DEVICE, kvm.kvm_create_device, { type });
-  return { fd, vfio: value.fd };
+  const vm = newVm(host);
+  ram = vm.ram;
+  return vm;
 }
-/** GROUP_ADD (1) or GROUP_DEL (2). */
-function attribute(vfio: number, attr: bigint, groupFd: number): string {
-  const at = plus(host.scratch, 0x800);
-  host.memory.write(at, int(groupFd));
-  const value = { flags: 0, group: kvm.KVM_DEV_VFIO_GROUP, attr, addr: BigInt(at) };
-  return shown(host.ioctlStruct(vfio, kvm.KVM_SET_DEVICE_ATTR, kvm.kvm_device_attr, value).result);
-}
+const attribute = (vfio: number, attr: 1n | 2n, groupFd: number) => setGroup(host, vfio, attr, groupFd);
 const outl = (offset: number, value: number, bar = 0) =>
   host.pwrite(device, region(bar) + offset, [...new Uint8Array(Uint32Array.of(value).buffer)]);
 /** The driver's log, without its prefix. */
