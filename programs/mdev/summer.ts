@@ -170,8 +170,9 @@ const ops: VfioDeviceOps<Summer> = {
   write(vdev, buffer, count, position) {
     const bytes = bytesAt(vdev, position, count);
     if (bytes === undefined) return refuse(uapi.EINVAL, `summer has no register at 0x${position.toString(16)}`);
-    // Configuration space keeps nothing: QEMU has the BAR's address.
-    if (regionOf(position) === uapi.VFIO_PCI_CONFIG_REGION_INDEX) return count;
+    // Of configuration space the interrupt line is kept: firmware leaves it there. The BAR's address QEMU has.
+    const inConfig = regionOf(position) === uapi.VFIO_PCI_CONFIG_REGION_INDEX;
+    if (inConfig && position % 2 ** 40 !== uapi.PCI_INTERRUPT_LINE) return count;
     if (copy_from_user(bytes, buffer) > 0) return -uapi.EFAULT;
     if (position === LENGTH) sum(vdev);
     return count;
