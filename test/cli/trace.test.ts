@@ -236,3 +236,17 @@ describe('gvm stat', () => {
     expect(ran.status).toBe(2);
   });
 });
+
+test('filter-dump’s file is brought to the real disk, and is the same in every run', () => {
+  const dumped = (file: string) =>
+    gvm('run', 'programs/e1000/interrupt.gasm', '-object', `filter-dump,id=d,netdev=a,file=${join(folder, file)}`);
+  const [one, two] = ['one.pcap', 'two.pcap'].map((file) => {
+    expect(dumped(file).status).toBe(0);
+    return readFileSync(join(folder, file));
+  }) as [Buffer, Buffer];
+  expect(one.length).toBe(24 + 16 + 60);
+  expect(two).toEqual(one);
+  const nowhere = dumped('no/x');
+  expect(nowhere.status).toBe(2);
+  expect(nowhere.stderr).toContain('/no/x: ENOENT');
+});
