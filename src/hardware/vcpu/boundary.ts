@@ -112,7 +112,7 @@ export class Boundary {
 
   /** #DB for what is pending: DR6 says what it was. */
   #debugTrap(kind: EventKind): number {
-    this.#cpu.debug.report(this.#cpu.debug.pending);
+    this.#cpu.debug.reasons = this.#cpu.debug.pending;
     this.#cpu.debug.pending = 0;
     this.#cpu.event.exit.instructionLength = 0;
     return this.#cpu.event.raise(VECTOR.DB, undefined, kind);

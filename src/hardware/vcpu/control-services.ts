@@ -148,7 +148,7 @@ export class ControlServices implements Record<ServicesOf<'controls'>, Service> 
     if (alias && (mmu.cr4 & CR4_DE) !== 0n) return event.raise(VECTOR.UD);
     if (!isPrivileged(this.#cpu)) return refuse(this.#cpu);
     if (debug.generalDetect) {
-      debug.report(DR6.ACCESS);
+      debug.reasons = DR6.ACCESS;
       return event.raise(VECTOR.DB);
     }
     return alias ? number + 2 : number;

@@ -25,8 +25,14 @@ export class DebugRegisters {
   readonly #addresses = [0n, 0n, 0n, 0n];
   #status = DR6_ONES | 0;
   #control = DR7_ONE;
+  /** Breakpoints in force: the guest's, unless the hypervisor has put its own in their place. */
+  #watched: readonly bigint[] = this.#addresses;
+  #enables = DR7_ONE;
+  #borrowed = false;
   /** Bits for DR6 that the instruction at hand, or the one before it, has earned; #DB follows at the next boundary. */
   pending = 0;
+  /** What DR6 will say of the #DB that is being raised: it does once the exception reaches the guest, not if that is an exit. */
+  reasons = 0;
   /** Some breakpoint is enabled, so each instruction has to be looked at. */
   active = false;
 
@@ -43,17 +49,33 @@ export class DebugRegisters {
     if (number === 6) this.#status = (low & DR6_SETTABLE) | DR6_ONES;
     else if (number === 7) {
       this.#control = (low & DR7_SETTABLE) | DR7_ONE;
-      this.active = (low & DR7_ENABLES) !== 0;
+      if (!this.#borrowed) this.#watch(this.#addresses, this.#control);
     } else this.#addresses[number] = BigInt.asUintN(64, value);
+  }
+
+  /**
+   * The hypervisor's breakpoints instead of the guest's, which keep their values and do not fire; `undefined` ends it.
+   * Fidelity: on VMX each MOV of a debug register would exit meanwhile, for the hypervisor to answer with the guest's values.
+   */
+  borrow(own: { readonly addresses: readonly bigint[]; readonly control: number } | undefined): void {
+    this.#borrowed = own !== undefined;
+    this.#watch(own?.addresses ?? this.#addresses, own?.control ?? this.#control);
+  }
+
+  #watch(addresses: readonly bigint[], control: number): void {
+    this.#watched = addresses;
+    this.#enables = control;
+    this.active = (control & DR7_ENABLES) !== 0;
   }
 
   get generalDetect(): boolean {
     return (this.#control & DR7_GENERAL_DETECT) !== 0;
   }
 
-  /** #DB is being raised: DR6 gets its reasons, and the handler may touch the debug registers. */
-  report(reasons: number): void {
-    this.#status |= reasons;
+  /** #DB goes to the guest: DR6 gets its reasons, and the handler may touch the debug registers. */
+  report(): void {
+    this.#status |= this.reasons;
+    this.reasons = 0;
     this.#control &= ~DR7_GENERAL_DETECT;
   }
 
@@ -61,9 +83,9 @@ export class DebugRegisters {
   #hits(address: number, bytes: number, wanted: (kind: number) => boolean): number {
     let hits = 0;
     for (let index = 0; index < 4; index++) {
-      if (((this.#control >> (index * 2)) & 3) === 0 || !wanted((this.#control >> (16 + index * 4)) & 3)) continue;
-      const length = [1, 2, 8, 4][(this.#control >> (18 + index * 4)) & 3]!;
-      const start = Number(BigInt.asIntN(64, this.#addresses[index]! & ~BigInt(length - 1)));
+      if (((this.#enables >> (index * 2)) & 3) === 0 || !wanted((this.#enables >> (16 + index * 4)) & 3)) continue;
+      const length = [1, 2, 8, 4][(this.#enables >> (18 + index * 4)) & 3]!;
+      const start = Number(BigInt.asIntN(64, this.#watched[index]! & ~BigInt(length - 1)));
       if (address < start + length && start < address + bytes) hits |= 1 << index;
     }
     return hits;

@@ -87,6 +87,8 @@ export interface VmExit {
   guestPhysical: Gpa;
   guestLinear: Gva;
   instructionLength: number;
+  /** VM-exit interruption information of EXCEPTION_NMI ({@link INTERRUPTION}; SDM table 25-16). */
+  interruption: number;
   /** IDT-vectoring information: an event that was being delivered when the exit happened ({@link INTERRUPTION}); 0 if none. */
   idtVectoring: number;
   /** IDT-vectoring error code, if that event has one. */

@@ -68,6 +68,14 @@ export class GuestState {
     this.parts.mmu.flush();
   }
 
+  /** MSRs of the processor's whose access exits all the same (the MSR bitmaps); `undefined`: none. */
+  get msrIntercepts(): ((index: number, write: boolean) => boolean) | undefined {
+    return this.parts.msrs.intercepts;
+  }
+  set msrIntercepts(intercepts: ((index: number, write: boolean) => boolean) | undefined) {
+    this.parts.msrs.intercepts = intercepts;
+  }
+
   /** An MSR that the processor keeps; undefined if the hypervisor has to. */
   readMsr(index: number): bigint | undefined {
     return this.parts.msrs.get(index);
@@ -105,6 +113,12 @@ export class GuestState {
     const movSs = (bits & INTERRUPTIBILITY.MOV_SS) !== 0;
     blocking.shadow = movSs ? 'mov ss' : (bits & INTERRUPTIBILITY.STI) !== 0 ? 'sti' : 'none';
     blocking.nmi = (bits & INTERRUPTIBILITY.NMI) !== 0;
+  }
+
+  /** Breakpoints of the hypervisor's in place of the guest's (DR0–3 and DR7); `undefined` gives the guest its own back. */
+  borrowBreakpoints(own: { readonly addresses: readonly bigint[]; readonly control: number } | undefined): void {
+    this.parts.debug.borrow(own);
+    this.parts.mmu.flush();
   }
 
   /** DR0–3, 6 or 7, unsigned. */

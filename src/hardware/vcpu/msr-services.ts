@@ -54,6 +54,8 @@ export class MsrServices implements Record<ServicesOf<'msrs'>, Service> {
       MSR.TSC_AUX,
     ].map((index) => [index, 0n]),
   );
+  /** MSRs whose access exits although the processor keeps them (the MSR bitmaps of the VMCS). */
+  intercepts: ((index: number, write: boolean) => boolean) | undefined;
   /** What the counter would be without an offset. */
   readonly #worked: () => number;
   /** VMCS field TSC offset: time that passed while the guest was not there to work. */
@@ -111,8 +113,9 @@ export class MsrServices implements Record<ServicesOf<'msrs'>, Service> {
 
   readMsr(): number {
     if (!isPrivileged(this.#cpu)) return refuse(this.#cpu);
-    const value = this.get(this.#cpu.state.unsignedWords[2]!);
-    if (value === undefined) return this.#cpu.event.leave(EXIT_REASON.MSR_READ);
+    const index = this.#cpu.state.unsignedWords[2]!;
+    const value = this.get(index);
+    if (value === undefined || this.intercepts?.(index, false)) return this.#cpu.event.leave(EXIT_REASON.MSR_READ);
     this.#setPair(value);
     return 0;
   }
@@ -122,7 +125,8 @@ export class MsrServices implements Record<ServicesOf<'msrs'>, Service> {
     const { unsignedWords } = this.#cpu.state;
     const index = unsignedWords[2]!;
     const value = (BigInt(unsignedWords[4]!) << 32n) | BigInt(unsignedWords[0]!);
-    if (this.get(index) === undefined || index === MSR.TSC) return this.#cpu.event.leave(EXIT_REASON.MSR_WRITE);
+    const left = this.get(index) === undefined || index === MSR.TSC || this.intercepts?.(index, true);
+    if (left) return this.#cpu.event.leave(EXIT_REASON.MSR_WRITE);
     if (this.#isInvalid(index, value)) return refuse(this.#cpu);
     this.set(index, value);
     return OUTCOME.STOP;

@@ -46,6 +46,7 @@ export class PendingEvent {
     guestPhysical: 0 as Gpa,
     guestLinear: gva(0n),
     instructionLength: 0,
+    interruption: 0,
     idtVectoring: 0,
     idtVectoringError: 0,
   };

@@ -19,6 +19,7 @@ import { OUTCOME } from './interpreter/js-code.ts';
 import { type EntryEvent, kindOf } from './interruption.ts';
 import type { Mmu } from './mmu.ts';
 import type { ModificationLog } from './modification-log.ts';
+import { type EventKind, VECTOR } from './pending-event.ts';
 import { SLOT } from './state.ts';
 import { wire } from './wiring.ts';
 
@@ -33,6 +34,8 @@ export class Vcpu extends GuestState {
   readonly #boundary: Boundary;
   readonly #stream: EventStream;
   readonly #exceptions: Exceptions;
+  /** Exceptions that leave the guest with EXCEPTION_NMI instead of reaching it, a bit a vector (the exception bitmap). */
+  exceptionBitmap = 0;
   #entryEvent: EntryEvent | undefined;
 
   /** `stateAt` is a zeroed page frame of host RAM for the CPU's registers. */
@@ -207,6 +210,10 @@ export class Vcpu extends GuestState {
   }
 
   #deliver(): number {
+    const { vector, kind } = this.parts.event;
+    // `int n` is no exception, whatever its vector.
+    if ((this.exceptionBitmap & (1 << vector)) !== 0 && kind !== 'software') return this.#intercepted(vector, kind);
+    if (vector === VECTOR.DB && kind !== 'software') this.parts.debug.report();
     this.#raised();
     return this.#deliverPending(this.exit.instructionLength);
   }
@@ -233,6 +240,16 @@ export class Vcpu extends GuestState {
   #tellInstruction(rip: bigint): void {
     const text = instructionText(this.#bytesAt(rip), rip);
     this.#stream.ahead(() => guestInstruction(this.#stream, { rip, text, line: this.#stream.placeOf(rip) }));
+  }
+
+  #intercepted(vector: number, kind: EventKind): number {
+    const { debug, event } = this.parts;
+    const type = kind === 'int3' ? INTERRUPTION.SOFTWARE_EXCEPTION : INTERRUPTION.HARDWARE_EXCEPTION;
+    this.exit.interruption = INTERRUPTION.VALID + (type | vector);
+    const reasons = vector === VECTOR.DB ? debug.reasons : 0;
+    debug.reasons = 0;
+    const faultAddress = vector === VECTOR.PF ? Number(BigInt.asIntN(64, event.faultAddress)) : 0;
+    return event.leave(EXIT_REASON.EXCEPTION_NMI, reasons || faultAddress);
   }
 
   /**

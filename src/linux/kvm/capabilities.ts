@@ -1,11 +1,13 @@
 /** KVM_CHECK_EXTENSION: what this KVM can do (arch/x86/kvm/x86.c: kvm_vm_ioctl_check_extension). */
 
 import { PAGE_SIZE } from '../../address.ts';
+import { KVM_CLOCK_TSC_STABLE } from '../uapi/kvm.ts';
 import { KVM_CAP } from '../uapi/kvm-capability.ts';
 import { KVM_COALESCED_RING_OFFSET } from '../uapi/kvm-run.ts';
 import { INITIALLY_SET, MANUAL_PROTECT_ENABLE } from './dirty-log.ts';
 import { MAX_ROUTES } from './irq-routing.ts';
 import { KVM_ADDRESS_SPACES, KVM_USER_MEM_SLOTS } from './memslots.ts';
+import { SYNCED_SETS } from './sync-regs.ts';
 
 export const KVM_MAX_VCPUS = 1024;
 export const KVM_MAX_VCPU_IDS = 4096;
@@ -41,6 +43,18 @@ const capabilities: ReadonlyMap<number, number> = new Map<number, number>([
   [KVM_CAP.INTERNAL_ERROR_DATA, 1],
   [KVM_CAP.MAX_VCPUS, KVM_MAX_VCPUS],
   [KVM_CAP.READONLY_MEM, 1],
+  [KVM_CAP.SET_GUEST_DEBUG, 1],
+  [KVM_CAP.X86_ROBUST_SINGLESTEP, 1],
+  [KVM_CAP.DEBUGREGS, 1],
+  [KVM_CAP.XSAVE, 1],
+  [KVM_CAP.ADJUST_CLOCK, KVM_CLOCK_TSC_STABLE],
+  [KVM_CAP.GET_TSC_KHZ, 1],
+  [KVM_CAP.SYNC_REGS, SYNCED_SETS],
+  [KVM_CAP.KVMCLOCK_CTRL, 1],
+  [KVM_CAP.GET_MSR_FEATURES, 1],
+  [KVM_CAP.X86_USER_SPACE_MSR, 1],
+  [KVM_CAP.X86_MSR_FILTER, 1],
+  [KVM_CAP.BINARY_STATS_FD, 1],
   [KVM_CAP.DEVICE_CTRL, 1],
   [KVM_CAP.IOEVENTFD_NO_LENGTH, 1],
   [KVM_CAP.CHECK_EXTENSION_VM, 1],

@@ -63,6 +63,15 @@ export interface Cpu {
   readMsr(index: number): bigint | undefined;
   /** False: the CPU has no such MSR, or refuses the value. */
   writeMsr(index: number, value: bigint): boolean;
+  /** MSRs of the CPU's own whose access exits all the same; `undefined`: none. */
+  msrIntercepts: ((index: number, write: boolean) => boolean) | undefined;
+  /** DR0–3, 6 or 7. */
+  debugRegister(number: 0 | 1 | 2 | 3 | 6 | 7): bigint;
+  setDebugRegister(number: 0 | 1 | 2 | 3 | 6 | 7, value: bigint): void;
+  /** Breakpoints in place of the guest's: addresses of DR0–3, and DR7; `undefined` gives the guest its own back. */
+  borrowBreakpoints(own: { readonly addresses: readonly bigint[]; readonly control: number } | undefined): void;
+  /** Exceptions that leave the guest with EXCEPTION_NMI, a bit a vector. */
+  exceptionBitmap: number;
   /** rip += length of the instruction that exited. */
   skipInstruction(): void;
   /** Complete the instruction at rip; accesses that miss RAM go to `port`. */

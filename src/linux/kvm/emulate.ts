@@ -21,6 +21,7 @@ const BATCH_MASK = 0x3ffn;
 export function emulateInstruction(vcpu: KvmVcpu): number {
   // KVM fetches the instruction by the guest's page tables and then tells of it.
   if (kvmEmulateInsn.on || kvmMmuPagetableWalk.on || kvmMmuPagingElement.on) trace(vcpu, false);
+  vcpu.stats.insn_emulation++;
   vcpu.clearExceptions();
   vcpu.emulation.begin();
   return carryOut(vcpu);
@@ -55,6 +56,7 @@ function exitToUser(vcpu: KvmVcpu): number {
   if (emulation.needed === 'pio-out') return completePioOut(vcpu);
   if (emulation.needed === 'pio-in') vcpu.completion = completePioIn;
   else {
+    vcpu.stats.mmio_exits++;
     emulation.exitMmio();
     vcpu.completion = completeMmio;
   }
@@ -90,6 +92,7 @@ function completeMmio(vcpu: KvmVcpu): number {
 function failed(vcpu: KvmVcpu): number {
   const { cpu } = vcpu;
   if (kvmEmulateInsn.on) trace(vcpu, true);
+  vcpu.stats.insn_emulation_fail++;
   vcpu.queueException(UD_VECTOR);
   if (cpu.segment('ss').dpl !== 0) return 1;
   const { exit } = cpu;

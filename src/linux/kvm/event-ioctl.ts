@@ -58,7 +58,8 @@ function queueInterrupt(vcpu: KvmVcpu, { irq }: { irq: number }): number {
 
 const noLapic = (vcpu: KvmVcpu) => vcpu.kernel.refuse(EINVAL, 'the vCPU has no local APIC in the kernel');
 
-function getEvents(vcpu: KvmVcpu): Partial<Events> {
+/** kvm_vcpu_ioctl_x86_get_vcpu_events. */
+export function getEvents(vcpu: KvmVcpu): Partial<Events> {
   const { injected, cpu } = vcpu;
   const injectedException = injected !== undefined && isException(injected) ? injected : undefined;
   const exception = vcpu.exception ?? injectedException;
@@ -91,7 +92,7 @@ function setShadow({ cpu }: KvmVcpu, shadow: number): void {
 }
 
 /** kvm_vcpu_ioctl_x86_set_vcpu_events. */
-function setEvents(vcpu: KvmVcpu, events: Events): number {
+export function setEvents(vcpu: KvmVcpu, events: Events): number {
   if (events.flags & ~KNOWN_FLAGS) return vcpu.kernel.refuse(EINVAL, 'unknown flags of vCPU events');
   if (events.exception_injected && (events.exception_nr > 31 || events.exception_nr === 2))
     return vcpu.kernel.refuse(EINVAL, `${events.exception_nr} is no exception`);

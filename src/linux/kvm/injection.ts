@@ -14,9 +14,11 @@ export function injectEvent(vcpu: KvmVcpu, event: InjectedEvent, reinjected: boo
   const { stream } = vcpu.kernel;
   const { type, vector, errorCode, instructionLength } = event;
   const hasErrorCode = errorCode !== undefined;
+  if (type === INTERRUPTION.NMI) vcpu.stats.nmi_injections++;
   if (isException(event)) {
     if (kvmInjException.on) kvmInjException(stream, { vector, hasErrorCode, errorCode: errorCode ?? 0, reinjected });
   } else if (isInterrupt(event)) {
+    vcpu.stats.irq_injections++;
     if (kvmInjVirq.on) kvmInjVirq(stream, { vector, soft: type === INTERRUPTION.SOFTWARE_INTERRUPT, reinjected });
   }
   vcpu.injected = event;

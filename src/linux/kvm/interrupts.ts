@@ -6,6 +6,7 @@
 import { EAGAIN, EINTR } from '../uapi/errno.ts';
 import { KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED } from '../uapi/kvm.ts';
 import { KVM_EXIT_INTR } from '../uapi/kvm-run.ts';
+import { SIGNAL } from '../uapi/signal.ts';
 import { exceptionEvent, interruptEvent, isException, nmiEvent } from './injected-event.ts';
 import { injectEvent } from './injection.ts';
 import { kvmVcpuWakeup } from './trace-irq.ts';
@@ -28,6 +29,7 @@ const isFault = (vector: number): boolean => !NOT_FAULTS.has(vector);
 export function injectPending(vcpu: KvmVcpu): void {
   const { cpu, lapic } = vcpu;
   vcpu.eventRequested = false;
+  vcpu.stats.req_event++;
   if (lapic !== undefined) cpu.setControl(8, BigInt(lapic.taskPriorityClass));
   const { injected } = vcpu;
   const exception = injected !== undefined && isException(injected) ? undefined : vcpu.takeException();
@@ -44,6 +46,17 @@ export function injectPending(vcpu: KvmVcpu): void {
   cpu.nmiWindow = vcpu.nmiQueued;
   cpu.interruptWindow = hasInterrupt(vcpu) || (lapic === undefined && vcpu.run.requestInterruptWindow);
   if (lapic !== undefined) cpu.tprThreshold = threshold(vcpu);
+}
+
+/**
+ * signal_pending, by the mask of KVM_SET_SIGNAL_MASK. SIGXCPU ends KVM_RUN in any case: it is the host's own limit, which Linux
+ * makes good with SIGKILL.
+ */
+export function signalled({ kernel, signalMask }: KvmVcpu): boolean {
+  const signal = kernel.current.pendingSignal;
+  if (signal === undefined) return false;
+  if (signalMask === undefined || signal === 'SIGXCPU') return true;
+  return ((signalMask >> BigInt(SIGNAL[signal] - 1)) & 1n) === 0n;
 }
 
 /** kvm_cpu_has_injectable_intr. */
@@ -93,6 +106,8 @@ export function block(vcpu: KvmVcpu): number {
   // The counter is invariant: it goes on while the processor is halted.
   vcpu.cpu.tscOffset += slept;
   if (result < 0) return result;
+  vcpu.stats.halt_wakeup++;
+  vcpu.stats.halt_wait_ns += slept;
   if (kvmVcpuWakeup.on) {
     kvmVcpuWakeup(vcpu.kernel.stream, { nanoseconds: BigInt(Math.round(slept)), waited: true });
   }
@@ -107,7 +122,7 @@ function sleepUntilWoken(vcpu: KvmVcpu): number {
     if (vcpu.mpState === KVM_MP_STATE_UNINITIALIZED)
       return kernel.refuse(EAGAIN, `vCPU ${vcpu.id} waits for another to start it`);
     // Other threads of the process run while this one sleeps. The model has one thread: it is theirs now.
-    const othersRun = kernel.current.pendingSignal !== undefined || vcpu.vm.userSpaceReady();
+    const othersRun = signalled(vcpu) || vcpu.vm.userSpaceReady();
     if (othersRun || fruitless >= FRUITLESS_TIMERS || !kernel.clock.sleep()) {
       vcpu.run.exit(KVM_EXIT_INTR);
       return -EINTR;

@@ -13,7 +13,9 @@ import {
   KVM_CHECK_EXTENSION,
   KVM_CREATE_VM,
   KVM_GET_API_VERSION,
+  KVM_GET_MSR_FEATURE_INDEX_LIST,
   KVM_GET_MSR_INDEX_LIST,
+  KVM_GET_MSRS,
   KVM_GET_SUPPORTED_CPUID,
   KVM_GET_VCPU_MMAP_SIZE,
   kvm_msr_list,
@@ -26,8 +28,8 @@ import { supportedCpuid } from './cpuid.ts';
 import { exportedSymbols } from './exported-symbols.ts';
 import { IoctlTable } from './ioctl-table.ts';
 import { addParameters } from './module-parameters.ts';
-import { msrIndexList } from './msr-table.ts';
-import { giveCpuid } from './vcpu-ioctl.ts';
+import { featureMsrs, keptMsrs, msrIndexList } from './msr-table.ts';
+import { eachMsr, giveCpuid } from './vcpu-ioctl.ts';
 import { type EptFeatures, Vm } from './vm.ts';
 import { vmOperations } from './vm-ioctl.ts';
 
@@ -96,14 +98,25 @@ const table = new IoctlTable<KvmModule>()
     zero(() => KVM_VCPU_MMAP_SIZE),
   )
   .plain(KVM_GET_SUPPORTED_CPUID, (module, argument) => giveCpuid(module, argument, supportedCpuid))
-  .plain(KVM_GET_MSR_INDEX_LIST, ({ kernel }, argument) => {
-    const asked = getStruct(kernel, kvm_msr_list, argument);
-    if (typeof asked === 'number') return asked;
-    const nmsrs = msrIndexList.length;
-    if (putStruct(kernel, kvm_msr_list, argument, { nmsrs }) < 0) return -EFAULT;
-    if (asked.nmsrs < nmsrs) return kernel.refuse(E2BIG, `there are ${nmsrs} MSRs, room for ${asked.nmsrs}`);
-    return copyToUser(kernel, argument + kvm_msr_list.size, new Uint8Array(Uint32Array.from(msrIndexList).buffer));
-  });
+  .plain(KVM_GET_MSR_INDEX_LIST, (module, argument) => giveMsrList(module, argument, msrIndexList))
+  .plain(KVM_GET_MSR_FEATURE_INDEX_LIST, (module, argument) => giveMsrList(module, argument, featureMsrs))
+  .plain(KVM_GET_MSRS, (module, argument) =>
+    eachMsr(module, argument, true, (entry) => {
+      if (!featureMsrs.includes(entry.index)) return false;
+      entry.data = keptMsrs.get(entry.index)!.reset;
+      return true;
+    }),
+  );
+
+/** Copy a list of MSRs; -E2BIG, with the number needed filled in, when user space left too little room. */
+function giveMsrList({ kernel }: KvmModule, argument: number, list: readonly number[]): number {
+  const asked = getStruct(kernel, kvm_msr_list, argument);
+  if (typeof asked === 'number') return asked;
+  const nmsrs = list.length;
+  if (putStruct(kernel, kvm_msr_list, argument, { nmsrs }) < 0) return -EFAULT;
+  if (asked.nmsrs < nmsrs) return kernel.refuse(E2BIG, `there are ${nmsrs} MSRs, room for ${asked.nmsrs}`);
+  return copyToUser(kernel, argument + kvm_msr_list.size, new Uint8Array(Uint32Array.from(list).buffer));
+}
 
 const systemOperations: FileOperations = {
   ioctl(file, request, argument) {

@@ -46,5 +46,7 @@ const architectural = [
   0xc0000101,
   0xc0000102,
 ] as const;
+/** KVM_GET_MSR_FEATURE_INDEX_LIST: what CPUs of this host have alike. */
+export const featureMsrs: readonly number[] = [MSR_IA32_UCODE_REV];
 /** KVM_GET_MSR_INDEX_LIST. */
 export const msrIndexList: readonly number[] = [...architectural, ...keptMsrs.keys()];

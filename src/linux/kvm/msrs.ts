@@ -3,6 +3,17 @@
  * (arch/x86/kvm/x86.c: kvm_emulate_rdmsr, kvm_emulate_wrmsr).
  */
 
+import {
+  KVM_EXIT_X86_RDMSR,
+  KVM_EXIT_X86_WRMSR,
+  KVM_MSR_EXIT_REASON_FILTER,
+  KVM_MSR_EXIT_REASON_INVAL,
+  KVM_MSR_EXIT_REASON_UNKNOWN,
+  KVM_RUN_UNION,
+  kvm_run_msr,
+  RUN_MSR_DATA,
+  RUN_MSR_ERROR,
+} from '../uapi/kvm-run.ts';
 import { RAX, RCX, RDX } from './cpu.ts';
 import { keptMsrs, MSR_IA32_APIC_BASE } from './msr-table.ts';
 import { kvmMsr } from './trace.ts';
@@ -33,21 +44,64 @@ const GP_VECTOR = 13;
 export function emulateRdmsr(vcpu: KvmVcpu): number {
   const { cpu } = vcpu;
   const index = Number(BigInt.asUintN(32, cpu.register(RCX)));
-  const value = readMsr(vcpu, index);
-  trace(vcpu, false, index, value ?? 0n, value === undefined);
-  if (value === undefined) return generalProtection(vcpu);
+  const filtered = vcpu.vm.msrFilter?.allows(index, false) === false;
+  const value = filtered ? undefined : readMsr(vcpu, index);
+  if (value === undefined) {
+    const reason = filtered ? KVM_MSR_EXIT_REASON_FILTER : KVM_MSR_EXIT_REASON_UNKNOWN;
+    if (askUserSpace(vcpu, KVM_EXIT_X86_RDMSR, reason, index, 0n)) {
+      vcpu.completion = completeRead;
+      return 0;
+    }
+    trace(vcpu, false, index, 0n, true);
+    return generalProtection(vcpu);
+  }
+  trace(vcpu, false, index, value, false);
+  return giveValue(vcpu, value);
+}
+
+function giveValue({ cpu }: KvmVcpu, value: bigint): number {
   cpu.setRegister(RAX, BigInt.asUintN(32, value));
   cpu.setRegister(RDX, value >> 32n);
   cpu.skipInstruction();
   return 1;
 }
 
+/** kvm_msr_user_space: true if user space has asked for what goes wrong for this reason; kvm_run is filled. */
+function askUserSpace({ run, vm }: KvmVcpu, exit: number, reason: number, index: number, data: bigint): boolean {
+  if ((vm.userSpaceMsrs & reason) === 0) return false;
+  run.exit(exit);
+  kvm_run_msr.write(run.view, { reason, index, data }, KVM_RUN_UNION);
+  return true;
+}
+
+/** complete_fast_rdmsr. */
+const completeRead = (vcpu: KvmVcpu): number => {
+  const { view } = vcpu.run;
+  if (view.getUint8(RUN_MSR_ERROR) !== 0) return generalProtection(vcpu);
+  return giveValue(vcpu, view.getBigUint64(RUN_MSR_DATA, true));
+};
+
+/** complete_fast_msr_access. */
+const completeWrite = (vcpu: KvmVcpu): number => {
+  if (vcpu.run.view.getUint8(RUN_MSR_ERROR) !== 0) return generalProtection(vcpu);
+  vcpu.cpu.skipInstruction();
+  return 1;
+};
+
 /** WRMSR that the CPU left to KVM. */
 export function emulateWrmsr(vcpu: KvmVcpu): number {
   const { cpu } = vcpu;
   const index = Number(BigInt.asUintN(32, cpu.register(RCX)));
   const value = (BigInt.asUintN(32, cpu.register(RDX)) << 32n) | BigInt.asUintN(32, cpu.register(RAX));
-  const done = writeMsr(vcpu, index, value);
+  const filtered = vcpu.vm.msrFilter?.allows(index, true) === false;
+  const done = !filtered && writeMsr(vcpu, index, value);
+  if (!done) {
+    const refused = readMsr(vcpu, index) === undefined ? KVM_MSR_EXIT_REASON_UNKNOWN : KVM_MSR_EXIT_REASON_INVAL;
+    if (askUserSpace(vcpu, KVM_EXIT_X86_WRMSR, filtered ? KVM_MSR_EXIT_REASON_FILTER : refused, index, value)) {
+      vcpu.completion = completeWrite;
+      return 0;
+    }
+  }
   trace(vcpu, true, index, value, !done);
   if (!done) return generalProtection(vcpu);
   cpu.skipInstruction();

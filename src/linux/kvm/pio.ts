@@ -18,6 +18,7 @@ const bytesOf = [0, 1, 2, 3, 4].map((size) => new Uint8Array(buffer.buffer, 0, s
 /** handle_io: 1 to go on in the guest, 0 to return to user space. */
 export function handleIo(vcpu: KvmVcpu): number {
   const { qualification } = vcpu.cpu.exit;
+  vcpu.stats.io_exits++;
   if (qualification & IO_QUALIFICATION.STRING) return emulateInstruction(vcpu);
   const size = ((qualification & IO_QUALIFICATION.SIZE_MASK) + 1) as 1 | 2 | 4;
   const port = qualification >>> IO_QUALIFICATION.PORT_SHIFT;

@@ -8,6 +8,7 @@ import { EINVAL } from '../uapi/errno.ts';
 import type { kvm_regs, kvm_segment, kvm_sregs } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import type { SegmentName, SegmentState } from './cpu.ts';
+import { guestFlags, setGuestFlags } from './guest-debug.ts';
 import type { KvmVcpu } from './vcpu.ts';
 
 type Regs = StructOf<typeof kvm_regs>;
@@ -20,7 +21,7 @@ const RFLAGS_FIXED = 2n;
 
 export function getRegs(vcpu: KvmVcpu): Partial<Regs> {
   const { cpu } = vcpu;
-  const regs: Filling<Regs> = { rip: cpu.rip, rflags: cpu.rflags };
+  const regs: Filling<Regs> = { rip: cpu.rip, rflags: guestFlags(vcpu) };
   for (const [number, name] of GENERAL_REGISTERS.entries()) regs[name] = cpu.register(number);
   return regs;
 }
@@ -30,7 +31,7 @@ export function setRegs(vcpu: KvmVcpu, regs: Regs): number {
   const { cpu } = vcpu;
   for (const [number, name] of GENERAL_REGISTERS.entries()) cpu.setRegister(number, regs[name]);
   cpu.rip = regs.rip;
-  cpu.rflags = regs.rflags | RFLAGS_FIXED;
+  setGuestFlags(vcpu, regs.rflags | RFLAGS_FIXED);
   vcpu.clearException();
   vcpu.requestEvent();
   return 0;

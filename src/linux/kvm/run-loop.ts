@@ -3,6 +3,7 @@
  * comes (arch/x86/kvm/x86.c: kvm_arch_vcpu_ioctl_run, vcpu_run, vcpu_enter_guest).
  */
 
+import { EXIT_REASON } from '../../hardware/vcpu/exit.ts';
 import { EINTR, EINVAL } from '../uapi/errno.ts';
 import { KVM_MP_STATE_RUNNABLE } from '../uapi/kvm.ts';
 import {
@@ -17,7 +18,8 @@ import {
   RUN_VALID_REGS,
 } from '../uapi/kvm-run.ts';
 import { completeInjection } from './injection.ts';
-import { block, injectPending } from './interrupts.ts';
+import { block, injectPending, signalled } from './interrupts.ts';
+import { SYNCED_SETS, storeRegisters, takeRegisters } from './sync-regs.ts';
 import { kvmEntry, kvmExit, kvmUserspaceExit } from './trace.ts';
 import type { KvmVcpu } from './vcpu.ts';
 import { handleExit } from './vmx.ts';
@@ -44,8 +46,14 @@ function arrive(vcpu: KvmVcpu): number {
   const { run, vm } = vcpu;
   const { view } = run;
   view.setUint16(RUN_FLAGS, 0, true);
-  if (registerSets(view, RUN_VALID_REGS) || registerSets(view, RUN_DIRTY_REGS))
+  if (unknownSets(view, RUN_VALID_REGS) || unknownSets(view, RUN_DIRTY_REGS))
     return vm.kernel.refuse(EINVAL, 'kvm_valid_regs and kvm_dirty_regs name register sets that are not offered');
+  const dirty = view.getUint32(RUN_DIRTY_REGS, true);
+  if (dirty !== 0) {
+    const error = takeRegisters(vcpu, dirty);
+    if (error < 0) return error;
+    view.setUint32(RUN_DIRTY_REGS, 0, true);
+  }
   // With a local APIC in the kernel the task priority is the guest's alone.
   const cr8 = vcpu.lapic === undefined ? view.getUint32(RUN_CR8, true) : vcpu.cr8;
   if (cr8 > CR8_BITS || view.getUint32(RUN_CR8 + 4, true) !== 0)
@@ -64,8 +72,8 @@ function arrive(vcpu: KvmVcpu): number {
   return result;
 }
 
-const registerSets = (view: DataView, at: number) =>
-  view.getUint32(at, true) !== 0 || view.getUint32(at + 4, true) !== 0;
+const unknownSets = (view: DataView, at: number) =>
+  (view.getUint32(at, true) & ~SYNCED_SETS) !== 0 || view.getUint32(at + 4, true) !== 0;
 
 /** post_kvm_run_save. */
 function leave(vcpu: KvmVcpu): void {
@@ -75,6 +83,8 @@ function leave(vcpu: KvmVcpu): void {
   vcpu.cr8 = Number(vcpu.cpu.control(8));
   view.setUint32(RUN_CR8, vcpu.cr8, true);
   view.setBigUint64(RUN_APIC_BASE, vcpu.apicBase, true);
+  const wanted = view.getUint32(RUN_VALID_REGS, true);
+  if (wanted !== 0) storeRegisters(vcpu, wanted);
 }
 
 /** kvm_vcpu_ready_for_interrupt_injection: user space may call KVM_INTERRUPT. */
@@ -86,7 +96,8 @@ function loop(vcpu: KvmVcpu): number {
   const { kernel } = vcpu.vm;
   for (;;) {
     if (kernel.clock.nextDeadline !== NEVER) kernel.clock.expire();
-    if (kernel.current.pendingSignal !== undefined) {
+    if (kernel.current.pendingSignal !== undefined && signalled(vcpu)) {
+      vcpu.stats.signal_exits++;
       vcpu.run.exit(KVM_EXIT_INTR);
       return -EINTR;
     }
@@ -130,9 +141,10 @@ function enterGuest(vcpu: KvmVcpu): number {
       rip: cpu.rip,
       info1: cpu.exit.qualification,
       info2: cpu.exit.idtVectoring,
-      intrInfo: 0,
+      intrInfo: reason === EXIT_REASON.EXCEPTION_NMI ? cpu.exit.interruption : 0,
       errorCode: 0,
     });
+  vcpu.stats.exits++;
   if (vcpu.injected !== undefined || cpu.exit.idtVectoring !== 0) completeInjection(vcpu);
   // The CPU keeps the task priority itself (TPR shadow).
   if (vcpu.lapic !== undefined) vcpu.syncTaskPriority(vcpu.lapic);

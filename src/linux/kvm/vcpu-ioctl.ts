@@ -7,11 +7,13 @@ import { copyFromUser, copyToUser, getStruct, putStruct } from '../core/uaccess.
 import type { Vma } from '../core/vma.ts';
 import { E2BIG, EFAULT, EINVAL, EIO } from '../uapi/errno.ts';
 import {
+  KVM_ENABLE_CAP,
   KVM_GET_CPUID2,
   KVM_GET_MP_STATE,
   KVM_GET_MSRS,
   KVM_GET_REGS,
   KVM_GET_SREGS,
+  KVM_GET_STATS_FD,
   KVM_MP_STATE_RUNNABLE,
   KVM_MP_STATE_SIPI_RECEIVED,
   KVM_RUN,
@@ -24,6 +26,7 @@ import {
   KVM_TRANSLATE,
   kvm_cpuid_entry2,
   kvm_cpuid2,
+  kvm_enable_cap,
   kvm_mp_state,
   kvm_msr_entry,
   kvm_msrs,
@@ -32,21 +35,26 @@ import {
   kvm_sregs,
   kvm_translation,
 } from '../uapi/kvm.ts';
+import { struct, u64 } from '../uapi/struct.ts';
+import { tscIoctls } from './clock-ioctl.ts';
 import { MAX_CPUID_ENTRIES } from './cpuid.ts';
 import { eventIoctls } from './event-ioctl.ts';
+import { fpuIoctls } from './fpu-ioctl.ts';
+import { debugIoctls } from './guest-debug.ts';
 import { translate } from './guest-paging.ts';
 import { IoctlTable } from './ioctl-table.ts';
 import { readMsr, writeMsr } from './msrs.ts';
 import { getRegs, getSregs, setRegs, setSregs } from './registers.ts';
 import { runVcpu } from './run-loop.ts';
+import { vcpuStatsFd } from './stats-fd.ts';
 import type { CpuidEntry, KvmVcpu } from './vcpu.ts';
 
 /** MAX_IO_MSRS. */
 const MAX_MSRS = 256;
-/** SIGSETSIZE: a 64-bit mask. */
-const SIGNAL_SET_BYTES = 8;
+/** sigset_t: 64 signals. */
+const signalSet = struct('sigset_t', { value: u64 });
 
-const table = eventIoctls(new IoctlTable<KvmVcpu>())
+const table = tscIoctls(fpuIoctls(debugIoctls(eventIoctls(new IoctlTable<KvmVcpu>()))))
   .plain(KVM_RUN, runVcpu)
   .gives(KVM_GET_REGS, kvm_regs, getRegs)
   .takes(KVM_SET_REGS, kvm_regs, setRegs)
@@ -69,12 +77,28 @@ const table = eventIoctls(new IoctlTable<KvmVcpu>())
       usermode: 0,
     };
   })
-  .plain(KVM_SET_SIGNAL_MASK, (vcpu, argument) => {
-    if (argument === 0) return 0;
-    const mask = getStruct(vcpu.kernel, kvm_signal_mask, argument);
-    if (typeof mask === 'number') return mask;
-    return mask.len === SIGNAL_SET_BYTES ? 0 : vcpu.kernel.refuse(EINVAL, 'a signal mask has 8 bytes');
-  });
+  .plain(KVM_SET_SIGNAL_MASK, setSignalMask)
+  .plain(KVM_GET_STATS_FD, vcpuStatsFd)
+  // kvm_vcpu_ioctl_enable_cap: all that can be switched on here is Hyper-V's.
+  .takes(KVM_ENABLE_CAP, kvm_enable_cap, ({ kernel }, { cap }) =>
+    kernel.refuse(EINVAL, `capability ${cap} cannot be switched on for a vCPU`),
+  );
+
+/** kvm_vcpu_ioctl_set_sigmask: which signals are blocked during KVM_RUN; no mask, no change. */
+function setSignalMask(vcpu: KvmVcpu, argument: number): number {
+  const { kernel } = vcpu;
+  if (argument === 0) {
+    vcpu.signalMask = undefined;
+    return 0;
+  }
+  const header = getStruct(kernel, kvm_signal_mask, argument);
+  if (typeof header === 'number') return header;
+  if (header.len !== signalSet.size) return kernel.refuse(EINVAL, 'a signal mask has 8 bytes');
+  const set = getStruct(kernel, signalSet, argument + kvm_signal_mask.size);
+  if (typeof set === 'number') return set;
+  vcpu.signalMask = set.value;
+  return 0;
+}
 
 /** Without an in-kernel local APIC a vCPU can only be runnable: user space keeps the rest. */
 function setMpState(vcpu: KvmVcpu, { mp_state }: { mp_state: number }): number {
@@ -100,8 +124,8 @@ function setMsrs(vcpu: KvmVcpu, argument: number): number {
 }
 
 /** msr_io: how many entries were processed before one was refused; -E2BIG, -EFAULT. */
-function eachMsr(
-  { kernel }: KvmVcpu,
+export function eachMsr(
+  { kernel }: Pick<KvmVcpu, 'kernel'>,
   argument: number,
   writeBack: boolean,
   process: (entry: { index: number; data: bigint }) => boolean,

@@ -15,12 +15,14 @@ import {
 import type { StructOf } from '../uapi/struct.ts';
 import type { Cpu } from './cpu.ts';
 import { Emulation } from './emulation.ts';
+import { initialFpu } from './fpu-state.ts';
 import { type InjectedEvent, isException } from './injected-event.ts';
 import type { Irqchip } from './irqchip.ts';
 import { APIC_BASE_BOOT_CPU, APIC_BASE_DEFAULT, APIC_BASE_ENABLE, Lapic } from './lapic.ts';
 import { MmioCache, type PageFault } from './mmu.ts';
 import { defaultMsrs } from './msr-table.ts';
 import { RunPage } from './run-page.ts';
+import { VcpuStats } from './vcpu-stats.ts';
 import type { Vm, VmVcpu } from './vm.ts';
 
 export type CpuidEntry = StructOf<typeof kvm_cpuid_entry2>;
@@ -49,6 +51,13 @@ export class KvmVcpu implements VmVcpu {
   readonly mmioCache = new MmioCache();
   readonly fault: PageFault;
   readonly msrs = defaultMsrs();
+  fpu = initialFpu();
+  readonly stats = new VcpuStats();
+  /** KVM_SET_SIGNAL_MASK: signals that do not end KVM_RUN, a bit each from signal 1 on; `undefined`: the process's own mask. */
+  signalMask: bigint | undefined;
+  /** KVM_GUESTDBG_* in force, and where the guest stood when they were set. */
+  guestDebug = 0;
+  singleStepRip = 0n;
   /** The vCPU's local APIC, if the VM has its interrupt controllers in the kernel. */
   readonly lapic: Lapic | undefined;
   /** KVM_REQ_EVENT: before the next entry, look at what is to be injected. */
@@ -94,6 +103,7 @@ export class KvmVcpu implements VmVcpu {
     if (this.lapic !== undefined)
       this.apicBase = BigInt(APIC_BASE_DEFAULT) | APIC_BASE_ENABLE | (boot ? APIC_BASE_BOOT_CPU : 0n);
     this.mpState = boot || this.lapic === undefined ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
+    this.interceptMsrs();
     this.emulation = new Emulation(vm, this.cpu, this.run, this.mmioCache, this.lapic);
   }
 
@@ -188,6 +198,12 @@ export class KvmVcpu implements VmVcpu {
     this.cpu.setSegment('cs', { ...cs, selector: vector << 8, base: BigInt(vector << 12) });
     this.cpu.rip = 0n;
     this.mpState = KVM_MP_STATE_RUNNABLE;
+  }
+
+  /** vmx_msr_filter_changed: what the VM's filter refuses must not pass in the CPU either. */
+  interceptMsrs(): void {
+    const { msrFilter } = this.vm;
+    this.cpu.msrIntercepts = msrFilter && ((index, write) => !msrFilter.allows(index, write));
   }
 
   /** kvm_set_cr8. */

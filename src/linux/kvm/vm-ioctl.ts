@@ -13,6 +13,7 @@ import {
   KVM_DEV_TYPE_VFIO,
   KVM_ENABLE_CAP,
   KVM_GET_DIRTY_LOG,
+  KVM_GET_STATS_FD,
   KVM_IOEVENTFD,
   KVM_REGISTER_COALESCED_MMIO,
   KVM_SET_BOOT_CPU_ID,
@@ -22,6 +23,7 @@ import {
   KVM_SET_TSS_ADDR,
   KVM_SET_USER_MEMORY_REGION,
   KVM_UNREGISTER_COALESCED_MMIO,
+  KVM_X86_SET_MSR_FILTER,
   kvm_clear_dirty_log,
   kvm_coalesced_mmio_zone,
   kvm_create_device,
@@ -29,17 +31,22 @@ import {
   kvm_enable_cap,
   kvm_ioeventfd,
   kvm_ioregion,
+  kvm_msr_filter,
   kvm_userspace_memory_region,
 } from '../uapi/kvm.ts';
 import { KVM_CAP } from '../uapi/kvm-capability.ts';
+import { KVM_MSR_EXIT_REASON_FILTER, KVM_MSR_EXIT_REASON_INVAL, KVM_MSR_EXIT_REASON_UNKNOWN } from '../uapi/kvm-run.ts';
 import { type StructOf, struct, u64 } from '../uapi/struct.ts';
 import { O_CLOEXEC, O_RDWR } from '../uapi/syscalls.ts';
 import { checkExtension, KVM_MAX_VCPU_IDS, KVM_MAX_VCPUS } from './capabilities.ts';
+import { clockIoctls } from './clock-ioctl.ts';
 import { DeviceFile, deviceOperations } from './device-ioctl.ts';
 import { clearDirtyLog, getDirtyLog, setManualProtect } from './dirty-log.ts';
 import { IoctlTable } from './ioctl-table.ts';
 import { interruptIoctls } from './irqchip-ioctl.ts';
+import { setMsrFilter } from './msr-filter-ioctl.ts';
 import { setTssAddress } from './real-mode-tss.ts';
+import { vmStatsFd } from './stats-fd.ts';
 import { KvmVcpu } from './vcpu.ts';
 import { vcpuOperations } from './vcpu-ioctl.ts';
 import { KvmVfioDevice } from './vfio-device.ts';
@@ -48,9 +55,12 @@ import type { Vm } from './vm.ts';
 /** KVM_MIN_ALLOC_MMU_PAGES. */
 const MIN_MMU_PAGES = 64;
 const DEFAULT_IDENTITY_MAP = 0xfffbc000n;
+const USER_SPACE_MSR_REASONS = BigInt(
+  KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER,
+);
 const address = struct('u64', { value: u64 });
 
-const table = interruptIoctls(new IoctlTable<Vm>())
+const table = clockIoctls(interruptIoctls(new IoctlTable<Vm>()))
   .plain(KVM_CHECK_EXTENSION, (_vm, capability) => checkExtension(capability))
   .plain(KVM_CREATE_VCPU, createVcpu)
   .takes(KVM_SET_USER_MEMORY_REGION, kvm_userspace_memory_region, (vm, region) => vm.memslots.setUserRegion(region))
@@ -74,6 +84,8 @@ const table = interruptIoctls(new IoctlTable<Vm>())
   .takes(KVM_CLEAR_DIRTY_LOG, kvm_clear_dirty_log, clearDirtyLog)
   .takes(KVM_REGISTER_COALESCED_MMIO, kvm_coalesced_mmio_zone, (vm, zone) => vm.coalesced.register(zone))
   .takes(KVM_UNREGISTER_COALESCED_MMIO, kvm_coalesced_mmio_zone, (vm, zone) => vm.coalesced.unregister(zone))
+  .takes(KVM_X86_SET_MSR_FILTER, kvm_msr_filter, setMsrFilter)
+  .plain(KVM_GET_STATS_FD, vmStatsFd)
   .takes(KVM_ENABLE_CAP, kvm_enable_cap, enableCapability);
 
 /** kvm_vm_ioctl_enable_cap_generic. */
@@ -81,6 +93,11 @@ function enableCapability(vm: Vm, { cap, flags, arg0 }: StructOf<typeof kvm_enab
   switch (cap) {
     case KVM_CAP.MANUAL_DIRTY_LOG_PROTECT2:
       return setManualProtect(vm, flags, arg0);
+    case KVM_CAP.X86_USER_SPACE_MSR:
+      if (flags !== 0 || arg0 & ~USER_SPACE_MSR_REASONS)
+        return vm.kernel.refuse(EINVAL, 'MSRs go to user space for being invalid, unknown or filtered');
+      vm.userSpaceMsrs = Number(arg0);
+      return 0;
     case KVM_CAP.IOREGIONFD:
       if (flags !== 0 || arg0 > 1n) return vm.kernel.refuse(EINVAL, 'KVM_CAP_IOREGIONFD is 0 or 1');
       vm.ioregions.enabled = arg0 === 1n;

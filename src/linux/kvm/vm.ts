@@ -19,6 +19,7 @@ import { Irqfds } from './irqfd.ts';
 import type { Lapic } from './lapic.ts';
 import { logsDirtyPages, type Memslot, Memslots } from './memslots.ts';
 import { MAX_GFN, Mmu } from './mmu.ts';
+import type { MsrFilter } from './msr-filter.ts';
 import { PageTrack } from './page-track.ts';
 import { PIT_GSI, Pit } from './pit.ts';
 
@@ -34,6 +35,8 @@ export interface VmVcpu {
   flushModificationLog(): void;
   /** The VM ends: give the vCPU's page frames back. */
   destroy(): void;
+  /** Follow {@link Vm.msrFilter}. */
+  interceptMsrs(): void;
   readonly lapic: Lapic | undefined;
   /** KVM_REQ_EVENT. */
   requestEvent(): void;
@@ -74,6 +77,14 @@ export class Vm {
   /** The in-kernel interrupt controllers, once made. */
   irqchip: Irqchip | undefined;
   pit: Pit | undefined;
+  /** KVM_SET_CLOCK: nanoseconds from the host's clock to kvmclock. */
+  clockOffset = 0;
+  /** KVM_X86_SET_MSR_FILTER. */
+  msrFilter: MsrFilter | undefined;
+  /** KVM_CAP_X86_USER_SPACE_MSR: KVM_MSR_EXIT_REASON_* for which an MSR is user space's. */
+  userSpaceMsrs = 0;
+  /** Times that the translations of all vCPUs were dropped. */
+  flushes = 0;
   /** In order of creation. */
   readonly vcpus: VmVcpu[] = [];
   readonly devices: VmDevice[] = [];
@@ -168,6 +179,7 @@ export class Vm {
 
   /** kvm_flush_remote_tlbs: no vCPU keeps a translation made from EPT. */
   flushTranslations(): void {
+    this.flushes++;
     for (const { cpu } of this.vcpus) cpu.invalidateEpt();
   }
 

@@ -9,12 +9,14 @@ import { KVM_EXIT_HLT, KVM_EXIT_SHUTDOWN } from '../uapi/kvm-run.ts';
 import { RAX, RBX, RCX, RDX, RSI } from './cpu.ts';
 import { emulateCpuid } from './cpuid.ts';
 import { emulateInstruction } from './emulate.ts';
-import { RET_PF_EMULATE, RET_PF_INVALID } from './mmu.ts';
+import { handleException } from './guest-debug.ts';
+import { RET_PF_EMULATE, RET_PF_FIXED, RET_PF_INVALID, RET_PF_SPURIOUS } from './mmu.ts';
 import { emulateRdmsr, emulateWrmsr } from './msrs.ts';
 import { handleIo } from './pio.ts';
 import { kvmFastMmio, kvmHypercall } from './trace.ts';
 import { kvmPageFault, kvmPmlFull } from './trace-mmu.ts';
 import type { KvmVcpu } from './vcpu.ts';
+import type { VcpuStats } from './vcpu-stats.ts';
 
 type Handler = (vcpu: KvmVcpu) => number;
 
@@ -28,6 +30,7 @@ const ANY_RIGHT = EPT_QUALIFICATION.READABLE | EPT_QUALIFICATION.WRITABLE | EPT_
 /** kvm_emulate_halt: with a local APIC in the kernel the vCPU sleeps there, else user space waits for what ends the halt. */
 function handleHlt(vcpu: KvmVcpu): number {
   vcpu.cpu.skipInstruction();
+  vcpu.stats.halt_exits++;
   if (vcpu.lapic !== undefined) {
     vcpu.mpState = KVM_MP_STATE_HALTED;
     return 1;
@@ -44,6 +47,7 @@ function handleTripleFault(vcpu: KvmVcpu): number {
 /** kvm_emulate_hypercall: KVM offers no hypercall to this guest. */
 function handleVmcall(vcpu: KvmVcpu): number {
   const { cpu } = vcpu;
+  vcpu.stats.hypercalls++;
   const nr = cpu.register(RAX);
   if (kvmHypercall.on)
     kvmHypercall(vcpu.vm.kernel.stream, {
@@ -110,7 +114,16 @@ function pageFault(vcpu: KvmVcpu): number {
   fault.write = (qualification & EPT_QUALIFICATION.WRITE) !== 0;
   fault.present = (qualification & ANY_RIGHT) !== 0;
   const result = vcpu.vm.mmu.pageFault(vcpu.mmioCache, fault);
+  count(vcpu.stats, result);
   return result === RET_PF_EMULATE ? emulateInstruction(vcpu) : Math.min(result, 1);
+}
+
+/** kvm_mmu_do_page_fault: statistics by outcome. */
+function count(stats: VcpuStats, result: number): void {
+  stats.pf_taken++;
+  if (result === RET_PF_FIXED) stats.pf_fixed++;
+  else if (result === RET_PF_EMULATE) stats.pf_emulate++;
+  else if (result === RET_PF_SPURIOUS) stats.pf_spurious++;
 }
 
 /** handle_pml_full: the log was emptied at the exit already. */
@@ -122,6 +135,8 @@ function handlePmlFull(vcpu: KvmVcpu): number {
 
 /** handle_interrupt_window, handle_nmi_window, handle_tpr_below_threshold: what waits can be delivered now. */
 const handleWindow: Handler = (vcpu) => {
+  if (vcpu.cpu.exit.reason === EXIT_REASON.INTERRUPT_WINDOW) vcpu.stats.irq_window_exits++;
+  else if (vcpu.cpu.exit.reason === EXIT_REASON.NMI_WINDOW) vcpu.stats.nmi_window_exits++;
   vcpu.eventRequested = true;
   return 1;
 };
@@ -130,6 +145,7 @@ const handleWindow: Handler = (vcpu) => {
 const handlePreemptionTimer: Handler = () => 1;
 
 const handlers: (Handler | undefined)[] = [];
+handlers[EXIT_REASON.EXCEPTION_NMI] = handleException;
 handlers[EXIT_REASON.TRIPLE_FAULT] = handleTripleFault;
 handlers[EXIT_REASON.CPUID] = emulateCpuid;
 handlers[EXIT_REASON.HLT] = handleHlt;

@@ -6,7 +6,17 @@
  * the exit path that reads the shared page with a DataView and allocates nothing.
  */
 
-import { bytes, s32, struct, u8, u16, u32, u64 } from './struct.ts';
+import { kvm_regs, kvm_sregs, kvm_vcpu_events } from './kvm.ts';
+import { bytes, nested, s32, struct, u8, u16, u32, u64 } from './struct.ts';
+
+/** Register sets that `kvm_valid_regs` and `kvm_dirty_regs` name; their places are {@link kvm_sync_regs}. */
+export const KVM_SYNC_X86_REGS = 1;
+export const KVM_SYNC_X86_SREGS = 2;
+export const KVM_SYNC_X86_EVENTS = 4;
+/** Reasons of KVM_EXIT_X86_RDMSR and KVM_EXIT_X86_WRMSR. */
+export const KVM_MSR_EXIT_REASON_INVAL = 1;
+export const KVM_MSR_EXIT_REASON_UNKNOWN = 2;
+export const KVM_MSR_EXIT_REASON_FILTER = 4;
 
 export const KVM_RUN_SIZE = 2352;
 export const KVM_VCPU_MMAP_SIZE = 3 * 4096;
@@ -89,6 +99,15 @@ export const RUN_MMIO_LEN = KVM_RUN_UNION + kvm_run_mmio.offsets.len;
 export const RUN_MMIO_IS_WRITE = KVM_RUN_UNION + kvm_run_mmio.offsets.is_write;
 export const RUN_HARDWARE_EXIT_REASON = KVM_RUN_UNION + kvm_run_hw.offsets.hardware_exit_reason;
 export const RUN_FAIL_ENTRY_REASON = KVM_RUN_UNION + kvm_run_fail_entry.offsets.hardware_entry_failure_reason;
+export const RUN_MSR_ERROR = KVM_RUN_UNION + kvm_run_msr.offsets.error;
+export const RUN_MSR_DATA = KVM_RUN_UNION + kvm_run_msr.offsets.data;
+/** struct kvm_sync_regs: the register sets in `kvm_run.s`. */
+export const kvm_sync_regs = struct('kvm_sync_regs', {
+  regs: nested(kvm_regs),
+  sregs: nested(kvm_sregs),
+  events: nested(kvm_vcpu_events),
+});
+export const RUN_SYNC_REGS = kvm_run.offsets.s;
 export const RUN_INTERNAL_SUBERROR = KVM_RUN_UNION + kvm_run_internal.offsets.suberror;
 export const RUN_INTERNAL_NDATA = KVM_RUN_UNION + kvm_run_internal.offsets.ndata;
 export const RUN_INTERNAL_DATA = KVM_RUN_UNION + kvm_run_internal.offsets.data;

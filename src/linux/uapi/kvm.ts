@@ -3,11 +3,11 @@
  * arch/x86/include/uapi/asm/kvm.h of Linux 6.1). `struct kvm_run` is in kvm-run.ts, capabilities in kvm-capability.ts.
  */
 
-import { _IO, _IOR, _IOW, _IOWR, type IoctlArgument, ioctl } from './ioctl.ts';
-import { bytes, nested, type Struct, s32, struct, u8, u16, u32, u64 } from './struct.ts';
+import { _IOR, ioctl } from './ioctl.ts';
+import { both, gives, int, KVMIO, none, plain, takes } from './kvm-declare.ts';
+import { bytes, nested, s32, struct, u8, u16, u32, u64 } from './struct.ts';
 
 export const KVM_API_VERSION = 12;
-export const KVMIO = 0xae;
 
 // --- memory slots -----------------------------------------------------------------------------------------------
 
@@ -115,7 +115,19 @@ export const kvm_cpuid_entry2 = struct('kvm_cpuid_entry2', {
   edx: u32,
   padding: bytes(12),
 });
-export const kvm_fpu = struct('kvm_fpu', { data: bytes(416) });
+export const kvm_fpu = struct('kvm_fpu', {
+  fpr: bytes(128),
+  fcw: u16,
+  fsw: u16,
+  ftwx: u8,
+  pad1: u8,
+  last_opcode: u16,
+  last_ip: u64,
+  last_dp: u64,
+  xmm: bytes(256),
+  mxcsr: u32,
+  pad2: u32,
+});
 export const kvm_lapic_state = struct('kvm_lapic_state', { regs: bytes(1024) });
 export const kvm_xsave = struct('kvm_xsave', { region: bytes(4096) });
 export const kvm_xcrs = struct('kvm_xcrs', { nr_xcrs: u32, flags: u32, xcrs: bytes(256), padding: bytes(128) });
@@ -261,6 +273,9 @@ export const kvm_ioregion = struct('kvm_ioregion', {
   flags: u32,
   pad: bytes(32),
 });
+export const KVM_CLOCK_TSC_STABLE = 2;
+export const KVM_CLOCK_REALTIME = 4;
+export const KVM_CLOCK_HOST_TSC = 8;
 export const kvm_clock_data = struct('kvm_clock_data', {
   clock: u64,
   flags: u32,
@@ -269,21 +284,16 @@ export const kvm_clock_data = struct('kvm_clock_data', {
   host_tsc: u64,
   pad: bytes(16),
 });
+/** `ranges` are 16 of {@link kvm_msr_filter_range}. */
 export const kvm_msr_filter = struct('kvm_msr_filter', { flags: u32, pad: u32, ranges: bytes(384) });
+export const KVM_MSR_FILTER_DEFAULT_DENY = 1;
+export const KVM_MSR_FILTER_READ = 1;
+export const KVM_MSR_FILTER_WRITE = 2;
+/** `bitmap` points to a bit an MSR from `base` on: 1 allows. */
+export const kvm_msr_filter_range = struct('kvm_msr_filter_range', { flags: u32, nmsrs: u32, base: u32, bitmap: u64 });
 const u64Pointee = struct('u64', { value: u64 });
 
 // --- ioctls -----------------------------------------------------------------------------------------------------
-
-const none: IoctlArgument = { kind: 'none' };
-const int: IoctlArgument = { kind: 'int' };
-const plain = (name: string, nr: number, argument: IoctlArgument, doc: string) =>
-  ioctl(name, _IO(KVMIO, nr), argument, doc);
-const takes = (name: string, nr: number, taken: Struct, doc: string) =>
-  ioctl(name, _IOW(KVMIO, nr, taken.size), { kind: 'in', struct: taken }, doc);
-const gives = (name: string, nr: number, given: Struct, doc: string) =>
-  ioctl(name, _IOR(KVMIO, nr, given.size), { kind: 'out', struct: given }, doc);
-const both = (name: string, nr: number, passed: Struct, doc: string) =>
-  ioctl(name, _IOWR(KVMIO, nr, passed.size), { kind: 'inout', struct: passed }, doc);
 
 // /dev/kvm
 export const KVM_GET_API_VERSION = plain('KVM_GET_API_VERSION', 0x00, none, 'Returns 12.');
@@ -460,4 +470,6 @@ export const KVM_SET_XSAVE = takes('KVM_SET_XSAVE', 0xa5, kvm_xsave, 'Writes the
 export const KVM_GET_XCRS = gives('KVM_GET_XCRS', 0xa6, kvm_xcrs, 'Reads the extended control registers.');
 export const KVM_SET_XCRS = takes('KVM_SET_XCRS', 0xa7, kvm_xcrs, 'Writes the extended control registers.');
 export const KVM_KVMCLOCK_CTRL = plain('KVM_KVMCLOCK_CTRL', 0xad, none, 'Tells the guest that it was paused.');
+export const KVM_SET_TSC_KHZ = plain('KVM_SET_TSC_KHZ', 0xa2, int, 'Sets the rate of the time-stamp counter.');
+export const KVM_GET_TSC_KHZ = plain('KVM_GET_TSC_KHZ', 0xa3, none, 'Rate of the time-stamp counter, in kHz.');
 export const KVM_SMI = plain('KVM_SMI', 0xb7, none, 'Queues a system management interrupt.');

@@ -35,6 +35,7 @@ export const u8 = int(1, false);
 export const u16 = int(2, false);
 export const u32 = int(4, false);
 export const u64 = int(8, false);
+export const s16 = int(2, true);
 export const s32 = int(4, true);
 export const s64 = int(8, true);
 /** `__u8 name[length]`. */

@@ -5,6 +5,7 @@
 
 import type { Ioctl } from './ioctl.ts';
 import * as kvm from './kvm.ts';
+import * as debug from './kvm-debug.ts';
 import * as vfio from './vfio.ts';
 
 /** What an fd is, as far as its ioctls are concerned. */
@@ -98,6 +99,9 @@ export const kvmVcpuIoctls: readonly Ioctl[] = [
   kvm.KVM_SET_XCRS,
   kvm.KVM_ENABLE_CAP,
   kvm.KVM_KVMCLOCK_CTRL,
+  debug.KVM_SET_GUEST_DEBUG,
+  kvm.KVM_SET_TSC_KHZ,
+  kvm.KVM_GET_TSC_KHZ,
   kvm.KVM_SMI,
   kvm.KVM_GET_STATS_FD,
 ];

@@ -535,7 +535,7 @@ describe('KVM_RUN', () => {
 
   test('register sets that are not offered, and CR8 with five bits, are EINVAL', () => {
     const bench = new Bench();
-    bench.run.setUint32(run.RUN_DIRTY_REGS, 1, true);
+    bench.run.setUint32(run.RUN_DIRTY_REGS, 8, true);
     expect(bench.enter()).toBe(-EINVAL);
     bench.run.setUint32(run.RUN_DIRTY_REGS, 0, true);
     bench.run.setUint32(run.RUN_CR8, 0x10, true);

@@ -19,10 +19,11 @@ import {
 import { _IO } from '../../../src/linux/uapi/ioctl.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import { KVM_CAP } from '../../../src/linux/uapi/kvm-capability.ts';
+import { KVMIO } from '../../../src/linux/uapi/kvm-declare.ts';
 import { O_RDWR } from '../../../src/linux/uapi/syscalls.ts';
 import { Bench, User } from './bench.ts';
 
-const UNKNOWN = _IO(uapi.KVMIO, 0x7f);
+const UNKNOWN = _IO(KVMIO, 0x7f);
 const BAD_POINTER = 0x10;
 
 describe('/dev/kvm', () => {

@@ -41,6 +41,7 @@ export class ScriptedCpu implements Cpu {
     guestPhysical: 0 as Gpa,
     guestLinear: gva(0n),
     instructionLength: 1,
+    interruption: 0,
     idtVectoring: 0,
     idtVectoringError: 0,
   };
@@ -50,6 +51,8 @@ export class ScriptedCpu implements Cpu {
   instruction: Instruction = () => 'undecodable';
   retired = 0;
   tscOffset = 0;
+  msrIntercepts: ((index: number, write: boolean) => boolean) | undefined = undefined;
+  exceptionBitmap = 0;
   rip = 0x1000n;
   rflags = 2n;
   efer = 0x500n;
@@ -60,6 +63,7 @@ export class ScriptedCpu implements Cpu {
   readonly #registers = new BigUint64Array(16);
   readonly #segments = new Map<SegmentName, SegmentState>();
   readonly #tables = new Map<string, DescriptorTable>();
+  readonly #debug = new Map<number, bigint>();
   readonly #controls = new Map<ControlRegister, bigint>();
   readonly changed: number[] = [];
   readonly #translations = new Map<number, { entry: bigint; dirty: boolean; bytes: number }>();
@@ -85,6 +89,14 @@ export class ScriptedCpu implements Cpu {
     }
     return this.exit.reason;
   }
+
+  debugRegister(number: number): bigint {
+    return this.#debug.get(number) ?? 0n;
+  }
+  setDebugRegister(number: number, value: bigint): void {
+    this.#debug.set(number, value);
+  }
+  borrowBreakpoints(): void {}
 
   setEptPointer(eptp: number): void {
     this.#eptp = eptp;

@@ -1,0 +1,123 @@
+/** KVM_SET_GUEST_DEBUG on the real CPU: single steps, breakpoints in hardware and software, injection. */
+
+import { expect, test } from 'vitest';
+import * as uapi from '../../../src/linux/uapi/kvm.ts';
+import * as debug from '../../../src/linux/uapi/kvm-debug.ts';
+import * as run from '../../../src/linux/uapi/kvm-run.ts';
+import { Guest } from './guest.ts';
+
+const ENABLE = debug.KVM_GUESTDBG_ENABLE;
+const STEP = ENABLE | debug.KVM_GUESTDBG_SINGLESTEP;
+const HARDWARE = ENABLE | debug.KVM_GUESTDBG_USE_HW_BP;
+/** DR7: breakpoint 0, on execution; on writes of 4 bytes. */
+const ON_EXECUTE = 0x401n;
+const ON_WRITE = 0xd0401n;
+
+const guest = (text: string) => new Guest(text, 'none', { irqchip: false });
+
+function setDebug(on: Guest, control: number, address = 0n, dr7 = 0n): number {
+  const debugreg = new Uint8Array(BigUint64Array.of(address, 0n, 0n, 0n, 0n, 0n, 0n, dr7).buffer);
+  return on.qemu.pass(on.vcpuFd, debug.KVM_SET_GUEST_DEBUG, debug.kvm_guest_debug, { control, debugreg });
+}
+const regs = (on: Guest) => {
+  expect(on.qemu.ioctl(on.vcpuFd, uapi.KVM_GET_REGS, on.qemu.scratch)).toBe(0);
+  return on.qemu.answer(uapi.kvm_regs);
+};
+const stop = (on: Guest) => debug.kvm_debug_exit_arch.read(on.run, run.KVM_RUN_UNION);
+/** Run until the guest stops for the debugger. */
+function toDebugger(on: Guest) {
+  expect(on.resume()).toBe(0);
+  expect(on.exitReason).toBe(run.KVM_EXIT_DEBUG);
+  return stop(on);
+}
+/** Past the jump over the handlers, at the first instruction of the text. */
+function begun(text: string): Guest {
+  const made = guest(text);
+  expect(setDebug(made, STEP)).toBe(0);
+  toDebugger(made);
+  return made;
+}
+
+test('single steps: one instruction each, and the guest never sees the trap flag', () => {
+  const stepped = begun('mov eax, 1\n mov ebx, 2\n pushfq\n pop rcx\n out 0x80, al\n hlt');
+  const start = regs(stepped).rip;
+  const seen = [];
+  for (let n = 0; n < 4; n++) {
+    expect(toDebugger(stepped)).toMatchObject({ exception: 1, dr6: 0xffff4ff0n });
+    seen.push(Number(regs(stepped).rip - start));
+  }
+  expect(seen).toEqual([5, 10, 11, 12]);
+  expect(regs(stepped).rflags & 0x100n).toBe(0n);
+  // OUT is user space's in between; the step is over once it is completed.
+  expect([stepped.resume(), stepped.exitReason]).toEqual([0, run.KVM_EXIT_IO]);
+  toDebugger(stepped);
+  expect(Number(regs(stepped).rip - start)).toBe(14);
+  expect(setDebug(stepped, 0)).toBe(0);
+  expect([stepped.resume(), stepped.exitReason]).toEqual([0, run.KVM_EXIT_HLT]);
+});
+
+test('a breakpoint on an instruction: rip stands at it, DR6 says which', () => {
+  const broken = begun('mov eax, 1\n mov ebx, 2\n hlt');
+  const start = regs(broken).rip;
+  expect(setDebug(broken, HARDWARE, start + 5n, ON_EXECUTE)).toBe(0);
+  expect(toDebugger(broken)).toMatchObject({ exception: 1, pc: start + 5n, dr6: 0xffff0ff1n });
+  expect(regs(broken).rbx).toBe(0n);
+});
+
+test('a watchpoint: rip is past the write that hit it', () => {
+  const watched = begun('mov ebx, 0x20000\n mov dword [rbx], 7\n hlt');
+  const start = regs(watched).rip;
+  expect(setDebug(watched, HARDWARE, 0x20000n, ON_WRITE)).toBe(0);
+  expect(toDebugger(watched)).toMatchObject({ exception: 1, pc: start + 11n, dr6: 0xffff0ff1n });
+  expect(watched.bytes(0x20000, 1)).toEqual([7]);
+});
+
+test('the guest keeps its own debug registers meanwhile', () => {
+  const own = begun('mov eax, 0x1234\n mov dr0, rax\n mov rbx, dr0\n mov rcx, dr7\n hlt');
+  expect(setDebug(own, HARDWARE, 0x9999n, ON_EXECUTE)).toBe(0);
+  expect([own.resume(), own.exitReason]).toEqual([0, run.KVM_EXIT_HLT]);
+  expect(regs(own)).toMatchObject({ rbx: 0x1234n, rcx: 0x400n });
+  expect(own.qemu.ioctl(own.vcpuFd, uapi.KVM_GET_DEBUGREGS, own.qemu.scratch)).toBe(0);
+  const { db, dr6, dr7 } = own.qemu.answer(uapi.kvm_debugregs);
+  expect([new DataView(db.buffer).getBigUint64(0, true), dr6, dr7]).toEqual([0x1234n, 0xffff0ff0n, 0x400n]);
+});
+
+test('KVM_SET_DEBUGREGS: what is set comes back, and the guest’s own breakpoint fires', () => {
+  const set = guest('mov eax, 1\n hlt');
+  const db = new Uint8Array(BigUint64Array.of(0x8000n, 2n, 3n, 4n).buffer);
+  const registers = { db, dr6: 0xffff0ff0n, dr7: ON_EXECUTE };
+  expect(set.qemu.pass(set.vcpuFd, uapi.KVM_SET_DEBUGREGS, uapi.kvm_debugregs, registers)).toBe(0);
+  set.qemu.ioctl(set.vcpuFd, uapi.KVM_GET_DEBUGREGS, set.qemu.scratch);
+  expect(set.qemu.answer(uapi.kvm_debugregs)).toMatchObject(registers);
+  set.resume();
+  // The handler notes vector 1, again and again: it returns to the instruction with RF, and goes on.
+  expect(set.taken).toEqual([1]);
+});
+
+test('INT3 is the debugger’s if it asked for it, else the guest’s', () => {
+  const own = guest('int3\n hlt');
+  expect([own.resume(), own.exitReason, own.taken]).toEqual([0, run.KVM_EXIT_HLT, [3]]);
+  const caught = begun('int3\n hlt');
+  const start = regs(caught).rip;
+  expect(setDebug(caught, ENABLE | debug.KVM_GUESTDBG_USE_SW_BP)).toBe(0);
+  expect(toDebugger(caught)).toMatchObject({ exception: 3, pc: start });
+  // `int 3` in two bytes is an interrupt, no exception.
+  expect(caught.taken).toEqual([]);
+});
+
+test('injected: the guest’s handler gets #DB or #BP', () => {
+  const given = guest('hlt');
+  expect(setDebug(given, ENABLE | debug.KVM_GUESTDBG_INJECT_DB)).toBe(0);
+  given.resume();
+  expect(given.taken).toEqual([1]);
+});
+
+test('the exit names the exception, as the kernel’s event does', () => {
+  const stepped = guest('nop\n hlt');
+  setDebug(stepped, STEP);
+  stepped.listen('kvm_exit');
+  toDebugger(stepped);
+  expect(stepped.events.at(-1)).toMatch(
+    /^kvm_exit: vcpu 0 reason EXCEPTION_NMI rip 0x[0-9a-f]+ info1 0x0000000000004000 info2 0x0000000000000000 intr_info 0x80000301 error_code 0x00000000$/,
+  );
+});
