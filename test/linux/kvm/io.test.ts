@@ -21,7 +21,7 @@ const exitWith =
 describe('OUT', () => {
   test('to user space: the event order of the captures, RIP at the instruction until re-entry', () => {
     const bench = new Bench();
-    bench.listen('kvm_*');
+    bench.listen('kvm_*,!kvm_mmu_get_page');
     bench.cpu.setRegister(0, 0xffff_ffff_ddcc_bbaan);
     expect(bench.enter(portAccess(4, false, 0xc106))).toBe(0);
     expect(bench.exitReason).toBe(run.KVM_EXIT_IO);
@@ -215,7 +215,7 @@ describe('MMIO', () => {
 
   test('first write: violation, MMIO entry, emulated in the same exit; RIP past the instruction', () => {
     const bench = new Bench();
-    bench.listen('*,!kvm_entry,!sys_*,!kvm_tdp*,!kvm_mmu_spte*');
+    bench.listen('*,!kvm_entry,!sys_*,!kvm_tdp*,!kvm_mmu_spte*,!kvm_mmu_get_page');
     bench.enter(memoryAccess(BAR, true, store(BAR, [1, 2, 3, 4])));
     expect(bench.events).toEqual([
       `kvm_exit: vcpu 0 reason EPT_VIOLATION rip 0x1000 info1 0x0000000000000182 info2 0x0000000000000000 ` +
