@@ -82,16 +82,16 @@ test('the guest keeps its own debug registers meanwhile', () => {
   expect([new DataView(db.buffer).getBigUint64(0, true), dr6, dr7]).toEqual([0x1234n, 0xffff0ff0n, 0x400n]);
 });
 
-test('KVM_SET_DEBUGREGS: what is set comes back, and the guest’s own breakpoint fires', () => {
-  const set = guest('mov eax, 1\n hlt');
-  const db = new Uint8Array(BigUint64Array.of(0x8000n, 2n, 3n, 4n).buffer);
-  const registers = { db, dr6: 0xffff0ff0n, dr7: ON_EXECUTE };
+test('KVM_SET_DEBUGREGS: what is set comes back, and the guest’s own watchpoint fires', () => {
+  const set = guest('mov ebx, 0x20000\n mov dword [rbx], 7\n hlt');
+  const db = new Uint8Array(BigUint64Array.of(0x20000n, 2n, 3n, 4n).buffer);
+  const registers = { db, dr6: 0xffff0ff0n, dr7: ON_WRITE };
   expect(set.qemu.pass(set.vcpuFd, uapi.KVM_SET_DEBUGREGS, uapi.kvm_debugregs, registers)).toBe(0);
   set.qemu.ioctl(set.vcpuFd, uapi.KVM_GET_DEBUGREGS, set.qemu.scratch);
   expect(set.qemu.answer(uapi.kvm_debugregs)).toMatchObject(registers);
-  set.resume();
-  // The handler notes vector 1, again and again: it returns to the instruction with RF, and goes on.
-  expect(set.taken).toEqual([1]);
+  expect([set.resume(), set.exitReason, set.taken]).toEqual([0, run.KVM_EXIT_HLT, [1]]);
+  set.qemu.ioctl(set.vcpuFd, uapi.KVM_GET_DEBUGREGS, set.qemu.scratch);
+  expect(set.qemu.answer(uapi.kvm_debugregs).dr6).toBe(0xffff0ff1n);
 });
 
 test('INT3 is the debugger’s if it asked for it, else the guest’s', () => {
