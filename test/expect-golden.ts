@@ -18,6 +18,11 @@ export const library: GuestLibrary = {
 
 /** The test in `file` (a .gasm with its golden, or with expectations of its own) passes; what it says if not is the message. */
 export function expectGolden(file: string): void {
-  const { outcome, report } = runTest(file, library, { limit: DEFAULT_MAX_INSNS, update: false, prefixes: ['CHECK'] });
+  const { outcome, report } = runTest(file, library, {
+    limit: DEFAULT_MAX_INSNS,
+    update: false,
+    coverage: false,
+    prefixes: ['CHECK'],
+  });
   assert(outcome === 'PASS' || outcome === 'XFAIL', `${outcome}: ${file}\n${report.join('\n')}`);
 }

@@ -47,6 +47,16 @@ export class Symbolizer {
     return (all.find((symbol) => symbol.binding !== elf.STB_LOCAL) ?? all[0])?.value;
   }
 
+  /** The line table's rows that lie in executable sections, by ascending address. */
+  codeLines(): readonly AddressLine[] {
+    this.#lines ??= this.#readLines();
+    const code = this.#file.sections.filter(({ flags }) => (flags & elf.SHF_EXECINSTR) !== 0);
+    return this.#lines.filter(
+      (row) =>
+        !row.end && code.some(({ address, size }) => row.address >= address && row.address < address + BigInt(size)),
+    );
+  }
+
   #line(address: bigint): AddressLine | undefined {
     this.#lines ??= this.#readLines();
     const row = lastAtOrBelow(this.#lines, (each) => each.address, address);

@@ -25,6 +25,8 @@ export class Machine {
   /** Every vCPU made so far. */
   readonly cpus: Vcpu[] = [];
 
+  /** Told of each vCPU as it is made. */
+  onCpu: ((cpu: Vcpu) => void) | undefined;
   readonly #bank: RamBank | undefined;
 
   /**
@@ -40,6 +42,7 @@ export class Machine {
     this.kvm = initKvm(this.kernel, (ram, stateAt, stream) => {
       const cpu = new Vcpu(ram, stateAt, stream);
       this.cpus.push(cpu);
+      this.onCpu?.(cpu);
       return cpu;
     });
     initVfio(this.kernel);

@@ -14,10 +14,11 @@ import { CauseFinder } from './cause.ts';
 import { check } from './check/check.ts';
 import { checkFailureText } from './check-report.ts';
 import { holds } from './condition.ts';
+import { CoverageRecorder } from './coverage.ts';
 import { type Expectations, readExpectations } from './expectations.ts';
 import { hasFeature } from './features.ts';
-import { compare } from './golden.ts';
-import type { TestResult } from './outcome.ts';
+import { compare, type Divergence } from './golden.ts';
+import type { TestResult, Verdict } from './outcome.ts';
 import { ownVerdict } from './self-check.ts';
 
 export interface TestOptions {
@@ -25,6 +26,8 @@ export interface TestOptions {
   readonly limit: number;
   /** Write goldens that are missing or differ. */
   readonly update: boolean;
+  /** Note which source lines are executed. */
+  readonly coverage: boolean;
   /** Words that check lines begin with. */
   readonly prefixes: readonly string[];
 }
@@ -73,57 +76,76 @@ function judge(
   const name = file;
   const bad = expected.bad.map(({ line, column, message }) => `${file}:${line}:${column}: error: ${message}`);
   if (bad.length > 0) return { name, outcome: 'FAIL', report: bad };
-  const problems: string[] = [];
-  if (expected.bytes.length + expected.errors.length > 0)
-    problems.push(...checkAssembly(file, text, includePath([], library.includes), expected));
+  const assembles = expected.bytes.length + expected.errors.length > 0;
+  const problems = assembles ? checkAssembly(file, text, includePath([], library.includes), expected) : [];
+  if (assembles && !existsSync(goldenOf(file)) && expected.checks.length === 0)
+    return { name, outcome: problems.length > 0 ? 'FAIL' : 'PASS', report: problems };
+  const recorder = options.coverage ? new CoverageRecorder((source) => isLibrary(source, library)) : undefined;
+  const ran = transcriptOf(file, library, options.limit, recorder?.observe);
+  const result = { name, ...judgeRun(file, text, expected, library, options, ran, problems) };
+  return recorder === undefined ? result : { ...result, coverage: recorder.hits };
+}
+
+interface Ran {
+  readonly transcript: string;
+  readonly status: number;
+}
+
+/** What a run shows: its own checks, its golden, or in their absence what the program says of itself. */
+function judgeRun(
+  file: string,
+  text: string,
+  expected: Expectations,
+  library: GuestLibrary,
+  options: TestOptions,
+  { transcript, status }: Ran,
+  before: readonly string[],
+): Verdict {
   const golden = goldenOf(file);
   const hasGolden = existsSync(golden);
-  const assembles = expected.bytes.length + expected.errors.length > 0;
-  const bare = !hasGolden && expected.checks.length === 0;
-  if (bare && assembles) return { name, outcome: problems.length > 0 ? 'FAIL' : 'PASS', report: problems };
-  const { transcript, status } = transcriptOf(file, library, options.limit);
-  const own = bare ? ownVerdict(transcript, status) : undefined;
-  if (own !== undefined) return { name, ...own };
-  if (bare && !options.update)
-    return {
-      name,
-      outcome: 'FAIL',
-      report: [`has no golden (${golden}) and expects nothing itself; gvm test -u writes one`],
-    };
-  if (expected.checks.length > 0)
-    problems.push(...checkFailureText(file, text, transcript, check(expected.checks, transcript)));
+  const hasChecks = expected.checks.length > 0;
+  const problems = [...before];
+  if (!hasGolden && !hasChecks) {
+    const own = ownVerdict(transcript, status);
+    if (own !== undefined) return own;
+    if (!options.update)
+      return {
+        outcome: 'FAIL',
+        report: [`has no golden (${golden}) and expects nothing itself; gvm test -u writes one`],
+      };
+  }
+  if (hasChecks) problems.push(...checkFailureText(file, text, transcript, check(expected.checks, transcript)));
   let updated = false;
-  if (hasGolden || bare) {
+  if (hasGolden || !hasChecks) {
     const divergence = compare(hasGolden ? readFileSync(golden, 'utf8') : '', transcript);
     if (divergence !== undefined && options.update) {
       writeFileSync(golden, transcript);
       updated = true;
-    } else if (divergence !== undefined) {
-      const cause = new CauseFinder(divergence.line);
-      transcribe(file, library, options.limit, cause, cause.observe);
-      problems.push(
-        `${golden}:${divergence.line}: the transcript is not the golden one, from this line on`,
-        ...divergence.excerpt,
-        ...divergence.notes.map((note) => `   = note: ${note}`),
-        ...cause.notes.map((note, index) => (index === 0 ? `   = note: ${note}` : note)),
-      );
-    }
+    } else if (divergence !== undefined) problems.push(...divergenceText(file, library, options.limit, divergence));
   }
   if (problems.length > 0) {
     problems.push(`   = reproduce: gvm test ${file}   (the run alone: gvm run ${file})`);
-    return { name, outcome: status === EXIT.LIMIT ? 'TIMEOUT' : 'FAIL', report: problems };
+    return { outcome: status === EXIT.LIMIT ? 'TIMEOUT' : 'FAIL', report: problems };
   }
-  return { name, outcome: updated ? 'UPDATED' : 'PASS', report: updated ? [`wrote ${golden}`] : [] };
+  return { outcome: updated ? 'UPDATED' : 'PASS', report: updated ? [`wrote ${golden}`] : [] };
+}
+
+/** Where the transcript leaves its golden, and what the machine did when it wrote that line: for that it runs once more. */
+function divergenceText(file: string, library: GuestLibrary, limit: number, divergence: Divergence): string[] {
+  const cause = new CauseFinder(divergence.line);
+  transcribe(file, library, limit, cause, cause.observe);
+  return [
+    `${goldenOf(file)}:${divergence.line}: the transcript is not the golden one, from this line on`,
+    ...divergence.excerpt,
+    ...divergence.notes.map((note) => `   = note: ${note}`),
+    ...cause.notes.map((note, index) => (index === 0 ? `   = note: ${note}` : note)),
+  ];
 }
 
 /** The transcript of a run: console, host log, chosen events and exit status, in order. */
-export function transcriptOf(
-  file: string,
-  library: GuestLibrary,
-  limit: number,
-): { readonly transcript: string; readonly status: number } {
+export function transcriptOf(file: string, library: GuestLibrary, limit: number, observe?: Observer): Ran {
   const output = new Transcript();
-  const status = transcribe(file, library, limit, output);
+  const status = transcribe(file, library, limit, output, observe);
   return { transcript: withoutHostPaths(output.text, file, library), status };
 }
 
@@ -148,6 +170,10 @@ function transcribe(file: string, library: GuestLibrary, limit: number, output: 
   output.message(`[gvm] exit status ${status}`);
   return status;
 }
+
+/** Whether a source file, as an object names it, is one of the library's. */
+const isLibrary = (file: string, library: GuestLibrary): boolean =>
+  file.startsWith('lang/library/') || file.startsWith(library.includes);
 
 /** A golden is the same wherever the test lies: paths begin at the test's folder, or at the library's. */
 function withoutHostPaths(transcript: string, file: string, library: GuestLibrary): string {

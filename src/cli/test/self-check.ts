@@ -4,10 +4,10 @@
  */
 
 import { EXIT } from '../exit-status.ts';
-import type { TestResult } from './outcome.ts';
+import type { Verdict } from './outcome.ts';
 
 /** What a program says of itself; undefined if it printed no summary. */
-export function ownVerdict(transcript: string, status: number): Omit<TestResult, 'name'> | undefined {
+export function ownVerdict(transcript: string, status: number): Verdict | undefined {
   const lines = transcript.split('\n');
   const summary = lines.findLast((line) => line.startsWith('SUMMARY: '));
   if (summary === undefined) return undefined;

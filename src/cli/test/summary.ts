@@ -79,5 +79,6 @@ const xml = (text: string): string =>
 export function json(results: readonly TestResult[]): string {
   const counts: Partial<Record<Outcome, number>> = {};
   for (const { outcome } of results) counts[outcome] = (counts[outcome] ?? 0) + 1;
-  return `${JSON.stringify({ v: 1, tests: results, counts, ok: !results.some(failed) })}\n`;
+  const tests = results.map(({ name, outcome, report }) => ({ name, outcome, report }));
+  return `${JSON.stringify({ v: 1, tests, counts, ok: !results.some(failed) })}\n`;
 }

@@ -49,6 +49,17 @@ const parser = () =>
       describe: 'word that check lines begin with',
     })
     .option('v', { alias: 'verbose', type: 'boolean', default: false, describe: 'name every test' })
+    .option('coverage', {
+      choices: ['lcov'] as const,
+      requiresArg: true,
+      describe: 'note which source lines are executed, in this format',
+    })
+    .option('coverage-file', {
+      type: 'string',
+      default: 'lcov.info',
+      requiresArg: true,
+      describe: 'file that --coverage writes',
+    })
     .option('junit', { type: 'string', requiresArg: true, describe: "write JUnit's XML to this file" })
     .option('tap', { type: 'boolean', describe: 'results as TAP 13' })
     .option('json', { type: 'boolean', describe: 'results as one JSON object' })
@@ -75,6 +86,8 @@ export const testCommand = (): Command => ({
       paths: options._.length === 0 ? ['.'] : options._.map(String),
       limit: options.timeout,
       update: options.u,
+      coverage: options.coverage !== undefined,
+      coverageFile: options.coverageFile,
       prefixes: options.checkPrefix,
       filter: filterOf(options.filter),
       shard: shardOf(options.shard),

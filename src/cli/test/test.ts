@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os';
 import { EXIT } from '../exit-status.ts';
 import { installedLibrary } from '../guest-program.ts';
 import { UsageError } from '../usage-error.ts';
+import { addHits, coverageLine, lcov } from './coverage.ts';
 import { discover, type Selection } from './discover.ts';
 import type { TestResult } from './outcome.ts';
 import { runAll } from './pool.ts';
@@ -18,6 +19,8 @@ export interface TestCommandOptions extends TestOptions, Selection {
   readonly verbose: boolean;
   /** What goes to stdout in the end. */
   readonly format: 'text' | 'json' | 'tap';
+  /** File for the lines that were executed, as lcov writes it. */
+  readonly coverageFile: string;
   /** File for JUnit's XML. */
   readonly junit: string | undefined;
 }
@@ -42,6 +45,11 @@ export async function test(options: TestCommandOptions): Promise<number> {
   const results = [...ran, ...lost];
   for (const result of results) report(result, options.verbose);
   if (options.junit !== undefined) save(options.junit, junit(results));
+  if (options.coverage) {
+    const hits = addHits(results.map(({ coverage }) => coverage ?? new Map()));
+    save(options.coverageFile, lcov(hits));
+    process.stderr.write(`${coverageLine(hits)}, written to ${options.coverageFile}\n`);
+  }
   if (options.format === 'json') process.stdout.write(json(results));
   else if (options.format === 'tap') process.stdout.write(tap(results));
   else process.stdout.write(`${countLine(results)}\n`);

@@ -1,5 +1,8 @@
 /** `gvm test` as a user meets it: outcomes, exit status, and what it prints. */
 
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { junit } from '../../../src/cli/test/summary.ts';
 import { gvm, gvmUnder, gvmWith } from '../gvm.ts';
@@ -175,6 +178,46 @@ describe('expectations in the source', () => {
     const ran = testing({ 'a.gasm': source }, '--timeout', '300000');
     expect(ran.stderr).toContain(message);
     expect(ran.status).toBe(status);
+  });
+});
+
+describe('--coverage', () => {
+  const counted = [
+    '        bits 64', //                     1
+    '        global init_module', //          2
+    '%include "count.inc"', //                3
+    '        section .text', //               4
+    'init_module: mov rdx, 0xffff888000000000', // 5
+    '        mov ecx, 3', //                  6
+    '.loop: dec ecx', //                      7
+    '        jnz .loop', //                   8
+    '        count eax', //                   9
+    '        jz .never', //                  10
+    '        mov rax, [rdx + 0x1900000]', //    11: leaves the guest, and is tried again
+    '        xor eax, eax', //               12
+    '        ret', //                        13
+    '.never: ud2', //                        14
+    '',
+  ].join('\n');
+  const include = '%macro count 1\n mov %1, 1\n test %1, %1\n%endmacro\n';
+
+  test.each([1, 16])('%i programs: how often each line of code was executed', (many) => {
+    const names = Array.from({ length: many }, (_, index) => `p${String(index).padStart(2, '0')}.gasm`);
+    const { stdout: console } = gvmWith({ 'p.gasm': counted, 'count.inc': include }, 'run', 'p.gasm');
+    const files = names.flatMap((name) => [
+      [name, counted],
+      [name.replace('gasm', 'golden'), `${console}[gvm] exit status 0\n`],
+    ]);
+    const folder = mkdtempSync(join(tmpdir(), 'gvm-coverage-'));
+    const out = join(folder, 'lcov.info');
+    const given = ['-j2', '--coverage', 'lcov', '--coverage-file', out];
+    const ran = gvmWith({ 'count.inc': include, ...Object.fromEntries(files) }, 'test', ...given);
+    expect(ran.stdout).toBe(`${many} passed\n`);
+    const record = (name: string) =>
+      `TN:\nSF:${name}\nDA:5,1\nDA:6,1\nDA:7,3\nDA:8,3\nDA:9,1\nDA:10,1\nDA:11,1\nDA:12,1\nDA:13,1\nDA:14,0\nLF:10\nLH:9\nend_of_record\n`;
+    expect(readFileSync(out, 'utf8')).toBe(names.map(record).join(''));
+    rmSync(folder, { recursive: true });
+    expect(ran.stderr).toContain(`lines executed: ${9 * many} of ${10 * many} (90.0%)`);
   });
 });
 
