@@ -98,6 +98,22 @@ const bundle = (entry, outfile, plugins = []) =>
     banner: { js: "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
   });
 
+/** The page that reports are put into: its markup, with the code and the style that it needs, as one file. */
+async function reportPage(outfile) {
+  const folder = join(root, 'src/observe/report');
+  const common = { bundle: true, write: false, minify: true, target: 'es2022', logLevel: 'warning' };
+  const [script, style] = await Promise.all(
+    ['client/main.ts', 'style.css'].map((entry) =>
+      build({ ...common, entryPoints: [join(folder, entry)], format: 'iife', charset: 'utf8' }),
+    ),
+  );
+  const text = ({ outputFiles }) => outputFiles[0].text.trim().replaceAll('</script', '<\\/script');
+  const page = readFileSync(join(folder, 'page.html'), 'utf8')
+    .replace('/*@STYLE@*/', () => text(style))
+    .replace('/*@SCRIPT@*/', () => text(script));
+  writeFileSync(outfile, page);
+}
+
 const sample = join(root, 'programs/vm-buffer/vm-buffer.gasm');
 /** Run a command of the build, so that what it compiles is recorded. */
 const warmUp = (args, record) =>
@@ -120,6 +136,7 @@ try {
   writeFileSync(join(fresh, 'package.json'), '{ "type": "commonjs" }\n');
   copyFileSync(join(root, 'scripts/launcher.cjs'), join(fresh, 'gvm.js'));
   chmodSync(join(fresh, 'gvm.js'), 0o755);
+  await reportPage(join(fresh, 'report.html'));
   await bundle('src/cli/run-main.ts', join(fresh, 'gvm-run.cjs'));
   const record = join(fresh, 'forms.json');
   warmUp(['run', sample], { GVM_RECORD_FORMS: record });

@@ -6,6 +6,7 @@
 import { type Gpa, type Gva, type Hpa, PAGE_SIZE, pageNumber } from '../address.ts';
 import { EPT, type EptStep, levelBytes, walkEpt } from '../hardware/ept.ts';
 import { CR0_PG, PTE } from '../hardware/vcpu/paging.ts';
+import type { Cpu } from '../linux/kvm/cpu.ts';
 import { slotHva } from '../linux/kvm/memslots.ts';
 import type { Vm } from '../linux/kvm/vm.ts';
 
@@ -43,16 +44,15 @@ const memoryTypes: Readonly<Record<number, string>> = { 0: 'UC', 1: 'WC', 4: 'WT
 const named = (entry: bigint, bits: readonly (readonly [bigint, string])[]): string =>
   bits.flatMap(([bit, name]) => ((entry & bit) === 0n ? [] : [name])).join(' ') || '(not present)';
 
-/** Where an address of a VM leads, in lines. */
-export function describeWalk(vm: Vm, linear: Gva): string[] {
+/** Where an address of a VM leads, by the tables of the vCPU with that index, in lines. */
+export function describeWalk(vm: Vm, linear: Gva, vcpu = 0): string[] {
   const lines = [`guest virtual   ${hex(linear)}`];
-  const gpa = walkGuest(vm, linear, lines);
+  const gpa = walkGuest(vm, vm.vcpus[vcpu]!.cpu, linear, lines);
   return gpa === undefined ? lines : [...lines, ...describePhysical(vm, gpa)];
 }
 
 /** The guest's own tables; undefined where they map nothing, which is the guest's #PF. */
-function walkGuest(vm: Vm, linear: Gva, lines: string[]): Gpa | undefined {
-  const { cpu } = vm.vcpus[0]!;
+function walkGuest(vm: Vm, cpu: Cpu, linear: Gva, lines: string[]): Gpa | undefined {
   if ((cpu.control(0) & CR0_PG) === 0n) {
     lines.push('  paging is off: the address is physical');
     return Number(linear) as Gpa;

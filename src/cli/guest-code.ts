@@ -22,7 +22,7 @@ export class GuestCode {
   at(rip: bigint): string {
     let name = this.#known.get(rip);
     if (name === undefined) {
-      const text = this.#text(rip);
+      const text = this.text(rip);
       const place = guestPlace(this.#program, rip);
       name = text === undefined ? place : `${text}   ${place}`;
       this.#known.set(rip, name);
@@ -30,13 +30,30 @@ export class GuestCode {
     return name;
   }
 
-  #text(rip: bigint): string | undefined {
+  /** The instruction at `rip`, disassembled; undefined where the image has none. */
+  text(rip: bigint): string | undefined {
+    const found = this.#find(rip);
+    if (found === undefined) return undefined;
+    const decoded = decode(found.data, found.offset, found.data.length, 'long');
+    return 'failure' in decoded ? undefined : format(decoded, rip);
+  }
+
+  /** Whether `address` may be a return address: a near CALL stands before it (SDM vol. 2: E8 cd, FF /2). */
+  followsCall(address: bigint): boolean {
+    const found = this.#find(address);
+    if (found === undefined) return false;
+    const { data, offset } = found;
+    if (data[offset - 5] === 0xe8) return true;
+    return [2, 3, 6, 7].some(
+      (length) => data[offset - length] === 0xff && ((data[offset - length + 1] ?? 0) & 0x38) === 0x10,
+    );
+  }
+
+  #find(address: bigint): { readonly data: Uint8Array; readonly offset: number } | undefined {
     this.#segments ??= readElf(this.#program.image, this.#program.name).segments.filter(({ type }) => type === PT_LOAD);
     for (const { virtualAddress, data } of this.#segments) {
-      const offset = rip - virtualAddress;
-      if (offset < 0n || offset >= BigInt(data.length)) continue;
-      const decoded = decode(data, Number(offset), data.length, 'long');
-      return 'failure' in decoded ? undefined : format(decoded, rip);
+      const offset = address - virtualAddress;
+      if (offset >= 0n && offset < BigInt(data.length)) return { data, offset: Number(offset) };
     }
     return undefined;
   }

@@ -75,14 +75,14 @@ function findFile(name: string, folders: readonly string[]): string | undefined 
     .find((path) => existsSync(path) && statSync(path).isFile());
 }
 
+/** A file that the build has put beside the command. */
+export const builtFile = (name: string): string => join(dirname(new URL(import.meta.url).pathname), name);
+
 /** The library as built: `libgvm.a` beside the command, and its includes. */
-export function installedLibrary(): GuestLibrary {
-  const here = dirname(new URL(import.meta.url).pathname);
-  return {
-    archive: readArchive(readUserFile(join(here, 'libgvm.a')), 'libgvm.a'),
-    includes: join(here, '../lang/library/include'),
-  };
-}
+export const installedLibrary = (): GuestLibrary => ({
+  archive: readArchive(readUserFile(builtFile('libgvm.a')), 'libgvm.a'),
+  includes: builtFile('../lang/library/include'),
+});
 
 /** An image made from C tells its machine in a section of its own, in the lines that a source would have (gvm.h). */
 function machineOf(image: Uint8Array, path: string): string {

@@ -34,7 +34,8 @@ const parser = () =>
     .option('trace-out', {
       type: 'string',
       requiresArg: true,
-      describe: 'write the events (all of them without --trace) to this file: .txt, .jsonl, .json as gvm trace does',
+      describe:
+        'write the events (all of them without --trace) to this file: .html, .txt, .jsonl, .json as gvm trace does',
     })
     .option('causal', {
       type: 'boolean',

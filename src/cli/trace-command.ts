@@ -16,6 +16,7 @@ Run a guest program and write its events to a file, in the format that the name'
 
   .txt     ftrace's lines, for trace-cmd, perf script and grep (default, to stdout)
   .jsonl   an object a line, with a schema version; the last line says that it is whole
+  .html    a page that shows it: sequence diagram, time line, search, page walks, sources
   .json    Chrome's trace events: open it in https://ui.perfetto.dev; a track a layer, an arrow a step
 
 The file appears when it is complete. Times are the guest's, a nanosecond an instruction, and what a
@@ -35,7 +36,7 @@ const parser = () =>
     });
 
 export const traceCommand = (output: Output): Command => ({
-  summary: "write a run's events to a file: ftrace, JSON lines, Perfetto",
+  summary: "write a run's events to a file: a page, ftrace, JSON lines, Perfetto",
   main(argv) {
     const { qemu, gvm: words } = splitQemuOptions(argv);
     const options = parser().parseSync(words as string[]);

@@ -6,18 +6,26 @@ import { chromeTrace } from '../observe/chrome-trace.ts';
 import { ftrace } from '../observe/ftrace.ts';
 import { chargedEvents, HostTime, type TimedRecord } from '../observe/host-time.ts';
 import { jsonLines } from '../observe/json-lines.ts';
-import type { Task, TraceFormat } from '../observe/trace-format.ts';
+import { htmlReport } from '../observe/report/report.ts';
+import type { TraceFormat } from '../observe/trace-format.ts';
 import { GuestCode } from './guest-code.ts';
-import type { GuestProgram } from './guest-program.ts';
+import { builtFile, installedLibrary, readUserFile } from './guest-program.ts';
+import type { Observer } from './observer.ts';
+import { reportGuide } from './report-guide.ts';
 import { type Choice, traceLine } from './trace.ts';
 import { TraceFile } from './trace-file.ts';
 import { UsageError } from './usage-error.ts';
 import type { Watcher } from './watcher.ts';
 
-const formats: Readonly<Record<string, (program: GuestProgram, current: () => Task) => TraceFormat>> = {
-  txt: (_, current) => ftrace(current),
-  jsonl: ({ name }) => jsonLines(name),
-  json: ({ name }) => chromeTrace(name),
+type Traced = Parameters<Observer>[0];
+const formats: Readonly<Record<string, (traced: Traced) => TraceFormat>> = {
+  txt: ({ machine }) => ftrace(() => machine.kernel.current),
+  jsonl: ({ program }) => jsonLines(program.name),
+  json: ({ program }) => chromeTrace(program.name),
+  html: ({ machine, program }) => {
+    const page = new TextDecoder().decode(readUserFile(builtFile('report.html')));
+    return htmlReport(page, program.name, reportGuide(machine, program, installedLibrary().includes));
+  },
 };
 export const formatNames = Object.keys(formats);
 
@@ -33,13 +41,15 @@ export function traceToFile(path: string, choice: Choice, format?: string): Watc
   const chosen = new Set(choice.events);
   let written: TraceFormat | undefined;
   return {
-    observe({ machine, program }) {
-      const sink = make(program, () => machine.kernel.current);
+    observe(traced) {
+      const { machine } = traced;
+      const sink = make(traced);
       written = sink;
       const time = new HostTime();
       file.write(sink.begin());
       machine.stream.subscribe([...chargedEvents(), ...choice.events], (record) => {
         const stamped = time.stamp(record);
+        sink.see?.(stamped);
         if (chosen.has(record.event) && choice.wants(record)) file.write(sink.event(stamped));
       });
       return undefined;

@@ -4,6 +4,8 @@ import type { TimedRecord } from './host-time.ts';
 
 export interface TraceFormat {
   begin(): string;
+  /** Every charged step of the run, whether chosen or not, before {@link event} is called for it. */
+  see?(record: TimedRecord): void;
   event(record: TimedRecord): string;
   end(): string;
 }
