@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config';
 const results = process.env['GVM_TEST_RESULTS'];
 
 export default defineConfig({
+  // A host program's import, which gvm answers when it runs one.
+  resolve: { alias: { 'gvm/uapi': new URL('src/linux/uapi/public.ts', import.meta.url).pathname } },
   test: {
     include: ['test/**/*.test.ts'],
     setupFiles: ['test/fixed-seed.ts'],

@@ -1,31 +1,20 @@
 /**
- * A driver in user space, without QEMU: it takes a PCI device from VFIO, maps memory for its DMA, lets it copy, and waits for its
- * interrupt on an eventfd. What Linux's Documentation/driver-api/vfio.rst shows in C, step by step, with the same calls.
+ * A driver in user space, without QEMU (seed 002, "user access vfio"): it takes a PCI device from VFIO, maps memory for its DMA, lets it
+ * copy, and waits for its interrupt on an eventfd. What Linux's Documentation/driver-api/uapi.rst shows in C, step by step, with the same
+ * calls. `gvm host run programs/vfio/user-driver.ts` runs it.
  *
  * Before it runs somebody has bound the device to vfio-pci and left the group to this process:
  *
- *     modprobe vfio-pci
- *     echo vfio-pci > /sys/bus/pci/devices/0000:06:0d.0/driver_override
- *     echo 0000:06:0d.0 > /sys/bus/pci/drivers_probe
+ * gvm: --plug copier@06:0d.0
+ * host: modprobe vfio-pci
+ * host: echo vfio-pci > /sys/bus/pci/devices/0000:06:0d.0/driver_override
+ * host: echo 0000:06:0d.0 > /sys/bus/pci/drivers_probe
  *
  * The device is the copier (its data sheet: src/hardware/devices/copier.ts).
  */
 
-import { type Hva, hva, PAGE_SIZE } from '../../src/address.ts';
-import { strerror } from '../../src/linux/uapi/errno.ts';
-import type { Ioctl } from '../../src/linux/uapi/ioctl.ts';
-import type { Members, Struct, StructValue } from '../../src/linux/uapi/struct.ts';
-import {
-  MAP_ANONYMOUS,
-  MAP_PRIVATE,
-  MAP_SHARED,
-  O_RDWR,
-  POLLIN,
-  PROT_READ,
-  PROT_WRITE,
-  type UserProcess,
-} from '../../src/linux/uapi/syscalls.ts';
-import * as vfio from '../../src/linux/uapi/vfio.ts';
+import * as uapi from 'gvm/uapi';
+import type { Program } from 'gvm/user';
 
 const DEVICE = '0000:06:0d.0';
 /** Registers in BAR0, and bits of CONTROL and of COMMAND in configuration space. */
@@ -38,10 +27,19 @@ const IOVA = 0x10_0000;
 /** A call failed: what it was, and the errno. */
 class Failure extends Error {}
 
+/** An address in this process. */
+type Address = ReturnType<typeof hva>;
+const { hva, PAGE_SIZE, strerror } = uapi;
+
 /** Run the driver: its exit status. */
-export function main({ syscalls, memory }: UserProcess): number {
-  const anonymous = (bytes: number): Hva =>
-    hva(must('mmap', syscalls.mmap(bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
+const main: Program = ({ syscalls, memory }) => {
+  const anonymous = (bytes: number): Address =>
+    hva(
+      must(
+        'mmap',
+        syscalls.mmap(bytes, uapi.PROT_READ | uapi.PROT_WRITE, uapi.MAP_PRIVATE | uapi.MAP_ANONYMOUS, -1, 0),
+      ),
+    );
   const scratch = anonymous(PAGE_SIZE);
 
   const print = (line: string): void => {
@@ -49,12 +47,17 @@ export function main({ syscalls, memory }: UserProcess): number {
     memory.write(scratch, bytes);
     syscalls.write(1, scratch, bytes.length);
   };
-  const pass = (bytes: Uint8Array): Hva => {
+  const pass = (bytes: Uint8Array): Address => {
     memory.write(scratch, bytes);
     return scratch;
   };
   /** An ioctl that takes a structure and answers in it. */
-  const ask = <M extends Members>(fd: number, request: Ioctl, shape: Struct<M>, value: Partial<StructValue<M>>) => {
+  const ask = <M extends uapi.Members>(
+    fd: number,
+    request: uapi.Ioctl,
+    shape: uapi.Struct<M>,
+    value: Partial<uapi.StructValue<M>>,
+  ) => {
     must(request.name, syscalls.ioctl(fd, request.number, pass(shape.encode(value))));
     const answer = memory.read(scratch, shape.size);
     return shape.read(new DataView(answer.buffer, answer.byteOffset));
@@ -71,20 +74,20 @@ export function main({ syscalls, memory }: UserProcess): number {
     const link = syscalls.readlink(`/sys/bus/pci/devices/${DEVICE}/iommu_group`);
     if (typeof link === 'number') throw new Failure(`${DEVICE}: ${strerror(-link)}`);
     const number = link.split('/').at(-1);
-    const container = must('open', syscalls.open('/dev/vfio/vfio', O_RDWR));
-    const group = must(`open /dev/vfio/${number}`, syscalls.open(`/dev/vfio/${number}`, O_RDWR));
-    const { flags } = ask(group, vfio.VFIO_GROUP_GET_STATUS, vfio.vfio_group_status, { argsz: 8 });
-    if ((flags & vfio.VFIO_GROUP_FLAGS_VIABLE) === 0) throw new Failure(`group ${number} is not viable`);
+    const container = must('open', syscalls.open('/dev/vfio/vfio', uapi.O_RDWR));
+    const group = must(`open /dev/vfio/${number}`, syscalls.open(`/dev/vfio/${number}`, uapi.O_RDWR));
+    const { flags } = ask(group, uapi.VFIO_GROUP_GET_STATUS, uapi.vfio_group_status, { argsz: 8 });
+    if ((flags & uapi.VFIO_GROUP_FLAGS_VIABLE) === 0) throw new Failure(`group ${number} is not viable`);
     print(`group ${number} is viable`);
 
     // The container: an address space for the DMA of its groups.
     const fd = pass(new Uint8Array(Int32Array.of(container).buffer));
-    must('SET_CONTAINER', syscalls.ioctl(group, vfio.VFIO_GROUP_SET_CONTAINER.number, fd));
-    must('SET_IOMMU', syscalls.ioctl(container, vfio.VFIO_SET_IOMMU.number, vfio.VFIO_TYPE1v2_IOMMU));
+    must('SET_CONTAINER', syscalls.ioctl(group, uapi.VFIO_GROUP_SET_CONTAINER.number, fd));
+    must('SET_IOMMU', syscalls.ioctl(container, uapi.VFIO_SET_IOMMU.number, uapi.VFIO_TYPE1v2_IOMMU));
     const pages = anonymous(2 * PAGE_SIZE);
-    ask(container, vfio.VFIO_IOMMU_MAP_DMA, vfio.vfio_iommu_type1_dma_map, {
-      argsz: vfio.vfio_iommu_type1_dma_map.size,
-      flags: vfio.VFIO_DMA_MAP_FLAG_READ | vfio.VFIO_DMA_MAP_FLAG_WRITE,
+    ask(container, uapi.VFIO_IOMMU_MAP_DMA, uapi.vfio_iommu_type1_dma_map, {
+      argsz: uapi.vfio_iommu_type1_dma_map.size,
+      flags: uapi.VFIO_DMA_MAP_FLAG_READ | uapi.VFIO_DMA_MAP_FLAG_WRITE,
       vaddr: BigInt(pages),
       iova: BigInt(IOVA),
       size: BigInt(2 * PAGE_SIZE),
@@ -93,37 +96,43 @@ export function main({ syscalls, memory }: UserProcess): number {
 
     // The device.
     const name = pass(new TextEncoder().encode(`${DEVICE}\0`));
-    const device = must('GET_DEVICE_FD', syscalls.ioctl(group, vfio.VFIO_GROUP_GET_DEVICE_FD.number, name));
-    const info = ask(device, vfio.VFIO_DEVICE_GET_INFO, vfio.vfio_device_info, { argsz: 16 });
+    const device = must('GET_DEVICE_FD', syscalls.ioctl(group, uapi.VFIO_GROUP_GET_DEVICE_FD.number, name));
+    const info = ask(device, uapi.VFIO_DEVICE_GET_INFO, uapi.vfio_device_info, { argsz: 16 });
     print(`${DEVICE}: ${info.num_regions} regions, ${info.num_irqs} interrupt indexes`);
     const region = (index: number) =>
-      ask(device, vfio.VFIO_DEVICE_GET_REGION_INFO, vfio.vfio_region_info, { argsz: 32, index });
-    const config = region(vfio.VFIO_PCI_CONFIG_REGION_INDEX);
+      ask(device, uapi.VFIO_DEVICE_GET_REGION_INFO, uapi.vfio_region_info, { argsz: 32, index });
+    const config = region(uapi.VFIO_PCI_CONFIG_REGION_INDEX);
     must('read of the ids', syscalls.pread(device, scratch, 4, Number(config.offset)));
     print(`vendor and device ${word(scratch).toString(16)}`);
     const command = pass(Uint8Array.of(MEMORY_AND_MASTER, 0));
     must('write of COMMAND', syscalls.pwrite(device, command, 2, Number(config.offset) + COMMAND));
 
     // Its registers, as memory of this process.
-    const bar = region(vfio.VFIO_PCI_BAR0_REGION_INDEX);
-    const mapped = syscalls.mmap(Number(bar.size), PROT_READ | PROT_WRITE, MAP_SHARED, device, Number(bar.offset));
+    const bar = region(uapi.VFIO_PCI_BAR0_REGION_INDEX);
+    const mapped = syscalls.mmap(
+      Number(bar.size),
+      uapi.PROT_READ | uapi.PROT_WRITE,
+      uapi.MAP_SHARED,
+      device,
+      Number(bar.offset),
+    );
     const registers = must('mmap of BAR 0', mapped);
 
     // Its interrupt, as an eventfd: the first message of MSI-X.
-    const irq = ask(device, vfio.VFIO_DEVICE_GET_IRQ_INFO, vfio.vfio_irq_info, {
+    const irq = ask(device, uapi.VFIO_DEVICE_GET_IRQ_INFO, uapi.vfio_irq_info, {
       argsz: 16,
-      index: vfio.VFIO_PCI_MSIX_IRQ_INDEX,
+      index: uapi.VFIO_PCI_MSIX_IRQ_INDEX,
     });
     const done = must('eventfd', syscalls.eventfd(0, 0));
-    const header = vfio.vfio_irq_set.encode({
-      argsz: vfio.vfio_irq_set.size + 4,
-      flags: vfio.VFIO_IRQ_SET_DATA_EVENTFD | vfio.VFIO_IRQ_SET_ACTION_TRIGGER,
-      index: vfio.VFIO_PCI_MSIX_IRQ_INDEX,
+    const header = uapi.vfio_irq_set.encode({
+      argsz: uapi.vfio_irq_set.size + 4,
+      flags: uapi.VFIO_IRQ_SET_DATA_EVENTFD | uapi.VFIO_IRQ_SET_ACTION_TRIGGER,
+      index: uapi.VFIO_PCI_MSIX_IRQ_INDEX,
       start: 0,
       count: 1,
     });
     const wiring = pass(Uint8Array.from([...header, ...new Uint8Array(Int32Array.of(done).buffer)]));
-    must('SET_IRQS', syscalls.ioctl(device, vfio.VFIO_DEVICE_SET_IRQS.number, wiring));
+    must('SET_IRQS', syscalls.ioctl(device, uapi.VFIO_DEVICE_SET_IRQS.number, wiring));
     print(`MSI-X has ${irq.count} messages; the first goes to an eventfd`);
 
     // From the first page into the device, and from there into the second.
@@ -133,7 +142,7 @@ export function main({ syscalls, memory }: UserProcess): number {
       setWord(registers + ADDRESS, iova);
       setWord(registers + LENGTH, text.length);
       setWord(registers + CONTROL, START | INTERRUPT | direction);
-      if ((must('poll', syscalls.poll(done, POLLIN)) & POLLIN) === 0) return 0n;
+      if ((must('poll', syscalls.poll(done, uapi.POLLIN)) & uapi.POLLIN) === 0) return 0n;
       must('read of the eventfd', syscalls.read(done, scratch, 8));
       const count = memory.read(scratch, 8);
       return new DataView(count.buffer, count.byteOffset).getBigUint64(0, true);
@@ -153,7 +162,9 @@ export function main({ syscalls, memory }: UserProcess): number {
     print(`user-driver: ${error.message}`);
     return 1;
   }
-}
+};
+
+export default main;
 
 /** The result of a call that has to succeed. */
 function must(what: string, result: number): number {

@@ -20,17 +20,22 @@ export interface Directives {
   readonly host: readonly HostCommand[];
 }
 
+/** Comment lines of a source: NASM's, or those of a host program in TypeScript or JavaScript. */
+const commentOf = (name: string): RegExp => (/\.[cm]?[tj]s$/.test(name) ? /^(?:\/\/|\/\*\*?|\*\/?)/ : /^;/);
+
 /** Read the directives from the comment lines before the first line that is neither a comment nor blank. */
 export function readDirectives(name: string, source: string): Directives {
   const options: OptionLine[] = [];
   const host: HostCommand[] = [];
+  const comment = commentOf(name);
   let number = 0;
   for (const line of source.split('\n')) {
     number++;
     const text = line.trim();
     if (text === '') continue;
-    if (!text.startsWith(';')) break;
-    const match = /^;\s*(gvm|host):\s*(.*)$/.exec(text);
+    const mark = comment.exec(text);
+    if (mark === null) break;
+    const match = /^\s*(gvm|host):\s*(.*)$/.exec(text.slice(mark[0].length));
     if (!match) continue;
     const place = `${name}:${number}`;
     if (match[1] === 'host') host.push({ text: match[2]!, place });

@@ -1,18 +1,23 @@
 /** `gvm host`: its options. What they do is in host.ts. */
 
 import { type Command, parserOf } from './command.ts';
-import { readDirectives } from './directives.ts';
+import { type Directives, readDirectives } from './directives.ts';
 import { EXIT } from './exit-status.ts';
 import { readUserFile } from './guest-program.ts';
-import { HostSession } from './host.ts';
+import { type HostOptions, HostSession } from './host.ts';
 import type { Output } from './output.ts';
+import { EVENT_CHOICE } from './trace.ts';
+import { UsageError } from './usage-error.ts';
 import { folderOf } from './user-file.ts';
 
 const USAGE = `[FILE] [-c COMMAND]
+gvm host run PROGRAM.ts [ARGUMENT…]
 
 A shell on the modeled host: its /dev, its /sys, its modules. With FILE the ; host: lines of that program
 are run first. Several commands are separated by ; and help lists them. Without -c lines come from stdin,
-with history and completion on a terminal.`;
+with history and completion on a terminal.
+
+run: a program of your own in user space, after the host: lines in the comment at its top.`;
 
 const parser = () =>
   parserOf('host', USAGE, { least: 0, most: 1 })
@@ -24,6 +29,12 @@ const parser = () =>
       default: [] as string[],
       describe: 'put a physical device into the host: copier@06:0d.0',
     })
+    .option('trace', { type: 'string', requiresArg: true, describe: EVENT_CHOICE })
+    .option('explain', {
+      type: 'boolean',
+      default: false,
+      describe: 'say which rule a refused request of the host broke, also where a program goes on',
+    })
     .option('c', {
       alias: 'command',
       type: 'string',
@@ -34,33 +45,73 @@ const parser = () =>
       describe: 'run this and end',
     });
 
+const directivesOf = (file: string): Directives => readDirectives(file, new TextDecoder().decode(readUserFile(file)));
+
+/** The options with those of a host program in front; its lines may plug, trace and explain. */
+function withLines(options: HostOptions, lines: Directives['options']): HostOptions {
+  const plug: string[] = [];
+  let { explain, trace } = options;
+  for (const { words, place } of lines) {
+    for (let index = 0; index < words.length; index++) {
+      const word = words[index]!;
+      if (word === '--explain') explain = true;
+      else if (word === '--plug') plug.push(words[++index] ?? '');
+      else if (word === '--trace') trace ??= words[++index];
+      else throw new UsageError(`${place}: error: ${word} is no option that a program of the host may give itself`);
+    }
+  }
+  return { plug: [...plug, ...options.plug], explain, trace };
+}
+
+/** Run lines until one fails; returns the exit status. */
+function runLines(session: HostSession, lines: readonly string[], output: Output): number {
+  for (const line of lines) {
+    const status = session.run(line);
+    output.end();
+    if (status !== EXIT.OK) return status;
+  }
+  return EXIT.OK;
+}
+
+/** `gvm host run PROGRAM`. */
+function runProgram(argv: readonly string[], output: Output): number {
+  const options = parser()
+    .demandCommand(1, Number.POSITIVE_INFINITY, 'a program is needed')
+    .parseSync(argv as string[]);
+  if (options['help'] === true) return EXIT.OK;
+  if (options.c.length > 0) throw new UsageError('gvm host: -c goes with the shell, not with run');
+  const [file, ...args] = options._.map(String);
+  const directives = directivesOf(file!);
+  const session = new HostSession(output, withLines(options, directives.options));
+  session.folder = folderOf(file!);
+  const prepared = runLines(
+    session,
+    directives.host.map(({ text }) => text),
+    output,
+  );
+  session.folder = '.';
+  return prepared === EXIT.OK ? session.program(file!, args) : prepared;
+}
+
 export const hostCommand = (output: Output): Command => ({
-  summary: 'a shell on the modeled host: ls, cat, echo >, modprobe, dmesg',
+  summary: 'a shell on the modeled host: ls, cat, echo >, modprobe, dmesg; or a program of your own',
   main(argv) {
+    if (argv[0] === 'run') return runProgram(argv.slice(1), output);
     const options = parser().parseSync(argv as string[]);
     if (options['help'] === true) return EXIT.OK;
-    const session = new HostSession(output, options.plug);
-    const [file] = options._;
-    const lines =
-      file === undefined
-        ? []
-        : readDirectives(String(file), new TextDecoder().decode(readUserFile(String(file)))).host.map(
-            ({ text }) => text,
-          );
-    if (file !== undefined) session.folder = folderOf(String(file));
-    const run = (lines: readonly string[]) => {
-      for (const line of lines) {
-        const status = session.run(line);
-        output.end();
-        if (status !== EXIT.OK) return status;
-      }
-      return EXIT.OK;
-    };
-    const prepared = run(lines);
-    if (prepared !== EXIT.OK) return prepared;
-    session.folder = '.';
-    const status = run(options.c);
-    if (status !== EXIT.OK) return status;
-    return options.c.length > 0 ? EXIT.OK : session.interact();
+    const session = new HostSession(output, options);
+    const [file] = options._.map(String);
+    if (file !== undefined) {
+      session.folder = folderOf(file);
+      const prepared = runLines(
+        session,
+        directivesOf(file).host.map(({ text }) => text),
+        output,
+      );
+      if (prepared !== EXIT.OK) return prepared;
+      session.folder = '.';
+    }
+    const status = runLines(session, options.c, output);
+    return status !== EXIT.OK || options.c.length > 0 ? status : session.interact();
   },
 });

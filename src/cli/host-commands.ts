@@ -28,6 +28,8 @@ export interface Session {
   readFile(path: string): string | number;
   /** Read the module in a file of the user's. */
   readModule(file: string): ModuleFile;
+  /** Run a program of the user's: its exit status. `stdio` gets what it prints; without it that goes where the shell's does. */
+  runProgram(file: string, args: readonly string[], stdio?: (fd: 1 | 2, bytes: Uint8Array) => void): number;
   /** Lines of the kernel's log: syslog(2). */
   kernelLog(): readonly string[];
 }

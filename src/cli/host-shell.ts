@@ -15,7 +15,8 @@ import {
   type UserProcess,
 } from '../linux/uapi/syscalls.ts';
 import { splitWords } from './command-line.ts';
-import { type CommandResult, hostCommands, type ModuleFile, type Session } from './host-commands.ts';
+import { type CommandResult, hostCommands, type Session } from './host-commands.ts';
+import { isProgram } from './user-program.ts';
 
 const BUFFER_BYTES = 65536;
 const failed = (error: string): CommandResult => ({ output: '', error });
@@ -24,15 +25,17 @@ const failed = (error: string): CommandResult => ({ output: '', error });
 export class HostShell implements Session {
   readonly process: UserProcess;
   readonly kernelLog: () => readonly string[];
-  readonly readModule: (file: string) => ModuleFile;
+  readonly readModule: Session['readModule'];
+  readonly runProgram: Session['runProgram'];
   folder = '/';
   readonly #buffer: number;
 
-  /** `kernelLog` gives the lines of the kernel's log; `readModule` reads a file of the user's for insmod. */
-  constructor(process: UserProcess, host: Pick<Session, 'kernelLog' | 'readModule'>) {
+  /** `kernelLog` gives the lines of the kernel's log; the rest is for files of the user's. */
+  constructor(process: UserProcess, host: Pick<Session, 'kernelLog' | 'readModule' | 'runProgram'>) {
     this.process = process;
     this.kernelLog = host.kernelLog;
     this.readModule = host.readModule;
+    this.runProgram = host.runProgram;
     this.#buffer = process.syscalls.mmap(BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (this.#buffer < 0) throw new Error(`the host has no memory for a shell: ${errnoName(-this.#buffer)}`);
   }
@@ -72,6 +75,7 @@ export class HostShell implements Session {
     const [name = '', ...args] = arrow < 0 ? words : words.slice(0, arrow);
     const command = Object.hasOwn(hostCommands, name) ? hostCommands[name] : undefined;
     if (command === undefined) {
+      if (isProgram(name)) return this.#program(name, args, target);
       return failed(
         name === '' ? 'sh: no command' : `sh: ${name}: not found (there are ${HostShell.commands.join(', ')})`,
       );
@@ -79,6 +83,20 @@ export class HostShell implements Session {
     const result = command.run(this, args);
     if (target === undefined || result.error !== undefined) return result;
     return this.#redirect(name, result.output, this.resolve(target), words[arrow] === '>>' ? O_APPEND : O_TRUNC);
+  }
+
+  /** A program of the user's: what it prints goes on at once, or to the file. */
+  #program(name: string, args: readonly string[], target: string | undefined): CommandResult {
+    let printed = '';
+    const decoder = new TextDecoder();
+    const collect = (_: 1 | 2, bytes: Uint8Array) => {
+      printed += decoder.decode(bytes, { stream: true });
+    };
+    const status = this.runProgram(name, args, target === undefined ? undefined : collect);
+    if (status !== 0) return failed(`${name}: exit status ${status}`);
+    return target === undefined
+      ? { output: '', error: undefined }
+      : this.#redirect(name, printed, this.resolve(target), O_TRUNC);
   }
 
   #redirect(name: string, output: string, path: string, mode: number): CommandResult {

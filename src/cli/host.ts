@@ -9,11 +9,20 @@ import { reportDriverFault } from './host-failure.ts';
 import { HostShell } from './host-shell.ts';
 import { Machine } from './machine.ts';
 import type { Output } from './output.ts';
+import { tellEvents } from './tell-events.ts';
+import { UsageError } from './usage-error.ts';
 import { loadUserDriver } from './user-driver.ts';
+import { runUserProgram } from './user-program.ts';
 
 const PROMPT = 'host# ';
 /** Lines that the arrow keys reach. */
 const HISTORY = 1000;
+
+export interface HostOptions {
+  readonly plug: readonly string[];
+  readonly explain: boolean;
+  readonly trace: string | undefined;
+}
 
 /** A powered-on host and a shell on it. */
 export class HostSession {
@@ -24,16 +33,17 @@ export class HostSession {
   /** Where relative paths of the user's files begin. */
   folder = '.';
 
-  /** `plugged`: physical devices of the host. */
-  constructor(output: Output, plugged: readonly string[] = []) {
-    this.#machine = new Machine(0, plugged);
+  /** `plug`: physical devices of the host; `explain` and `trace` are a run's. */
+  constructor(output: Output, options: HostOptions) {
+    this.#machine = new Machine(0, options.plug);
     this.#output = output;
     const { kernel, stream } = this.#machine;
     this.#shell = new HostShell(kernel.spawn('sh', () => {}).user, {
       kernelLog: () => kernel.log.lines,
       readModule: (file) => loadUserDriver(kernel, file, this.folder),
+      runProgram: (file, args, stdio) => this.#runProgram(file, args, stdio ?? this.#stdio),
     });
-    kernel.log.subscribe((line) => output.line('host', line));
+    tellEvents(this.#machine, options, output);
     stream.subscribe(matchingEvents('refusal'), ({ fields }) => this.#rules.push(String(fields['because'])));
   }
 
@@ -56,9 +66,36 @@ export class HostSession {
       return this.#shell.run(line);
     } catch (error) {
       if (error instanceof DriverFault) return reportDriverFault(error, this.#output);
+      if (error instanceof UsageError) {
+        this.#output.message(error.message);
+        return error.status;
+      }
       throw error;
     }
   }
+
+  /** Run a program of the user's; returns gvm's exit status. */
+  program(file: string, args: readonly string[]): number {
+    try {
+      const status = this.#runProgram(file, args, this.#stdio);
+      this.#output.end();
+      if (status === 0) return EXIT.OK;
+      this.#output.message(`gvm: the program ended with status ${status}`);
+      return EXIT.GUEST_FAILED;
+    } catch (error) {
+      if (error instanceof DriverFault) return reportDriverFault(error, this.#output);
+      throw error;
+    }
+  }
+
+  #runProgram(file: string, args: readonly string[], stdio: (fd: 1 | 2, bytes: Uint8Array) => void): number {
+    return runUserProgram(this.#machine.kernel, file, this.folder, args, stdio);
+  }
+
+  readonly #stdio = (fd: 1 | 2, bytes: Uint8Array): void => {
+    if (fd === 1) this.#output.console(bytes);
+    else this.#output.message(new TextDecoder().decode(bytes).trimEnd());
+  };
 
   /** Lines from stdin until its end or `exit`: with editing, history and completion on a terminal. */
   async interact(): Promise<number> {

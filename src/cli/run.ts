@@ -19,11 +19,12 @@ import type { Observer } from './observer.ts';
 import type { Output } from './output.ts';
 import type { RamBank } from './ram.ts';
 import { type RunOptions, withDirectives } from './run-options.ts';
-import { chooseEvents, traceLine } from './trace.ts';
+import { tellEvents } from './tell-events.ts';
 import { UsageError } from './usage-error.ts';
 import { loadUserDevices } from './user-device.ts';
 import { loadUserDriver } from './user-driver.ts';
 import { folderOf } from './user-file.ts';
+import { runUserProgram } from './user-program.ts';
 
 /** Guest instructions after which a run without --max-insns ends: a few seconds of a guest that loops for ever. */
 export const DEFAULT_MAX_INSNS = 200_000_000;
@@ -76,6 +77,8 @@ function runOn(
     const shell = new HostShell(machine.kernel.spawn('sh', () => {}).user, {
       kernelLog: () => machine.kernel.log.lines,
       readModule: (file) => loadUserDriver(machine.kernel, file, folderOf(program.name)),
+      runProgram: (file, args, stdio) =>
+        runUserProgram(machine.kernel, file, folderOf(program.name), args, stdio ?? hostStdio(output)),
     });
     for (const command of program.directives.host) runHostCommand(shell, command, machine, output);
     const { end, exitProcess } = runQemu(machine, program, chosen, output);
@@ -109,19 +112,15 @@ export function deviceHelp(qemu: readonly string[], output: Output): number | un
 /** A host whose log, and the events asked for, go to `output`. */
 function powerOn(options: RunOptions, output: Output, bank: RamBank | undefined): Machine {
   const machine = new Machine(requestedMemory(options.qemu), options.plug, bank);
-  machine.kernel.log.subscribe((line) => output.line('host', line));
   machine.kvm.instructionLimit = options.maxInsns;
-  if (options.explain)
-    machine.stream.subscribe(matchingEvents('refusal'), (record) =>
-      output.line('explain', record.event.text(record.fields)),
-    );
-  if (options.trace !== undefined) {
-    const { events, wants } = chooseEvents(options.trace);
-    machine.stream.subscribe(events, (record) => {
-      if (wants(record)) output.line(record.event.layer, traceLine(record));
-    });
-  }
+  tellEvents(machine, options, output);
   return machine;
+}
+
+/** Where a program in a `; host:` line prints: line by line, as what the shell prints. */
+function hostStdio(output: Output): (fd: 1 | 2, bytes: Uint8Array) => void {
+  const lines = new LineSplitter((line) => output.line('host', line));
+  return (_, bytes) => lines.write(bytes);
 }
 
 /** A `; host:` line: what it prints is shown, and its failure ends the run with the rule that was broken. */

@@ -78,6 +78,7 @@ describe('completion', () => {
   const shell = new HostShell(kernel.spawn('sh', () => {}).user, {
     kernelLog: () => kernel.log.lines,
     readModule: () => ({ error: 'no files here' }),
+    runProgram: () => 1,
   });
 
   test.each([

@@ -1,7 +1,7 @@
 /** The userspace driver on a host with the copier: what it prints, what the kernel logs, and that it leaves nothing. */
 
 import { expect, test } from 'vitest';
-import { main } from '../../programs/vfio/user-driver.ts';
+import main from '../../programs/vfio/user-driver.ts';
 import { vectorsInUse } from '../../src/linux/pci/interrupts.ts';
 import { registerVfioPci } from '../../src/linux/vfio/pci/vfio-pci.ts';
 import { bootPciHost, COPIER_ID, NAME } from '../linux/pci/pci-host.ts';
@@ -16,7 +16,7 @@ function boot() {
     const { process, user } = host.kernel.spawn('user-driver', (_, bytes) => {
       printed += new TextDecoder().decode(bytes);
     });
-    const status = main(user);
+    const status = main(user, []);
     process.exit();
     expect(process.mm.lockedPages).toBe(0);
     return { status, printed };

@@ -6,6 +6,7 @@
 import { strict as assert } from 'node:assert';
 import { EAGAIN, EBADF, EFAULT, EINTR, EINVAL } from '../uapi/errno.ts';
 import { EFD_SEMAPHORE, O_NONBLOCK, POLLERR, POLLHUP, POLLIN, POLLOUT } from '../uapi/syscalls.ts';
+import type { Clock } from './clock.ts';
 import type { FileOperations, OpenFile } from './file.ts';
 import { copyFromUser, copyToUser, type UserContext } from './uaccess.ts';
 
@@ -99,8 +100,8 @@ export class Eventfd {
   }
 }
 
-/** The file operations of eventfds of one kernel. */
-export function eventfdOperations(kernel: UserContext): FileOperations {
+/** The file operations of eventfds of one kernel. Who sleeps in a read sleeps until the next timer, again and again. */
+export function eventfdOperations(kernel: UserContext & { readonly clock: Pick<Clock, 'sleep'> }): FileOperations {
   const scratch = new Uint8Array(8);
   const word = new DataView(scratch.buffer);
   const contextOf = (file: OpenFile) => file.privateData as Eventfd;
@@ -116,7 +117,11 @@ export function eventfdOperations(kernel: UserContext): FileOperations {
     read(file, buffer, count) {
       if (count < 8) return -EINVAL;
       const context = contextOf(file);
-      if (context.counter === 0n) return sleeps(file, 'read');
+      while (context.counter === 0n) {
+        const reader = kernel.current;
+        const sleeping = (file.flags & O_NONBLOCK) === 0 && reader.pendingSignal === undefined;
+        if (!sleeping || !kernel.clock.sleep()) return sleeps(file, 'read');
+      }
       word.setBigUint64(0, context.take(), true);
       return copyToUser(kernel, buffer, scratch) < 0 ? -EFAULT : 8;
     },

@@ -1,0 +1,49 @@
+/** Programs of the user's own on the modeled host (uapi/user-api.ts): loaded from their files, run in processes of their own. */
+
+import { existsSync } from 'node:fs';
+import { basename, isAbsolute, join, resolve } from 'node:path';
+import type { Kernel } from '../linux/core/kernel.ts';
+import { DriverFault } from '../linux/drivers/driver-fault.ts';
+import * as uapi from '../linux/uapi/public.ts';
+import type { Program } from '../linux/uapi/user-api.ts';
+import { EXIT } from './exit-status.ts';
+import { UsageError } from './usage-error.ts';
+import { firstLine, loadUserFile, placeOf } from './user-file.ts';
+
+/** Whether a word of a command line names such a program rather than a command. */
+export const isProgram = (word: string): boolean => word.includes('/') && /\.(?:ts|js|mjs|cjs|mts)$/.test(word);
+
+/** A program that could not go on: it threw, or returned what is no exit status. The message has its place. */
+export class ProgramFault extends UsageError {
+  constructor(message: string) {
+    super(`${message}\ngvm: a program of your own failed`, EXIT.HOST_FAILED);
+  }
+}
+
+/** Run the program in `file`, which begins at `folder` if it is relative; `stdio` gets what it prints. Returns its exit status. */
+export function runUserProgram(
+  kernel: Kernel,
+  file: string,
+  folder: string,
+  args: readonly string[],
+  stdio: (fd: 1 | 2, bytes: Uint8Array) => void,
+): number {
+  const path = isAbsolute(file) || folder === '.' ? file : `./${join(folder, file)}`;
+  if (!existsSync(resolve(path))) throw new UsageError(`${file}: No such file or directory`);
+  const main = loadUserFile(path, file, { 'gvm/uapi': uapi })['default'];
+  if (typeof main !== 'function') throw new UsageError(`${path}: error: the default export is no function`);
+  const { process, user } = kernel.spawn(basename(path).replace(/\.\w+$/, ''), stdio);
+  const status: unknown = call(path, () => (main as Program)(user, args));
+  process.exit();
+  if (Number.isInteger(status) && (status as number) >= 0 && (status as number) <= 255) return status as number;
+  throw new ProgramFault(`${path}: error: the program returned ${String(status)}, no exit status from 0 to 255`);
+}
+
+function call(path: string, run: () => number): number {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof DriverFault) throw error;
+    throw new ProgramFault(`${placeOf(path, error) ?? path}: error: ${firstLine(error)}`);
+  }
+}
