@@ -55,6 +55,14 @@ export class CaseRecord {
   get cr2(): bigint {
     return this.bytes.readBigUInt64LE(CR2);
   }
+  /** What {@link signal}, {@link vector}, {@link errorCode}, {@link rip} and {@link cr2} tell. */
+  setFault(fault: { signal: number; vector: bigint; errorCode: bigint; rip: bigint; cr2: bigint }): void {
+    this.bytes.writeBigUInt64LE(fault.rip, RIP);
+    this.bytes.writeBigUInt64LE(BigInt(fault.signal), SIGNAL);
+    this.bytes.writeBigUInt64LE(fault.vector, TRAP);
+    this.bytes.writeBigUInt64LE(fault.errorCode, ERROR);
+    this.bytes.writeBigUInt64LE(fault.cr2, CR2);
+  }
   /** The second page: 0 writable, 1 not present, 2 read-only. */
   get second(): number {
     return this.bytes[SECOND]!;
