@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { bareImage, type ProgramName, runBare } from '../oracle/gcc-programs.ts';
 import type { Figure } from './measure.ts';
+import { tcgFigures } from './tcg.ts';
 
 /** Rounds of each program: seconds of interpreted time. */
 const ROUNDS: Readonly<Partial<Record<ProgramName, number>>> = { sha256: 60, sorting: 12, checksums: 8 };
@@ -11,7 +12,7 @@ const ROUNDS: Readonly<Partial<Record<ProgramName, number>>> = { sha256: 60, sor
 export function cpuFigures(): Figure[] {
   if (spawnSync('gcc', ['--version']).status !== 0) return [];
   const image = bareImage(['-O2']);
-  return Object.entries(ROUNDS).map(([name, rounds]) => {
+  const figures = Object.entries(ROUNDS).map(([name, rounds]) => {
     const program = name as ProgramName;
     runBare(image, program, 1);
     const start = process.cpuUsage();
@@ -23,4 +24,5 @@ export function cpuFigures(): Figure[] {
       limit: 'at least 20',
     };
   });
+  return [...figures, ...tcgFigures(['sha256', 'sorting'])];
 }
