@@ -21,13 +21,15 @@ const LAW = {
   'src/linux/kvm': ['src/hardware', 'src/linux/uapi', 'src/linux/core'],
   'src/linux/iommu': ['src/hardware', 'src/linux/uapi', 'src/linux/core'],
   'src/linux/pci': ['src/hardware', 'src/linux/uapi', 'src/linux/core', 'src/linux/iommu'],
-  'src/linux/vfio': ['src/hardware', 'src/linux/uapi', 'src/linux/core', 'src/linux/pci'],
+  'src/linux/platform': ['src/hardware', 'src/linux/uapi', 'src/linux/core', 'src/linux/iommu'],
+  'src/linux/vfio': ['src/hardware', 'src/linux/uapi', 'src/linux/core', 'src/linux/pci', 'src/linux/platform'],
   'src/linux/mdev': ['src/hardware', 'src/linux/uapi', 'src/linux/core', 'src/linux/vfio'],
   // A device model is handed an opaque kvm pointer and may read the guest with it, and with nothing else of KVM.
   'src/linux/drivers': [
     'src/hardware',
     'src/linux/uapi',
     'src/linux/core',
+    'src/linux/platform',
     'src/linux/vfio',
     'src/linux/mdev',
     'src/linux/kvm/guest-memory.ts',

@@ -53,7 +53,7 @@ const parser = () =>
       nargs: 1,
       requiresArg: true,
       default: [] as string[],
-      describe: 'put a physical device into the host: copier@06:0d.0',
+      describe: 'put a physical device into the host: copier@06:0d.0 or sata@ee300000',
     })
     .option('max-insns', {
       type: 'number',

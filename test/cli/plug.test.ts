@@ -21,9 +21,14 @@ test('a host without one has no PCI bus and no IOMMU groups: numbers of mediated
 
 describe('what is refused', () => {
   test.each([
-    ['copier', /--plug takes MODEL@BUS:SLOT\.FUNCTION, such as copier@06:0d\.0, not copier; models: copier/],
+    [
+      'copier',
+      /--plug takes MODEL@BUS:SLOT\.FUNCTION, such as copier@06:0d\.0, or sata@ee300000, not copier; models: copier/,
+    ],
     ['toaster@06:0d.0', /not toaster@06:0d\.0; models: copier/],
     ['copier@06:20.0', /not copier@06:20\.0/],
+    ['sata@1000', /sata@1000: a multiple of 1000 above the host's RAM/],
+    ['sata@ee300004', /a multiple of 1000/],
     ['copier@06:0d.8', /not copier@06:0d\.8/],
   ])('%s', (text, message) => {
     expect(() => slots(text)).toThrow(message);

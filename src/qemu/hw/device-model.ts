@@ -13,7 +13,7 @@ export interface Placement {
 export interface DeviceModel {
   readonly name: string;
   /** Kind of bus it sits on. */
-  readonly bus: 'PCI' | 'ISA';
+  readonly bus: 'PCI' | 'ISA' | 'System';
   /** Heading in `-device help`. */
   readonly category: string;
   readonly description: string;

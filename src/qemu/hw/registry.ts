@@ -9,8 +9,19 @@ import { xche } from './misc/xche.ts';
 import { e1000 } from './net/e1000/e1000.ts';
 import { pciBridge } from './pci/pci-bridge.ts';
 import { vfioPci } from './vfio/vfio-pci.ts';
+import { vfioPlatform } from './vfio/vfio-platform.ts';
 
-const models: readonly DeviceModel[] = [pciBridge, isaDebugExit, isaDebugcon, e1000, edu, pciTestdev, xche, vfioPci];
+const models: readonly DeviceModel[] = [
+  pciBridge,
+  isaDebugExit,
+  isaDebugcon,
+  e1000,
+  edu,
+  pciTestdev,
+  xche,
+  vfioPci,
+  vfioPlatform,
+];
 
 export const findModel = (name: string): DeviceModel | undefined => models.find((model) => model.name === name);
 export const modelNames = (): readonly string[] => models.map((model) => model.name);

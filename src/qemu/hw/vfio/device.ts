@@ -101,11 +101,17 @@ export class VfioDevice {
     }
   }
 
-  /** VFIO_DEVICE_GET_IRQ_INFO: vectors of the interrupt `index`, or -errno. */
-  irqVectors(index: number): number {
+  /** VFIO_DEVICE_GET_IRQ_INFO of interrupt `index`, or -errno. */
+  irqInfo(index: number): { readonly count: number; readonly flags: number } | number {
     const argsz = vfio_irq_info.size;
     const info = this.system.exchange(this.fd, VFIO_DEVICE_GET_IRQ_INFO, vfio_irq_info, { argsz, index });
-    return info.result < 0 ? info.result : info.value.count;
+    return info.result < 0 ? info.result : info.value;
+  }
+
+  /** Vectors of the interrupt `index`, or -errno. */
+  irqVectors(index: number): number {
+    const info = this.irqInfo(index);
+    return typeof info === 'number' ? info : info.count;
   }
 
   /** vfio_set_irq_signaling: tie vector 0 of interrupt `index` to an eventfd. 0 or -errno. */
