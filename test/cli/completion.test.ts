@@ -19,7 +19,10 @@ describe.skipIf(!has('bash'))('bash', () => {
     [['tra'], ['trace']],
     [['run', '--trace', 'kvm_fast'], ['kvm_fast_mmio']],
     [['run', '--trace', 'kvm_pio,vfio_region_w'], ['kvm_pio,vfio_region_write']],
-    [['run', '-device', 'vfio'], ['vfio-pci', 'vfio-platform']],
+    [
+      ['run', '-device', 'vfio'],
+      ['vfio-pci', 'vfio-platform'],
+    ],
     [['run', 'READ'], ['README.md']],
   ])('%j', (words, expected) => {
     expect(complete(...words)).toEqual(expected);
