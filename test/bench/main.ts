@@ -12,6 +12,7 @@ import { assemblerFigures } from './assembler.ts';
 import { cpuFigures } from './cpu.ts';
 import { kvmFigures } from './kvm.ts';
 import { type Figure, median, milliseconds, printFigures } from './measure.ts';
+import { testRunnerFigure } from './test-runner.ts';
 
 const library = { archive: readArchive(readFileSync('dist/libgvm.a'), 'libgvm.a'), includes: 'lang/library/include' };
 
@@ -78,4 +79,12 @@ function portWrite(): Figure {
   };
 }
 
-printFigures([startUp(), interpreter(), ...cpuFigures(), portWrite(), ...kvmFigures(), ...assemblerFigures()]);
+printFigures([
+  startUp(),
+  interpreter(),
+  ...cpuFigures(),
+  portWrite(),
+  ...kvmFigures(),
+  ...assemblerFigures(),
+  testRunnerFigure(),
+]);

@@ -23,6 +23,13 @@ export function compare(golden: string, actual: string): Divergence | undefined 
     const notes = ['the golden has CRLF line ends, the transcript has not: let git keep it as it is (*.golden -text)'];
     return { line, excerpt: [], notes };
   }
+  const version = Number(ENDING.exec(golden)?.[1] ?? VERSION);
+  if (version !== VERSION) {
+    const notes = [
+      `the golden is of version ${version}, this gvm writes version ${VERSION}: use the gvm that wrote it`,
+    ];
+    return { line: golden.trimEnd().split('\n').length, excerpt: [], notes };
+  }
   const wanted = golden.split('\n');
   const got = actual.split('\n');
   const first = wanted.findIndex((line, index) => line !== got[index]);
@@ -47,9 +54,13 @@ export function compare(golden: string, actual: string): Divergence | undefined 
 const numbered = (index: number | undefined, mark: string, line: string): string =>
   `${(index === undefined ? '' : String(index + 1)).padStart(5)} | ${mark} ${line}`.trimEnd();
 
+/** The form of transcripts. When it changes, the last line begins to tell the number: `[gvm] exit status 0 (version 2)`. */
+const VERSION = 1;
+const ENDING = /(?:^|\n)\[gvm\] exit status \d+(?: \(version (\d+)\))?\n$/;
+
 /** Every transcript ends with the exit status: a golden that does not was cut off. */
 function truncated(golden: string): string[] {
-  if (/(^|\n)\[gvm\] exit status \d+\n$/.test(golden)) return [];
+  if (ENDING.test(golden)) return [];
   return ["the golden does not end with '[gvm] exit status N': it is truncated, or not a transcript of gvm"];
 }
 

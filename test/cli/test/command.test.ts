@@ -42,6 +42,11 @@ describe('goldens', () => {
     ['is missing', {}, 'has no golden (a.golden) and expects nothing itself; gvm test -u writes one'],
     ['has CRLF line ends', { 'a.golden': golden('hello').replaceAll('\n', '\r\n') }, 'the golden has CRLF line ends'],
     ['is cut off', { 'a.golden': golden('hello').slice(0, -40) }, 'it is truncated, or not a transcript of gvm'],
+    [
+      'is of another version',
+      { 'a.golden': golden('hello').replace(/\n$/, ' (version 2)\n') },
+      'the golden is of version 2, this gvm writes version 1',
+    ],
     ['has no program', { 'b.golden': '', 'a.golden': golden('hello') }, 'FAIL: b.golden\nno program stands beside it'],
   ])('a golden that %s fails', (_, files, message) => {
     const ran = testing({ 'a.gasm': saying('hello'), ...(files as Record<string, string>) });
