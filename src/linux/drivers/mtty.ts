@@ -29,6 +29,8 @@ const CLASS = 0x070002;
 const BAR_SIZE = 8;
 /** Ports of the card, shared by every device made on it (MAX_MTTYS). */
 const PORTS = 24;
+/** `s[2]` of the sample: a device of one port has the state of two, and both BARs answer the file whatever their size. */
+const PORT_STATES = 2;
 /** Vendor-specific bytes of the card and its name, as the sample places them. */
 const VENDOR_BYTES: readonly (readonly [offset: number, value: number])[] = [
   [0x40, 0x23],
@@ -56,7 +58,7 @@ class MttyState implements PciFunction {
     this.name = name;
     this.bars = new Array<number>(ports).fill(BAR_SIZE);
     this.interrupts = new Interrupts(kernel, this.driver);
-    this.ports = this.bars.map(() => new Uart(() => this.interrupts.trigger()));
+    this.ports = Array.from({ length: PORT_STATES }, () => new Uart(() => this.interrupts.trigger()));
     this.config = new ConfigSpace({
       vendor: VENDOR,
       device: DEVICE,
@@ -78,6 +80,7 @@ class MttyState implements PciFunction {
     }
   }
 
+  /** Fidelity: BARs 2 to 5 have no port; the sample runs over the end of its array. */
   handle_bar_write(bar: number, offset: number, piece: Uint8Array): void {
     this.ports[bar]?.write(offset, piece[0] ?? 0);
   }
@@ -119,7 +122,7 @@ class Mtty implements MdevParentOps<MttyState> {
   }
 
   remove(mdev: Mdev<MttyState>): void {
-    this.#available += mdev.state.ports.length;
+    this.#available += mdev.state.bars.length;
     mdev.drvdata = undefined;
   }
 

@@ -8,7 +8,7 @@ import { type Hva, plus } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { copyFromUser, copyToUser } from '../core/uaccess.ts';
 import { EFAULT } from '../uapi/errno.ts';
-import { VFIO_PCI_CONFIG_REGION_INDEX } from '../uapi/vfio.ts';
+import { VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX } from '../uapi/vfio.ts';
 import { offsetInRegion, regionOf } from '../vfio/device.ts';
 import { type ConfigWrite, littleEndian } from './config-space.ts';
 import { mdevAccess } from './events.ts';
@@ -41,7 +41,7 @@ export interface PciFunction {
   reset?(): void;
   /** A config write has been done. */
   config_written(offset: number, piece: Uint8Array, outcome: ConfigWrite): void;
-  /** A piece is written to BAR `bar`; `piece` is valid during the call only. */
+  /** A piece is written to BAR `bar`, which may be one of the six that it has not; `piece` is valid during the call only. */
   handle_bar_write(bar: number, offset: number, piece: Uint8Array): void;
   /** Fill `piece`, which is zeroed before. */
   handle_bar_read(bar: number, offset: number, piece: Uint8Array): void;
@@ -92,7 +92,7 @@ export function mdev_access(self: PciFunction, piece: Uint8Array, position: numb
   if (region === VFIO_PCI_CONFIG_REGION_INDEX) {
     if (write) self.config_written(offset, piece, self.config.write(offset, piece));
     else self.config.read(offset, piece);
-  } else if (region < self.bars.length) {
+  } else if (region <= VFIO_PCI_BAR5_REGION_INDEX) {
     if (write) self.handle_bar_write(region, offset, piece);
     else self.handle_bar_read(region, offset, piece);
   } else {

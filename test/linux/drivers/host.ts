@@ -1,5 +1,6 @@
 /** A host with VFIO, mdev and the mediated drivers, and a process that speaks to them: what the tests of these need. */
 
+import { expect } from 'vitest';
 import { type Hva, hva, MiB } from '../../../src/address.ts';
 import { EventStream, matchingEvents } from '../../../src/event.ts';
 import { PhysicalMemory } from '../../../src/hardware/physical-memory.ts';
@@ -108,12 +109,40 @@ export const CONFIG = region(uapi.VFIO_PCI_CONFIG_REGION_INDEX);
 export const typePath = (driver: string, type: string): string =>
   `/sys/class/mdev_bus/${driver}/mdev_supported_types/${type}`;
 
-/** What a process holds of the host: with it gone all is as before. */
-export const held = ({ kernel }: Host) => ({
-  pages: kernel.pages.used,
-  pinned: kernel.pages.pinned,
-  timers: kernel.clock.nextDeadline,
-});
+/** Kill the process with whatever it has open, and unload what it loaded: the host is as it was before. */
+export function expectNothingLeft({ kernel, process, syscalls }: Host): void {
+  process.exit();
+  for (const { name } of kernel.modules.loaded()) expect([name, kernel.modules.unload(name)]).toEqual([name, 0]);
+  const names = (path: string) => {
+    const entries = syscalls.readdir(path);
+    return typeof entries === 'number' ? shown(entries) : entries.map(({ name }) => name);
+  };
+  expect({
+    descriptors: process.files.open(),
+    mappings: process.mm.mappings,
+    locked: process.mm.lockedPages,
+    pages: kernel.pages.used,
+    pinned: kernel.pages.pinned,
+    timer: kernel.clock.nextDeadline,
+    nodes: names('/dev/vfio'),
+    groups: names('/sys/kernel/iommu_groups'),
+    devices: names('/sys/bus/mdev/devices'),
+    drivers: names('/sys/bus/mdev/drivers'),
+    parents: names('/sys/class/mdev_bus'),
+  }).toEqual({
+    descriptors: [],
+    mappings: [],
+    locked: 0,
+    pages: 0,
+    pinned: 0,
+    timer: Number.POSITIVE_INFINITY,
+    nodes: ['vfio'],
+    groups: [],
+    devices: [],
+    drivers: [],
+    parents: [],
+  });
+}
 
 /** Load the driver, make a device of the type, and open it as QEMU does. Returns the three descriptors. */
 export function openDevice(host: Host, driver: string, type: string, parameters = '', uuid = UUID) {

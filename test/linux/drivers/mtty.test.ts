@@ -1,8 +1,8 @@
 /** mtty behind its device file, as recorded on a real host with direct VFIO calls. */
 
-import { beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import * as uapi from '../../../src/linux/uapi/vfio.ts';
-import { bootHost, CONFIG, type Host, int, openDevice, region, shown } from './host.ts';
+import { bootHost, CONFIG, expectNothingLeft, type Host, int, openDevice, region, shown } from './host.ts';
 
 let host: Host;
 let device: number;
@@ -10,6 +10,8 @@ beforeEach(() => {
   host = bootHost();
   ({ device } = openDevice(host, 'mtty', 'mtty-1'));
 });
+
+afterEach(() => expectNothingLeft(host));
 
 const info = (argsz = 20) => host.ioctlStruct(device, uapi.VFIO_DEVICE_GET_INFO, uapi.vfio_device_info, { argsz });
 const regionInfo = (index: number, argsz = 32) =>
@@ -167,6 +169,13 @@ describe('BAR0', () => {
     expect(shown(host.pwrite(device, region(6), [0]))).toBe('-EFAULT');
     expect(shown(host.syscalls.pread(device, 8 as typeof host.scratch, 4, CONFIG))).toBe('-EFAULT');
     expect(host.pread(device, CONFIG, 0)).toEqual([]);
+  });
+
+  test('the file has a BAR1 even of one port, of size 0, as the driver checks no size; BAR5 is nothing', () => {
+    host.pwrite(device, region(1) + 7, [0x77]);
+    host.pwrite(device, region(5) + 7, [0x55]);
+    expect([hex(host.pread(device, region(1) + 7, 1)), hex(host.pread(device, 7, 1))]).toEqual(['77', '00']);
+    expect(hex(host.pread(device, region(5) + 7, 1))).toBe('00');
   });
 
   test('mtty-2 has a second port in BAR1', () => {

@@ -1,13 +1,24 @@
 /** vgpu behind its device file, by either interface: what it reads of the guest, in which thread, and what it leaves behind. */
 
-import { beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { plus } from '../../../src/address.ts';
 import { matchingEvents } from '../../../src/event.ts';
 import { initKvm, type KvmModule } from '../../../src/linux/kvm/kvm.ts';
 import { EFAULT, EINVAL, ENODEV } from '../../../src/linux/uapi/errno.ts';
 import { POLLIN } from '../../../src/linux/uapi/syscalls.ts';
 import * as uapi from '../../../src/linux/uapi/vfio.ts';
-import { bootHost, CONFIG, cString, type Host, held, int, openDevice, shown, typePath, UUID } from './host.ts';
+import {
+  bootHost,
+  CONFIG,
+  cString,
+  expectNothingLeft,
+  type Host,
+  int,
+  openDevice,
+  shown,
+  typePath,
+  UUID,
+} from './host.ts';
 import { createVm, RAM, setGroup } from './vm.ts';
 
 const [STATUS, COMMANDS, WORDS, SUBMIT, FENCE, ERROR, TABLE] = [4, 8, 0x10, 0x14, 0x18, 0x1c, 0x20];
@@ -53,6 +64,8 @@ function boot(parameters: string, withVm = true): void {
   expect(setGroup(host, vm.vfio, 1n, group)).toBe('0');
   device = host.ioctlBytes(group, uapi.VFIO_GROUP_GET_DEVICE_FD, cString(UUID));
 }
+
+afterEach(() => expectNothingLeft(host));
 
 describe.each(['api=6.1', 'api=5.10'])('%s', (api) => {
   beforeEach(() => boot(api));
@@ -129,11 +142,8 @@ describe.each(['api=6.1', 'api=5.10'])('%s', (api) => {
   test('killing the process with everything open, and work queued, leaves nothing', () => {
     host.pwrite(device, COMMAND, [MEMORY, 0]);
     submit(BY_WORKER, [END]);
-    host.process.exit();
-    expect(held(host)).toEqual({ pages: 0, pinned: 0, timers: Number.POSITIVE_INFINITY });
+    expectNothingLeft(host);
     expect(module.vms).toEqual([]);
-    expect(host.syscalls.delete_module('vgpu')).toBe(0);
-    expect(host.kernel.iommuGroups.find(0)).toBeUndefined();
   });
 
   test('the VM that user space has closed lives until the device is closed', () => {
@@ -192,10 +202,7 @@ test('removed while it is open, it asks for itself by the request eventfd; mtty 
     const wiring = Uint8Array.from([...header, ...int(eventfd)]);
     expect(host.ioctlBytes(device, uapi.VFIO_DEVICE_SET_IRQS, wiring)).toBe(0);
     host.echo(`/sys/bus/mdev/devices/${UUID}/remove`, '1\n');
-    const asked = host.syscalls.poll(eventfd, POLLIN) === POLLIN;
-    host.process.exit();
-    expect(host.kernel.iommuGroups.find(0)).toBeUndefined();
-    return asked;
+    return host.syscalls.poll(eventfd, POLLIN) === POLLIN;
   };
   expect([asks('vgpu', 'vgpu-V1'), asks('mtty', 'mtty-1')]).toEqual([true, false]);
 });

@@ -1,11 +1,22 @@
 /** vmbuf and the way to guest memory: the kvm-vfio device gives the group its VM, and the driver reads with it. */
 
-import { beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Hva, plus } from '../../../src/address.ts';
 import { escaped } from '../../../src/linux/drivers/vmbuf.ts';
 import { initKvm } from '../../../src/linux/kvm/kvm.ts';
 import { VFIO_GROUP_GET_DEVICE_FD } from '../../../src/linux/uapi/vfio.ts';
-import { bootHost, CONFIG, cString, type Host, openDevice, region, shown, typePath, UUID } from './host.ts';
+import {
+  bootHost,
+  CONFIG,
+  cString,
+  expectNothingLeft,
+  type Host,
+  openDevice,
+  region,
+  shown,
+  typePath,
+  UUID,
+} from './host.ts';
 import { createVm as newVm, RAM, setGroup } from './vm.ts';
 
 let host: Host;
@@ -40,6 +51,8 @@ beforeEach(() => {
   initKvm(host.kernel);
   ({ group, device } = openDevice(host, 'vmbuf', 'vmbuf-1'));
 });
+
+afterEach(() => expectNothingLeft(host));
 
 describe('two 4-byte writes make an address', () => {
   beforeEach(() => {

@@ -1,7 +1,7 @@
 /** The life of mediated devices by sysfs, as recorded on a real host with mtty. */
 
-import { beforeEach, describe, expect, test } from 'vitest';
-import { bootHost, type Host, openDevice, shown, typePath, UUID } from '../drivers/host.ts';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { bootHost, expectNothingLeft, type Host, openDevice, shown, typePath, UUID } from '../drivers/host.ts';
 
 const UUID2 = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1002';
 const uuid = (n: number) => `83b8f4f2-509f-382f-3c1e-e6bfe0fa1${n.toString().padStart(3, '0')}`;
@@ -21,6 +21,8 @@ beforeEach(() => {
   host = bootHost();
   expect(host.syscalls.init_module('mtty', '')).toBe(0);
 });
+
+afterEach(() => expectNothingLeft(host));
 
 describe('create', () => {
   test.each([

@@ -143,8 +143,8 @@ export class Vgpu implements PciFunction, KvmIoDevice {
     return 0;
   }
 
-  handle_bar_read(_bar: number, offset: number, piece: Uint8Array): void {
-    if (piece.length !== 4) return;
+  handle_bar_read(bar: number, offset: number, piece: Uint8Array): void {
+    if (bar !== 0 || piece.length !== 4) return;
     new DataView(piece.buffer, piece.byteOffset).setUint32(0, this.#valueOf(offset), true);
   }
 
@@ -154,8 +154,8 @@ export class Vgpu implements PciFunction, KvmIoDevice {
     return this.#registers.get(offset) ?? 0;
   }
 
-  handle_bar_write(_bar: number, offset: number, piece: Uint8Array): void {
-    if (piece.length !== 4) return;
+  handle_bar_write(bar: number, offset: number, piece: Uint8Array): void {
+    if (bar !== 0 || piece.length !== 4) return;
     const value = littleEndian(piece);
     switch (offset) {
       case REGISTER.COMMANDS_LOW:
