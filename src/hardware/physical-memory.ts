@@ -8,6 +8,14 @@ import { AddressBus } from './address-bus.ts';
 
 const WASM_PAGE = 65536;
 
+/**
+ * Behind RAM, in the same linear memory: storage of the processors' own, for what is silicon and no RAM, yet has to be reached
+ * by translated code. No physical address leads there. Untouched pages cost nothing.
+ */
+const STORAGE_BYTES = MiB(4);
+/** The most RAM that a host can have. */
+export const MAX_RAM = MiB(2048) - STORAGE_BYTES - WASM_PAGE;
+
 /** RAM with the typed views its users need. The views never detach: the memory is made at its final size. */
 export class PhysicalMemory {
   readonly wasm: WebAssembly.Memory;
@@ -16,24 +24,34 @@ export class PhysicalMemory {
   readonly words: Int32Array;
   readonly quads: BigInt64Array;
   readonly view: DataView;
+  #reserved = 0;
   /** The physical addresses beyond RAM: registers and memory of devices. */
   readonly devices = new AddressBus();
 
   /**
-   * `size` bytes, rounded up to 64 KiB; untouched pages cost nothing. At most 2 GiB, so that an offset is an int32. `used` is the
+   * `size` bytes, rounded up to 64 KiB; untouched pages cost nothing. Below 2 GiB, so that an offset is an int32. `used` is the
    * memory of a host that is gone, all zeros again: it is taken if it has that size.
    */
   constructor(size: number, used?: WebAssembly.Memory) {
-    if (size > MiB(2048) - WASM_PAGE) throw new RangeError(`host RAM of ${size} bytes exceeds 2 GiB`);
-    const pages = Math.ceil(size / WASM_PAGE);
+    if (size > MAX_RAM) throw new RangeError(`host RAM of ${size} bytes exceeds ${MAX_RAM}`);
+    this.size = Math.ceil(size / WASM_PAGE) * WASM_PAGE;
+    const bytes = this.size + STORAGE_BYTES;
+    const pages = bytes / WASM_PAGE;
     this.wasm =
-      used?.buffer.byteLength === pages * WASM_PAGE ? used : new WebAssembly.Memory({ initial: pages, maximum: pages });
-    this.size = pages * WASM_PAGE;
+      used?.buffer.byteLength === bytes ? used : new WebAssembly.Memory({ initial: pages, maximum: pages });
     const { buffer } = this.wasm;
-    this.bytes = new Uint8Array(buffer);
-    this.words = new Int32Array(buffer);
-    this.quads = new BigInt64Array(buffer);
-    this.view = new DataView(buffer);
+    this.bytes = new Uint8Array(buffer, 0, this.size);
+    this.words = new Int32Array(buffer, 0, this.size / 4);
+    this.quads = new BigInt64Array(buffer, 0, this.size / 8);
+    this.view = new DataView(buffer, 0, this.size);
+  }
+
+  /** `bytes` bytes of the processors' storage, as an offset in linear memory; undefined if there is not so much left. */
+  reserve(bytes: number): number | undefined {
+    if (this.#reserved + bytes > STORAGE_BYTES) return undefined;
+    const at = this.size + this.#reserved;
+    this.#reserved += Math.ceil(bytes / 4096) * 4096;
+    return at;
   }
 
   /** Whether `address` is RAM; beyond it the physical bus belongs to devices. */

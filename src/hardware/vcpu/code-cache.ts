@@ -15,6 +15,8 @@ export interface Block {
   readonly steps: readonly Step[];
   /** Page offset of each instruction, and of what follows the last. */
   readonly offsets: readonly number[];
+  /** How often it was entered: what is hot is worth translating. */
+  heat: number;
 }
 
 /** Blocks of one page frame, by the page offset of their first instruction. */
@@ -33,7 +35,7 @@ export const MAX_INSTRUCTION_BYTES = 15;
 const MAX_BLOCK = 32;
 
 /** Instructions after which the next one is not simply the one behind. */
-const ENDS_BLOCK: ReadonlySet<string> = new Set([
+export const ENDS_BLOCK: ReadonlySet<string> = new Set([
   'jmp',
   'jcc',
   'jrcxz',
@@ -71,6 +73,8 @@ export class CodeCache implements CodeWatch {
   #forms: FormCompiler | undefined;
   /** Called when a frame becomes code, so that stores into it are noticed from now on. */
   #onCode: () => void = () => {};
+  /** Called with the frame when code of it has changed. */
+  onWritten: (frame: number) => void = () => {};
 
   constructor(memory: PhysicalMemory) {
     this.#memory = memory;
@@ -91,6 +95,7 @@ export class CodeCache implements CodeWatch {
     const frame = host - (host & 4095);
     // In place: whoever runs code of this page holds the same array and sees that it is empty.
     this.#pages.get(frame)?.blocks.fill(undefined);
+    this.onWritten(frame);
   }
 
   /** The page of frame `host` (page-aligned host offset). */
@@ -119,17 +124,17 @@ export class CodeCache implements CodeWatch {
     const end = page.host + 4096;
     for (let offset = start; offset < 4096 && steps.length < MAX_BLOCK; ) {
       const instruction = decode(this.#memory.bytes, page.host + offset, end, 'long');
-      if ('failure' in instruction) return steps.length > 0 ? { steps, offsets } : instruction;
+      if ('failure' in instruction) return steps.length > 0 ? { steps, offsets, heat: 0 } : instruction;
       const { meaning } = instruction.row;
       if (steps.length > 0 && STANDS_ALONE.has(meaning)) break;
       const step = this.step(instruction, offset);
-      if (typeof step !== 'function') return steps.length > 0 ? { steps, offsets } : step;
+      if (typeof step !== 'function') return steps.length > 0 ? { steps, offsets, heat: 0 } : step;
       steps.push(step);
       offset += instruction.length;
       offsets.push(offset);
       if (ENDS_BLOCK.has(meaning) || STANDS_ALONE.has(meaning)) break;
     }
-    return { steps, offsets };
+    return { steps, offsets, heat: 0 };
   }
 
   /** The closure of one instruction at `offset` of its page. */

@@ -5,7 +5,7 @@
 
 import { decode } from '../../../lang/isa/decode.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
-import { type CodeCache, type CodePage, MAX_INSTRUCTION_BYTES, type Undecodable } from './code-cache.ts';
+import { type Block, type CodeCache, type CodePage, MAX_INSTRUCTION_BYTES, type Undecodable } from './code-cache.ts';
 import type { Unsupported } from './diagnosis.ts';
 import type { EmulatorPort } from './emulator-port.ts';
 import type { Step } from './interpreter/form.ts';
@@ -23,6 +23,17 @@ interface Single {
   readonly length: number;
 }
 
+/** A faster way to run what is run often. */
+export interface HotTier {
+  /** How often a block is entered before it is asked for. */
+  readonly threshold: number;
+  /**
+   * Run from `address`, which is `offset` of `page` and begins `block`, as {@link Execution.runPage} does; 0 if the block is
+   * left to the interpreter.
+   */
+  run(address: number, page: CodePage, offset: number, block: Block, limit: number): number;
+}
+
 /** Execution of one vCPU's code. */
 export class Execution {
   /** Guest instructions retired since start. A repeated string instruction counts once a batch. */
@@ -36,6 +47,8 @@ export class Execution {
   readonly #code: CodeCache;
   readonly #single = new Uint8Array(MAX_INSTRUCTION_BYTES);
   #page: CodePage | undefined;
+  #hot: HotTier | undefined;
+  #threshold = Number.POSITIVE_INFINITY;
 
   constructor({ memory, state, mmu, event }: Processor, code: CodeCache) {
     this.#memory = memory;
@@ -43,6 +56,12 @@ export class Execution {
     this.#mmu = mmu;
     this.#event = event;
     this.#code = code;
+  }
+
+  /** From now on `tier` runs what is hot. */
+  set hotTier(tier: HotTier) {
+    this.#hot = tier;
+    this.#threshold = tier.threshold;
   }
 
   /** Run from SLOT.RIP until the code leaves its page or something happens; SLOT.RIP is exact on return. */
@@ -65,6 +84,10 @@ export class Execution {
       if ('failure' in block) {
         this.#setRip(offset);
         return this.#runUncached(page, offset, block);
+      }
+      if (++block.heat >= this.#threshold) {
+        const outcome = this.#hot!.run(base + offset, page, offset, block, limit);
+        if (outcome !== 0) return outcome;
       }
       const { steps, offsets } = block;
       const count = Math.min(steps.length, limit - this.retired);

@@ -21,6 +21,7 @@ import type { Mmu } from './mmu.ts';
 import type { ModificationLog } from './modification-log.ts';
 import { type EventKind, VECTOR } from './pending-event.ts';
 import { SLOT } from './state.ts';
+import { type Eagerness, TranslatedTier, type TranslationStatistics } from './translated-tier.ts';
 import { wire } from './wiring.ts';
 
 const TWO_TO_32 = 2 ** 32;
@@ -31,6 +32,7 @@ export class Vcpu extends GuestState {
   /** The last exception raised by an instruction, and where: what an oops is about. */
   lastException: RaisedException | undefined;
   readonly mmu: Mmu;
+  #translated: TranslatedTier | undefined;
   readonly #boundary: Boundary;
   readonly #stream: EventStream;
   readonly #exceptions: Exceptions;
@@ -55,6 +57,18 @@ export class Vcpu extends GuestState {
   }
   set tscOffset(nanoseconds: number) {
     this.parts.msrs.tscOffset = nanoseconds;
+  }
+
+  /** Which code is translated, from now on; none before this is called. */
+  translate(eagerness: Eagerness): void {
+    const tier = new TranslatedTier(this.parts, eagerness);
+    this.parts.execution.hotTier = tier;
+    this.#translated = tier;
+  }
+
+  /** What the translator has done; undefined if there was nothing for it to do. */
+  get translation(): Readonly<TranslationStatistics> | undefined {
+    return this.#translated?.statistics;
   }
 
   /** Guest instructions retired since start: the vCPU's virtual time. */

@@ -1,0 +1,62 @@
+/**
+ * Which blocks need the flags that they are entered with. Every edge between blocks is a place where the budget may end, and
+ * every access to memory one where the guest may be left, so a block needs them unless it sets all six before either; what
+ * is needed on the edge itself, the block before has at hand.
+ *
+ * The first pass over a region, whose code is thrown away, finds this out, and which registers are named and changed, and
+ * which instructions have no translation.
+ */
+
+import type { Meaning, Ops } from '../ops.ts';
+import { Emitter } from './emitter.ts';
+import type { Places } from './frame.ts';
+import type { Region, RegionBlock } from './region.ts';
+import { SETTLED } from './wasm-flags.ts';
+import { NotTranslated, WasmOps } from './wasm-ops.ts';
+import type { WasmValue } from './wasm-value.ts';
+
+/** What the first pass finds. */
+export interface RegionFacts {
+  /** Whether block n needs the flags it is entered with. */
+  readonly needsFlags: readonly boolean[];
+  /** Addresses of instructions that the interpreter has to carry out. */
+  readonly interpreted: ReadonlySet<number>;
+  /** Registers named, and changed, as bits. */
+  readonly used: number;
+  readonly changed: number;
+}
+
+const NOWHERE = { direct: () => {}, indirect: () => {} };
+
+export function examine(region: Region, meanings: Readonly<Record<string, Meaning>>, places: Places): RegionFacts {
+  const emitter = new Emitter(places, { used: 0, changed: 0 });
+  const interpreted = new Set<number>();
+  const needsFlags = region.blocks.map((block) => needsEntryFlags(block, emitter, meanings, interpreted));
+  const { used, changed } = emitter.frame;
+  return { needsFlags, interpreted, used, changed };
+}
+
+function needsEntryFlags(
+  { instructions }: RegionBlock,
+  emitter: Emitter,
+  meanings: Readonly<Record<string, Meaning>>,
+  interpreted: Set<number>,
+): boolean {
+  const { flags } = emitter;
+  flags.state = SETTLED;
+  flags.entryNeeded = false;
+  for (const { address, instruction } of instructions) {
+    emitter.frame.temporaries.keepOnly([]);
+    const place = { rip: BigInt(address), length: instruction.length, unretired: 1 };
+    try {
+      const ops: Ops<WasmValue> = new WasmOps(emitter, instruction, place, NOWHERE);
+      meanings[instruction.row.meaning]!(ops);
+    } catch (error) {
+      if (!(error instanceof NotTranslated)) throw error;
+      interpreted.add(address);
+      flags.settled();
+    }
+  }
+  flags.settle();
+  return flags.entryNeeded;
+}

@@ -1,0 +1,171 @@
+/**
+ * A region's function while it is written: the guest's registers and flags in locals, the one way in and the one way out, and
+ * what every part of the emitter shares.
+ */
+
+import { SLOT, WORD } from '../state.ts';
+import { STORAGE } from './layout.ts';
+import { ACCESS, type Label, OP, WasmFunction } from './wasm-function.ts';
+import { I32, I64, type ImportedFunction, type Signature, type ValueType } from './wasm-module.ts';
+import { Temporaries } from './wasm-value.ts';
+
+/** Where a vCPU's shared words are, as byte offsets in linear memory. */
+export interface Places {
+  /** The state page. */
+  readonly state: number;
+  readonly bounce: number;
+  /** The storage that {@link STORAGE} divides. */
+  readonly storage: number;
+}
+
+/** A region: the budget of instructions in, an outcome out. */
+export const REGION: Signature = { parameters: [I32], results: [I32] };
+
+const service = (name: string, parameters: readonly ValueType[]): ImportedFunction => ({
+  name,
+  signature: { parameters, results: [I32] },
+});
+
+/** What translated code asks the runtime for; {@link CALL} has their indexes. runtime.ts answers. */
+export const RUNTIME_FUNCTIONS: readonly ImportedFunction[] = [
+  service('read', [I32, I32, I32]),
+  service('write', [I32, I32, I32]),
+  service('commit', []),
+  service('step', [I32, I32]),
+  service('badTarget', []),
+  service('divideError', []),
+  service('divide', [I32]),
+];
+export const CALL = { READ: 0, WRITE: 1, COMMIT: 2, STEP: 3, BAD_TARGET: 4, DIVIDE_ERROR: 5, DIVIDE: 6 } as const;
+/** The module's own functions follow those: first the region, then the one that works flags out. */
+export const STATUS_FUNCTION = RUNTIME_FUNCTIONS.length + 1;
+
+/** Third parameter of `read` and `write`: the bytes, and what the access is. */
+export const HOW = { BYTES: 15, STACK: 16, UPDATE: 32 } as const;
+
+const GENERAL_REGISTERS = 16;
+const BUDGET = 0;
+
+/** The locals and exits of one region's function. */
+export class Frame {
+  readonly code = new WasmFunction(REGION);
+  readonly temporaries = new Temporaries(this.code);
+  readonly places: Places;
+  /** Instructions that may still be retired, those of the block at hand already taken off. */
+  readonly left = BUDGET;
+  readonly #registers = Array.from({ length: GENERAL_REGISTERS }, () => this.code.local(I64));
+  /** Flags as flags.ts keeps them: kind, explicit status, operands and result. */
+  readonly flagKind = this.code.local(I32);
+  readonly flagStatus = this.code.local(I32);
+  readonly flagA = this.code.local(I64);
+  readonly flagB = this.code.local(I64);
+  readonly flagResult = this.code.local(I64);
+  /** What the exit reports: outcome, rip, length of the instruction. */
+  readonly outcome = this.code.local(I32);
+  readonly rip = this.code.local(I64);
+  readonly length = this.code.local(I32);
+  /** Outcome of a store into code, which ends the instruction once that is done. */
+  readonly end = this.code.local(I32);
+  readonly #loaded: number;
+  readonly #stored: number;
+  /** Registers that the code names and changes, as bits: what the first pass finds out for the second. */
+  used = 0;
+  changed = 0;
+  #exit = 0 as Label;
+
+  /** `loaded` and `stored` say which registers live in locals, and which of them the exit writes back. */
+  constructor(places: Places, loaded: number, stored: number) {
+    this.places = places;
+    this.#loaded = loaded;
+    this.#stored = stored;
+  }
+
+  /** The local of a register that is about to be read. */
+  register(number: number): number {
+    this.used |= 1 << number;
+    return this.#registers[number]!;
+  }
+
+  /** The local of a register that is about to be written. */
+  changedRegister(number: number): number {
+    this.used |= 1 << number;
+    this.changed |= 1 << number;
+    return this.#registers[number]!;
+  }
+
+  stateQuad(slot: number): void {
+    this.code.i32(0);
+    this.code.access(ACCESS.I64_LOAD, this.places.state + slot * 8);
+  }
+
+  stateWord(word: number): void {
+    this.code.i32(0);
+    this.code.access(ACCESS.I32_LOAD, this.places.state + word * 4);
+  }
+
+  #store(local: number, opcode: number, at: number): void {
+    this.code.i32(0);
+    this.code.get(local);
+    this.code.access(opcode, at);
+  }
+
+  /** Registers and flags from the state page. */
+  loadState(): void {
+    for (let number = 0; number < GENERAL_REGISTERS; number++) {
+      if (((this.#loaded >> number) & 1) === 0) continue;
+      this.stateQuad(number);
+      this.code.set(this.#registers[number]!);
+    }
+    for (const [word, local] of [
+      [WORD.FLAG_KIND, this.flagKind],
+      [WORD.FLAG_STATUS, this.flagStatus],
+    ] as const) {
+      this.stateWord(word);
+      this.code.set(local);
+    }
+    for (const [slot, local] of [
+      [SLOT.FLAG_A, this.flagA],
+      [SLOT.FLAG_B, this.flagB],
+      [SLOT.FLAG_RESULT, this.flagResult],
+    ] as const) {
+      this.stateQuad(slot);
+      this.code.set(local);
+    }
+  }
+
+  /** Registers and flags to the state page. */
+  storeState(): void {
+    const { state } = this.places;
+    for (let number = 0; number < GENERAL_REGISTERS; number++)
+      if (((this.#stored >> number) & 1) !== 0)
+        this.#store(this.#registers[number]!, ACCESS.I64_STORE, state + number * 8);
+    this.#store(this.flagKind, ACCESS.I32_STORE, state + WORD.FLAG_KIND * 4);
+    this.#store(this.flagStatus, ACCESS.I32_STORE, state + WORD.FLAG_STATUS * 4);
+    this.#store(this.flagA, ACCESS.I64_STORE, state + SLOT.FLAG_A * 8);
+    this.#store(this.flagB, ACCESS.I64_STORE, state + SLOT.FLAG_B * 8);
+    this.#store(this.flagResult, ACCESS.I64_STORE, state + SLOT.FLAG_RESULT * 8);
+  }
+
+  begin(): void {
+    this.loadState();
+    this.#exit = this.code.block();
+  }
+
+  /** Leave the region; {@link outcome}, {@link rip} and {@link length} are set, and the flags are in their locals. */
+  leave(): void {
+    this.code.br(this.#exit);
+  }
+
+  /** The one way out. */
+  finish(): void {
+    const { code, places } = this;
+    // Every path has left already; this tells the validator so.
+    code.op(OP.UNREACHABLE);
+    code.end();
+    this.storeState();
+    this.#store(this.rip, ACCESS.I64_STORE, places.state + SLOT.RIP * 8);
+    this.#store(this.left, ACCESS.I32_STORE, places.storage + STORAGE.LEFT);
+    this.#store(this.length, ACCESS.I32_STORE, places.storage + STORAGE.LENGTH);
+    code.get(this.outcome);
+  }
+}

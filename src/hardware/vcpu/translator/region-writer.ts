@@ -1,0 +1,254 @@
+/** A region's code: its blocks nested as their flow allows, the edges between them, and the way out wherever one leads outside. */
+
+import type { Meaning, Ops } from '../ops.ts';
+import { TLB_MASK } from '../tlb.ts';
+import { Emitter } from './emitter.ts';
+import { examine, type RegionFacts } from './flag-liveness.ts';
+import { FlowGraph } from './flow-graph.ts';
+import { CALL, type Places, REGION, RUNTIME_FUNCTIONS } from './frame.ts';
+import { STORAGE, TLB_ENTRY } from './layout.ts';
+import type { Place } from './place.ts';
+import type { Region, RegionBlock } from './region.ts';
+import { type FlagState, SETTLED, STATUS_SIGNATURE, statusFunction, valuesOf } from './wasm-flags.ts';
+import { ACCESS, type Label, OP } from './wasm-function.ts';
+import { wasmModule } from './wasm-module.ts';
+import { type Branches, WasmOps } from './wasm-ops.ts';
+import { constant, type WasmValue } from './wasm-value.ts';
+
+/** What a region's code depends on beyond its instructions. */
+export interface Surroundings {
+  readonly meanings: Readonly<Record<string, Meaning>>;
+  readonly places: Places;
+  /** Host offset of the page frame that the code at a linear address was read from. */
+  frameOf(address: number): number;
+  /** Have the interpreter ready for the instruction at `address`: the number by which the code asks for it. */
+  interpret(address: number, block: RegionBlock): number;
+}
+
+/** The binary of the module whose function `region` runs the region. */
+export function regionModule(region: Region, surroundings: Surroundings): Uint8Array {
+  const facts = examine(region, surroundings.meanings, surroundings.places);
+  const body = new RegionWriter(region, facts, surroundings).write();
+  return wasmModule({
+    functions: RUNTIME_FUNCTIONS,
+    defined: [
+      { signature: REGION, body, name: 'region' },
+      { signature: STATUS_SIGNATURE, body: statusFunction() },
+    ],
+  });
+}
+
+const pageOf = (address: number): number => Math.floor(address / 4096);
+
+class RegionWriter {
+  readonly #region: Region;
+  readonly #facts: RegionFacts;
+  readonly #surroundings: Surroundings;
+  readonly #graph: FlowGraph;
+  readonly #emitter: Emitter;
+  /** Labels of blocks: their beginnings for edges back, what stands before them for edges forward. */
+  readonly #back = new Map<number, Label>();
+  readonly #forward = new Map<number, Label>();
+  /** Values that code after the one being written still needs. */
+  readonly #held: WasmValue[][] = [];
+
+  constructor(region: Region, facts: RegionFacts, surroundings: Surroundings) {
+    this.#region = region;
+    this.#facts = facts;
+    this.#surroundings = surroundings;
+    this.#graph = new FlowGraph(region.blocks.map(({ successors }) => successors));
+    this.#emitter = new Emitter(surroundings.places, facts);
+  }
+
+  write(): Emitter['frame']['code'] {
+    const { frame } = this.#emitter;
+    frame.begin();
+    this.#takeBudget(this.#region.blocks[0]!.instructions.length);
+    this.#tree(0);
+    frame.finish();
+    return frame.code;
+  }
+
+  #takeBudget(count: number): void {
+    const { code, left } = this.#emitter.frame;
+    code.get(left);
+    code.i32(count);
+    code.op(OP.I32_SUB);
+    code.set(left);
+  }
+
+  /** Block `index` and all that it dominates. */
+  #tree(index: number): void {
+    const { code } = this.#emitter.frame;
+    const merges = this.#graph.children[index]!.filter((child) => this.#graph.isMerge(child));
+    const isLoop = this.#graph.isLoopHeader(index);
+    if (isLoop) this.#back.set(index, code.loop());
+    this.#within(index, merges);
+    if (isLoop) code.end();
+  }
+
+  /** Block `index`, and behind it those of its children that several paths lead to, the last one outermost. */
+  #within(index: number, merges: readonly number[]): void {
+    const { code } = this.#emitter.frame;
+    const last = merges.at(-1);
+    if (last === undefined) {
+      this.#block(index);
+      return;
+    }
+    this.#forward.set(last, code.block());
+    this.#within(index, merges.slice(0, -1));
+    code.end();
+    this.#emitter.flags.state = SETTLED;
+    this.#tree(last);
+  }
+
+  #block(index: number): void {
+    const block = this.#region.blocks[index]!;
+    const { flags, frame, memory } = this.#emitter;
+    const branches: Branches = {
+      direct: (target) => this.#direct(index, Number(target)),
+      indirect: (target) => this.#indirect(index, target),
+    };
+    if (this.#graph.isLoopHeader(index)) flags.state = SETTLED;
+    block.instructions.forEach(({ address, instruction }, at) => {
+      frame.temporaries.keepOnly([...valuesOf(flags.state), ...this.#held.flat()]);
+      const unretired = block.instructions.length - at;
+      const place = { rip: BigInt(address), length: instruction.length, unretired };
+      if (this.#facts.interpreted.has(address)) this.#interpret(place, address, block);
+      else {
+        const meaning = this.#surroundings.meanings[instruction.row.meaning]!;
+        const ops: Ops<WasmValue> = new WasmOps(this.#emitter, instruction, place, branches);
+        meaning(ops);
+        memory.afterInstruction(place);
+      }
+    });
+    const interpreted = this.#facts.interpreted.has(block.instructions.at(-1)!.address);
+    if (block.ending === 'conditional' || block.ending === 'next' || interpreted) this.#edge(index, block.next);
+  }
+
+  /** An instruction that has no translation, between a look-out of everything to the state page and a look-in. */
+  #interpret(place: Place, address: number, block: RegionBlock): void {
+    const { frame, flags, exits } = this.#emitter;
+    const { code, temporaries, places } = frame;
+    flags.settled();
+    frame.storeState();
+    code.i32(this.#surroundings.interpret(address, block));
+    code.get(frame.left);
+    code.i32(place.unretired);
+    code.op(OP.I32_ADD);
+    code.call(CALL.STEP);
+    const outcome = temporaries.result(32).local!;
+    frame.loadState();
+    flags.state = { rule: 'settled', entry: false };
+    code.get(outcome);
+    code.if();
+    exits.interpreted(place, outcome, () => {
+      code.i32(0);
+      code.access(ACCESS.I64_LOAD, places.storage + STORAGE.NEXT);
+    });
+    code.end();
+  }
+
+  /** Write `then` with the state of the flags kept for what follows it. */
+  #aside(held: readonly WasmValue[], then: () => void): void {
+    const { flags } = this.#emitter;
+    const before: FlagState = flags.state;
+    this.#held.push([...valuesOf(before), ...held]);
+    then();
+    this.#held.pop();
+    flags.state = before;
+  }
+
+  /** A store of the branching instruction (a call's) may have changed code: then the target is looked up afresh. */
+  #afterStore(leave: () => void): void {
+    const { memory, frame } = this.#emitter;
+    if (!memory.stored) return;
+    memory.stored = false;
+    frame.code.get(frame.end);
+    frame.code.if();
+    leave();
+    frame.code.end();
+  }
+
+  #direct(from: number, target: number): void {
+    this.#afterStore(() => this.#emitter.exits.goOn(BigInt(target)));
+    this.#aside([], () => this.#edge(from, target));
+  }
+
+  /** A return is compared with the places behind the region's calls. */
+  #indirect(from: number, target: WasmValue): void {
+    const { frame, exits, arithmetic } = this.#emitter;
+    const { code, temporaries } = frame;
+    this.#afterStore(() => exits.goOnAt(this.#local(target)));
+    if (this.#region.blocks[from]!.ending === 'return')
+      for (const index of this.#region.blocks[from]!.successors) {
+        if (!this.#graph.hasEdge(from, index)) continue;
+        const { address } = this.#region.blocks[index]!;
+        temporaries.push(arithmetic.compare('equal', target, constant(64, BigInt(address))));
+        code.if();
+        this.#aside([target], () => this.#edge(from, address));
+        code.end();
+      }
+    exits.goOnAt(this.#local(target));
+  }
+
+  #local(value: WasmValue): number {
+    if (value.local !== undefined) return value.local;
+    const { temporaries } = this.#emitter.frame;
+    temporaries.push(value);
+    return temporaries.result(64).local!;
+  }
+
+  /** On to the code at `target`, in the region or outside. */
+  #edge(from: number, target: number): void {
+    const { exits, flags, frame } = this.#emitter;
+    const { code } = frame;
+    const to = this.#region.indexes.get(target);
+    const rip = BigInt(target);
+    if (to === undefined || !this.#graph.hasEdge(from, to)) {
+      exits.goOn(rip);
+      return;
+    }
+    if (pageOf(target) !== pageOf(this.#region.blocks[from]!.instructions.at(-1)!.address)) this.#checkPage(target);
+    const count = this.#region.blocks[to]!.instructions.length;
+    this.#takeBudget(count);
+    code.get(frame.left);
+    code.i32(0);
+    code.op(OP.I32_LT_S);
+    code.if();
+    exits.goOn(rip, count);
+    code.end();
+    const isBack = this.#graph.isBackEdge(from, to);
+    if (!isBack && !this.#graph.isMerge(to)) {
+      if (this.#graph.isLoopHeader(to)) this.#settleFor(to);
+      this.#tree(to);
+      return;
+    }
+    this.#settleFor(to);
+    code.br((isBack ? this.#back : this.#forward).get(to)!);
+    flags.state = SETTLED;
+  }
+
+  #settleFor(to: number): void {
+    if (this.#facts.needsFlags[to]) this.#emitter.flags.settle();
+  }
+
+  /** Leave unless the page of `target` is the one that its code was read from: as the interpreter, which fetches there. */
+  #checkPage(target: number): void {
+    const { frame, exits } = this.#emitter;
+    const { code, places } = frame;
+    const page = target - (((target % 4096) + 4096) % 4096);
+    const at = places.storage + STORAGE.FETCH_TLB + (((page / 4096) & TLB_MASK) << TLB_ENTRY.SHIFT);
+    code.i32(0);
+    code.access(ACCESS.I64_LOAD, at + TLB_ENTRY.TAG);
+    code.i64(BigInt(page));
+    code.op(OP.I64_NE);
+    code.i32(0);
+    code.access(ACCESS.I32_LOAD, at + TLB_ENTRY.ADDEND);
+    code.i32((this.#surroundings.frameOf(target) - (page | 0)) | 0);
+    code.op(OP.I32_NE, OP.I32_OR);
+    code.if();
+    exits.goOn(BigInt(target));
+    code.end();
+  }
+}

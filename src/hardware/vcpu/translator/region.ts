@@ -1,0 +1,139 @@
+/**
+ * What is translated together: from a hot block on, the blocks that direct branches, calls and the returns of those calls lead
+ * to, as far as they have run before. Decoding has no side effects, so nothing of this is seen by the guest.
+ */
+
+import type { Instruction } from '../../../../lang/isa/instruction.ts';
+
+/** Gives decoded code to a region. Addresses are linear, as signed doubles. */
+export interface CodeSource {
+  /** The instruction at `address`, if it lies in one page that was fetched from, and can be carried out. */
+  instruction(address: number): Instruction | undefined;
+  /** Whether a branch to `address` is worth following. */
+  follow(address: number): boolean;
+}
+
+/** How a block ends. */
+export type Ending =
+  /** On into the next block. */
+  | 'next'
+  /** A branch that may be taken, or not. */
+  | 'conditional'
+  /** Always to one place. */
+  | 'jump'
+  | 'call'
+  | 'return'
+  /** Elsewhere: an address in a register or memory, or whatever the interpreter finds. */
+  | 'elsewhere';
+
+/** A run of instructions that is entered at its beginning only. */
+export interface RegionBlock {
+  readonly address: number;
+  readonly instructions: readonly { readonly address: number; readonly instruction: Instruction }[];
+  /** Address behind the last instruction. */
+  readonly next: number;
+  readonly ending: Ending;
+  /** Indexes of the blocks that follow in the region. */
+  readonly successors: number[];
+}
+
+/** Blocks of one region; the first is where it is entered. */
+export interface Region {
+  readonly blocks: readonly RegionBlock[];
+  readonly indexes: ReadonlyMap<number, number>;
+}
+
+/** Bounds of one region: with them the code is made and compiled in a few milliseconds. */
+const MAX_INSTRUCTIONS = 600;
+const MAX_BLOCK = 100;
+/** The first block of a region is entered only with a budget of this many instructions: it holds at most so many. */
+export const ENTRY_BUDGET = MAX_BLOCK;
+/** Places that one `ret` is compared with. */
+const MAX_RETURNS = 8;
+
+const CONDITIONAL: ReadonlySet<string> = new Set(['jcc', 'jrcxz', 'jecxz', 'loop', 'loope', 'loopne']);
+
+function endingOf({ row, operands }: Instruction, endsBlock: ReadonlySet<string>): Ending {
+  if (!endsBlock.has(row.meaning)) return 'next';
+  if (CONDITIONAL.has(row.meaning)) return 'conditional';
+  if (row.meaning === 'ret') return 'return';
+  if (operands[0]?.kind !== 'relative') return 'elsewhere';
+  return row.meaning === 'call' ? 'call' : 'jump';
+}
+
+const targetOf = (address: number, { length, operands }: Instruction): number => {
+  const [target] = operands;
+  if (target?.kind !== 'relative') throw new Error('an instruction without a relative target was taken for a branch');
+  return address + length + Number(target.displacement);
+};
+
+/** The region that begins at `start`; undefined if nothing there can be translated. */
+export function findRegion(start: number, source: CodeSource, endsBlock: ReadonlySet<string>): Region | undefined {
+  const instructions = new Map<number, Instruction>();
+  const leaders = [start];
+  const known = new Set(leaders);
+  const lead = (address: number) => {
+    if (known.has(address) || !source.follow(address)) return;
+    known.add(address);
+    leaders.push(address);
+  };
+  for (const leader of leaders) {
+    if (instructions.size >= MAX_INSTRUCTIONS) break;
+    for (let address = leader, count = 0; count < MAX_BLOCK; count++) {
+      if (instructions.has(address)) break;
+      const instruction = source.instruction(address);
+      if (instruction === undefined) break;
+      instructions.set(address, instruction);
+      const next = address + instruction.length;
+      const ending = endingOf(instruction, endsBlock);
+      if (ending === 'conditional' || ending === 'jump' || ending === 'call') lead(targetOf(address, instruction));
+      if (ending === 'conditional' || ending === 'call') lead(next);
+      if (ending !== 'next') break;
+      if (Math.floor(next / 4096) !== Math.floor(leader / 4096) || count + 1 === MAX_BLOCK) lead(next);
+      address = next;
+      if (known.has(address)) break;
+    }
+  }
+  const indexes = new Map<number, number>();
+  for (const leader of leaders) if (instructions.has(leader)) indexes.set(leader, indexes.size);
+  if (!indexes.has(start)) return undefined;
+  const blocks = [...indexes.keys()].map((address) => blockAt(address, instructions, indexes, endsBlock));
+  const returns = blocks
+    .filter(({ ending, next }) => ending === 'call' && indexes.has(next))
+    .map(({ next }) => indexes.get(next)!)
+    .slice(0, MAX_RETURNS);
+  for (const block of blocks) connect(block, indexes, returns);
+  return { blocks, indexes };
+}
+
+function blockAt(
+  start: number,
+  decoded: ReadonlyMap<number, Instruction>,
+  indexes: ReadonlyMap<number, number>,
+  endsBlock: ReadonlySet<string>,
+): RegionBlock {
+  const instructions: { address: number; instruction: Instruction }[] = [];
+  let address = start;
+  let ending: Ending = 'next';
+  while (ending === 'next' && instructions.length < MAX_BLOCK) {
+    const instruction = decoded.get(address);
+    if (instruction === undefined) break;
+    instructions.push({ address, instruction });
+    address += instruction.length;
+    ending = endingOf(instruction, endsBlock);
+    if (indexes.has(address)) break;
+  }
+  return { address: start, instructions, next: address, ending, successors: [] };
+}
+
+function connect(block: RegionBlock, indexes: ReadonlyMap<number, number>, returns: readonly number[]): void {
+  const { ending, instructions, next, successors } = block;
+  const last = instructions.at(-1)!;
+  const add = (address: number) => {
+    const index = indexes.get(address);
+    if (index !== undefined) successors.push(index);
+  };
+  if (ending === 'conditional' || ending === 'jump' || ending === 'call') add(targetOf(last.address, last.instruction));
+  if (ending === 'conditional' || ending === 'next') add(next);
+  if (ending === 'return') successors.push(...returns);
+}

@@ -1,0 +1,175 @@
+/**
+ * The translator of one vCPU: hot code becomes WebAssembly, a region at a time, and runs as that. What it computes, where it
+ * faults and how many instructions it retires is the interpreter's to the last one; the interpreter does all the rest.
+ */
+
+import { decode } from '../../../../lang/isa/decode.ts';
+import type { Instruction } from '../../../../lang/isa/instruction.ts';
+import { type Block, type CodeCache, type CodePage, ENDS_BLOCK } from '../code-cache.ts';
+import type { Execution } from '../execution.ts';
+import { meanings } from '../meanings.ts';
+import type { Processor } from '../processor.ts';
+import { TLB_MASK } from '../tlb.ts';
+import { dispatcherModule } from './dispatcher.ts';
+import type { Places } from './frame.ts';
+import { type CodeSource, ENTRY_BUDGET, findRegion, type Region } from './region.ts';
+import { RegionCache, type Translated } from './region-cache.ts';
+import { regionModule } from './region-writer.ts';
+import { Runtime } from './runtime.ts';
+import type { TranslationStatistics } from '../translated-tier.ts';
+import { LinearTlb } from './tlb-mirror.ts';
+
+/**
+ * Instructions that translated code runs at a time, before it comes back to JavaScript: the engine puts better machine code in
+ * the place of a function only when that is entered again.
+ */
+const SLICE = 1 << 20;
+const TABLE_SLACK = 1;
+
+export class Translator {
+  readonly statistics: TranslationStatistics = {
+    regions: 0,
+    instructions: 0,
+    bytes: 0,
+    milliseconds: 0,
+    longest: 0,
+    evicted: 0,
+    invalidated: 0,
+  };
+  readonly #cpu: Processor;
+  readonly #execution: Execution;
+  readonly #code: CodeCache;
+  readonly #places: Places;
+  readonly #runtime: Runtime;
+  readonly #regions: RegionCache;
+  readonly #table: WebAssembly.Table;
+  readonly #imports: Readonly<Record<string, unknown>>;
+  readonly #drive: (index: number, budget: number) => number;
+  readonly #nothing: unknown;
+  /** Places in the table that are free. */
+  readonly #free: number[] = [];
+  /** Whether to follow branches that have not been taken yet. */
+  readonly #eager: boolean;
+
+  /** `storage` is {@link STORAGE.SIZE} bytes of linear memory. */
+  constructor(cpu: Processor, execution: Execution, code: CodeCache, storage: number, eager: boolean) {
+    this.#cpu = cpu;
+    this.#execution = execution;
+    this.#code = code;
+    this.#eager = eager;
+    const { memory, state, mmu } = cpu;
+    const { buffer } = memory.wasm;
+    this.#places = { state: state.at, bounce: state.bounce, storage };
+    new LinearTlb(mmu.tlb, buffer, storage);
+    this.#runtime = new Runtime(cpu, execution, storage);
+    this.#regions = new RegionCache(buffer, storage, (region) => this.#dropped(region));
+    this.#table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SLACK });
+    const dispatcher = new WebAssembly.Instance(new WebAssembly.Module(dispatcherModule(this.#places)), {
+      host: { memory: memory.wasm, table: this.#table, ...this.#runtime.functions },
+    }).exports;
+    this.#imports = { memory: memory.wasm, ...dispatcher };
+    this.#drive = dispatcher['drive'] as (index: number, budget: number) => number;
+    this.#nothing = dispatcher['nothing'];
+    code.onWritten = (frame) => this.#written(frame);
+  }
+
+  #written(frame: number): void {
+    this.statistics.invalidated += this.#regions.dropFrame(frame);
+  }
+
+  #dropped({ index, steps }: Translated): void {
+    this.#table.set(index, this.#nothing);
+    this.#free.push(index);
+    this.#runtime.forget(steps);
+  }
+
+  /**
+   * Run translated code from `address`, at `offset` of `page`, until something happens, as {@link Execution.runPage} does; 0 if
+   * there is none to run.
+   */
+  run(address: number, page: CodePage, offset: number, block: Block, limit: number): number {
+    const execution = this.#execution;
+    const budget = Math.min(limit - execution.retired, SLICE);
+    if (budget < ENTRY_BUDGET) return 0;
+    const host = page.host + offset;
+    const region = this.#regions.find(address, host) ?? this.#translate(address, host, block);
+    if (region === undefined) return 0;
+    this.#regions.announce(region);
+    const runtime = this.#runtime;
+    runtime.begin(execution.retired + budget);
+    const outcome = this.#drive(region.index, budget);
+    runtime.end(outcome);
+    return outcome;
+  }
+
+  #translate(address: number, host: number, block: Block): Translated | undefined {
+    const start = performance.now();
+    const region = findRegion(address, this.#source(), ENDS_BLOCK);
+    const translated = region === undefined ? undefined : this.#install(region, host);
+    if (translated === undefined) block.heat = Number.NEGATIVE_INFINITY;
+    const elapsed = performance.now() - start;
+    this.statistics.milliseconds += elapsed;
+    this.statistics.longest = Math.max(this.statistics.longest, elapsed);
+    return translated;
+  }
+
+  #install(region: Region, host: number): Translated {
+    const steps: number[] = [];
+    const bytes = regionModule(region, {
+      meanings,
+      places: this.#places,
+      frameOf: (address) => this.#frameOf(address)!,
+      interpret: (address, { instructions }) => {
+        const { instruction } = instructions.find((each) => each.address === address)!;
+        const step = this.#code.step(instruction, pageOffset(address));
+        if (typeof step !== 'function') throw new Error('a region holds an instruction that cannot be carried out');
+        const number = this.#runtime.remember({ address, length: instruction.length, step });
+        steps.push(number);
+        return number;
+      },
+    });
+    this.statistics.evicted += this.#regions.makeRoom(bytes.length);
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { host: this.#imports });
+    const index = this.#free.pop() ?? this.#table.grow(1);
+    this.#table.set(index, instance.exports['region']);
+    const frames = new Set(region.blocks.map(({ address }) => this.#frameOf(address)!));
+    const translated = { address: region.blocks[0]!.address, host, index, frames, steps, bytes: bytes.length };
+    this.#regions.add(translated);
+    this.statistics.regions++;
+    this.statistics.bytes += bytes.length;
+    for (const { instructions } of region.blocks) this.statistics.instructions += instructions.length;
+    return translated;
+  }
+
+  /** Host offset of the frame that `address` was fetched from, if that is known without a walk. */
+  #frameOf(address: number): number | undefined {
+    const { fetchTags, fetchHosts } = this.#cpu.mmu.tlb;
+    const page = address - pageOffset(address);
+    const entry = (address >>> 12) & TLB_MASK;
+    return fetchTags[entry] === page ? fetchHosts[entry]! : undefined;
+  }
+
+  #source(): CodeSource {
+    const { bytes } = this.#cpu.memory;
+    return {
+      instruction: (address): Instruction | undefined => {
+        const frame = this.#frameOf(address);
+        if (frame === undefined) return undefined;
+        const offset = pageOffset(address);
+        const instruction = decode(bytes, frame + offset, frame + 4096, 'long');
+        if ('failure' in instruction) return undefined;
+        if (meanings[instruction.row.meaning] === undefined) return undefined;
+        // From now on a store into this frame is noticed.
+        this.#code.page(frame);
+        return instruction;
+      },
+      follow: (address) => {
+        const frame = this.#frameOf(address);
+        if (frame === undefined) return false;
+        return this.#eager || this.#code.page(frame).blocks[pageOffset(address)] !== undefined;
+      },
+    };
+  }
+}
+
+const pageOffset = (address: number): number => (address | 0) & 4095;

@@ -1,0 +1,312 @@
+/** Arithmetic on WebAssembly values: every result is brought back to its width, and what is known is computed here. */
+
+import type { Width } from '../../../../lang/isa/instruction.ts';
+import { OP, type WasmFunction } from './wasm-function.ts';
+import { constant, type Temporaries, type WasmValue } from './wasm-value.ts';
+
+const MASK_32 = 0xffff_ffffn;
+const OPCODES = {
+  add: [OP.I32_ADD, OP.I64_ADD],
+  subtract: [OP.I32_SUB, OP.I64_SUB],
+  multiply: [OP.I32_MUL, OP.I64_MUL],
+  and: [OP.I32_AND, OP.I64_AND],
+  or: [OP.I32_OR, OP.I64_OR],
+  xor: [OP.I32_XOR, OP.I64_XOR],
+} as const;
+const COMPARISONS = {
+  equal: [OP.I32_EQ, OP.I64_EQ],
+  below: [OP.I32_LT_U, OP.I64_LT_U],
+  notAbove: [OP.I32_LE_U, OP.I64_LE_U],
+  less: [OP.I32_LT_S, OP.I64_LT_S],
+  notGreater: [OP.I32_LE_S, OP.I64_LE_S],
+} as const;
+const SHIFTS = {
+  left: [OP.I32_SHL, OP.I64_SHL],
+  right: [OP.I32_SHR_U, OP.I64_SHR_U],
+  arithmetic: [OP.I32_SHR_S, OP.I64_SHR_S],
+} as const;
+
+export type BinaryName = keyof typeof OPCODES;
+export type ComparisonName = keyof typeof COMPARISONS;
+export type ShiftName = keyof typeof SHIFTS;
+
+const folded: Readonly<Record<BinaryName, (a: bigint, b: bigint) => bigint>> = {
+  add: (a, b) => a + b,
+  subtract: (a, b) => a - b,
+  multiply: (a, b) => a * b,
+  and: (a, b) => a & b,
+  or: (a, b) => a | b,
+  xor: (a, b) => a ^ b,
+};
+
+const widthOf = (value: WasmValue): Width => value.width as Width;
+const unsignedOf = ({ known, width }: WasmValue): bigint => BigInt.asUintN(width, known!);
+
+const compared: Readonly<Record<ComparisonName, (a: WasmValue, b: WasmValue) => boolean>> = {
+  equal: (a, b) => a.known === b.known,
+  below: (a, b) => unsignedOf(a) < unsignedOf(b),
+  notAbove: (a, b) => unsignedOf(a) <= unsignedOf(b),
+  less: (a, b) => a.known! < b.known!,
+  notGreater: (a, b) => a.known! <= b.known!,
+};
+
+/** Emits arithmetic into one function. */
+export class WasmArithmetic {
+  readonly #code: WasmFunction;
+  readonly #temporaries: Temporaries;
+
+  constructor(code: WasmFunction, temporaries: Temporaries) {
+    this.#code = code;
+    this.#temporaries = temporaries;
+  }
+
+  #push(value: WasmValue): void {
+    this.#temporaries.push(value);
+  }
+
+  /** The value on the stack, sign-extended from `width`. */
+  #narrowed(width: Width | 1): WasmValue {
+    if (width === 8) this.#code.op(OP.I32_EXTEND8_S);
+    if (width === 16) this.#code.op(OP.I32_EXTEND16_S);
+    return this.#temporaries.result(width);
+  }
+
+  /** Put a value on the stack without its sign: as an i32 up to 32 bits. */
+  #pushUnsigned(value: WasmValue): void {
+    this.#push(value);
+    if (value.width === 8 || value.width === 16) {
+      this.#code.i32(value.width === 8 ? 0xff : 0xffff);
+      this.#code.op(OP.I32_AND);
+    }
+  }
+
+  #pushWide(value: WasmValue, signed: boolean): void {
+    if (signed || value.width === 64) {
+      this.#temporaries.pushWide(value);
+      return;
+    }
+    this.#pushUnsigned(value);
+    this.#code.op(OP.I64_EXTEND_I32_U);
+  }
+
+  binary(name: BinaryName, a: WasmValue, b: WasmValue): WasmValue {
+    const width = widthOf(a);
+    if (a.known !== undefined && b.known !== undefined) return constant(width, folded[name](a.known, b.known));
+    this.#push(a);
+    this.#push(b);
+    this.#code.op(OPCODES[name][width === 64 ? 1 : 0]);
+    return name === 'and' || name === 'or' || name === 'xor' ? this.#temporaries.result(width) : this.#narrowed(width);
+  }
+
+  not(a: WasmValue): WasmValue {
+    return this.binary('xor', a, constant(widthOf(a), -1n));
+  }
+
+  compare(name: ComparisonName, a: WasmValue, b: WasmValue): WasmValue {
+    if (a.known !== undefined && b.known !== undefined) return constant(1, compared[name](a, b) ? 1n : 0n);
+    this.#push(a);
+    this.#push(b);
+    this.#code.op(COMPARISONS[name][a.width === 64 ? 1 : 0]);
+    return this.#temporaries.result(1);
+  }
+
+  /** Whether the sign bit of `a` is set. */
+  signBit(a: WasmValue): WasmValue {
+    return this.compare('less', a, constant(widthOf(a), 0n));
+  }
+
+  shift(name: ShiftName, a: WasmValue, count: WasmValue): WasmValue {
+    const width = widthOf(a);
+    if (a.known !== undefined && count.known !== undefined) {
+      const from = name === 'right' ? unsignedOf(a) : a.known;
+      return constant(width, name === 'left' ? from << unsignedOf(count) : from >> unsignedOf(count));
+    }
+    if (name === 'right') this.#pushUnsigned(a);
+    else this.#push(a);
+    if (width === 64) this.#pushWide(count, false);
+    else this.#temporaries.pushLow(count);
+    this.#code.op(SHIFTS[name][width === 64 ? 1 : 0]);
+    return name === 'arithmetic' ? this.#temporaries.result(width) : this.#narrowed(width);
+  }
+
+  zeroExtend(width: Width, a: WasmValue): WasmValue {
+    if (a.width === width) return a;
+    if (a.known !== undefined) return constant(width, unsignedOf(a));
+    if (width === 64) this.#pushWide(a, false);
+    else this.#pushUnsigned(a);
+    return this.#temporaries.result(width);
+  }
+
+  signExtend(width: Width, a: WasmValue): WasmValue {
+    if (a.width === width) return a;
+    if (a.known !== undefined) return constant(width, a.known);
+    if (width !== 64) return { width, local: a.local! };
+    this.#temporaries.pushWide(a);
+    return this.#temporaries.result(64);
+  }
+
+  truncate(width: Width, a: WasmValue): WasmValue {
+    if (a.width === width) return a;
+    if (a.known !== undefined) return constant(width, a.known);
+    this.#temporaries.pushLow(a);
+    return this.#narrowed(width);
+  }
+
+  fromBoolean(width: Width, a: WasmValue): WasmValue {
+    if (a.known !== undefined) return constant(width, a.known);
+    if (width !== 64) return { width, local: a.local! };
+    this.#push(a);
+    this.#code.op(OP.I64_EXTEND_I32_U);
+    return this.#temporaries.result(64);
+  }
+
+  /** Bit `count` of `a`. */
+  bit(a: WasmValue, count: WasmValue): WasmValue {
+    const shifted = this.shift('arithmetic', a, count);
+    if (shifted.known !== undefined) return constant(1, shifted.known);
+    this.#temporaries.pushLow(shifted);
+    this.#code.i32(1);
+    this.#code.op(OP.I32_AND);
+    return this.#temporaries.result(1);
+  }
+
+  not1(a: WasmValue): WasmValue {
+    if (a.known !== undefined) return constant(1, 1n - a.known);
+    this.#push(a);
+    this.#code.op(OP.I32_EQZ);
+    return this.#temporaries.result(1);
+  }
+
+  /** a ∧ b, a ∨ b or a ≠ b of truth values. */
+  logical(name: 'and' | 'or' | 'xor', a: WasmValue, b: WasmValue): WasmValue {
+    if (a.known !== undefined && b.known !== undefined) return constant(1, folded[name](a.known, b.known));
+    this.#push(a);
+    this.#push(b);
+    this.#code.op(OPCODES[name][0]);
+    return this.#temporaries.result(1);
+  }
+
+  select(condition: WasmValue, a: WasmValue, b: WasmValue): WasmValue {
+    if (condition.known !== undefined) return condition.known !== 0n ? a : b;
+    this.#push(a);
+    this.#push(b);
+    this.#push(condition);
+    this.#code.op(OP.SELECT);
+    return this.#temporaries.result(a.width);
+  }
+
+  /** Index of the lowest set bit of a value that is not zero. */
+  lowestBit(a: WasmValue): WasmValue {
+    this.#push(a);
+    this.#code.op(a.width === 64 ? OP.I64_CTZ : OP.I32_CTZ);
+    return this.#temporaries.result(a.width);
+  }
+
+  highestBit(a: WasmValue): WasmValue {
+    if (a.width === 64) this.#code.i64(63n);
+    else this.#code.i32(31);
+    this.#pushUnsigned(a);
+    this.#code.op(...(a.width === 64 ? [OP.I64_CLZ, OP.I64_SUB] : [OP.I32_CLZ, OP.I32_SUB]));
+    return this.#temporaries.result(a.width);
+  }
+
+  populationCount(a: WasmValue): WasmValue {
+    this.#pushUnsigned(a);
+    this.#code.op(a.width === 64 ? OP.I64_POPCNT : OP.I32_POPCNT);
+    return this.#temporaries.result(a.width);
+  }
+
+  /** Swap neighbouring groups of `bits` bits of the i64 in `from`; leaves the result on the stack. */
+  #swapGroups(from: number, bits: bigint, mask: bigint): void {
+    const code = this.#code;
+    code.get(from);
+    code.i64(bits);
+    code.op(OP.I64_SHR_U);
+    code.i64(mask);
+    code.op(OP.I64_AND);
+    code.get(from);
+    code.i64(mask);
+    code.op(OP.I64_AND);
+    code.i64(bits);
+    code.op(OP.I64_SHL, OP.I64_OR);
+  }
+
+  /** The bytes of a 32- or 64-bit value, turned round. */
+  byteSwap(a: WasmValue): WasmValue {
+    const code = this.#code;
+    if (a.width === 64) {
+      this.#push(a);
+      const { local } = this.#temporaries.result(64);
+      this.#swapGroups(local!, 8n, 0x00ff_00ff_00ff_00ffn);
+      code.set(local!);
+      this.#swapGroups(local!, 16n, 0x0000_ffff_0000_ffffn);
+      code.i64(32n);
+      code.op(OP.I64_ROTL);
+      return this.#temporaries.result(64);
+    }
+    for (const [turn, mask] of [
+      [8, 0x00ff00ff],
+      [24, 0xff00ff00],
+    ] as const) {
+      this.#push(a);
+      code.i32(turn);
+      code.op(OP.I32_ROTL);
+      code.i32(mask);
+      code.op(OP.I32_AND);
+    }
+    code.op(OP.I32_OR);
+    return this.#temporaries.result(32);
+  }
+
+  /** The double-width product of two values of at most 32 bits, as an i64 on the stack. */
+  #pushProduct(a: WasmValue, b: WasmValue, signed: boolean): void {
+    this.#pushWide(a, signed);
+    this.#pushWide(b, signed);
+    this.#code.op(OP.I64_MUL);
+  }
+
+  /** High half of the product. */
+  multiplyHigh(a: WasmValue, b: WasmValue, signed: boolean): WasmValue {
+    const width = widthOf(a);
+    if (width === 64) return this.#multiplyHigh64(a, b, signed);
+    this.#pushProduct(a, b, signed);
+    this.#code.i64(BigInt(width));
+    this.#code.op(OP.I64_SHR_U, OP.I32_WRAP_I64);
+    return this.#narrowed(width);
+  }
+
+  /** Schoolbook, in halves of 32 bits; a signed product is the unsigned one less what negative factors added. */
+  #multiplyHigh64(a: WasmValue, b: WasmValue, signed: boolean): WasmValue {
+    const mask = constant(64, MASK_32);
+    const half = constant(8, 32n);
+    const lower = (value: WasmValue) => this.binary('and', value, mask);
+    const upper = (value: WasmValue) => this.shift('right', value, half);
+    const product = (x: WasmValue, y: WasmValue) => this.binary('multiply', x, y);
+    const sum = (x: WasmValue, y: WasmValue) => this.binary('add', x, y);
+    const [al, ah, bl, bh] = [lower(a), upper(a), lower(b), upper(b)];
+    const middle = sum(product(ah, bl), upper(product(al, bl)));
+    const other = sum(product(al, bh), lower(middle));
+    const high = sum(sum(product(ah, bh), upper(middle)), upper(other));
+    if (!signed) return high;
+    const sign = constant(8, 63n);
+    const correction = (x: WasmValue, y: WasmValue) => this.binary('and', this.shift('arithmetic', x, sign), y);
+    return this.binary('subtract', this.binary('subtract', high, correction(a, b)), correction(b, a));
+  }
+
+  /** Whether the product needs more than its low half. */
+  multiplySpills(a: WasmValue, b: WasmValue, signed: boolean): WasmValue {
+    const width = widthOf(a);
+    if (width === 64) {
+      const high = this.#multiplyHigh64(a, b, signed);
+      const fits = signed
+        ? this.shift('arithmetic', this.binary('multiply', a, b), constant(8, 63n))
+        : constant(64, 0n);
+      return this.not1(this.compare('equal', high, fits));
+    }
+    this.#pushProduct(a, b, signed);
+    const product = this.#temporaries.result(64);
+    const beyond = constant(8, BigInt(64 - width));
+    const back = this.shift(signed ? 'arithmetic' : 'right', this.shift('left', product, beyond), beyond);
+    return this.not1(this.compare('equal', back, product));
+  }
+}

@@ -1,0 +1,468 @@
+/**
+ * Status flags in translated code. An instruction that sets them leaves only the values that they follow from; code that
+ * derives a flag is made where somebody reads it, and what nobody reads costs nothing. The formulas are flags.ts's.
+ */
+
+import { AF, CF, DF, FLAG_KIND, IF, OF, PF, SF, STATUS_FLAGS, ZF } from '../flags.ts';
+import { CONDITION, type ExtraFlags, type FlagName } from '../ops.ts';
+import { WORD } from '../state.ts';
+import { type Frame, STATUS_FUNCTION } from './frame.ts';
+import type { WasmArithmetic } from './wasm-arithmetic.ts';
+import { ACCESS, OP, WasmFunction } from './wasm-function.ts';
+import { I32, I64, type Signature } from './wasm-module.ts';
+import { constant, type WasmValue } from './wasm-value.ts';
+
+type SumKind = typeof FLAG_KIND.ADD | typeof FLAG_KIND.SUBTRACT | typeof FLAG_KIND.SUBTRACT_WITH_BORROW;
+
+/** Where the flags stand at this point of the code. */
+export type FlagState =
+  /** In the frame's locals, by whatever rule is there; `entry`: nothing in this block has set them yet. */
+  | { readonly rule: 'settled'; readonly entry: boolean }
+  | {
+      readonly rule: 'sum';
+      readonly kind: SumKind;
+      readonly a: WasmValue;
+      readonly b: WasmValue;
+      readonly result: WasmValue;
+    }
+  | { readonly rule: 'result'; readonly result: WasmValue; readonly extra: ExtraFlags<WasmValue> }
+  | { readonly rule: 'explicit'; readonly status: WasmValue };
+
+export const SETTLED: FlagState = { rule: 'settled', entry: true };
+
+const FALSE = constant(1, 0n);
+const flagBit: Readonly<Record<FlagName, number>> = { CF, PF, AF, ZF, SF, OF, DF, IF };
+
+/** The values that a state needs to be kept. */
+export function valuesOf(state: FlagState): readonly WasmValue[] {
+  switch (state.rule) {
+    case 'settled':
+      return [];
+    case 'sum':
+      return [state.a, state.b, state.result];
+    case 'result':
+      return [state.result, ...Object.values(state.extra)];
+    case 'explicit':
+      return [state.status];
+  }
+}
+
+/** The flags of one region while its code is made. */
+export class WasmFlags {
+  state: FlagState = SETTLED;
+  /** Somebody has asked for the flags that the block began with. */
+  entryNeeded = false;
+  readonly #frame: Frame;
+  readonly #arithmetic: WasmArithmetic;
+
+  constructor(frame: Frame, arithmetic: WasmArithmetic) {
+    this.#frame = frame;
+    this.#arithmetic = arithmetic;
+  }
+
+  #needSettled(): void {
+    if (this.state.rule === 'settled' && this.state.entry) this.entryNeeded = true;
+  }
+
+  /** Bring the frame's locals up to date, as an exit or a place where paths join needs them; the state stays what it is. */
+  settle(): void {
+    const { state } = this;
+    const { code, temporaries, flagKind, flagStatus, flagA, flagB, flagResult } = this.#frame;
+    switch (state.rule) {
+      case 'settled':
+        this.#needSettled();
+        return;
+      case 'sum':
+        code.i32(state.kind);
+        code.set(flagKind);
+        for (const [value, local] of [
+          [state.a, flagA],
+          [state.b, flagB],
+          [state.result, flagResult],
+        ] as const) {
+          temporaries.pushWide(value);
+          code.set(local);
+        }
+        return;
+      case 'result':
+        code.i32(FLAG_KIND.RESULT);
+        code.set(flagKind);
+        temporaries.pushWide(state.result);
+        code.set(flagResult);
+        this.#pushBits([
+          [state.extra.carry, CF],
+          [state.extra.overflow, OF],
+          [state.extra.auxiliary, AF],
+        ]);
+        code.set(flagStatus);
+        return;
+      case 'explicit':
+        code.i32(FLAG_KIND.EXPLICIT);
+        code.set(flagKind);
+        temporaries.push(state.status);
+        code.i32(STATUS_FLAGS);
+        code.op(OP.I32_AND);
+        code.set(flagStatus);
+    }
+  }
+
+  /** Settle, and count on it from here on. */
+  settled(): void {
+    this.settle();
+    if (this.state.rule !== 'settled') this.state = { rule: 'settled', entry: false };
+  }
+
+  /** The truth values as bits of one i32 on the stack. */
+  #pushBits(parts: readonly (readonly [WasmValue | undefined, number])[]): void {
+    const { code, temporaries } = this.#frame;
+    let known = 0;
+    let pushed = false;
+    for (const [value, bit] of parts) {
+      if (value === undefined) continue;
+      if (value.known !== undefined) {
+        if (value.known !== 0n) known |= bit;
+        continue;
+      }
+      temporaries.push(value);
+      code.i32(31 - Math.clz32(bit));
+      code.op(OP.I32_SHL);
+      if (pushed) code.op(OP.I32_OR);
+      pushed = true;
+    }
+    if (!pushed) code.i32(known);
+    else if (known !== 0) {
+      code.i32(known);
+      code.op(OP.I32_OR);
+    }
+  }
+
+  /** The six flags at their places. */
+  status(): WasmValue {
+    const { code, temporaries, flagKind, flagStatus, flagA, flagB, flagResult } = this.#frame;
+    if (this.state.rule === 'explicit') return this.state.status;
+    this.settled();
+    for (const local of [flagKind, flagStatus, flagA, flagB, flagResult]) code.get(local);
+    code.call(STATUS_FUNCTION);
+    const status = temporaries.result(32);
+    this.state = { rule: 'explicit', status };
+    return status;
+  }
+
+  /** Whether any bit of `mask` is set in the status. */
+  #statusHas(mask: number): WasmValue {
+    const { code, temporaries } = this.#frame;
+    temporaries.push(this.status());
+    code.i32(mask);
+    code.op(OP.I32_AND);
+    code.i32(0);
+    code.op(OP.I32_NE);
+    return temporaries.result(1);
+  }
+
+  /** The sign of a bitwise formula of a, b and result. */
+  #vectorSign(formula: (a: WasmValue, b: WasmValue, result: WasmValue) => WasmValue): WasmValue {
+    if (this.state.rule !== 'sum') throw new Error('a carry vector of flags that follow from no sum');
+    const { a, b, result } = this.state;
+    return this.#arithmetic.signBit(formula(a, b, result));
+  }
+
+  carry(): WasmValue {
+    const { state } = this;
+    const op = this.#arithmetic;
+    if (state.rule === 'result') return state.extra.carry ?? FALSE;
+    if (state.rule !== 'sum') return this.#statusHas(CF);
+    if (state.kind === FLAG_KIND.SUBTRACT) return op.compare('below', state.a, state.b);
+    if (state.kind === FLAG_KIND.ADD)
+      return this.#vectorSign((a, b, result) =>
+        op.binary('or', op.binary('and', a, b), op.binary('and', op.binary('or', a, b), op.not(result))),
+      );
+    return this.#vectorSign((a, b, result) =>
+      op.binary('or', op.binary('and', op.not(a), b), op.binary('and', op.binary('or', op.not(a), b), result)),
+    );
+  }
+
+  overflow(): WasmValue {
+    const { state } = this;
+    const op = this.#arithmetic;
+    if (state.rule === 'result') return state.extra.overflow ?? FALSE;
+    if (state.rule !== 'sum') return this.#statusHas(OF);
+    return this.#vectorSign((a, b, result) =>
+      op.binary(
+        'and',
+        op.binary('xor', a, state.kind === FLAG_KIND.ADD ? result : b),
+        op.binary('xor', state.kind === FLAG_KIND.ADD ? b : a, result),
+      ),
+    );
+  }
+
+  auxiliary(): WasmValue {
+    const { state } = this;
+    const op = this.#arithmetic;
+    if (state.rule === 'result') return state.extra.auxiliary ?? FALSE;
+    if (state.rule !== 'sum') return this.#statusHas(AF);
+    return op.bit(op.binary('xor', op.binary('xor', state.a, state.b), state.result), constant(8, 4n));
+  }
+
+  zero(): WasmValue {
+    const { state } = this;
+    if (state.rule === 'settled' || state.rule === 'explicit') return this.#statusHas(ZF);
+    if (state.rule === 'sum' && state.kind === FLAG_KIND.SUBTRACT)
+      return this.#arithmetic.compare('equal', state.a, state.b);
+    return this.#arithmetic.compare('equal', state.result, constant(state.result.width, 0n));
+  }
+
+  sign(): WasmValue {
+    const { state } = this;
+    if (state.rule === 'settled' || state.rule === 'explicit') return this.#statusHas(SF);
+    return this.#arithmetic.signBit(state.result);
+  }
+
+  /** Even parity of the result's low byte: bit n of 0x9669 is the parity of the nibble n. */
+  parity(): WasmValue {
+    const { state } = this;
+    const { code, temporaries } = this.#frame;
+    if (state.rule === 'settled' || state.rule === 'explicit') return this.#statusHas(PF);
+    temporaries.pushLow(state.result);
+    code.i32(0xff);
+    code.op(OP.I32_AND, OP.I32_POPCNT);
+    code.i32(1);
+    code.op(OP.I32_AND, OP.I32_EQZ);
+    return temporaries.result(1);
+  }
+
+  #less(): WasmValue {
+    const { state } = this;
+    if (state.rule === 'sum' && state.kind === FLAG_KIND.SUBTRACT)
+      return this.#arithmetic.compare('less', state.a, state.b);
+    return this.#arithmetic.logical('xor', this.sign(), this.overflow());
+  }
+
+  #either(a: WasmValue, b: WasmValue): WasmValue {
+    return this.#arithmetic.logical('or', a, b);
+  }
+
+  holds(condition: number): WasmValue {
+    const truth = this.#holdsEven(condition & ~1);
+    return condition & 1 ? this.#arithmetic.not1(truth) : truth;
+  }
+
+  #holdsEven(condition: number): WasmValue {
+    const { state } = this;
+    const compared = state.rule === 'sum' && state.kind === FLAG_KIND.SUBTRACT;
+    switch (condition) {
+      case CONDITION.O:
+        return this.overflow();
+      case CONDITION.B:
+        return this.carry();
+      case CONDITION.Z:
+        return this.zero();
+      case CONDITION.BE:
+        return compared
+          ? this.#arithmetic.compare('notAbove', state.a, state.b)
+          : this.#either(this.carry(), this.zero());
+      case CONDITION.S:
+        return this.sign();
+      case CONDITION.P:
+        return this.parity();
+      case CONDITION.L:
+        return this.#less();
+      case CONDITION.LE:
+        return compared
+          ? this.#arithmetic.compare('notGreater', state.a, state.b)
+          : this.#either(this.#less(), this.zero());
+      default:
+        throw new Error(`there is no condition code ${condition}`);
+    }
+  }
+
+  flag(name: FlagName): WasmValue {
+    switch (name) {
+      case 'CF':
+        return this.carry();
+      case 'PF':
+        return this.parity();
+      case 'AF':
+        return this.auxiliary();
+      case 'ZF':
+        return this.zero();
+      case 'SF':
+        return this.sign();
+      case 'OF':
+        return this.overflow();
+      default: {
+        const { code, temporaries } = this.#frame;
+        this.#frame.stateWord(WORD.FLAG_CONTROL);
+        code.i32(flagBit[name]);
+        code.op(OP.I32_AND);
+        code.i32(0);
+        code.op(OP.I32_NE);
+        return temporaries.result(1);
+      }
+    }
+  }
+
+  setFlag(name: FlagName, value: WasmValue): void {
+    const bit = flagBit[name];
+    if (name === 'CF') this.setCarryOverflow(value, this.overflow());
+    else if ((bit & STATUS_FLAGS) !== 0) this.#replaceBits(bit, () => this.#pushBits([[value, bit]]));
+    else {
+      const { code, places } = this.#frame;
+      code.i32(0);
+      this.#frame.stateWord(WORD.FLAG_CONTROL);
+      code.i32(~bit);
+      code.op(OP.I32_AND);
+      this.#pushBits([[value, bit]]);
+      code.op(OP.I32_OR);
+      code.access(ACCESS.I32_STORE, places.state + WORD.FLAG_CONTROL * 4);
+    }
+  }
+
+  /** Replace the status bits that `mask` names by those that `push` leaves on the stack. */
+  #replaceBits(mask: number, push: () => void): void {
+    const { code, temporaries } = this.#frame;
+    temporaries.push(this.status());
+    code.i32(~mask);
+    code.op(OP.I32_AND);
+    push();
+    code.op(OP.I32_OR);
+    this.state = { rule: 'explicit', status: temporaries.result(32) };
+  }
+
+  setCarryOverflow(carry: WasmValue, overflow: WasmValue): void {
+    const { state } = this;
+    if (state.rule === 'sum' || state.rule === 'result') {
+      this.state = { rule: 'result', result: state.result, extra: { carry, overflow, auxiliary: this.auxiliary() } };
+      return;
+    }
+    this.#replaceBits(CF | OF, () =>
+      this.#pushBits([
+        [carry, CF],
+        [overflow, OF],
+      ]),
+    );
+  }
+
+  setStatus(value: WasmValue, mask: number): void {
+    const { code, temporaries } = this.#frame;
+    if (mask === STATUS_FLAGS) {
+      this.state = { rule: 'explicit', status: value };
+      return;
+    }
+    this.#replaceBits(mask, () => {
+      temporaries.push(value);
+      code.i32(mask);
+      code.op(OP.I32_AND);
+    });
+  }
+
+  ofSum(kind: SumKind, a: WasmValue, b: WasmValue, result: WasmValue): void {
+    this.state = { rule: 'sum', kind, a, b, result };
+  }
+
+  ofResult(result: WasmValue, extra: ExtraFlags<WasmValue>): void {
+    this.state = { rule: 'result', result, extra };
+  }
+}
+
+/** kind, status, a, b, result → the six flags at their places: flags.ts's {@link Flags.status}. */
+export const STATUS_SIGNATURE: Signature = { parameters: [I32, I32, I64, I64, I64], results: [I32] };
+
+export function statusFunction(): WasmFunction {
+  const code = new WasmFunction(STATUS_SIGNATURE);
+  const [kind, status, a, b, result] = [0, 1, 2, 3, 4] as const;
+  const bit = (flag: number) => {
+    code.i32(31 - Math.clz32(flag));
+    code.op(OP.I32_SHL, OP.I32_OR);
+  };
+  const sign = () => {
+    code.i64(63n);
+    code.op(OP.I64_SHR_U, OP.I32_WRAP_I64);
+  };
+  const complement = () => {
+    code.i64(-1n);
+    code.op(OP.I64_XOR);
+  };
+  code.get(kind);
+  code.op(OP.I32_EQZ);
+  code.if();
+  code.get(status);
+  code.op(OP.RETURN);
+  code.end();
+  // ZF, SF and PF follow from the result under every rule.
+  code.get(result);
+  code.op(OP.I64_EQZ);
+  code.i32(6);
+  code.op(OP.I32_SHL);
+  code.get(result);
+  sign();
+  bit(SF);
+  code.get(result);
+  code.op(OP.I32_WRAP_I64);
+  code.i32(0xff);
+  code.op(OP.I32_AND, OP.I32_POPCNT);
+  code.i32(1);
+  code.op(OP.I32_AND, OP.I32_EQZ);
+  bit(PF);
+  const known = code.local(I32);
+  code.set(known);
+  code.get(kind);
+  code.i32(FLAG_KIND.RESULT);
+  code.op(OP.I32_EQ);
+  code.if();
+  code.get(known);
+  code.get(status);
+  code.op(OP.I32_OR, OP.RETURN);
+  code.end();
+  code.get(known);
+  code.get(a);
+  code.get(b);
+  code.op(OP.I64_XOR);
+  code.get(result);
+  code.op(OP.I64_XOR, OP.I32_WRAP_I64);
+  code.i32(AF);
+  code.op(OP.I32_AND, OP.I32_OR);
+  code.set(known);
+  // A subtraction's vectors are an addition's with the minuend turned over: borrow (~a & b) | ((~a | b) & r).
+  const addend = code.local(I64);
+  const rest = code.local(I64);
+  code.get(kind);
+  code.i32(FLAG_KIND.ADD);
+  code.op(OP.I32_EQ);
+  code.if();
+  code.get(a);
+  code.set(addend);
+  code.get(result);
+  complement();
+  code.set(rest);
+  code.else();
+  code.get(a);
+  complement();
+  code.set(addend);
+  code.get(result);
+  code.set(rest);
+  code.end();
+  code.get(known);
+  code.get(addend);
+  code.get(b);
+  code.op(OP.I64_AND);
+  code.get(addend);
+  code.get(b);
+  code.op(OP.I64_OR);
+  code.get(rest);
+  code.op(OP.I64_AND, OP.I64_OR);
+  sign();
+  code.op(OP.I32_OR);
+  // Overflow: ADD (a ^ r) & (b ^ r); SUBTRACT (a ^ b) & (a ^ r). Both are ~(x ^ b) & (x ^ rest') with x = addend, rest' as above.
+  code.get(addend);
+  code.get(b);
+  code.op(OP.I64_XOR);
+  complement();
+  code.get(addend);
+  code.get(rest);
+  code.op(OP.I64_XOR);
+  complement();
+  code.op(OP.I64_AND);
+  sign();
+  bit(OF);
+  return code;
+}

@@ -1,0 +1,88 @@
+/** Values of translated code: WebAssembly locals, or constants known when the code is made. */
+
+import type { Width } from '../../../../lang/isa/instruction.ts';
+import { OP, type WasmFunction } from './wasm-function.ts';
+import { I32, I64, type ValueType } from './wasm-module.ts';
+
+/**
+ * A value. Up to 32 bits it is an i32, sign-extended from its width; 64 bits are an i64; width 1 is a truth value, an i32
+ * of 0 or 1.
+ */
+export interface WasmValue {
+  readonly width: Width | 1;
+  /** The local that holds it; absent if it is known. */
+  readonly local?: number;
+  readonly known?: bigint;
+  /** As an address it lies in the stack segment. */
+  readonly stack?: boolean;
+}
+
+/** The known value as its width holds it. */
+export const constant = (width: Width | 1, value: bigint): WasmValue => ({
+  width,
+  known: width === 1 ? value & 1n : BigInt.asIntN(width, value),
+});
+
+const typeOf = (width: number): ValueType => (width === 64 ? I64 : I32);
+
+/** The locals of intermediate values, which are used again as soon as nothing needs what is in them. */
+export class Temporaries {
+  readonly #code: WasmFunction;
+  readonly #free = new Map<ValueType, number[]>([
+    [I32, []],
+    [I64, []],
+  ]);
+  readonly #types = new Map<number, ValueType>();
+  #busy: number[] = [];
+
+  constructor(code: WasmFunction) {
+    this.#code = code;
+  }
+
+  take(type: ValueType): number {
+    const local = this.#free.get(type)!.pop() ?? this.#code.local(type);
+    this.#types.set(local, type);
+    this.#busy.push(local);
+    return local;
+  }
+
+  /** All temporaries are free but those that hold `values`. */
+  keepOnly(values: Iterable<WasmValue>): void {
+    const kept = new Set<number>();
+    for (const { local } of values) if (local !== undefined) kept.add(local);
+    for (const local of this.#busy) if (!kept.has(local)) this.#free.get(this.#types.get(local)!)!.push(local);
+    this.#busy = this.#busy.filter((local) => kept.has(local));
+  }
+
+  /** Take what is on the stack as a value of `width`. */
+  result(width: Width | 1): WasmValue {
+    const local = this.take(typeOf(width));
+    this.#code.set(local);
+    return { width, local };
+  }
+
+  /** Put a value on the stack. */
+  push({ local, known, width }: WasmValue): void {
+    if (local !== undefined) this.#code.get(local);
+    else if (width === 64) this.#code.i64(known!);
+    else this.#code.i32(Number(known!));
+  }
+
+  /** Put a value on the stack, extended by its sign to an i64. */
+  pushWide(value: WasmValue): void {
+    if (value.known !== undefined) this.#code.i64(value.known);
+    else {
+      this.push(value);
+      if (value.width !== 64) this.#code.op(OP.I64_EXTEND_I32_S);
+    }
+  }
+
+  /** Put the low 32 bits of a value on the stack. */
+  pushLow(value: WasmValue): void {
+    if (value.known !== undefined) this.#code.i32(Number(BigInt.asIntN(32, value.known)));
+    else {
+      this.push(value);
+      if (value.width === 64) this.#code.op(OP.I32_WRAP_I64);
+    }
+  }
+}
