@@ -23,6 +23,8 @@ export interface Block {
 export interface CodePage {
   readonly host: number;
   readonly blocks: (Block | undefined)[];
+  /** Whether there are any: a store into the frame is cheap where there are none. */
+  filled: boolean;
 }
 
 /** Why there is no block: the decoder's word, or an instruction of the table that this vCPU cannot execute. */
@@ -93,8 +95,12 @@ export class CodeCache implements CodeWatch {
 
   written(host: number): void {
     const frame = host - (host & 4095);
-    // In place: whoever runs code of this page holds the same array and sees that it is empty.
-    this.#pages.get(frame)?.blocks.fill(undefined);
+    const page = this.#pages.get(frame);
+    if (page?.filled) {
+      // In place: whoever runs code of this page holds the same array and sees that it is empty.
+      page.blocks.fill(undefined);
+      page.filled = false;
+    }
     this.onWritten(frame);
   }
 
@@ -102,7 +108,7 @@ export class CodeCache implements CodeWatch {
   page(host: number): CodePage {
     const known = this.#pages.get(host);
     if (known) return known;
-    const page: CodePage = { host, blocks: new Array(4096).fill(undefined) };
+    const page: CodePage = { host, blocks: new Array(4096).fill(undefined), filled: false };
     this.#pages.set(host, page);
     this.#frames[host >>> 12] = 1;
     this.#onCode();
@@ -114,7 +120,10 @@ export class CodeCache implements CodeWatch {
     const known = page.blocks[offset];
     if (known) return known;
     const decoded = this.#decode(page, offset);
-    if ('steps' in decoded) page.blocks[offset] = decoded;
+    if ('steps' in decoded) {
+      page.blocks[offset] = decoded;
+      page.filled = true;
+    }
     return decoded;
   }
 

@@ -1,0 +1,250 @@
+/**
+ * Random programs with loops, calls, faults and stores into their own code. Instructions are those of the oracle's forms, with
+ * operands at random; what steers the program (loop counts, where to go on after a fault) is in memory, where no register
+ * matters.
+ */
+
+import { type Encoded, encodeForm } from '../../oracle/encoding.ts';
+import { FORMS } from '../../oracle/forms.ts';
+import type { Generator } from '../../oracle/generator.ts';
+
+/** Where programs lie and what they use. All is mapped one to one but {@link WINDOW}. */
+export const PROGRAM = 0x10_0000;
+/** Quads: where to go on after a fault, how many faults and interrupts there were, then loop counters. */
+export const CONTROL = 0x18_0000;
+export const RECOVERY = CONTROL;
+export const FAULTS = CONTROL + 8;
+export const INTERRUPTS = CONTROL + 16;
+const COUNTERS = CONTROL + 64;
+export const DATA = 0x20_0000;
+const DATA_BYTES = 0x3000;
+/** Pages of 4 KiB with rights of all kinds; see pair.ts. */
+export const WINDOW = 0x4000_0000;
+export const WINDOW_PAGES = 8;
+export const STACK = 0x19_0000;
+
+const RSP = 4;
+const NOWHERE = [0x3000_0000_0000n, 0x0000_8000_0000_0000n, 0xffff_7fff_ffff_fff9n, 0x8000_0000_0000_0000n];
+
+/** These end the program, or hand it to somebody else, or stop what compares it: they have places of their own, or none. */
+const STEERING: ReadonlySet<string> = new Set([
+  'jmp', 'jcc', 'jrcxz', 'loop', 'loope', 'loopne', 'call', 'ret', 'retf', 'jmp-far', 'call-far', 'iret',
+  'mov-cr', 'mov-dr', 'lmsw', 'mov-sreg', 'wrmsr', 'lgdt', 'lidt', 'lldt', 'ltr', 'hlt', 'swapgs', 'monitor', 'mwait',
+]);
+const forms = FORMS.filter(({ shape }) => !STEERING.has(shape.row.meaning));
+/** What compilers emit most, which is what is fast and so worth most cases. */
+const COMMON: ReadonlySet<string> = new Set([
+  'add', 'sub', 'adc', 'sbb', 'cmp', 'and', 'or', 'xor', 'test', 'mov', 'movzx', 'movsx', 'lea', 'inc', 'dec', 'neg', 'not',
+  'shl', 'shr', 'sar', 'rol', 'ror', 'imul', 'mul', 'push', 'pop', 'cmovcc', 'setcc', 'cbw', 'cwd', 'xchg', 'bt',
+]);
+const common = forms.filter(({ shape }) => COMMON.has(shape.row.meaning));
+const RDTSC = [0x0f, 0x31];
+const OUT_DX_AL = [0xee];
+const IN_EAX_DX = [0xed];
+
+/** One program under construction. */
+export class RandomProgram {
+  readonly #random: Generator;
+  readonly #bytes: number[] = [];
+  #loops = 0;
+  /** Addresses of 32-bit immediates that the program may overwrite. */
+  readonly #patchable: number[] = [];
+
+  constructor(random: Generator) {
+    this.#random = random;
+    const routines = Array.from({ length: random.below(3) }, () => this.#routine());
+    const entry = this.#here;
+    this.#entry = entry;
+    for (let part = 2 + random.below(4); part > 0; part--) this.#part(routines, 0);
+    // Round and round, until the comparison has seen enough.
+    this.#jump(0xe9, entry);
+  }
+
+  readonly #entry: number;
+
+  get entry(): number {
+    return this.#entry;
+  }
+
+  get bytes(): Uint8Array {
+    return Uint8Array.from(this.#bytes);
+  }
+
+  get #here(): number {
+    return PROGRAM + this.#bytes.length;
+  }
+
+  #emit(...bytes: readonly number[]): void {
+    this.#bytes.push(...bytes);
+  }
+
+  #long(value: number | bigint): readonly number[] {
+    const low = Number(BigInt.asUintN(32, BigInt(value)));
+    return [low & 255, (low >>> 8) & 255, (low >>> 16) & 255, low >>> 24];
+  }
+
+  /** One-byte opcode with a 32-bit relative target. */
+  #jump(opcode: number, target: number): void {
+    this.#emit(opcode, ...this.#long(target - (this.#here + 5)));
+  }
+
+  /** A branch forward, whose target {@link #land} gives; returns where its displacement is. */
+  #forward(...opcode: readonly number[]): number {
+    this.#emit(...opcode, 0, 0, 0, 0);
+    return this.#bytes.length - 4;
+  }
+
+  #land(at: number): void {
+    this.#long(this.#bytes.length - (at + 4)).forEach((byte, index) => {
+      this.#bytes[at + index] = byte;
+    });
+  }
+
+  /** mov register, imm64 */
+  #load(register: number, value: bigint): void {
+    this.#emit(0x48 | (register >> 3), 0xb8 | (register & 7), ...this.#long(value), ...this.#long(BigInt.asUintN(64, value) >> 32n));
+  }
+
+  /** mov qword [address], imm32 */
+  #storeImmediate(address: number, value: number): void {
+    this.#emit(0x48, 0xc7, 0x04, 0x25, ...this.#long(address), ...this.#long(value));
+  }
+
+  /** What is tried, with a place behind it to go on if it faults. */
+  #recoverable(body: () => void): void {
+    const at = this.#bytes.length + 8;
+    this.#storeImmediate(RECOVERY, 0);
+    body();
+    this.#long(this.#here).forEach((byte, index) => {
+      this.#bytes[at + index] = byte;
+    });
+  }
+
+  #routine(): number {
+    const address = this.#here;
+    for (let count = 1 + this.#random.below(3); count > 0; count--) this.#instruction();
+    if (this.#random.once(4)) this.#emit(0xc2, 8, 0);
+    else this.#emit(0xc3);
+    return address;
+  }
+
+  #part(routines: readonly number[], depth: number): void {
+    const random = this.#random;
+    switch (random.below(8)) {
+      case 0:
+        this.#recoverable(() => this.#call(routines));
+        break;
+      case 1: {
+        // A branch over something.
+        const skip = this.#forward(0x0f, 0x80 | random.below(16));
+        this.#part(routines, depth + 1);
+        this.#land(skip);
+        break;
+      }
+      case 2:
+      case 3:
+      case 4:
+        if (depth < 3) {
+          this.#loop(routines, depth);
+          break;
+        }
+        this.#several();
+        break;
+      case 5:
+        this.#patch();
+        break;
+      default:
+        this.#several();
+    }
+  }
+
+  #several(): void {
+    this.#recoverable(() => {
+      for (let count = 1 + this.#random.below(6); count > 0; count--) this.#instruction();
+    });
+  }
+
+  #loop(routines: readonly number[], depth: number): void {
+    const random = this.#random;
+    const counter = COUNTERS + 8 * this.#loops++;
+    this.#storeImmediate(counter, 2 + random.below(depth === 0 ? 40 : 6));
+    const head = this.#here;
+    for (let part = 1 + random.below(2); part > 0; part--) this.#part(routines, depth + 1);
+    // dec qword [counter]; jnz head
+    this.#emit(0x48, 0xff, 0x0c, 0x25, ...this.#long(counter));
+    this.#emit(0x0f, 0x85, ...this.#long(head - (this.#here + 6)));
+  }
+
+  #call(routines: readonly number[]): void {
+    const random = this.#random;
+    if (routines.length === 0 || random.once(12)) {
+      // Nowhere good: through a register.
+      this.#load(1, random.pick([...NOWHERE, BigInt(DATA)]));
+      this.#emit(0xff, random.pick([0xd1, 0xe1]));
+      return;
+    }
+    const target = random.pick(routines);
+    if (random.once(3)) {
+      this.#load(2, BigInt(target));
+      this.#emit(0xff, 0xd2);
+    } else this.#jump(0xe8, target);
+  }
+
+  /** mov eax, imm32, whose immediate another store changes. */
+  #patch(): void {
+    this.#recoverable(() => {
+      this.#patchable.push(this.#here + 1);
+      this.#emit(0xb8, ...this.#long(this.#random.bits()));
+      const target = this.#random.pick(this.#patchable);
+      // add dword [target], imm8
+      if (this.#random.once(2)) this.#emit(0x83, 0x04, 0x25, ...this.#long(target), this.#random.below(128));
+    });
+  }
+
+  #instruction(): void {
+    const random = this.#random;
+    if (random.once(40)) this.#emit(...random.pick([RDTSC, OUT_DX_AL, IN_EAX_DX]));
+    if (random.once(12)) this.#load(RSP, BigInt(STACK - 8 * random.below(8)));
+    const form = random.pick(random.once(3) ? forms : common);
+    const encoded = encodeForm(form, random, () => random.value());
+    if (encoded.address) this.#aim(encoded);
+    this.#emit(...encoded.bytes);
+  }
+
+  /** Make the address of a memory operand come to a place. */
+  #aim({ bytes, address }: Encoded): void {
+    const { base, index, scale, displacement, ripRelative, at } = address!;
+    const target = this.#place();
+    if (base === undefined) {
+      const from = ripRelative ? this.#here + bytes.length : 0;
+      this.#long(target - BigInt(from)).forEach((byte, each) => {
+        bytes[at + each] = byte;
+      });
+      return;
+    }
+    const scaled = BigInt(this.#random.below(64));
+    if (index !== undefined) this.#load(index, scaled);
+    this.#load(base, target - BigInt(displacement) - (index === undefined ? 0n : scaled * BigInt(scale)));
+  }
+
+  #place(): bigint {
+    const random = this.#random;
+    switch (random.below(24)) {
+      case 0:
+        return random.pick(NOWHERE);
+      case 1:
+        return BigInt(PROGRAM + random.below(this.#bytes.length + 64));
+      case 2:
+        return BigInt(DATA + 0x1000 - random.below(9));
+      case 3:
+      case 4:
+      case 5:
+      case 6:
+        return BigInt(WINDOW + random.below(WINDOW_PAGES * 4096));
+      case 7:
+        return BigInt(WINDOW + 4096 * random.below(WINDOW_PAGES) - random.below(9));
+      default:
+        return BigInt(DATA + random.below(DATA_BYTES));
+    }
+  }
+}
