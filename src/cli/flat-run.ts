@@ -11,6 +11,7 @@ import { EXIT } from './exit-status.ts';
 import { BareMachine } from './flat-machine.ts';
 import { binaryFiles, includePath, readUserFile } from './guest-program.ts';
 import { assemblyError, diagnosticsText } from './report-diagnostics.ts';
+import { eagernessOf, type TierName } from './tier.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface FlatOptions {
@@ -21,6 +22,7 @@ export interface FlatOptions {
   readonly map: readonly string[];
   readonly stack: string | undefined;
   readonly maxInsns: number;
+  readonly tier: TierName;
   readonly includes: readonly string[];
   readonly defines: Readonly<Record<string, string>>;
 }
@@ -98,6 +100,8 @@ export function runFlat(options: FlatOptions, libraryIncludes: string, warn: (te
   for (const { start, size } of ranges) machine.mapRange(start, size);
   machine.write(origin, image);
   machine.cpu.rip = origin;
+  const eagerness = eagernessOf(options.tier);
+  if (eagerness !== undefined) machine.cpu.translate(eagerness);
   if (stack !== undefined) machine.cpu.setRegister(RSP, stack);
   const end = runToEnd(machine, options.maxInsns);
   process.stdout.write(`${JSON.stringify({ ...end, ...stateOf(machine) })}\n`);

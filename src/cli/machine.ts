@@ -2,7 +2,8 @@
 
 import { MiB } from '../address.ts';
 import { EventStream } from '../event.ts';
-import { PhysicalMemory } from '../hardware/physical-memory.ts';
+import { MAX_RAM, PhysicalMemory } from '../hardware/physical-memory.ts';
+import type { Eagerness } from '../hardware/vcpu/translation.ts';
 import { Vcpu } from '../hardware/vcpu/vcpu.ts';
 import { Kernel } from '../linux/core/kernel.ts';
 import { registerMtty } from '../linux/drivers/mtty.ts';
@@ -15,7 +16,7 @@ import { plugIn } from './physical-devices.ts';
 import type { RamBank } from './ram.ts';
 
 /** RAM of a host for a guest of `guestBytes`: twice as much, at least 256 MiB. What is not touched costs nothing. */
-const hostRamBytes = (guestBytes: number): number => Math.min(Math.max(2 * guestBytes, MiB(256)), MiB(2047));
+const hostRamBytes = (guestBytes: number): number => Math.min(Math.max(2 * guestBytes, MiB(256)), MAX_RAM);
 
 /** A booted host. */
 export class Machine {
@@ -31,9 +32,9 @@ export class Machine {
 
   /**
    * `guestBytes`: RAM that the guest will ask for; `plugged`: physical devices, as `--plug` takes them; `bank`: whose RAM it is,
-   * if it is to be used again.
+   * if it is to be used again; `eagerness`: how much of the guest's code is translated, if any.
    */
-  constructor(guestBytes: number, plugged: readonly string[] = [], bank?: RamBank) {
+  constructor(guestBytes: number, plugged: readonly string[] = [], bank?: RamBank, eagerness?: Eagerness) {
     this.stream = new EventStream(() => BigInt(this.kernel.clock.now));
     const size = hostRamBytes(guestBytes);
     const memory = bank === undefined ? new PhysicalMemory(size) : bank.take(size);
@@ -41,6 +42,7 @@ export class Machine {
     this.kernel = new Kernel({ memory, stream: this.stream });
     this.kvm = initKvm(this.kernel, (ram, stateAt, stream) => {
       const cpu = new Vcpu(ram, stateAt, stream);
+      if (eagerness !== undefined) cpu.translate(eagerness);
       this.cpus.push(cpu);
       this.onCpu?.(cpu);
       return cpu;

@@ -7,6 +7,7 @@ import { installedLibrary } from './guest-program.ts';
 import type { Output } from './output.ts';
 import { DEFAULT_MAX_INSNS, deviceHelp } from './run.ts';
 import { splitQemuOptions } from './run-options.ts';
+import { tierOption } from './tier.ts';
 import { chooseEvents, EVENT_CHOICE, eventList } from './trace.ts';
 import { traceCausally, traceToFile } from './trace-sink.ts';
 import { UsageError } from './usage-error.ts';
@@ -61,6 +62,7 @@ const parser = () =>
       requiresArg: true,
       describe: 'end the run after so many guest instructions',
     })
+    .option('tier', tierOption)
     .option('exit-map', {
       choices: ['gvm', 'qemu'] as const,
       default: 'gvm' as const,
@@ -116,9 +118,9 @@ export const runCommand = (output: Output): Command => ({
     const program = { file: String(options._[0]), includes: options.I, defines: definitions(options.D) };
     if (options.flat !== undefined) {
       if (qemu.length > 0) throw new UsageError(`gvm run: ${qemu[0]} means a machine, and --flat runs without one`);
-      const { flat, map, stack, maxInsns } = options;
+      const { flat, map, stack, maxInsns, tier } = options;
       const warn = (text: string) => output.message(text);
-      return runFlat({ ...program, flat, map, stack, maxInsns }, installedLibrary().includes, warn);
+      return runFlat({ ...program, flat, map, stack, maxInsns, tier }, installedLibrary().includes, warn);
     }
     if (options.map.length > 0 || options.stack !== undefined || options.regs !== undefined)
       throw new UsageError('gvm run: --map, --stack and --regs go with --flat');

@@ -3,6 +3,7 @@
 import { optionArity } from '../qemu/options.ts';
 import { sortArguments } from './command-line.ts';
 import type { Directives } from './directives.ts';
+import type { TierName } from './tier.ts';
 import { UsageError } from './usage-error.ts';
 import { anchorDevices } from './user-device.ts';
 import { folderOf } from './user-file.ts';
@@ -16,6 +17,8 @@ export interface RunOptions {
   readonly explain: boolean;
   /** Guest instructions after which the run ends with status 124. */
   readonly maxInsns: number;
+  /** How guest code is executed; the default if absent. */
+  readonly tier?: TierName;
   /** `gvm`: the guest's value is the status; `qemu`: QEMU's own exit status, (value << 1) | 1. */
   readonly exitMap: 'gvm' | 'qemu';
   /** -I: folders searched for includes. */

@@ -20,6 +20,7 @@ import type { Output } from './output.ts';
 import type { RamBank } from './ram.ts';
 import { type RunOptions, withDirectives } from './run-options.ts';
 import { tellEvents } from './tell-events.ts';
+import { eagernessOf } from './tier.ts';
 import { UsageError } from './usage-error.ts';
 import { loadUserDevices } from './user-device.ts';
 import { loadUserDriver } from './user-driver.ts';
@@ -111,7 +112,7 @@ export function deviceHelp(qemu: readonly string[], output: Output): number | un
 
 /** A host whose log, and the events asked for, go to `output`. */
 function powerOn(options: RunOptions, output: Output, bank: RamBank | undefined): Machine {
-  const machine = new Machine(requestedMemory(options.qemu), options.plug, bank);
+  const machine = new Machine(requestedMemory(options.qemu), options.plug, bank, eagernessOf(options.tier));
   machine.kvm.instructionLimit = options.maxInsns;
   tellEvents(machine, options, output);
   return machine;

@@ -11,6 +11,7 @@ import { installedLibrary } from './guest-program.ts';
 import { MessagesOnly, type Output } from './output.ts';
 import { DEFAULT_MAX_INSNS, run } from './run.ts';
 import { type RunOptions, splitQemuOptions } from './run-options.ts';
+import { tierOption, translationLine } from './tier.ts';
 
 const USAGE = `FILE [--event TABLE] [--vs FILE]
 
@@ -39,7 +40,8 @@ const parser = () =>
       default: DEFAULT_MAX_INSNS,
       requiresArg: true,
       describe: 'end a run after so many guest instructions',
-    });
+    })
+    .option('tier', tierOption);
 
 export const statCommand = (output: Output): Command => ({
   summary: 'count VM exits by reason, port, address, device, road and source line',
@@ -52,6 +54,7 @@ export const statCommand = (output: Output): Command => ({
       trace: undefined,
       explain: false,
       maxInsns: options.maxInsns,
+      tier: options.tier,
       exitMap: 'gvm',
       includes: options.I,
       defines: definitions(options.D),
@@ -90,7 +93,10 @@ function count(options: RunOptions, output: Output): { readonly statistics: Stat
     const counted = new Statistics(exitReasonName, lineOf);
     statistics = counted;
     machine.stream.subscribe(chargedEvents(), (record) => counted.add(time.stamp(record)));
-    return undefined;
+    return () => {
+      for (const { translation } of machine.cpus)
+        if (translation !== undefined) output.message(translationLine(translation));
+    };
   });
   return { statistics: statistics!, status };
 }

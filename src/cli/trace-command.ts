@@ -6,6 +6,7 @@ import { installedLibrary } from './guest-program.ts';
 import { MessagesOnly, type Output } from './output.ts';
 import { DEFAULT_MAX_INSNS } from './run.ts';
 import { splitQemuOptions } from './run-options.ts';
+import { tierOption } from './tier.ts';
 import { chooseEvents, EVENT_CHOICE } from './trace.ts';
 import { formatNames, traceToFile } from './trace-sink.ts';
 import { watchedRun } from './watched-run.ts';
@@ -33,7 +34,8 @@ const parser = () =>
       default: DEFAULT_MAX_INSNS,
       requiresArg: true,
       describe: 'end the run after so many guest instructions',
-    });
+    })
+    .option('tier', tierOption);
 
 export const traceCommand = (output: Output): Command => ({
   summary: "write a run's events to a file: a page, ftrace, JSON lines, Perfetto",
@@ -50,6 +52,7 @@ export const traceCommand = (output: Output): Command => ({
         trace: undefined,
         explain: false,
         maxInsns: options.maxInsns,
+        tier: options.tier,
         exitMap: 'gvm',
         includes: options.I,
         defines: definitions(options.D),

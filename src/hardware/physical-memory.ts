@@ -37,8 +37,7 @@ export class PhysicalMemory {
     this.size = Math.ceil(size / WASM_PAGE) * WASM_PAGE;
     const bytes = this.size + STORAGE_BYTES;
     const pages = bytes / WASM_PAGE;
-    this.wasm =
-      used?.buffer.byteLength === bytes ? used : new WebAssembly.Memory({ initial: pages, maximum: pages });
+    this.wasm = used?.buffer.byteLength === bytes ? used : new WebAssembly.Memory({ initial: pages, maximum: pages });
     const { buffer } = this.wasm;
     this.bytes = new Uint8Array(buffer, 0, this.size);
     this.words = new Int32Array(buffer, 0, this.size / 4);

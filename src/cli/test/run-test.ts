@@ -8,6 +8,7 @@ import type { Observer } from '../observer.ts';
 import { type Output, Transcript } from '../output.ts';
 import { RamBank } from '../ram.ts';
 import { run } from '../run.ts';
+import { DEFAULT_TIER, type TierName } from '../tier.ts';
 import { UsageError } from '../usage-error.ts';
 import { checkAssembly } from './assembly-test.ts';
 import { CauseFinder } from './cause.ts';
@@ -24,6 +25,8 @@ import { ownVerdict } from './self-check.ts';
 export interface TestOptions {
   /** Guest instructions after which a run ends. */
   readonly limit: number;
+  /** How guest code is executed; the default if absent. */
+  readonly tier?: TierName;
   /** Write goldens that are missing or differ. */
   readonly update: boolean;
   /** Note which source lines are executed. */
@@ -81,10 +84,13 @@ function judge(
   if (assembles && !existsSync(goldenOf(file)) && expected.checks.length === 0)
     return { name, outcome: problems.length > 0 ? 'FAIL' : 'PASS', report: problems };
   const recorder = options.coverage ? new CoverageRecorder((source) => isLibrary(source, library)) : undefined;
-  const ran = transcriptOf(file, library, options.limit, recorder?.observe);
+  const ran = transcriptOf(file, library, options, recorder?.observe);
   const result = { name, ...judgeRun(file, text, expected, library, options, ran, problems) };
   return recorder === undefined ? result : { ...result, coverage: recorder.hits };
 }
+
+/** How a program is run. */
+export type Means = Pick<TestOptions, 'limit' | 'tier'>;
 
 interface Ran {
   readonly transcript: string;
@@ -121,7 +127,7 @@ function judgeRun(
     if (divergence !== undefined && options.update) {
       writeFileSync(golden, transcript);
       updated = true;
-    } else if (divergence !== undefined) problems.push(...divergenceText(file, library, options.limit, divergence));
+    } else if (divergence !== undefined) problems.push(...divergenceText(file, library, options, divergence));
   }
   if (problems.length > 0) {
     problems.push(`   = reproduce: gvm test ${file}   (the run alone: gvm run ${file})`);
@@ -131,9 +137,9 @@ function judgeRun(
 }
 
 /** Where the transcript leaves its golden, and what the machine did when it wrote that line: for that it runs once more. */
-function divergenceText(file: string, library: GuestLibrary, limit: number, divergence: Divergence): string[] {
+function divergenceText(file: string, library: GuestLibrary, means: Means, divergence: Divergence): string[] {
   const cause = new CauseFinder(divergence.line);
-  transcribe(file, library, limit, cause, cause.observe);
+  transcribe(file, library, means, cause, cause.observe);
   return [
     `${goldenOf(file)}:${divergence.line}: the transcript is not the golden one, from this line on`,
     ...divergence.excerpt,
@@ -143,20 +149,36 @@ function divergenceText(file: string, library: GuestLibrary, limit: number, dive
 }
 
 /** The transcript of a run: console, host log, chosen events and exit status, in order. */
-export function transcriptOf(file: string, library: GuestLibrary, limit: number, observe?: Observer): Ran {
+export function transcriptOf(file: string, library: GuestLibrary, means: Means, observe?: Observer): Ran {
   const output = new Transcript();
-  const status = transcribe(file, library, limit, output, observe);
+  const status = transcribe(file, library, means, output, observe);
   return { transcript: withoutHostPaths(output.text, file, library), status };
 }
 
 /** Tests follow each other in a process, each on a host of its own with the same RAM. */
 const bank = new RamBank();
 
-function transcribe(file: string, library: GuestLibrary, limit: number, output: Output, observe?: Observer): number {
+function transcribe(
+  file: string,
+  library: GuestLibrary,
+  { limit, tier = DEFAULT_TIER }: Means,
+  output: Output,
+  observe?: Observer,
+): number {
   let status: number;
   try {
     status = run(
-      { file, qemu: [], trace: undefined, explain: false, maxInsns: limit, exitMap: 'gvm', includes: [], defines: {} },
+      {
+        file,
+        qemu: [],
+        trace: undefined,
+        explain: false,
+        maxInsns: limit,
+        tier,
+        exitMap: 'gvm',
+        includes: [],
+        defines: {},
+      },
       library,
       output,
       observe,

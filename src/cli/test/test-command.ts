@@ -4,6 +4,7 @@ import { type Command, parserOf } from '../command.ts';
 import { EXIT } from '../exit-status.ts';
 import { installedLibrary } from '../guest-program.ts';
 import { DEFAULT_MAX_INSNS } from '../run.ts';
+import { tierOption } from '../tier.ts';
 import { UsageError } from '../usage-error.ts';
 import { serve, WORKER_WORD } from './pool.ts';
 import { test } from './test.ts';
@@ -40,6 +41,7 @@ const parser = () =>
       requiresArg: true,
       describe: 'end a run after so many guest instructions',
     })
+    .option('tier', tierOption)
     .option('check-prefix', {
       type: 'string',
       array: true,
@@ -85,6 +87,7 @@ export const testCommand = (): Command => ({
     return test({
       paths: options._.length === 0 ? ['.'] : options._.map(String),
       limit: options.timeout,
+      tier: options.tier,
       update: options.u,
       coverage: options.coverage !== undefined,
       coverageFile: options.coverageFile,

@@ -23,13 +23,16 @@ interface Single {
   readonly length: number;
 }
 
+/** Outcome of a {@link HotTier}: go on at SLOT.RIP without a look at events, as between two batches of a repeated instruction. */
+export const RESUME = -6;
+
 /** A faster way to run what is run often. */
 export interface HotTier {
   /** How often a block is entered before it is asked for. */
   readonly threshold: number;
   /**
    * Run from `address`, which is `offset` of `page` and begins `block`, as {@link Execution.runPage} does; 0 if the block is
-   * left to the interpreter.
+   * left to the interpreter, {@link RESUME}.
    */
   run(address: number, page: CodePage, offset: number, block: Block, limit: number): number;
 }
@@ -66,6 +69,14 @@ export class Execution {
 
   /** Run from SLOT.RIP until the code leaves its page or something happens; SLOT.RIP is exact on return. */
   runPage(limit: number): number {
+    for (;;) {
+      const outcome = this.#runBlocks(limit);
+      if (outcome !== RESUME) return outcome;
+      if (this.retired >= limit) return OUTCOME.STOP;
+    }
+  }
+
+  #runBlocks(limit: number): number {
     const { unsignedWords, words } = this.#state;
     // Hot: every entry comes here, so no bigint is made of an address on its way in and out of the state.
     const address = words[2 * SLOT.RIP + 1]! * TWO_TO_32 + unsignedWords[2 * SLOT.RIP]!;

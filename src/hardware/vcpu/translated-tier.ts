@@ -1,33 +1,12 @@
 /** The translator's place in a vCPU. It is loaded, and its tables are made, when code is hot for the first time. */
 
 import type { Block, CodeCache, CodePage } from './code-cache.ts';
+import { eptWalk, guestPageWalk } from './events.ts';
 import type { Execution, HotTier } from './execution.ts';
 import type { Processor } from './processor.ts';
+import type { Eagerness, TranslationStatistics } from './translation.ts';
 import { STORAGE_BYTES } from './translator/layout.ts';
 import { Translator } from './translator/translator.ts';
-
-/** When code is translated, and how much of it. */
-export interface Eagerness {
-  /** Entries of a block before it counts as hot. */
-  readonly threshold: number;
-  /** Whether to follow branches that have not been taken yet. */
-  readonly eager: boolean;
-}
-
-/** What the translator of one vCPU has done. The times are the machine's, and tell nothing to the guest. */
-export interface TranslationStatistics {
-  regions: number;
-  /** Guest instructions in them. */
-  instructions: number;
-  /** Bytes of WebAssembly. */
-  bytes: number;
-  /** Time spent translating, and the longest single translation. */
-  milliseconds: number;
-  longest: number;
-  /** Regions dropped for room, and because their code was written. */
-  evicted: number;
-  invalidated: number;
-}
 
 interface Parts extends Processor {
   readonly code: CodeCache;
@@ -52,6 +31,8 @@ export class TranslatedTier implements HotTier {
   }
 
   run(address: number, page: CodePage, offset: number, block: Block, limit: number): number {
+    // A walk inside a region would be told with the time of the region's beginning.
+    if (guestPageWalk.on || eptWalk.on) return 0;
     this.#translator ??= this.#load();
     return this.#translator === undefined ? 0 : this.#translator.run(address, page, offset, block, limit);
   }

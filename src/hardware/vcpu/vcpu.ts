@@ -21,7 +21,8 @@ import type { Mmu } from './mmu.ts';
 import type { ModificationLog } from './modification-log.ts';
 import { type EventKind, VECTOR } from './pending-event.ts';
 import { SLOT } from './state.ts';
-import { type Eagerness, TranslatedTier, type TranslationStatistics } from './translated-tier.ts';
+import { TranslatedTier } from './translated-tier.ts';
+import type { Eagerness, TranslationStatistics } from './translation.ts';
 import { wire } from './wiring.ts';
 
 const TWO_TO_32 = 2 ** 32;

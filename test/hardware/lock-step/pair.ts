@@ -1,21 +1,11 @@
 /** The same machine twice, once interpreted and once translated, and the comparison of all that can be seen of them. */
 
 import { hpa } from '../../../src/address.ts';
-import { EXIT_REASON, IO_QUALIFICATION } from '../../../src/hardware/vcpu/exit.ts';
-import type { Eagerness } from '../../../src/hardware/vcpu/translated-tier.ts';
+import { EXIT_REASON, INTERRUPTION, IO_QUALIFICATION } from '../../../src/hardware/vcpu/exit.ts';
+import type { Eagerness } from '../../../src/hardware/vcpu/translation.ts';
 import { Generator } from '../../oracle/generator.ts';
 import { PrivilegeMachine } from '../privilege-machine.ts';
-import {
-  CONTROL,
-  DATA,
-  FAULTS,
-  INTERRUPTS,
-  PROGRAM,
-  RandomProgram,
-  RECOVERY,
-  STACK,
-  WINDOW_PAGES,
-} from './program.ts';
+import { CONTROL, DATA, FAULTS, INTERRUPTS, PROGRAM, RandomProgram, RECOVERY, STACK, WINDOW_PAGES } from './program.ts';
 
 const HANDLERS = 0x5_0000;
 const PDPT = 0x3000;
@@ -49,7 +39,7 @@ function machine(eagerness: Eagerness | undefined): PrivilegeMachine {
   const one = new PrivilegeMachine('nop');
   const { memory, cpu } = one;
   one.place(HANDLER_CODE, HANDLERS);
-  for (let vector = 0; vector < 256; vector++) 
+  for (let vector = 0; vector < 256; vector++)
     if (vector === INTERRUPT) one.setGate(vector, HANDLERS + 32);
     else one.setGate(vector, HANDLERS, { ist: 1 });
   // The page that holds the CPU's own state is out of the guest's reach, as it is behind a hypervisor's tables.
@@ -156,7 +146,7 @@ export class Pair {
         default:
           return false;
       }
-      if (inject && cpu.interruptible && !cpu.eventPending) cpu.injectInterrupt(INTERRUPT);
+      if (inject && cpu.interruptible) cpu.inject(INTERRUPTION.VALID | INTERRUPT);
     }
     return true;
   }

@@ -28,14 +28,67 @@ const NOWHERE = [0x3000_0000_0000n, 0x0000_8000_0000_0000n, 0xffff_7fff_ffff_fff
 
 /** These end the program, or hand it to somebody else, or stop what compares it: they have places of their own, or none. */
 const STEERING: ReadonlySet<string> = new Set([
-  'jmp', 'jcc', 'jrcxz', 'loop', 'loope', 'loopne', 'call', 'ret', 'retf', 'jmp-far', 'call-far', 'iret',
-  'mov-cr', 'mov-dr', 'lmsw', 'mov-sreg', 'wrmsr', 'lgdt', 'lidt', 'lldt', 'ltr', 'hlt', 'swapgs', 'monitor', 'mwait',
+  'jmp',
+  'jcc',
+  'jrcxz',
+  'loop',
+  'loope',
+  'loopne',
+  'call',
+  'ret',
+  'retf',
+  'jmp-far',
+  'call-far',
+  'iret',
+  'mov-cr',
+  'mov-dr',
+  'lmsw',
+  'mov-sreg',
+  'wrmsr',
+  'lgdt',
+  'lidt',
+  'lldt',
+  'ltr',
+  'hlt',
+  'swapgs',
+  'monitor',
+  'mwait',
 ]);
 const forms = FORMS.filter(({ shape }) => !STEERING.has(shape.row.meaning));
 /** What compilers emit most, which is what is fast and so worth most cases. */
 const COMMON: ReadonlySet<string> = new Set([
-  'add', 'sub', 'adc', 'sbb', 'cmp', 'and', 'or', 'xor', 'test', 'mov', 'movzx', 'movsx', 'lea', 'inc', 'dec', 'neg', 'not',
-  'shl', 'shr', 'sar', 'rol', 'ror', 'imul', 'mul', 'push', 'pop', 'cmovcc', 'setcc', 'cbw', 'cwd', 'xchg', 'bt',
+  'add',
+  'sub',
+  'adc',
+  'sbb',
+  'cmp',
+  'and',
+  'or',
+  'xor',
+  'test',
+  'mov',
+  'movzx',
+  'movsx',
+  'lea',
+  'inc',
+  'dec',
+  'neg',
+  'not',
+  'shl',
+  'shr',
+  'sar',
+  'rol',
+  'ror',
+  'imul',
+  'mul',
+  'push',
+  'pop',
+  'cmovcc',
+  'setcc',
+  'cbw',
+  'cwd',
+  'xchg',
+  'bt',
 ]);
 const common = forms.filter(({ shape }) => COMMON.has(shape.row.meaning));
 const RDTSC = [0x0f, 0x31];
@@ -102,7 +155,12 @@ export class RandomProgram {
 
   /** mov register, imm64 */
   #load(register: number, value: bigint): void {
-    this.#emit(0x48 | (register >> 3), 0xb8 | (register & 7), ...this.#long(value), ...this.#long(BigInt.asUintN(64, value) >> 32n));
+    this.#emit(
+      0x48 | (register >> 3),
+      0xb8 | (register & 7),
+      ...this.#long(value),
+      ...this.#long(BigInt.asUintN(64, value) >> 32n),
+    );
   }
 
   /** mov qword [address], imm32 */

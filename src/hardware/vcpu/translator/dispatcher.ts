@@ -10,7 +10,8 @@ import { type Places, REGION, RUNTIME_FUNCTIONS } from './frame.ts';
 import { JUMP_ENTRIES, JUMP_ENTRY, STORAGE, TLB_ENTRY } from './layout.ts';
 import { ENTRY_BUDGET } from './region.ts';
 import { ACCESS, OP, WasmFunction } from './wasm-function.ts';
-import { type DefinedFunction, I32, I64, type Signature, wasmModule } from './wasm-module.ts';
+import { type DefinedFunction, wasmModule } from './wasm-module.ts';
+import { I32, I64, type Signature } from './wasm-types.ts';
 
 /** Index of a region in the table, and the budget of instructions; the outcome of the last region run. */
 const DRIVE: Signature = { parameters: [I32, I32], results: [I32] };

@@ -6,7 +6,8 @@
 import { SLOT, WORD } from '../state.ts';
 import { STORAGE } from './layout.ts';
 import { ACCESS, type Label, OP, WasmFunction } from './wasm-function.ts';
-import { I32, I64, type ImportedFunction, type Signature, type ValueType } from './wasm-module.ts';
+import type { ImportedFunction } from './wasm-module.ts';
+import { I32, I64, type Signature, type ValueType } from './wasm-types.ts';
 import { Temporaries } from './wasm-value.ts';
 
 /** Where a vCPU's shared words are, as byte offsets in linear memory. */

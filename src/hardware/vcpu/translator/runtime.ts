@@ -1,7 +1,7 @@
 /** What translated code asks for: the MMU's slow road, divisions of 128 bits, faults, and instructions that the interpreter does. */
 
 import { Divider } from '../divider.ts';
-import type { Execution } from '../execution.ts';
+import { type Execution, RESUME } from '../execution.ts';
 import type { Step } from '../interpreter/form.ts';
 import { OUTCOME } from '../interpreter/js-code.ts';
 import { VECTOR } from '../pending-event.ts';
@@ -128,6 +128,7 @@ export class Runtime {
         this.#next[0] = BigInt(base + outcome - 1);
     }
     this.#completed = 1;
-    return OUTCOME.STOP;
+    // A repeated instruction that is to be had again: no event may come between its batches.
+    return outcome === offset + 1 ? RESUME : OUTCOME.STOP;
   }
 }

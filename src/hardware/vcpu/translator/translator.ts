@@ -9,14 +9,13 @@ import { type Block, type CodeCache, type CodePage, ENDS_BLOCK } from '../code-c
 import type { Execution } from '../execution.ts';
 import { meanings } from '../meanings.ts';
 import type { Processor } from '../processor.ts';
-import { TLB_MASK } from '../tlb.ts';
+import type { TranslationStatistics } from '../translation.ts';
 import { dispatcherModule } from './dispatcher.ts';
 import type { Places } from './frame.ts';
 import { type CodeSource, ENTRY_BUDGET, findRegion, type Region } from './region.ts';
 import { RegionCache, type Translated } from './region-cache.ts';
 import { regionModule } from './region-writer.ts';
 import { Runtime } from './runtime.ts';
-import type { TranslationStatistics } from '../translated-tier.ts';
 import { LinearTlb } from './tlb-mirror.ts';
 
 /**
@@ -141,12 +140,13 @@ export class Translator {
     return translated;
   }
 
-  /** Host offset of the frame that `address` was fetched from, if that is known without a walk. */
+  /**
+   * Host offset of the frame that `address` was fetched from, if that is known without a walk. A frame from which nothing has
+   * been decoded yet does not count: to make it one of code would show, in how far a repeated store into it gets at a time.
+   */
   #frameOf(address: number): number | undefined {
-    const { fetchTags, fetchHosts } = this.#cpu.mmu.tlb;
-    const page = address - pageOffset(address);
-    const entry = (address >>> 12) & TLB_MASK;
-    return fetchTags[entry] === page ? fetchHosts[entry]! : undefined;
+    const host = this.#cpu.mmu.tlb.fetchHost(address - pageOffset(address));
+    return host >= 0 && this.#code.holdsCode(host) ? host : undefined;
   }
 
   #source(): CodeSource {
@@ -155,13 +155,8 @@ export class Translator {
       instruction: (address): Instruction | undefined => {
         const frame = this.#frameOf(address);
         if (frame === undefined) return undefined;
-        const offset = pageOffset(address);
-        const instruction = decode(bytes, frame + offset, frame + 4096, 'long');
-        if ('failure' in instruction) return undefined;
-        if (meanings[instruction.row.meaning] === undefined) return undefined;
-        // From now on a store into this frame is noticed.
-        this.#code.page(frame);
-        return instruction;
+        const instruction = decode(bytes, frame + pageOffset(address), frame + 4096, 'long');
+        return 'failure' in instruction || meanings[instruction.row.meaning] === undefined ? undefined : instruction;
       },
       follow: (address) => {
         const frame = this.#frameOf(address);

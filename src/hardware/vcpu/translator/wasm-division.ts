@@ -6,7 +6,7 @@ import { STORAGE } from './layout.ts';
 import type { Exits, Place } from './place.ts';
 import type { WasmArithmetic } from './wasm-arithmetic.ts';
 import { ACCESS, OP } from './wasm-function.ts';
-import { I64 } from './wasm-module.ts';
+import { I64 } from './wasm-types.ts';
 import { constant, type WasmValue } from './wasm-value.ts';
 
 const MOST_NEGATIVE = -(1n << 63n);

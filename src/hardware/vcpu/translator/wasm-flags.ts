@@ -9,7 +9,7 @@ import { WORD } from '../state.ts';
 import { type Frame, STATUS_FUNCTION } from './frame.ts';
 import type { WasmArithmetic } from './wasm-arithmetic.ts';
 import { ACCESS, OP, WasmFunction } from './wasm-function.ts';
-import { I32, I64, type Signature } from './wasm-module.ts';
+import { I32, I64, type Signature } from './wasm-types.ts';
 import { constant, type WasmValue } from './wasm-value.ts';
 
 type SumKind = typeof FLAG_KIND.ADD | typeof FLAG_KIND.SUBTRACT | typeof FLAG_KIND.SUBTRACT_WITH_BORROW;

@@ -1,7 +1,7 @@
 /** The body of one WebAssembly function under construction: locals, labels, instructions (WebAssembly core spec ch. 5.4). */
 
 import { WasmBytes } from './wasm-bytes.ts';
-import type { Signature, ValueType } from './wasm-module.ts';
+import type { Signature, ValueType } from './wasm-types.ts';
 
 /** Opcodes without immediates that translated code uses. */
 export const OP = {

@@ -9,7 +9,7 @@ import { CALL, type Frame, HOW } from './frame.ts';
 import { STORAGE, TLB_ENTRY } from './layout.ts';
 import type { Exits, Place } from './place.ts';
 import { ACCESS, OP } from './wasm-function.ts';
-import { I32 } from './wasm-module.ts';
+import { I32 } from './wasm-types.ts';
 import type { WasmValue } from './wasm-value.ts';
 
 const LOADS = { 8: ACCESS.I32_LOAD8_S, 16: ACCESS.I32_LOAD16_S, 32: ACCESS.I32_LOAD, 64: ACCESS.I64_LOAD } as const;

@@ -2,16 +2,7 @@
 
 import { WasmBytes } from './wasm-bytes.ts';
 import type { WasmFunction } from './wasm-function.ts';
-
-export const I32 = 0x7f;
-export const I64 = 0x7e;
-export type ValueType = typeof I32 | typeof I64;
-
-/** Parameters and results of a function. */
-export interface Signature {
-  readonly parameters: readonly ValueType[];
-  readonly results: readonly ValueType[];
-}
+import type { Signature } from './wasm-types.ts';
 
 /** A function that the host gives. Its index is its place in the list; the module's own functions follow. */
 export interface ImportedFunction {

@@ -2,7 +2,7 @@
 
 import type { Width } from '../../../../lang/isa/instruction.ts';
 import { OP, type WasmFunction } from './wasm-function.ts';
-import { I32, I64, type ValueType } from './wasm-module.ts';
+import { I32, I64, type ValueType } from './wasm-types.ts';
 
 /**
  * A value. Up to 32 bits it is an i32, sign-extended from its width; 64 bits are an i64; width 1 is a truth value, an i32
