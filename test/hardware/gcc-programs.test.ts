@@ -14,7 +14,12 @@ describe.skipIf(!hostAnswers)(
         const image = bareImage(options.filter((option) => option !== undefined));
         PROGRAMS.forEach((name, index) => {
           expect(native[index]!.length, name).toBeGreaterThan(20);
-          expect(runBare(image, name).text, name).toBe(native[index]);
+          const interpreted = runBare(image, name);
+          expect(interpreted.text, name).toBe(native[index]);
+          const hot = runBare(image, name, 1, { threshold: 5, eager: false });
+          expect(hot.text, name).toBe(native[index]);
+          expect(hot.instructions, name).toBe(interpreted.instructions);
+          expect(hot.translated, name).toBeGreaterThan(0);
         });
       },
     );

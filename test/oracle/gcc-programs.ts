@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MiB } from '../../src/address.ts';
 import { EXIT_REASON } from '../../src/hardware/vcpu/exit.ts';
+import type { Eagerness } from '../../src/hardware/vcpu/translation.ts';
 import { CODE, FlatMachine, STACK } from '../hardware/flat-machine.ts';
 
 /** In the order of all.c. */
@@ -74,9 +75,18 @@ export function bareImage(options: readonly string[]): Uint8Array {
   });
 }
 
-/** Run one program `times` times on the model's CPU: its text, and the instructions it took. */
-export function runBare(image: Uint8Array, name: ProgramName, times = 1): { text: string; instructions: number } {
+/** What a program does on the model's CPU. */
+export interface BareRun {
+  readonly text: string;
+  readonly instructions: number;
+  /** Of them, how many the translator looked at: 0 where nothing is translated. */
+  readonly translated: number;
+}
+
+/** Run one program `times` times on the model's CPU, interpreted or as `eagerness` says. */
+export function runBare(image: Uint8Array, name: ProgramName, times = 1, eagerness?: Eagerness): BareRun {
   const { cpu, memory } = new FlatMachine(image, MiB(16));
+  if (eagerness !== undefined) cpu.translate(eagerness);
   [PROGRAMS.indexOf(name), TEXT, times].forEach((value, index) => {
     cpu.setRegister([7, 6, 2][index]!, BigInt(value));
   });
@@ -92,5 +102,6 @@ export function runBare(image: Uint8Array, name: ProgramName, times = 1): { text
   return {
     text: Buffer.from(memory.bytes.subarray(TEXT, TEXT + length)).toString('latin1'),
     instructions: cpu.retired,
+    translated: cpu.translation?.instructions ?? 0,
   };
 }

@@ -19,6 +19,7 @@ import {
   EFER_SCE,
 } from '../../src/hardware/vcpu/paging.ts';
 import { flatCode, flatStack, nullSegment } from '../../src/hardware/vcpu/segments.ts';
+import type { Eagerness } from '../../src/hardware/vcpu/translation.ts';
 import { Vcpu } from '../../src/hardware/vcpu/vcpu.ts';
 import { type CaseRecord, CODE, CODE_BYTES, DATA, DATA_BYTES, SECOND_PAGE } from './record.ts';
 
@@ -63,8 +64,10 @@ export class SiliconMachine {
   #nextTable = PAGE_TABLES + 0x1000;
   #second = 0;
 
-  constructor() {
+  /** Interpreted, or translated as `eagerness` says. */
+  constructor(eagerness?: Eagerness) {
     this.cpu = new Vcpu(this.memory, hpa(0x1000), new EventStream(() => 0n));
+    if (eagerness !== undefined) this.cpu.translate(eagerness);
     for (let page = 0; page < 4; page++)
       this.#map(BigInt(0x10000000 + page * 4096), BigInt(DATA_FRAMES + page * 4096), DATA_RIGHTS);
     this.#map(BigInt(CODE), BigInt(CODE_FRAME), WRITABLE | USER);

@@ -415,7 +415,10 @@ export class JsOps implements Ops<JsValue> {
     js.line(`for(let n=0;${this.addressWidth === 64 ? 'R[1]!==0n' : 'L[2]!==0'};n++){`);
     // The hypervisor completes one element at a time, so that user space sees each; so do traps.
     // Between two elements RF stands: an event pushes it, and no instruction breakpoint is hit again.
-    js.line(`if(n===${STRING_BATCH}||end!==0||n>0&&mmu.oneElement){L[${WORD.FLAG_CONTROL}]|=${RF};return ${again};}`);
+    js.line(`if(n===${STRING_BATCH}||n>0&&mmu.oneElement){L[${WORD.FLAG_CONTROL}]|=${RF};return ${again};}`);
+    // An element has gone into code, perhaps this instruction's own: what comes next is looked up, and events are looked at.
+    js.line(`if(end!==0){L[${WORD.FLAG_CONTROL}]|=${RF};`);
+    js.line(`R[${SLOT.RIP}]=R[${SLOT.PAGE_BASE}]+BigInt(${again}-1);return ${OUTCOME.JUMP};}`);
     const stops: string[] = [];
     body((condition) => stops.push(condition.code!));
     js.line(this.addressWidth === 64 ? 'R[1]=R[1]-1n;' : 'L[2]=L[2]-1;L[3]=0;');
