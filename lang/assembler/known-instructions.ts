@@ -25,7 +25,8 @@ export function wordingOf(tokens: readonly t.Token[]): string | undefined {
   const start = tokens[0]!.tokenType;
   if (start !== t.Mnemonic && start !== t.Prefix) return undefined;
   let wording = '';
-  for (const token of tokens) {
+  for (let i = 0; i < tokens.length; i++) {
+    const token = tokens[i]!;
     const type = token.tokenType;
     if (type === t.Identifier || type === t.Here || type === t.SectionStart) return undefined;
     wording += `${token.image} `;

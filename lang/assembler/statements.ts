@@ -48,7 +48,8 @@ export class StatementParser {
 
   /** Gives the words of a preprocessed line the types that the parser goes by. */
   classify(tokens: readonly t.Token[]): void {
-    for (const token of tokens) {
+    for (let i = 0; i < tokens.length; i++) {
+      const token = tokens[i]!;
       if (token.tokenType !== t.Identifier) continue;
       const type = this.#keywords.type(token.image);
       if (type === t.Identifier) continue;

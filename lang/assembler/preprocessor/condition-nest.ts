@@ -16,7 +16,8 @@ export class ConditionNest {
 
   /** False while lines are to be skipped. */
   get reading(): boolean {
-    return this.#levels.length === 0 || this.#levels.at(-1)!.state === 'reading';
+    const { length } = this.#levels;
+    return length === 0 || this.#levels[length - 1]!.state === 'reading';
   }
 
   open(span: Span, depth: number, test: () => boolean): void {
@@ -50,8 +51,11 @@ export class ConditionNest {
     while (this.#levels.length > 0 && this.#levels.at(-1)!.depth >= depth) this.#levels.pop();
   }
 
-  /** Drops the conditions of a line source that has ended, and gives the places of those left open. */
-  *unclosed(depth: number): Generator<Span> {
-    while (this.#levels.length > 0 && this.#levels.at(-1)!.depth >= depth) yield this.#levels.pop()!.span;
+  /** Drops a condition that a line source leaves open at its end, and gives its place; undefined when there is none. */
+  dropUnclosed(depth: number): Span | undefined {
+    const level = this.#levels[this.#levels.length - 1];
+    if (level === undefined || level.depth < depth) return undefined;
+    this.#levels.pop();
+    return level.span;
   }
 }

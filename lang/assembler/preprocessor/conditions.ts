@@ -114,7 +114,7 @@ function testMacro(line: DirectiveLine, to: Directing): boolean | undefined {
   const [name, ...numbers] = line.rest;
   if (name === undefined || !isName(name)) return fault(line, to, 'needs the name of a macro');
   const any = { minimum: 0, maximum: Number.POSITIVE_INFINITY, greedy: false };
-  const range = numbers.length === 0 ? any : parameterNumbers(numbers);
+  const range = numbers.length === 0 ? any : parameterNumbers(to.expand(numbers, line.origin));
   return range === undefined
     ? fault(line, to, 'takes a name and a number of parameters')
     : to.bodies.has(name.image, range);

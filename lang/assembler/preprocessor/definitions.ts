@@ -126,6 +126,18 @@ const undefineAlias: DirectiveMeaning = (line, to) => {
   if (name !== undefined) to.macros.names.undefineAlias(name);
 };
 
+/** `%aliases on`, `%aliases off`, or a number. */
+const aliases: DirectiveMeaning = (line, to) => {
+  const tokens = to.expand(line.rest, line.origin);
+  const word = tokens.length === 1 ? tokens[0]!.image.toLowerCase() : '';
+  if (['on', 'yes', 'true'].includes(word) || tokens.length === 0) to.macros.names.followAliases(true);
+  else if (['off', 'no', 'false'].includes(word)) to.macros.names.followAliases(false);
+  else {
+    const value = to.number(tokens, line.origin);
+    if (value !== undefined) to.macros.names.followAliases(value !== 0n);
+  }
+};
+
 export const DEFINITIONS: Readonly<Record<string, DirectiveMeaning>> = {
   '%define': define,
   '%idefine': define,
@@ -144,6 +156,7 @@ export const DEFINITIONS: Readonly<Record<string, DirectiveMeaning>> = {
   '%undef': undefine,
   '%defalias': defineAlias,
   '%undefalias': undefineAlias,
+  '%aliases': aliases,
 };
 
 /** What follows `%define`: `name body` or `name(parameters) body`; undefined where the parentheses hold something else. */

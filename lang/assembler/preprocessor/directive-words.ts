@@ -3,11 +3,12 @@
 import { BODIES } from './bodies.ts';
 import { DEFINITIONS } from './definitions.ts';
 import type { DirectiveMeaning } from './directive.ts';
+import { STACK_FRAMES } from './stack-frame.ts';
 import { SURROUNDINGS } from './surroundings.ts';
 
 export const MEANINGS: ReadonlyMap<string, DirectiveMeaning> = new Map(
-  Object.entries({ ...DEFINITIONS, ...BODIES, ...SURROUNDINGS }),
+  Object.entries({ ...DEFINITIONS, ...BODIES, ...STACK_FRAMES, ...SURROUNDINGS }),
 );
 
-/** Directives of NASM for other output: 16- and 32-bit stack frames, and what would undo the standard macros. */
-export const LEFT_OUT = new Set(['%arg', '%local', '%stacksize', '%clear', '%aliases', '%require']);
+/** Left out: `%clear` undoes the standard macros, so that no directive is left; with a word behind it NASM 2.16.01 does not come back. */
+export const LEFT_OUT = new Set(['%clear', '%require']);

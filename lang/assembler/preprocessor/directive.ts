@@ -9,6 +9,7 @@ import type { Contexts } from './contexts.ts';
 import type { LineSources } from './line-sources.ts';
 import type { MacroTable } from './macro-table.ts';
 import type { SingleLineMacros } from './single-line.ts';
+import type { StackFrame } from './stack-layout.ts';
 
 /** One line that begins with a directive. */
 export interface DirectiveLine {
@@ -38,6 +39,7 @@ export interface Directing {
   readonly contexts: Contexts;
   readonly conditions: ConditionNest;
   readonly sources: LineSources;
+  readonly frame: StackFrame;
   /** Names of the `%use` packages that are in. */
   readonly packages: Set<string>;
   /** Tokens with their macros expanded; faults are reported and give no tokens. */

@@ -23,7 +23,7 @@ export class LineSources {
 
   /** The innermost source; undefined when all have ended. */
   get top(): LineSource | undefined {
-    return this.#open.at(-1);
+    return this.#open[this.#open.length - 1];
   }
 
   push(source: LineSource): void {
@@ -40,7 +40,11 @@ export class LineSources {
 
   /** True while the body of this macro is being read. */
   isActive(macro: MacroCall['macro']): boolean {
-    return this.#open.some((source) => source.kind === 'macro' && source.call!.macro === macro);
+    for (let i = this.#open.length - 1; i >= 0; i--) {
+      const source = this.#open[i]!;
+      if (source.kind === 'macro' && source.call!.macro === macro) return true;
+    }
+    return false;
   }
 
   /** Drops the sources down to and with the innermost one of a kind; false where there is none. */

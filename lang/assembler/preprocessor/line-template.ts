@@ -37,7 +37,8 @@ export class LineTemplate {
     const parameters = this.#parameters;
     if (parameters === undefined || (call === undefined && parameters.length > 0)) return undefined;
     let key = '';
-    for (const parameter of parameters) {
+    for (let i = 0; i < parameters.length; i++) {
+      const parameter = parameters[i]!;
       if (parameter === 0) key += call!.arguments.length;
       else key += call!.arguments[parameter - 1]?.text ?? '';
       key += BETWEEN;

@@ -31,6 +31,8 @@ export class MacroNames {
   readonly #byName = new Map<string, readonly SingleLineMacro[]>();
   readonly #ignoringCase = new Map<string, readonly SingleLineMacro[]>();
   readonly #watched: WatchedNames;
+  /** `%aliases off`: an alias is a name like any other, and one that is not defined. */
+  #followsAliases = true;
 
   constructor(watched: WatchedNames) {
     this.#watched = watched;
@@ -40,7 +42,8 @@ export class MacroNames {
   define(macro: SingleLineMacro): boolean {
     const name = macro.alias === undefined ? this.#target(macro.name) : macro.name;
     const [table, key] = macro.ignoreCase ? [this.#ignoringCase, name.toLowerCase()] : [this.#byName, name];
-    const before = table.get(key) ?? NONE;
+    // What takes an alias's place takes it whole.
+    const before = (table.get(key) ?? NONE).filter((other) => other.alias === undefined || macro.alias !== undefined);
     // NASM keeps macros of different parameter counts side by side, but not with and without parentheses.
     const kept = before.filter(
       (other) => (other.parameters === undefined) === (macro.parameters === undefined) && !sameShape(other, macro),
@@ -52,7 +55,7 @@ export class MacroNames {
 
   undefine(name: string): void {
     const target = this.#target(name);
-    this.#byName.delete(target);
+    if (this.#byName.get(target)?.[0]?.alias === undefined) this.#byName.delete(target);
     this.#ignoringCase.delete(target.toLowerCase());
     this.#watched.changed(target);
   }
@@ -80,6 +83,11 @@ export class MacroNames {
     }
   }
 
+  followAliases(on: boolean): void {
+    if (this.#followsAliases !== on) this.#watched.version++;
+    this.#followsAliases = on;
+  }
+
   defined(name: string): boolean {
     return this.find(name).length > 0;
   }
@@ -87,13 +95,17 @@ export class MacroNames {
   find(name: string): readonly SingleLineMacro[] {
     this.#watched.lookedUp(name);
     const exact = this.#byName.get(name);
-    if (exact !== undefined) return exact[0]!.alias === undefined ? exact : this.find(exact[0]!.alias);
+    if (exact !== undefined) {
+      const { alias } = exact[0]!;
+      if (alias === undefined) return exact;
+      return this.#followsAliases ? this.find(alias) : NONE;
+    }
     if (this.#ignoringCase.size === 0) return NONE;
     return this.#ignoringCase.get(name.toLowerCase()) ?? NONE;
   }
 
   #target(name: string): string {
-    const alias = this.#byName.get(name)?.[0]?.alias;
+    const alias = this.#followsAliases ? this.#byName.get(name)?.[0]?.alias : undefined;
     return alias === undefined ? name : this.#target(alias);
   }
 }

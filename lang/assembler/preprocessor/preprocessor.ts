@@ -26,6 +26,7 @@ import { isDirective, isShareable, type LineTemplate, SharedLine } from './line-
 import { type Chosen, choose, MacroTable } from './macro-table.ts';
 import { beginCall, type MacroCall, MacroLines, type MultiLineMacro, substituteParameters } from './multi-line.ts';
 import { SingleLineMacros, type Surroundings } from './single-line.ts';
+import { StackFrame } from './stack-layout.ts';
 import { defineStandard } from './standard-macros.ts';
 import { isName } from './token-run.ts';
 import { WatchedNames } from './watched-names.ts';
@@ -143,7 +144,13 @@ export class Preprocessor {
       this.#diagnostics.error(span, `\`${word}\` has no \`${[...closes][0]}\``);
       this.#collecting = undefined;
     }
-    for (const span of this.#conditions.unclosed(depth)) this.#diagnostics.error(span, '`%if` has no `%endif`');
+    for (
+      let span = this.#conditions.dropUnclosed(depth);
+      span !== undefined;
+      span = this.#conditions.dropUnclosed(depth)
+    ) {
+      this.#diagnostics.error(span, '`%if` has no `%endif`');
+    }
     this.#sources.pop();
   }
 
@@ -425,6 +432,7 @@ export class Preprocessor {
       contexts: this.#contexts,
       conditions: this.#conditions,
       sources: this.#sources,
+      frame: new StackFrame(),
       packages: new Set(),
       expand: (tokens, origin) => this.#expand(tokens, origin),
       number: (tokens, origin) => this.#number(tokens, origin),
