@@ -61,7 +61,7 @@ export type Assembled =
 /** Passes after which a layout that still moves is given up; real programs need a handful, the worst seen 45. */
 const MAX_PASSES = 200;
 
-const words: InstructionWords = {
+const words: Omit<InstructionWords, 'macros'> = {
   isMnemonic: (name) => mnemonicSet().has(name),
   // NASM has no register named rip: [rel x] is how it is said.
   isRegister: (name) => {
@@ -87,7 +87,7 @@ export function assemble(
   const diagnostics = new Diagnostics(options.maxErrors, options.warnings);
   try {
     const result = new Program(diagnostics, options).run(new SourceFile(source.name, source.text));
-    if (result !== undefined && !diagnostics.failed) return { ...result, warnings: diagnostics.list };
+    if (result !== undefined && !diagnostics.refused) return { ...result, warnings: diagnostics.list };
   } catch (error) {
     if (!(error instanceof Abandon)) throw error;
   }
@@ -104,7 +104,7 @@ export function preprocess(
   const diagnostics = new Diagnostics(options.maxErrors, options.warnings);
   try {
     const text = new Program(diagnostics, options).preprocessed(new SourceFile(source.name, source.text));
-    if (!diagnostics.failed) return { text, warnings: diagnostics.list };
+    if (!diagnostics.refused) return { text, warnings: diagnostics.list };
   } catch (error) {
     if (!(error instanceof Abandon)) throw error;
   }
@@ -120,12 +120,13 @@ class Program {
   readonly #known = new KnownInstructions();
   #parent = '';
   #sharesLines = false;
+  #preprocessor: Preprocessor | undefined;
 
   constructor(diagnostics: Diagnostics, options: AssembleOptions) {
     this.#diagnostics = diagnostics;
     this.#options = options;
     this.#assembly = new Assembly(diagnostics, options.format ?? 'elf64');
-    this.#parser = new StatementParser(words, diagnostics);
+    this.#parser = new StatementParser({ ...words, macros: () => this.#preprocessor?.macroNames() ?? [] }, diagnostics);
   }
 
   run(file: SourceFile): { object: ObjectFile; lines: LineTable } | undefined {
@@ -235,6 +236,7 @@ class Program {
       if (found === undefined) this.#diagnostics.fatal(undefined, `cannot find the include file \`${name}\``);
       readAll(new SourceFile(found.name, found.text));
     }
+    this.#preprocessor = preprocessor;
     preprocessor.observer = listing;
     preprocessor.sharesLines = this.#sharesLines;
     readAll(file);

@@ -4,6 +4,7 @@
  * that jumps and displacements come out in NASM's sizes.
  */
 
+import { placeOfSection } from '../object/flat-layout.ts';
 import type { Expression } from '../syntax/ast.ts';
 import { expressionSpan } from '../syntax/ast.ts';
 import type { Origin, Span } from '../syntax/source.ts';
@@ -151,9 +152,20 @@ export class Assembly implements Scope {
       symbol.external.reference ??= expressionSpan(at, this.item!.origin);
       return symbol.external.value;
     }
+    if (symbol === undefined && this.#isPlaceOfSection(name)) {
+      const place = this.symbols.mention(name, expressionSpan(at, this.item!.origin));
+      place.external = this.externalNamed(name);
+      return this.symbol(name, at);
+    }
     if (this.phase === 'estimate' || symbol?.definedBy !== undefined) return UNKNOWN;
     this.#undefined(name, at);
     return HARMLESS;
+  }
+
+  /** `section.NAME.start`, `section.NAME.vstart`: what only the layout of the flat file decides. */
+  #isPlaceOfSection(name: string): boolean {
+    const section = this.format === 'bin' ? placeOfSection(name)?.section : undefined;
+    return section !== undefined && this.sections.some((each) => each.name === section);
   }
 
   #undefined(name: string, at: Expression): void {

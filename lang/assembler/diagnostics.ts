@@ -30,6 +30,8 @@ export class Diagnostics {
   readonly warnings: WarningSettings;
   readonly #maxErrors: number;
   #errors = 0;
+  /** Warnings among the errors: they let the work go on, so that all of them are told. */
+  #promoted = 0;
   readonly #places = new Set<string>();
 
   constructor(maxErrors = MAX_ERRORS, warnings = new WarningSettings()) {
@@ -37,7 +39,13 @@ export class Diagnostics {
     this.warnings = warnings;
   }
 
+  /** True once there is an error, after which the following phases have nothing sound to work on. */
   get failed(): boolean {
+    return this.#errors > this.#promoted;
+  }
+
+  /** True where there must be no output: also for warnings that `-Werror` made errors. */
+  get refused(): boolean {
     return this.#errors > 0;
   }
 
@@ -53,12 +61,14 @@ export class Diagnostics {
   #add(diagnostic: Diagnostic): void {
     const { span } = diagnostic;
     if (span !== undefined) {
-      const place = `${span.origin.file.name}:${span.start}:${span.origin.expansion?.call.start ?? ''}`;
+      const { warning = '' } = diagnostic;
+      const place = `${span.origin.file.name}:${span.start}:${span.origin.expansion?.call.start ?? ''}:${warning}`;
       if (this.#places.has(place)) return;
       this.#places.add(place);
     }
     this.list.push(diagnostic);
     this.#errors++;
+    if (diagnostic.warning !== undefined) this.#promoted++;
     if (this.#errors >= this.#maxErrors) {
       const message = `stopped after ${this.#maxErrors} error${this.#maxErrors === 1 ? '' : 's'}`;
       this.list.push({ severity: 'error', message, span: undefined, notes: [] });

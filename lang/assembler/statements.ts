@@ -15,6 +15,8 @@ import { didYouMean } from './suggest.ts';
 /** The words of the instruction set, with a list to suggest from. */
 export interface InstructionWords extends Vocabulary {
   mnemonics(): Iterable<string>;
+  /** Multi-line macros, which stand where instructions do. */
+  macros(): Iterable<string>;
 }
 
 export class StatementParser {
@@ -92,7 +94,10 @@ export class StatementParser {
   }
 
   #hint(word: t.Token): string {
-    return didYouMean(word.image.toLowerCase(), [...this.#words.mnemonics(), ...statementWords()]);
+    const { image } = word;
+    const known = [...this.#words.macros(), ...this.#words.mnemonics(), ...statementWords()];
+    // Macros heed case, NASM's own words do not.
+    return didYouMean(image, known) || didYouMean(image.toLowerCase(), known);
   }
 
   /** A word alone is a label, but rarely meant as one. */
@@ -109,7 +114,7 @@ export class StatementParser {
 
   /** `label mvo rax, 1`: the second word is nearer to an instruction than the first. */
   #looksLikeLabel(tokens: t.Token[]): boolean {
-    const names = [...this.#words.mnemonics()];
+    const names = [...this.#words.mnemonics(), ...this.#words.macros()];
     return didYouMean(tokens[0]!.image, names) === '' && didYouMean(tokens[1]!.image, names) !== '';
   }
 

@@ -8,14 +8,22 @@ import type { ObjectFile, ObjectSection } from './object-file.ts';
 /** Sections other than .text begin on four bytes unless the source says otherwise. */
 const ALIGN = 4;
 
+/** The place that a name of flat output means: `section.NAME.start` (in the file, by its addresses) or `section.NAME.vstart`. */
+export function placeOfSection(name: string): { readonly section: string; readonly isVirtual: boolean } | undefined {
+  const [, section, isVirtual] = /^section\.(.+)\.(v?)start$/.exec(name) ?? [];
+  return section === undefined ? undefined : { section, isVirtual: isVirtual !== '' };
+}
+
 /** Larger files are a mistake in an address. */
 const MAX_FILE = 256 * 1024 * 1024;
 
 export interface FlatLayout {
   /** Offset of each section in the file; that of room without bytes takes none. */
   readonly offsets: readonly number[];
-  /** Address of each section. */
+  /** Address of each section: where it believes to be. */
   readonly addresses: readonly bigint[];
+  /** Address of each section by its place in the file; room has none in the file and is where it believes to be. */
+  readonly starts: readonly bigint[];
   /** Length of the file. */
   readonly size: number;
 }
@@ -32,7 +40,8 @@ export function flatLayout(object: ObjectFile, origin: bigint): FlatLayout | { r
   };
   const offsets: number[] = [];
   let [at, size] = [0, 0];
-  for (const number of inOrder(sections, fault)) {
+  const order = inOrder(sections, fault);
+  for (const number of order) {
     const section = sections[number]!;
     const start = section.placement?.start;
     if (start !== undefined && start - origin < BigInt(at)) {
@@ -47,8 +56,13 @@ export function flatLayout(object: ObjectFile, origin: bigint): FlatLayout | { r
     if (section.type !== elf.SHT_NOBITS && section.size > 0) size = at;
   }
   if (size > MAX_FILE) fault(`the sections lie so far apart that the file would have ${size} bytes`);
-  const addresses = sections.map((_, number) => addressOf(number, sections, offsets, origin, new Set(), fault));
-  return diagnostics.length > 0 ? { diagnostics } : { offsets, addresses, size };
+  const addresses = sections.map((_, number) =>
+    addressOf(number, { sections, order, offsets, origin, fault }, new Set()),
+  );
+  const starts = sections.map(({ type }, number) =>
+    type === elf.SHT_NOBITS ? addresses[number]! : origin + BigInt(offsets[number]!),
+  );
+  return diagnostics.length > 0 ? { diagnostics } : { offsets, addresses, starts, size };
 }
 
 function alignOf(section: ObjectSection): number {
@@ -79,23 +93,38 @@ function inOrder(sections: readonly ObjectSection[], fault: (message: string) =>
   return order;
 }
 
-/** Where a section believes to be: at its `vstart`, behind the section it `vfollows`, or where it lies in the file. */
-function addressOf(
-  number: number,
-  sections: readonly ObjectSection[],
-  offsets: readonly number[],
-  origin: bigint,
-  seen: Set<number>,
-  fault: (message: string) => void,
-): bigint {
-  const { name, placement } = sections[number]!;
+interface Placing {
+  readonly sections: readonly ObjectSection[];
+  readonly order: readonly number[];
+  readonly offsets: readonly number[];
+  readonly origin: bigint;
+  readonly fault: (message: string) => void;
+}
+
+/** Where a section believes to be: at its `vstart`, behind the section it follows there, or where it lies in the file. */
+function addressOf(number: number, placing: Placing, seen: Set<number>): bigint {
+  const { sections, offsets, origin, fault } = placing;
+  const section = sections[number]!;
+  const { name, placement } = section;
   if (placement?.vstart !== undefined) return placement.vstart;
-  if (placement?.vfollows === undefined) return origin + BigInt(offsets[number]!);
-  const before = sections.findIndex((each) => each.name === placement.vfollows);
+  const before = followed(number, placing);
+  if (before === undefined) return origin + BigInt(offsets[number]!);
   if (before < 0 || seen.has(number)) {
-    fault(`section ${name} follows ${placement.vfollows}, and there is no such other section`);
+    fault(`section ${name} follows ${placement?.vfollows ?? 'itself'}, and there is no such other section`);
     return 0n;
   }
-  const end = addressOf(before, sections, offsets, origin, seen.add(number), fault) + BigInt(sections[before]!.size);
-  return BigInt(roundUp(Number(end), ALIGN));
+  const end = addressOf(before, placing, seen.add(number)) + BigInt(sections[before]!.size);
+  return BigInt(roundUp(Number(end), placement?.vfollows === undefined ? alignOf(section) : ALIGN));
+}
+
+/**
+ * The section that this one stands behind when the program runs: the one named by `vfollows`; for .bss the last that has bytes, for other
+ * room the one that the source had before (bin_cleanup of NASM's outbin.c). Undefined where the file decides.
+ */
+function followed(number: number, { sections, order }: Placing): number | undefined {
+  const { name, type, placement } = sections[number]!;
+  if (placement?.vfollows !== undefined) return sections.findIndex((each) => each.name === placement.vfollows);
+  if (type !== elf.SHT_NOBITS || number === 0) return undefined;
+  if (placement?.start !== undefined || placement?.follows !== undefined) return undefined;
+  return name === '.bss' ? order.findLast((each) => sections[each]!.type !== elf.SHT_NOBITS) : number - 1;
 }

@@ -3,7 +3,7 @@
 import type { Diagnostic } from '../assembler/diagnostics.ts';
 import { applyRelocation } from './apply-relocation.ts';
 import * as elf from './elf64.ts';
-import { flatLayout } from './flat-layout.ts';
+import { type FlatLayout, flatLayout, placeOfSection } from './flat-layout.ts';
 import type { ObjectFile, Relocation } from './object-file.ts';
 
 /**
@@ -26,7 +26,7 @@ export function toFlat(
   object.sections.forEach((section, number) => {
     const start = offsets[number]!;
     for (const relocation of section.relocations) {
-      const target = targetAddress(object, relocation, addresses);
+      const target = targetAddress(object, relocation, layout);
       if (typeof target !== 'bigint') {
         diagnostics.push(target);
         continue;
@@ -55,12 +55,15 @@ export function flatAddresses(object: ObjectFile): readonly bigint[] {
 function targetAddress(
   object: ObjectFile,
   { symbol: number }: Relocation,
-  addresses: readonly bigint[],
+  { addresses, starts }: FlatLayout,
 ): bigint | Diagnostic {
   if (number < 0) return 0n;
   const symbol = object.symbols[number]!;
   if (symbol.section === 'absolute') return symbol.value;
   if (typeof symbol.section === 'number') return addresses[symbol.section]! + symbol.value;
+  const place = placeOfSection(symbol.name);
+  const section = place === undefined ? -1 : object.sections.findIndex((each) => each.name === place.section);
+  if (place !== undefined && section >= 0) return (place.isVirtual ? addresses : starts)[section]!;
   return {
     severity: 'error',
     message: `undefined symbol \`${symbol.name}\`: flat output is not linked with anything`,

@@ -21,7 +21,10 @@ const stackSize: DirectiveMeaning = ({ rest, origin, span }, to) => {
 };
 
 /** `name:size, name:size …`, each name with its size in whole stack slots; undefined where a fault was reported. */
-function slots({ rest, origin, span, word }: DirectiveLine, to: Directing): { name: string; bytes: number }[] | undefined {
+function slots(
+  { rest, origin, span, word }: DirectiveLine,
+  to: Directing,
+): { name: string; bytes: number }[] | undefined {
   const found: { name: string; bytes: number }[] = [];
   if (to.frame.layout === undefined) {
     // NASM goes on with what its passes have left behind.

@@ -61,6 +61,10 @@ const CASES: readonly (readonly [text: string, expected: string])[] = [
     'main.asm:1:2: warning: `rett` alone on a line is a label without its colon; did you mean `ret`? [-w+label-orphan]\n    1 |  rett\n      |  ^~~~',
   ],
   [
+    '%macro outport 2\n out %1, %2\n%endmacro\n outprt 1, al',
+    'main.asm:4:2: error: unknown instruction `outprt`; did you mean `outport`?\n    4 |  outprt 1, al\n      |  ^~~~~~',
+  ],
+  [
     ' emms',
     [
       'main.asm:1:2: error: `emms` is an instruction that gvm leaves out',
@@ -157,10 +161,7 @@ const CASES: readonly (readonly [text: string, expected: string])[] = [
     'section .data algin=4',
     'main.asm:1:15: error: `algin` is no attribute of a section; did you mean `align`?\n    1 | section .data algin=4\n      |               ^~~~~~~',
   ],
-  [
-    '%arg x:qword',
-    'main.asm:1:1: error: `%arg` is a directive that gvm leaves out\n    1 | %arg x:qword\n      | ^~~~',
-  ],
+  ['%clear', 'main.asm:1:1: error: `%clear` is a directive that gvm leaves out\n    1 | %clear\n      | ^~~~~~'],
   ['%line 100+1 other.c\n%error here', 'other.c:101:1: error: here\n    2 | %error here\n      | ^~~~~~'],
   ['%error stop here', 'main.asm:1:1: error: stop here\n    1 | %error stop here\n      | ^~~~~~'],
 ];
