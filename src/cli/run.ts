@@ -22,6 +22,7 @@ import { type RunOptions, withDirectives } from './run-options.ts';
 import { tellEvents } from './tell-events.ts';
 import { eagernessOf } from './tier.ts';
 import { UsageError } from './usage-error.ts';
+import { userCodeWatch } from './user-code-watch.ts';
 import { loadUserDevices } from './user-device.ts';
 import { loadUserDriver } from './user-driver.ts';
 import { folderOf } from './user-file.ts';
@@ -66,6 +67,9 @@ function remembering(name: (rip: bigint) => string): (rip: bigint) => string {
   };
 }
 
+/** What differs whenever the guest has come further. */
+const progressOf = ({ retired, stream }: Machine): string => `${retired} ${stream.access}`;
+
 /** The host's own lines, then QEMU, then the report. */
 function runOn(
   machine: Machine,
@@ -77,7 +81,10 @@ function runOn(
   try {
     const shell = new HostShell(machine.kernel.spawn('sh', () => {}).user, {
       kernelLog: () => machine.kernel.log.lines,
-      readModule: (file) => loadUserDriver(machine.kernel, file, folderOf(program.name)),
+      readModule: (file) =>
+        loadUserDriver(machine.kernel, file, folderOf(program.name), (path) =>
+          userCodeWatch.add(path, 'host driver', output, () => progressOf(machine)),
+        ),
       runProgram: (file, args, stdio) =>
         runUserProgram(machine.kernel, file, folderOf(program.name), args, stdio ?? hostStdio(output)),
     });
@@ -145,7 +152,9 @@ function runQemu(
   options: RunOptions,
   output: Output,
 ): { readonly end: QemuEnd | HostFailure; readonly exitProcess: () => void } {
-  const own = loadUserDevices(options.qemu);
+  const own = loadUserDevices(options.qemu, (file) =>
+    userCodeWatch.add(file, 'device', output, () => progressOf(machine)),
+  );
   const kernelPath = `/boot/${program.name.replace(/^.*\//, '').replace(/\.gasm$/, '')}.elf`;
   machine.kernel.files.createFile(kernelPath, program.image);
   const messages = new LineSplitter((line) => output.message(withPlaces(program, line)));

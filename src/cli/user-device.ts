@@ -18,10 +18,11 @@ export const anchorDevices = (qemu: readonly string[], folder: string): readonly
     return `./${join(folder, file)}${word.slice(file.length)}`;
   });
 
-/** Load every file that the options name; by the name they use for it. */
-export function loadUserDevices(qemu: readonly string[]): readonly DeviceModel[] {
-  const files = qemu.flatMap((word, index) => (qemu[index - 1] === '-device' ? (fileOf(word) ?? []) : []));
-  return [...new Set(files)].map((file) => userDeviceModel(file, loadUserFile(file, `-device ${file}`)['default']));
+/** Load every file that the options name, by the name they use for it; `loading` is told of each before its code runs. */
+export function loadUserDevices(qemu: readonly string[], loading: (file: string) => void): readonly DeviceModel[] {
+  const files = new Set(qemu.flatMap((word, index) => (qemu[index - 1] === '-device' ? (fileOf(word) ?? []) : [])));
+  for (const file of files) loading(file);
+  return [...files].map((file) => userDeviceModel(file, loadUserFile(file, `-device ${file}`)['default']));
 }
 
 /** What a fault of a user's device says: place, which part of the device, what it did. */

@@ -9,10 +9,16 @@ import * as uapi from '../linux/uapi/public.ts';
 import type { ModuleFile } from './host-commands.ts';
 import { loadUserFile, placeOf, placeOfLine, UnloadableFile } from './user-file.ts';
 
-/** Put the module in `file` where init_module finds it; a relative path begins at `folder`. The errors are those of kmod's insmod. */
-export function loadUserDriver(kernel: Kernel, file: string, folder: string): ModuleFile {
+/** Put the module in `file` where init_module finds it; a relative path begins at `folder`, and `loading` is told of it before its code runs. The errors are those of kmod's insmod. */
+export function loadUserDriver(
+  kernel: Kernel,
+  file: string,
+  folder: string,
+  loading: (file: string) => void = () => {},
+): ModuleFile {
   const path = isAbsolute(file) || folder === '.' ? file : `./${join(folder, file)}`;
   if (!existsSync(resolve(path))) return { error: `could not load module ${file}: No such file or directory` };
+  loading(path);
   const driver = new UserDriver(kernel, path);
   try {
     const modules = { 'gvm/driver': driver.exports, 'gvm/uapi': uapi };

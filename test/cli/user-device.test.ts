@@ -121,6 +121,24 @@ test.each([
   expect(status).toBe(2);
 });
 
+test('one that never returns: the place, status 5, and nothing of it runs on', { timeout: 120_000 }, () => {
+  const { stderr, stdout, status } = runWith(
+    `${device("{ name: 'a', offset: 0,\n  read: () => spin() }")}
+function spin() {
+  try {
+    for (let n = 0; n >= 0; n++) if (n > 1e9) n = 0;
+  } finally {
+    console.log('it goes on');
+  }
+}
+`,
+  );
+  expect(stderr).toMatch(
+    /\.\/mydev\.ts:[89]: error: it has run for 3 s and has not returned\ngvm: a device of your own failed\n$/,
+  );
+  expect([stdout.includes('it goes on'), status]).toEqual([false, 5]);
+});
+
 test('a file that is not there', () => {
   const { stderr, status } = gvmWith({ 'other.gasm': DRIVER.replace('mydev.ts', 'nothere.ts') }, 'run', 'other.gasm');
   expect([stderr, status]).toEqual(['gvm: -device ./nothere.ts: there is no such file\n', 2]);

@@ -1,0 +1,109 @@
+/**
+ * Ends a run in which a device or driver of the user's own never returns. The guest's instructions are counted, the user's
+ * JavaScript is not: a loop in it would hang gvm, and no handler of this thread would run any more.
+ *
+ * A second thread looks now and then, as a debugger does: it stops this one, asks it where it stands, and lets it go on. Where it
+ * stands in the user's file, and the guest has not come further for seconds, the place is named and the run is over.
+ * Nothing of this exists for runs without such files, and nothing for the first seconds of the others.
+ */
+
+import type * as Inspector from 'node:inspector';
+import { createRequire } from 'node:module';
+import type * as Threads from 'node:worker_threads';
+import { EXIT } from './exit-status.ts';
+import type { Output } from './output.ts';
+import { placeOf } from './user-file.ts';
+
+/** Between two looks. */
+const INTERVAL_MILLISECONDS = 1000;
+/** Processor time that one call of the user's code may take. Not time of the wall: a busy machine makes nothing fail. */
+const PATIENCE_SECONDS = 3;
+/** And looks for one that waits and uses none. */
+const LOOKS = 60;
+/** The looking thread asks this thread by a global function, since it can only evaluate expressions. */
+const QUESTION = Symbol.for('gvm.userCodeIsStuck');
+/** Frames of a stack to look through: what is called from deep inside a callback is the callback's. */
+const FRAMES = 200;
+
+type What = 'device' | 'host driver';
+
+/** Watches the files of one process; a run adds its own. */
+class UserCodeWatch {
+  readonly #files = new Map<string, What>();
+  #progress: () => string = () => '';
+  #output: Output | undefined;
+  /** What the last look found, and the first look that found it. */
+  #last = '';
+  #since = 0;
+  #looks = 0;
+  #started = false;
+
+  /** Look after `file` from now on; `progress` differs whenever the guest has come further. */
+  add(file: string, what: What, output: Output, progress: () => string): void {
+    this.#files.set(file, what);
+    this.#output = output;
+    this.#progress = progress;
+    if (!this.#started) this.#start();
+  }
+
+  #start(): void {
+    const load = createRequire(import.meta.url);
+    const { isMainThread, Worker } = load('node:worker_threads') as typeof Threads;
+    // The looking thread can only stop the main one.
+    if (!isMainThread) return;
+    this.#started = true;
+    Object.assign(globalThis, { [QUESTION]: () => this.#isStuck() });
+    const worker = new Worker(`(${lookAfterMainThread})(require('node:inspector'), require('node:worker_threads'))`, {
+      eval: true,
+      workerData: { interval: INTERVAL_MILLISECONDS, question: `globalThis[Symbol.for('${QUESTION.description}')]()` },
+    });
+    worker.unref();
+  }
+
+  /** Asked while this thread stands still: true, after the report, if it is to be ended. */
+  #isStuck(): boolean {
+    const frames = Error.stackTraceLimit;
+    Error.stackTraceLimit = FRAMES;
+    const here = new Error('where the user’s code stands');
+    Error.stackTraceLimit = frames;
+    const found = [...this.#files].map(([file, what]) => ({ place: placeOf(file, here), what }));
+    const user = found.find(({ place }) => place !== undefined);
+    const progress = this.#progress();
+    const { user: own, system } = process.cpuUsage();
+    const seconds = (own + system) / 1e6;
+    if (user === undefined || progress !== this.#last) {
+      this.#last = progress;
+      this.#since = seconds;
+      this.#looks = 0;
+      return false;
+    }
+    if (seconds - this.#since < PATIENCE_SECONDS && ++this.#looks < LOOKS) return false;
+    this.#output?.end();
+    this.#output?.message(`${user.place}: error: it has run for ${PATIENCE_SECONDS} s and has not returned`);
+    this.#output?.message(`gvm: a ${user.what} of your own failed`);
+    process.exitCode = EXIT.HOST_FAILED;
+    return true;
+  }
+}
+
+export const userCodeWatch = new UserCodeWatch();
+
+/** The whole program of the looking thread: it is passed on as text, so it refers to nothing but its parameters. */
+function lookAfterMainThread(inspector: typeof Inspector, { workerData }: typeof Threads): void {
+  const { interval, question } = workerData as { interval: number; question: string };
+  setInterval(() => {
+    const session = new inspector.Session();
+    session.connectToMainThread();
+    const leave = (): void => session.post('Debugger.resume', () => session.disconnect());
+    session.on('Debugger.paused', ({ params }) => {
+      const callFrameId = params.callFrames[0]!.callFrameId;
+      session.post('Debugger.evaluateOnCallFrame', { callFrameId, expression: question }, (_error, answer) => {
+        // Without catch or finally: the user's own code could go on in one.
+        if (answer?.result.value === true) session.post('Runtime.terminateExecution');
+        leave();
+      });
+    });
+    session.post('Debugger.enable');
+    session.post('Debugger.pause');
+  }, interval);
+}
