@@ -146,6 +146,25 @@ export class PciBus implements Bus {
     this.#devices.set(pci.device, pci);
   }
 
+  /** Every device that a scan found, in that order. */
+  get all(): readonly PciDevice[] {
+    return [...this.#devices.values()];
+  }
+
+  /** pci_probe_reset_bus: the devices that a reset of the bus of `pci` hits; undefined if no bridge can reset it. */
+  resetDomain(pci: PciDevice): readonly PciDevice[] | undefined {
+    const { bus } = pci.hardware.slot;
+    return bus === 0 ? undefined : this.all.filter(({ hardware }) => hardware.slot.bus === bus);
+  }
+
+  /** pci_reset_bus: the bridge's secondary bus reset; each function has its configuration back afterwards. */
+  resetBus(devices: readonly PciDevice[]): void {
+    const saved = devices.map((device) => device.saveState());
+    for (const device of devices) device.setCommand(0, 0xffff);
+    for (const device of devices) device.hardware.reset();
+    for (const [i, device] of devices.entries()) device.restoreState(saved[i] as Uint32Array);
+  }
+
   /** to_pci_dev. */
   pciOf(device: Device): PciDevice {
     const pci = this.#devices.get(device);

@@ -1,11 +1,13 @@
 /**
  * Finding PCI devices: sizes of BARs by writing ones, addresses for them, sysfs, and the IOMMU group (drivers/pci/{probe,
  * setup-res,pci-sysfs}.c, drivers/iommu/iommu.c). Fidelity: a host bridge for each bus, no PCI bridges, no option ROMs, 32-bit
- * BARs; every device is alone in its IOMMU group, as behind a bridge that isolates.
+ * BARs. Functions of one slot share an IOMMU group, since nothing keeps them from each other (no ACS); slots are isolated. A bus
+ * other than 0 lies behind a bridge that can reset it, and shows nothing else of itself.
  */
 
 import type { PciFunction } from '../../hardware/pci/function.ts';
 import { Device } from '../core/device.ts';
+import type { IommuGroup } from '../core/iommu-group.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { IntelIommu } from '../iommu/intel.ts';
 import {
@@ -66,7 +68,7 @@ export class PciHost {
     this.bus.know(pci);
     // A group before a driver: whose the DMA is must be known when one binds.
     kernel.devices.add(device, () => {
-      this.#iommu.probe(device, hardware.source);
+      this.#iommu.probe(device, hardware.source, this.#groupOfSlot(bus, devfn));
       addAttributes(kernel, pci);
     });
     return pci;
@@ -92,6 +94,15 @@ export class PciHost {
       : `[mem 0x${start.toString(16)}-0x${(start + size - 1).toString(16)}]`;
     this.#kernel.printk(`pci ${name}: BAR ${index}: assigned ${range}`);
     return { kind: ports ? 'ports' : 'memory', start, size };
+  }
+
+  /** pci_device_group: the group of another function of the slot, if there is one. */
+  #groupOfSlot(bus: number, devfn: number): IommuGroup | undefined {
+    const other = this.bus.all.find(
+      ({ hardware: { slot }, device }) =>
+        slot.bus === bus && PCI_SLOT(slot.devfn) === PCI_SLOT(devfn) && device.iommuGroup !== undefined,
+    );
+    return other?.device.iommuGroup === undefined ? undefined : this.#kernel.iommuGroups.find(other.device.iommuGroup);
   }
 
   #root(bus: number): Device {

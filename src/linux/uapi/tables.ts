@@ -132,6 +132,8 @@ export const vfioDeviceIoctls: readonly Ioctl[] = [
   vfio.VFIO_DEVICE_SET_IRQS,
   vfio.VFIO_DEVICE_RESET,
   vfio.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+  vfio.VFIO_DEVICE_PCI_HOT_RESET,
+  vfio.VFIO_DEVICE_IOEVENTFD,
   vfio.VFIO_DEVICE_FEATURE,
 ];
 

@@ -4,7 +4,7 @@
  */
 
 import { _IO, type Ioctl, type IoctlArgument, ioctl } from './ioctl.ts';
-import { nested, type Struct, s32, struct, u16, u32, u64 } from './struct.ts';
+import { nested, type Struct, s32, struct, u8, u16, u32, u64 } from './struct.ts';
 
 export const VFIO_API_VERSION = 0;
 export const VFIO_TYPE = 0x3b;
@@ -86,6 +86,25 @@ export const VFIO_IRQ_SET_ACTION_TYPE_MASK = 56;
 export const vfio_irq_set = struct('vfio_irq_set', { argsz: u32, flags: u32, index: u32, start: u32, count: u32 });
 /** Header of VFIO_DEVICE_GET_PCI_HOT_RESET_INFO. */
 export const vfio_pci_hot_reset_info = struct('vfio_pci_hot_reset_info', { argsz: u32, flags: u32, count: u32 });
+/** One device that a hot reset hits; {@link vfio_pci_hot_reset_info} is followed by `count` of them. */
+export const vfio_pci_dependent_device = struct('vfio_pci_dependent_device', {
+  group_id: u32,
+  segment: u16,
+  bus: u8,
+  devfn: u8,
+});
+/** Header of VFIO_DEVICE_PCI_HOT_RESET; `count` group descriptors (s32) follow it. */
+export const vfio_pci_hot_reset = struct('vfio_pci_hot_reset', { argsz: u32, flags: u32, count: u32 });
+export const VFIO_DEVICE_IOEVENTFD_SIZE_MASK = 0xf;
+/** VFIO_DEVICE_IOEVENTFD: write `data` to `offset` of the device file whenever `fd` is signalled. Flags are the width: 1, 2, 4, 8. */
+export const vfio_device_ioeventfd = struct('vfio_device_ioeventfd', {
+  argsz: u32,
+  flags: u32,
+  offset: u64,
+  data: u64,
+  fd: s32,
+  reserved: u32,
+});
 export const vfio_device_feature = struct('vfio_device_feature', { argsz: u32, flags: u32 });
 
 /** The region index lives in the file offset's upper bits: `index << 40`. As a factor, since offsets are numbers. */
@@ -238,6 +257,18 @@ export const VFIO_DEVICE_GET_PCI_HOT_RESET_INFO = row(
   12,
   both(vfio_pci_hot_reset_info),
   'Which devices a bus reset would hit.',
+);
+export const VFIO_DEVICE_PCI_HOT_RESET = row(
+  'VFIO_DEVICE_PCI_HOT_RESET',
+  13,
+  takes(vfio_pci_hot_reset),
+  'Resets the bus, and all devices on it.',
+);
+export const VFIO_DEVICE_IOEVENTFD = row(
+  'VFIO_DEVICE_IOEVENTFD',
+  16,
+  takes(vfio_device_ioeventfd),
+  'An eventfd that writes to a register.',
 );
 export const VFIO_DEVICE_FEATURE = row(
   'VFIO_DEVICE_FEATURE',

@@ -18,10 +18,12 @@ const numbers: readonly (readonly [string, number])[] = [
   ['VFIO_DEVICE_RESET', 0x3b6f],
   ['VFIO_IOMMU_GET_INFO', 0x3b70],
   ['VFIO_DEVICE_GET_PCI_HOT_RESET_INFO', 0x3b70],
+  ['VFIO_DEVICE_PCI_HOT_RESET', 0x3b71],
   ['VFIO_IOMMU_MAP_DMA', 0x3b71],
   ['VFIO_IOMMU_UNMAP_DMA', 0x3b72],
   ['VFIO_IOMMU_ENABLE', 0x3b73],
   ['VFIO_IOMMU_DISABLE', 0x3b74],
+  ['VFIO_DEVICE_IOEVENTFD', 0x3b74],
   ['VFIO_DEVICE_FEATURE', 0x3b75],
 ];
 test.each(numbers)('%s', (name, number) => {

@@ -15,7 +15,10 @@ import { PCI_COMMAND_INTX_DISABLE, PCI_COMMAND_MASTER } from '../../uapi/pci.ts'
 import {
   VFIO_DEVICE_GET_INFO,
   VFIO_DEVICE_GET_IRQ_INFO,
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
   VFIO_DEVICE_GET_REGION_INFO,
+  VFIO_DEVICE_IOEVENTFD,
+  VFIO_DEVICE_PCI_HOT_RESET,
   VFIO_DEVICE_RESET,
   VFIO_DEVICE_SET_IRQS,
   VFIO_PCI_CONFIG_REGION_INDEX,
@@ -25,11 +28,14 @@ import {
 } from '../../uapi/vfio.ts';
 import { getSized, offsetOfEnd } from '../argsz.ts';
 import { offsetInRegion, regionOf, VfioDevice, type VfioDeviceOps } from '../device.ts';
+import type { VfioGroup } from '../group.ts';
 import { vfioOf } from '../init.ts';
 import { validateSetIrqs } from '../irqs.ts';
 import { VirtualConfig } from './config.ts';
+import { type DeviceSet, getHotResetInfo, hotReset } from './hot-reset.ts';
 import { getDeviceInfo, getIrqInfo, getRegionInfo } from './info.ts';
 import { PciInterrupts } from './interrupts.ts';
+import { PciIoeventfds } from './ioeventfds.ts';
 import { mapBar, transferBar } from './regions.ts';
 
 const NAME = 'vfio-pci';
@@ -44,12 +50,17 @@ class AssignedDevice implements VfioDeviceOps {
   #config: VirtualConfig | undefined;
   #saved: Uint32Array | undefined;
   #resets = false;
+  readonly #ioeventfds: PciIoeventfds;
+  readonly #set: DeviceSet;
   /** Who has BARs mapped, by which file: the pages go when the device is reset or stops decoding. */
   readonly #mappings = new Map<MappedFile, AddressSpace>();
 
-  constructor(pci: PciDevice) {
+  /** `set`: the other devices that vfio-pci has. */
+  constructor(pci: PciDevice, set: DeviceSet) {
     this.#pci = pci;
     this.#kernel = pci.kernel;
+    this.#set = set;
+    this.#ioeventfds = new PciIoeventfds(pci, () => this.#config?.memoryEnabled === true);
     this.interrupts = new PciInterrupts(pci);
   }
 
@@ -64,7 +75,7 @@ class AssignedDevice implements VfioDeviceOps {
     this.#config = new VirtualConfig(pci, {
       intxDisabled: (disabled) => this.interrupts.setDisabled(disabled),
       memoryEnabled: (enabled) => {
-        if (!enabled) this.#zap();
+        if (!enabled) this.zap();
       },
       resetAsked: () => void this.#reset(),
       interrupts: this.interrupts,
@@ -76,6 +87,7 @@ class AssignedDevice implements VfioDeviceOps {
   closeDevice(): void {
     const pci = this.#pci;
     this.interrupts.shutDown();
+    this.#ioeventfds.shutDown();
     this.#mappings.clear();
     pci.reset();
     if (this.#saved !== undefined) pci.restoreState(this.#saved);
@@ -109,6 +121,12 @@ class AssignedDevice implements VfioDeviceOps {
         return this.#setIrqs(argument);
       case VFIO_DEVICE_RESET.number:
         return this.#reset();
+      case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO.number:
+        return getHotResetInfo(this.#pci, this.#set.bus, argument);
+      case VFIO_DEVICE_PCI_HOT_RESET.number:
+        return hotReset(this.#pci, this.#set, argument);
+      case VFIO_DEVICE_IOEVENTFD.number:
+        return this.#ioeventfds.set(argument);
       default:
         return this.#kernel.refuse(ENOTTY, `${NAME} has no ioctl 0x${request.toString(16)}`);
     }
@@ -142,20 +160,27 @@ class AssignedDevice implements VfioDeviceOps {
   /** VFIO_DEVICE_RESET: mappings go first, for nothing answers meanwhile. */
   #reset(): number {
     if (!this.#resets) return this.#kernel.refuse(EINVAL, `${this.#pci.name} has no function reset that works`);
-    this.#zap();
+    this.zap();
     this.#pci.reset();
     return 0;
   }
 
-  /** vfio_pci_zap_bars. */
-  #zap(): void {
+  /** vfio_pci_zap_bars: nobody reaches the device by a mapping until it is touched again. */
+  zap(): void {
     for (const [file, mm] of this.#mappings) mm.zap(file);
   }
 }
 
+/** A device that vfio-pci has. */
+interface Bound {
+  readonly vfio: VfioDevice;
+  readonly assigned: AssignedDevice;
+  readonly group: VfioGroup;
+}
+
 /** Make vfio-pci loadable: `modprobe vfio-pci [ids=1234:d0a0,…]`. */
 export function registerVfioPci(kernel: Kernel, bus: PciBus): void {
-  const devices = new Map<PciDevice, { readonly vfio: VfioDevice; readonly assigned: AssignedDevice }>();
+  const devices = new Map<PciDevice, Bound>();
   let driver: PciDriver | undefined;
   kernel.modules.register({
     name: MODULE,
@@ -167,11 +192,15 @@ export function registerVfioPci(kernel: Kernel, bus: PciBus): void {
         ids: parseIds(String(ids ?? '')),
         managesDma: true,
         probe(pci) {
-          const assigned = new AssignedDevice(pci);
+          const assigned = new AssignedDevice(pci, {
+            bus,
+            groupOf: (device) => devices.get(device)?.group,
+            zap: (device) => devices.get(device)?.assigned.zap(),
+          });
           const vfio = new VfioDevice(kernel, pci.name, MODULE, assigned);
           const group = vfioOf(kernel).registerGroupDevice(pci.device, vfio);
           if (typeof group === 'number') return group;
-          devices.set(pci, { vfio, assigned });
+          devices.set(pci, { vfio, assigned, group });
           return 0;
         },
         remove(pci) {
