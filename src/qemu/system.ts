@@ -94,6 +94,16 @@ export class System {
     return this.heap.scoped(() => this.syscalls.read(fd, this.heap.allocate(8), 8) === 8);
   }
 
+  /** How often an eventfd has been signalled since this was last asked. */
+  takeSignals(fd: number): number {
+    return this.heap.scoped(() => {
+      const at = this.heap.allocate(8);
+      if (this.syscalls.read(fd, at, 8) !== 8) return 0;
+      const bytes = this.memory.read(at, 8);
+      return Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+    });
+  }
+
   /** A file's bytes from `offset`, shorter at its end; or -errno. */
   readFile(fd: number, offset: number, length: number): Uint8Array | number {
     return this.heap.scoped(() => {

@@ -5,6 +5,7 @@ import { isaDebugExit } from './misc/debug-exit.ts';
 import { isaDebugcon } from './misc/debugcon.ts';
 import { edu } from './misc/edu.ts';
 import { pciTestdev } from './misc/pci-testdev.ts';
+import { roads } from './misc/roads.ts';
 import { xche } from './misc/xche.ts';
 import { e1000 } from './net/e1000/e1000.ts';
 import { pciBridge } from './pci/pci-bridge.ts';
@@ -18,6 +19,7 @@ const models: readonly DeviceModel[] = [
   e1000,
   edu,
   pciTestdev,
+  roads,
   xche,
   vfioPci,
   vfioPlatform,

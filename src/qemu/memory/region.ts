@@ -55,6 +55,12 @@ export interface CoalescedRange {
   readonly size: number;
 }
 
+/** A file that serves a region by KVM's hand: offset 0 of the region is `offset` of the file. Experimental. */
+export interface RegionFile {
+  readonly fd: number;
+  readonly offset: number;
+}
+
 /** Who renders the tree: a change is bracketed by begin and commit. */
 export interface Transactions {
   begin(): void;
@@ -104,6 +110,7 @@ export class MemoryRegion {
   #enabled = true;
   #romd = true;
   #flushCoalesced = false;
+  #ioregion: RegionFile | undefined;
   /** In rendering order: higher priority first, of equal ones the later added. */
   readonly #subregions: MemoryRegion[] = [];
   readonly #eventfds: RegionEventfd[] = [];
@@ -146,6 +153,10 @@ export class MemoryRegion {
 
   get coalesced(): readonly CoalescedRange[] {
     return this.#coalesced;
+  }
+
+  get ioregion(): RegionFile | undefined {
+    return this.#ioregion;
   }
 
   /** Whether accesses end here: everything but a pure container and an alias. */
@@ -230,6 +241,12 @@ export class MemoryRegion {
     if (this.#container !== undefined) throw new Error(`memory region '${this.name}' is visible already`);
     this.#coalesced.push({ offset, size });
     this.#flushCoalesced = true;
+  }
+
+  /** Let a file serve the region, before it is added anywhere. */
+  setIoregion(file: RegionFile): void {
+    if (this.#container !== undefined) throw new Error(`memory region '${this.name}' is visible already`);
+    this.#ioregion = file;
   }
 
   /** memory_region_set_flush_coalesced: accesses here need what was written elsewhere before them. */

@@ -15,9 +15,11 @@ import {
   kvm_ioeventfd,
 } from '../../../linux/uapi/kvm.ts';
 import { Abort } from '../../error.ts';
+import type { FlatRange } from '../../memory/flat-view.ts';
 import type { Ioeventfd, MemoryListener } from '../../memory/listener.ts';
 import type { System } from '../../system.ts';
 import { kvmSetIoeventfdMmio, kvmSetIoeventfdPio } from '../../trace-events.ts';
+import { setIoregion } from './ioregions.ts';
 import type { KvmState } from './kvm-all.ts';
 
 interface Change {
@@ -76,9 +78,13 @@ export class KvmIoListener implements MemoryListener {
     this.#kvm = kvm;
   }
 
-  regionAdd(): void {}
+  regionAdd(range: FlatRange): void {
+    setIoregion(this.#system, this.#kvm, range, { pio: true, assign: true });
+  }
 
-  regionDelete(): void {}
+  regionDelete(range: FlatRange): void {
+    setIoregion(this.#system, this.#kvm, range, { pio: true, assign: false });
+  }
 
   eventfdAdd(eventfd: Ioeventfd): void {
     setIoeventfd(this.#system, this.#kvm, eventfd, { pio: true, assign: true });

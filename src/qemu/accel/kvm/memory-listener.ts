@@ -13,6 +13,7 @@ import type { Ioeventfd, MemoryListener } from '../../memory/listener.ts';
 import type { System } from '../../system.ts';
 import { kvmSetUserMemory } from '../../trace-events.ts';
 import { setCoalesced, setIoeventfd } from './io-listener.ts';
+import { setIoregion } from './ioregions.ts';
 import type { KvmState } from './kvm-all.ts';
 
 interface Slot {
@@ -37,6 +38,7 @@ export class KvmMemoryListener implements MemoryListener {
   }
 
   regionAdd(range: FlatRange): void {
+    setIoregion(this.#system, this.#kvm, range, { pio: false, assign: true });
     const ram = this.#align(range);
     if (ram === undefined) return;
     const free = this.#slots.indexOf(undefined);
@@ -49,6 +51,7 @@ export class KvmMemoryListener implements MemoryListener {
   }
 
   regionDelete(range: FlatRange): void {
+    setIoregion(this.#system, this.#kvm, range, { pio: false, assign: false });
     const ram = this.#align(range);
     if (ram === undefined) return;
     const slot = this.#slots.find((one) => one?.start === ram.start && one.size === ram.size);
