@@ -12,6 +12,7 @@ import { registerVmbuf } from '../linux/drivers/vmbuf.ts';
 import { initKvm, type KvmModule } from '../linux/kvm/kvm.ts';
 import { initMdev } from '../linux/mdev/core.ts';
 import { initVfio } from '../linux/vfio/init.ts';
+import type { CostTable } from '../observe/cost-table.ts';
 import { plugIn } from './physical-devices.ts';
 import type { RamBank } from './ram.ts';
 
@@ -28,6 +29,9 @@ export class Machine {
 
   /** Told of each vCPU as it is made. */
   onCpu: ((cpu: Vcpu) => void) | undefined;
+  /** What the host's steps cost, if the clock runs on with them; undefined if they take no time. */
+  costs: CostTable | undefined;
+
   readonly #bank: RamBank | undefined;
 
   /**
@@ -53,6 +57,12 @@ export class Machine {
     registerVmbuf(this.kernel.modules);
     registerVgpu(this.kernel.modules);
     plugIn(this.kernel, plugged);
+  }
+
+  /** From now on the host's steps take time that the guest's clock sees. Before anybody else listens, so that all see it pass. */
+  charge(costs: CostTable): void {
+    this.costs = costs;
+    this.stream.subscribe(costs.charged(), ({ event }) => this.kernel.clock.pass(costs.of(event)));
   }
 
   /** Nothing runs any more, and nobody looks at the RAM. */

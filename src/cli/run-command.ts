@@ -48,6 +48,11 @@ const parser = () =>
       default: false,
       describe: 'say which rule a refused request of the host broke',
     })
+    .option('costs', {
+      type: 'string',
+      requiresArg: true,
+      describe: "let the guest's clock see what the host's steps cost: `model`, or a JSON file of nanoseconds by event",
+    })
     .option('plug', {
       type: 'string',
       array: true,

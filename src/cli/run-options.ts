@@ -15,6 +15,8 @@ export interface RunOptions {
   readonly trace: string | undefined;
   /** Say which rule a refused request of the host broke. */
   readonly explain: boolean;
+  /** `model` or a JSON file: the guest's clock sees what the host's steps cost. */
+  readonly costs?: string | undefined;
   /** Guest instructions after which the run ends with status 124. */
   readonly maxInsns: number;
   /** How guest code is executed; the default if absent. */
@@ -42,13 +44,14 @@ export const splitQemuOptions = (words: readonly string[]) => sortArguments(word
 export function withDirectives(options: RunOptions, { options: lines }: Directives): RunOptions {
   const own: string[] = [];
   const plug: string[] = [];
-  let { trace, explain } = options;
+  let { trace, explain, costs } = options;
   for (const { words, place } of lines) {
     const { qemu, gvm } = splitQemuOptions(words);
     own.push(...anchorDevices(qemu, folderOf(options.file)));
     for (let index = 0; index < gvm.length; index++) {
       const word = gvm[index]!;
       if (word === '--explain') explain = true;
+      else if (word === '--costs') costs ??= beside(options.file, gvm[++index]);
       else if (word === '--plug') plug.push(gvm[++index] ?? '');
       else if (word === '--trace') {
         const chosen = gvm[++index];
@@ -57,5 +60,17 @@ export function withDirectives(options: RunOptions, { options: lines }: Directiv
       else throw new UsageError(`${place}: error: ${word} is no option that a program may give itself`);
     }
   }
-  return { ...options, plug: [...plug, ...(options.plug ?? [])], trace, explain, qemu: [...own, ...options.qemu] };
+  return {
+    ...options,
+    plug: [...plug, ...(options.plug ?? [])],
+    trace,
+    explain,
+    costs,
+    qemu: [...own, ...options.qemu],
+  };
+}
+
+/** A file of costs that a program names lies beside it; `model` is no file. */
+function beside(program: string, named: string | undefined): string | undefined {
+  return named === undefined || named === 'model' || named.startsWith('/') ? named : `${folderOf(program)}/${named}`;
 }

@@ -5,6 +5,7 @@ import { DriverFault } from '../linux/drivers/driver-fault.ts';
 import type { HostFailure } from '../qemu/hw/machine.ts';
 import { Qemu } from '../qemu/main.ts';
 import { requestedMemory } from '../qemu/options.ts';
+import { readCosts } from './costs.ts';
 import type { HostCommand } from './directives.ts';
 import { provideDumpFiles } from './dump-files.ts';
 import { type QemuEnd, reportEnd } from './ending.ts';
@@ -120,6 +121,7 @@ export function deviceHelp(qemu: readonly string[], output: Output): number | un
 /** A host whose log, and the events asked for, go to `output`. */
 function powerOn(options: RunOptions, output: Output, bank: RamBank | undefined): Machine {
   const machine = new Machine(requestedMemory(options.qemu), options.plug, bank, eagernessOf(options.tier));
+  if (options.costs !== undefined) machine.charge(readCosts(options.costs));
   machine.kvm.instructionLimit = options.maxInsns;
   tellEvents(machine, options, output);
   return machine;

@@ -1,7 +1,8 @@
 /** `gvm stat`: what a run's exits cost. */
 
 import { exitReasonName } from '../hardware/vcpu/exit.ts';
-import { chargedEvents, HostTime } from '../observe/host-time.ts';
+import { modeledCosts } from '../observe/cost-table.ts';
+import { HostTime } from '../observe/host-time.ts';
 import { comparison, type SortKey, statObject, statTable } from '../observe/stat-text.ts';
 import { Statistics, type TableName, tableNames } from '../observe/statistics.ts';
 import { type Command, definitions, parserOf, sourceOptions } from './command.ts';
@@ -80,7 +81,8 @@ export const statCommand = (output: Output): Command => ({
 function count(options: RunOptions, output: Output): { readonly statistics: Statistics; readonly status: number } {
   let statistics: Statistics | undefined;
   const status = run(options, installedLibrary(), new MessagesOnly(output), ({ machine, program }) => {
-    const time = new HostTime();
+    const costs = machine.costs ?? modeledCosts;
+    const time = new HostTime(costs, machine.costs !== undefined);
     const lines = new Map<bigint, string>();
     const lineOf = (rip: bigint): string => {
       let line = lines.get(rip);
@@ -92,7 +94,7 @@ function count(options: RunOptions, output: Output): { readonly statistics: Stat
     };
     const counted = new Statistics(exitReasonName, lineOf);
     statistics = counted;
-    machine.stream.subscribe(chargedEvents(), (record) => counted.add(time.stamp(record)));
+    machine.stream.subscribe(costs.charged(), (record) => counted.add(time.stamp(record)));
     return () => {
       for (const { translation } of machine.cpus)
         if (translation !== undefined) output.message(translationLine(translation));

@@ -3,8 +3,9 @@
 import { matchingEvents } from '../event.ts';
 import { CausalTree } from '../observe/causal.ts';
 import { chromeTrace } from '../observe/chrome-trace.ts';
+import { modeledCosts } from '../observe/cost-table.ts';
 import { ftrace } from '../observe/ftrace.ts';
-import { chargedEvents, HostTime, type TimedRecord } from '../observe/host-time.ts';
+import { HostTime, type TimedRecord } from '../observe/host-time.ts';
 import { jsonLines } from '../observe/json-lines.ts';
 import { htmlReport } from '../observe/report/report.ts';
 import type { TraceFormat } from '../observe/trace-format.ts';
@@ -45,9 +46,10 @@ export function traceToFile(path: string, choice: Choice, format?: string): Watc
       const { machine } = traced;
       const sink = make(traced);
       written = sink;
-      const time = new HostTime();
+      const costs = machine.costs ?? modeledCosts;
+      const time = new HostTime(costs, machine.costs !== undefined);
       file.write(sink.begin());
-      machine.stream.subscribe([...chargedEvents(), ...choice.events], (record) => {
+      machine.stream.subscribe([...costs.charged(), ...choice.events], (record) => {
         const stamped = time.stamp(record);
         sink.see?.(stamped);
         if (chosen.has(record.event) && choice.wants(record)) file.write(sink.event(stamped));
@@ -69,7 +71,8 @@ export function traceCausally(choice: Choice, write: (text: string) => void): Wa
   return {
     observe({ machine, program }) {
       const code = new GuestCode(program);
-      const time = new HostTime();
+      const costs = machine.costs ?? modeledCosts;
+      const time = new HostTime(costs, machine.costs !== undefined);
       const wants = (record: TimedRecord) => chosen.has(record.event) && choice.wants(record);
       const grown = new CausalTree({ instruction: (rip) => code.at(rip), line: traceLine }, wants, write);
       tree = grown;

@@ -1,56 +1,12 @@
 /**
  * What the host's work costs in time. The guest's instructions take virtual time; the model of the host takes none that the guest
- * could see. Reports need both, so that a costly road looks costly: each step is charged what it takes, in order of magnitude, on
- * a server of some 3 GHz with mitigations on. The figures are a model: they rank roads, they do not measure them.
+ * could see. Reports need both, so that a costly road looks costly: each step is charged by a table.
  *
- * Fidelity: the guest's time-stamp counter does not see these nanoseconds.
+ * Fidelity: the guest's time-stamp counter does not see these nanoseconds, unless the run is made with `--costs`.
  */
 
-import { type Event, type EventRecord, events, type Layer } from '../event.ts';
-
-/** Nanoseconds of a step, by the event that marks it; what is not listed costs what its layer does. */
-const eventCost: Readonly<Record<string, number>> = {
-  kvm_exit: 600,
-  kvm_entry: 400,
-  // With the return of KVM_RUN and the next call of it.
-  kvm_userspace_exit: 650,
-  kvm_page_fault: 800,
-  kvm_emulate_insn: 700,
-  kvm_mmu_set_spte: 100,
-  // With the system call that brought them.
-  vfio_device_read: 350,
-  vfio_device_write: 350,
-  vmbuf_read_guest: 200,
-  // Details of a step that is charged already.
-  kvm_ioctl: 0,
-  kvm_vm_ioctl: 0,
-  kvm_vcpu_ioctl: 0,
-  kvm_device_ioctl: 0,
-  kvm_mmu_pagetable_walk: 0,
-  kvm_mmu_paging_element: 0,
-  kvm_mmu_walker_error: 0,
-  kvm_mmu_get_page: 0,
-  memory_region_ram_device_read: 0,
-  memory_region_ram_device_write: 0,
-};
-const layerCost: Readonly<Record<Layer, number>> = {
-  guest: 0,
-  vcpu: 0,
-  kvm: 50,
-  qemu: 100,
-  // Charged where they arrive: their own events, with the text of strace, are too dear to be listened to always.
-  syscall: 0,
-  host: 0,
-  vfio: 100,
-  mdev: 50,
-  driver: 80,
-};
-
-/** Modeled nanoseconds of the step that `event` marks. */
-export const costOf = ({ title, layer }: Event): number => eventCost[title] ?? layerCost[layer];
-
-/** All events that steps are charged by. */
-export const chargedEvents = (): readonly Event[] => events().filter((event) => costOf(event) > 0);
+import type { EventRecord } from '../event.ts';
+import { type CostTable, modeledCosts } from './cost-table.ts';
 
 /** An event with its time on the host's clock: the guest's instructions and all charged steps before it, in nanoseconds. */
 export interface TimedRecord extends EventRecord {
@@ -60,14 +16,22 @@ export interface TimedRecord extends EventRecord {
   readonly cost: number;
 }
 
-/** The host's clock. It has to be shown every {@link chargedEvents} of a machine, so that times do not depend on which are traced. */
+/** The host's clock. It has to be shown every charged event of a machine, so that times do not depend on which are traced. */
 export class HostTime {
+  readonly #costs: CostTable;
+  readonly #counted: boolean;
   #charged = 0;
+
+  /** `counted`: the machine's own clock has the costs in it already. */
+  constructor(costs: CostTable = modeledCosts, counted = false) {
+    this.#costs = costs;
+    this.#counted = counted;
+  }
 
   /** `record` with its time. */
   stamp(record: EventRecord): TimedRecord {
-    const cost = costOf(record.event);
-    this.#charged += cost;
+    const cost = this.#costs.of(record.event);
+    if (!this.#counted) this.#charged += cost;
     const { event, fields, time, access } = record;
     return { event, fields, time, access, cost, end: Number(time) + this.#charged };
   }

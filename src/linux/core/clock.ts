@@ -33,6 +33,16 @@ export class Clock {
     return this.#worked() + this.#slept;
   }
 
+  /** Nanoseconds that passed without any processor's work: a guest's counter has them as its offset. Hot. */
+  get slept(): number {
+    return this.#slept;
+  }
+
+  /** A step of the host takes `nanoseconds`, in which no guest works. */
+  pass(nanoseconds: number): void {
+    this.#slept += nanoseconds;
+  }
+
   /** When the first timer is due; Infinity without one. */
   get nextDeadline(): number {
     return this.#nextDeadline;

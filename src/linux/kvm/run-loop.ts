@@ -133,6 +133,8 @@ function enterGuest(vcpu: KvmVcpu): number {
   }
   if (vcpu.eventRequested) injectPending(vcpu);
   if (kvmEntry.on) kvmEntry(kernel.stream, { vcpu: vcpu.id, rip: cpu.rip, immediateExit: false });
+  // The counter is invariant: it goes on while the processor is halted, or the host works.
+  cpu.tscOffset = kernel.clock.slept;
   const reason = cpu.run(Math.min(budget, TIMER_MAX));
   if (kvmExit.on)
     kvmExit(kernel.stream, {
