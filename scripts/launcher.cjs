@@ -14,7 +14,10 @@ const { Script } = require('node:vm');
 setFlagsFromString('--interrupt-budget=1000000');
 
 const OWN_BUNDLE = ['run', 'asm'];
-const name = OWN_BUNDLE.includes(process.argv[2]) ? `gvm-${process.argv[2]}` : 'gvm';
+/** Options of gvm run whose work is in the whole bundle alone: src/cli/run-extras.ts. */
+const EXTRAS = /^--(trace-out|causal|walk|watch)(=|$)/;
+const whole = process.argv.some((word) => EXTRAS.test(word));
+const name = OWN_BUNDLE.includes(process.argv[2]) && !whole ? `gvm-${process.argv[2]}` : 'gvm';
 const filename = join(__dirname, `${name}.cjs`);
 // The bundler writes ASCII, which this encoding reads fastest.
 const source = readFileSync(filename, 'latin1');

@@ -47,6 +47,11 @@ export class Symbolizer {
     return (all.find((symbol) => symbol.binding !== elf.STB_LOCAL) ?? all[0])?.value;
   }
 
+  /** Names of all symbols that are places. */
+  names(): readonly string[] {
+    return this.#sortedSymbols().map(({ name }) => name);
+  }
+
   /** The line table's rows that lie in executable sections, by ascending address. */
   codeLines(): readonly AddressLine[] {
     this.#lines ??= this.#readLines();

@@ -3,6 +3,7 @@
 import { EXIT, GUEST_OOPS } from './exit-status.ts';
 import { guestPlace } from './guest-place.ts';
 import type { GuestProgram } from './guest-program.ts';
+import type { Interrupted } from './interruptible.ts';
 import type { Machine } from './machine.ts';
 import { oopsReport } from './oops-report.ts';
 import type { Output } from './output.ts';
@@ -10,7 +11,15 @@ import type { RunOptions } from './run-options.ts';
 
 /** Why QEMU is no longer running. `code` is the process's exit status. */
 export interface QemuEnd {
-  readonly reason: 'not-started' | 'debug-exit' | 'shutdown' | 'reset' | 'halted' | 'internal-error' | 'interrupted';
+  readonly reason:
+    | 'not-started'
+    | 'debug-exit'
+    | 'shutdown'
+    | 'reset'
+    | 'halted'
+    | 'internal-error'
+    | 'interrupted'
+    | Interrupted;
   readonly code: number;
 }
 
@@ -50,6 +59,14 @@ export function reportEnd(end: QemuEnd, run: EndedRun): number {
     case 'interrupted':
       say(`stopped after ${machine.retired} guest instructions (--max-insns) at ${placeOfRip(run)}`);
       return EXIT.LIMIT;
+    case 'timeout':
+      say(
+        `stopped after ${options.timeout} s (--timeout), ${machine.retired} guest instructions, at ${placeOfRip(run)}`,
+      );
+      return EXIT.LIMIT;
+    case 'ctrl-c':
+      say(`interrupted after ${machine.retired} guest instructions at ${placeOfRip(run)}`);
+      return EXIT.INTERRUPTED;
   }
 }
 

@@ -1,31 +1,40 @@
-/** `gvm walk` and `gvm regs`: the machine as it stands when the guest has ended. */
+/** `gvm walk`, `gvm regs`, `gvm mtree`, `gvm lspci`: the machine as it stands when the guest has ended, or has come to a place. */
 
-import type { Gva } from '../address.ts';
+import { memorySlots } from '../linux/kvm/slot-list.ts';
 import type { Vm } from '../linux/kvm/vm.ts';
+import { infoMtreeFlat } from '../qemu/monitor/info-mtree.ts';
 import { describeWalk } from './address-walk.ts';
+import { AT_PLACE, addressesOf, breakAt } from './break-point.ts';
 import { type Command, definitions, parserOf, sourceOptions } from './command.ts';
 import { EXIT } from './exit-status.ts';
 import { installedLibrary } from './guest-program.ts';
+import { lspci } from './lspci.ts';
+import type { Machine } from './machine.ts';
 import { MessagesOnly, type Output } from './output.ts';
-import { registerByName, registerLines } from './registers.ts';
+import { addressIn, registerLines } from './registers.ts';
 import { DEFAULT_MAX_INSNS, run } from './run.ts';
 import { splitQemuOptions } from './run-options.ts';
-import { UsageError } from './usage-error.ts';
 
 const parser = (name: string, usage: string, most: number, words: number) =>
-  parserOf(name, usage, { least: words, most }).options(sourceOptions).option('max-insns', {
-    type: 'number',
-    default: DEFAULT_MAX_INSNS,
-    requiresArg: true,
-    describe: 'look when so many guest instructions have run, if the guest has not ended before',
-  });
+  parserOf(name, usage, { least: words, most })
+    .options(sourceOptions)
+    .option('at', { type: 'string', requiresArg: true, describe: `look ${AT_PLACE}` })
+    .option('max-insns', {
+      type: 'number',
+      default: DEFAULT_MAX_INSNS,
+      requiresArg: true,
+      describe: 'look when so many guest instructions have run, if the guest has not ended before',
+    });
 
-/** Run the program that `argv` names first, then print what `look` sees; the run's exit status. */
-function inspect(
+/** The guest is where the user wanted to look, and needs not go on. */
+class Looked extends Error {}
+
+/** Run the program that `argv` names first, then print what `look` sees; the run's exit status, 0 at a break point. */
+function inspect<P extends ReturnType<typeof parser>>(
   argv: readonly string[],
   output: Output,
-  makeParser: () => ReturnType<typeof parser>,
-  look: (vm: Vm, words: readonly string[]) => string[],
+  makeParser: () => P,
+  look: (machine: Machine, words: readonly string[], options: ReturnType<P['parseSync']>) => readonly string[],
 ): number {
   const { qemu, gvm } = splitQemuOptions(argv);
   // An address is a word, which yargs would make a number of.
@@ -34,31 +43,46 @@ function inspect(
     .parseSync(gvm as string[]);
   if (options['help'] === true) return EXIT.OK;
   const [file, ...words] = options._.map(String);
-  let seen: string[] | undefined;
-  const status = run(
-    {
-      file: file!,
-      qemu,
-      trace: undefined,
-      explain: false,
-      maxInsns: options.maxInsns,
-      exitMap: 'gvm',
-      includes: options.I,
-      defines: definitions(options.D),
-    },
-    installedLibrary(),
-    new MessagesOnly(output),
-    ({ machine }) =>
-      () => {
-        const [vm] = machine.kvm.vms;
-        if (vm?.vcpus[0] !== undefined) seen = look(vm, words);
+  const { at } = options;
+  let seen: readonly string[] | undefined;
+  let status: number = EXIT.OK;
+  try {
+    status = run(
+      {
+        file: file!,
+        qemu,
+        trace: undefined,
+        explain: false,
+        maxInsns: options.maxInsns,
+        exitMap: 'gvm',
+        includes: options.I,
+        defines: definitions(options.D),
       },
-  );
+      installedLibrary(),
+      new MessagesOnly(output),
+      ({ machine, program }) => {
+        const lookNow = () => {
+          if (machine.cpus.length > 0) seen = look(machine, words, options as ReturnType<P['parseSync']>);
+        };
+        if (at === undefined) return lookNow;
+        breakAt(machine, addressesOf(program, at), () => {
+          lookNow();
+          throw new Looked();
+        });
+        return undefined;
+      },
+    );
+    if (at !== undefined && seen === undefined) output.message(`gvm: the guest never came to ${at}`);
+  } catch (error) {
+    if (!(error instanceof Looked)) throw error;
+  }
   if (seen !== undefined) process.stdout.write(seen.map((line) => `${line}\n`).join(''));
   return status;
 }
 
-const WALK = `FILE ADDRESS…
+const vmOf = (machine: Machine): Vm => machine.kvm.vms[0]!;
+
+const WALK = `FILE ADDRESS… [--at PLACE]
 
 Run a guest program and show where addresses of its memory lead when it has ended: through the guest's
 page tables, KVM's memory slots and the EPT, with every entry read. ADDRESS is a number or a register.`;
@@ -70,19 +94,15 @@ export const walkCommand = (output: Output): Command => ({
       argv,
       output,
       () => parser('walk', WALK, Number.POSITIVE_INFINITY, 2),
-      (vm, words) =>
-        words.flatMap((word, index) => [...(index === 0 ? [] : ['']), ...describeWalk(vm, addressOf(vm, word))]),
+      (machine, words) =>
+        words.flatMap((word, index) => [
+          ...(index === 0 ? [] : ['']),
+          ...describeWalk(vmOf(machine), addressIn(machine.cpus[0]!, word)),
+        ]),
     ),
 });
 
-function addressOf(vm: Vm, word: string): Gva {
-  const register = registerByName(vm.vcpus[0]!.cpu, word);
-  if (register === undefined && !/^(0x[0-9a-fA-F]{1,16}|[0-9]{1,20})$/.test(word))
-    throw new UsageError(`gvm walk: '${word}' is neither an address nor a register`);
-  return BigInt.asUintN(64, register ?? BigInt(word)) as Gva;
-}
-
-const REGS = `FILE
+const REGS = `FILE [--at PLACE]
 
 Run a guest program and print the processor's registers when it has ended.`;
 
@@ -93,6 +113,45 @@ export const regsCommand = (output: Output): Command => ({
       argv,
       output,
       () => parser('regs', REGS, 1, 1),
-      (vm) => registerLines(vm.vcpus[0]!.cpu),
+      (machine) => registerLines(machine.cpus[0]!),
+    ),
+});
+
+const MTREE = `FILE [--at PLACE]
+
+Run a guest program and print QEMU's address spaces as they are when it has ended, flat, as QEMU's monitor does
+(info mtree -f), and the memory slots that KVM was given of them.`;
+
+export const mtreeCommand = (output: Output): Command => ({
+  summary: "QEMU's memory map, flat, and KVM's memory slots",
+  main: (argv) =>
+    inspect(
+      argv,
+      output,
+      () => parser('mtree', MTREE, 1, 1),
+      (machine) => [...infoMtreeFlat(machine.qemu!.spaces), 'KVM memory slots', ...memorySlots(vmOf(machine))],
+    ),
+});
+
+const LSPCI = `FILE [-v] [-n] [-x | -xxx] [--at PLACE]
+
+Run a guest program and list the PCI functions of its machine when it has ended, as lspci does. With -x or -xxx each
+is followed by its configuration space, in the form that lspci -F reads.`;
+
+export const lspciCommand = (output: Output): Command => ({
+  summary: "the guest's PCI functions, as lspci prints them",
+  main: (argv) =>
+    inspect(
+      // lspci's -xxx is one option, and no three.
+      argv.map((word) => (word === '-xxx' || word === '-xx' ? '--xxx' : word)),
+      output,
+      () =>
+        parser('lspci', LSPCI, 1, 1)
+          .option('v', { type: 'boolean', default: false, describe: 'BARs, windows and capabilities too' })
+          .option('n', { type: 'boolean', default: false, describe: 'numbers instead of names' })
+          .option('x', { type: 'boolean', default: false, describe: 'the header of configuration space, 64 bytes' })
+          .option('xxx', { type: 'boolean', default: false, describe: 'all of configuration space, 256 bytes' }),
+      (machine, _, { v: verbose, n: numeric, x, xxx }) =>
+        lspci(machine.qemu!.rootBus!, { verbose, numeric, bytes: xxx ? 256 : x ? 64 : 0 }),
     ),
 });

@@ -13,6 +13,7 @@ import { initKvm, type KvmModule } from '../linux/kvm/kvm.ts';
 import { initMdev } from '../linux/mdev/core.ts';
 import { initVfio } from '../linux/vfio/init.ts';
 import type { CostTable } from '../observe/cost-table.ts';
+import type { Qemu } from '../qemu/main.ts';
 import { plugIn } from './physical-devices.ts';
 import type { RamBank } from './ram.ts';
 
@@ -27,25 +28,34 @@ export class Machine {
   /** Every vCPU made so far. */
   readonly cpus: Vcpu[] = [];
 
+  /** The VMM, once it is started. */
+  qemu: Qemu | undefined;
   /** Told of each vCPU as it is made. */
   onCpu: ((cpu: Vcpu) => void) | undefined;
   /** What the host's steps cost, if the clock runs on with them; undefined if they take no time. */
   costs: CostTable | undefined;
-
+  /** Its work was broken off half-way: it is good for a look at registers only. */
+  interrupted = false;
   readonly #bank: RamBank | undefined;
 
   /**
    * `guestBytes`: RAM that the guest will ask for; `plugged`: physical devices, as `--plug` takes them; `bank`: whose RAM it is,
-   * if it is to be used again; `eagerness`: how much of the guest's code is translated, if any.
+   * if it is to be used again; `eagerness`: how much of the guest's code is translated, if any; `Cpu` makes its processors.
    */
-  constructor(guestBytes: number, plugged: readonly string[] = [], bank?: RamBank, eagerness?: Eagerness) {
+  constructor(
+    guestBytes: number,
+    plugged: readonly string[] = [],
+    bank?: RamBank,
+    eagerness?: Eagerness,
+    Cpu: typeof Vcpu = Vcpu,
+  ) {
     this.stream = new EventStream(() => BigInt(this.kernel.clock.now));
     const size = hostRamBytes(guestBytes);
     const memory = bank === undefined ? new PhysicalMemory(size) : bank.take(size);
     this.#bank = bank;
     this.kernel = new Kernel({ memory, stream: this.stream });
     this.kvm = initKvm(this.kernel, (ram, stateAt, stream) => {
-      const cpu = new Vcpu(ram, stateAt, stream);
+      const cpu = new Cpu(ram, stateAt, stream);
       if (eagerness !== undefined) cpu.translate(eagerness);
       this.cpus.push(cpu);
       this.onCpu?.(cpu);

@@ -1,6 +1,8 @@
 /** A processor's registers as text, and by name. */
 
+import type { Gva } from '../address.ts';
 import type { Cpu } from '../linux/kvm/cpu.ts';
+import { UsageError } from './usage-error.ts';
 
 /** General registers in the order of their numbers (SDM vol. 2 table 2-2). */
 const GENERAL = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
@@ -61,4 +63,12 @@ export function registerLines(cpu: Cpu): string[] {
     `efer ${cpu.efer.toString(16)}`,
   );
   return rows;
+}
+
+/** An address as the user writes it: a number, or a register's name for its value. */
+export function addressIn(cpu: Cpu, word: string): Gva {
+  const register = registerByName(cpu, word);
+  if (register === undefined && !/^(0x[0-9a-fA-F]{1,16}|[0-9]{1,20})$/.test(word))
+    throw new UsageError(`gvm walk: '${word}' is neither an address nor a register`);
+  return BigInt.asUintN(64, register ?? BigInt(word)) as Gva;
 }

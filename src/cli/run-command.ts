@@ -1,15 +1,17 @@
 /** `gvm run`: its options. What they do is in run.ts. */
 
+import { strict as assert } from 'node:assert';
+import { fstatSync, writeSync } from 'node:fs';
 import { type Command, definitions, parserOf, sourceOptions } from './command.ts';
 import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { runFlat } from './flat-run.ts';
 import { installedLibrary } from './guest-program.ts';
 import type { Output } from './output.ts';
+import { Progress, watchedBy } from './progress.ts';
 import { DEFAULT_MAX_INSNS, deviceHelp } from './run.ts';
-import { splitQemuOptions } from './run-options.ts';
+import { type Attended, splitQemuOptions } from './run-options.ts';
 import { tierOption } from './tier.ts';
-import { chooseEvents, EVENT_CHOICE, eventList } from './trace.ts';
-import { traceCausally, traceToFile } from './trace-sink.ts';
+import { EVENT_CHOICE, eventList } from './trace.ts';
 import { UsageError } from './usage-error.ts';
 import { watchedRun } from './watched-run.ts';
 import type { Watcher } from './watcher.ts';
@@ -68,6 +70,29 @@ const parser = () =>
       describe: 'end the run after so many guest instructions',
     })
     .option('tier', tierOption)
+    .option('timeout', {
+      type: 'number',
+      requiresArg: true,
+      describe: 'end the run after so many seconds of real time, with status 124',
+    })
+    .option('walk', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      requiresArg: true,
+      default: [] as string[],
+      describe: 'show where this address or register leads when the guest has ended, as gvm walk does',
+    })
+    .option('at', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'with --walk: when the guest first comes to LABEL, LABEL+0x10, FILE:LINE or an address',
+    })
+    .option('watch', {
+      type: 'boolean',
+      default: false,
+      describe: 'run again whenever the program, or a file beside it, is saved',
+    })
     .option('exit-map', {
       choices: ['gvm', 'qemu'] as const,
       default: 'gvm' as const,
@@ -95,19 +120,37 @@ const parser = () =>
 const asksForEvents = (words: readonly string[]): boolean =>
   words.some((word, index) => word === '--trace=help' || (word === '--trace' && words[index + 1] === 'help'));
 
-/** Who gets the events instead of stderr. */
-function watchersOf(
-  options: { readonly trace: string | undefined; readonly traceOut: string | undefined; readonly causal: boolean },
-  output: Output,
-): readonly Watcher[] {
-  const { trace = '*', traceOut, causal } = options;
-  const watchers: Watcher[] = [];
-  if (causal) watchers.push(traceCausally(chooseEvents(trace), (text) => output.message(text)));
-  if (traceOut !== undefined) watchers.push(traceToFile(traceOut, chooseEvents(trace)));
-  return watchers;
+/** Options that only the whole bundle knows what to do with; scripts/launcher.cjs has the same list. */
+export interface ExtraOptions {
+  readonly trace: string | undefined;
+  readonly traceOut: string | undefined;
+  readonly causal: boolean;
+  readonly walk: readonly string[];
+  readonly at: string | undefined;
 }
 
-export const runCommand = (output: Output): Command => ({
+/** What run-extras.ts does; the bundle of the plain run is without it. */
+export interface RunExtras {
+  watchersOf(options: ExtraOptions, output: Output): readonly Watcher[];
+  rerunOnSave(words: readonly string[], file: string, includes: readonly string[], output: Output): Promise<number>;
+}
+
+/** A person at the terminal sees how a long run goes; where stderr is no terminal nothing is counted. */
+function attendedBy(output: Output): { readonly output: Output; readonly attended: Attended } {
+  if (!fstatSync(2).isCharacterDevice() || process.env['CI'] !== undefined) return { output, attended: {} };
+  const progress = new Progress(output, {
+    write: (text) => writeSync(2, text),
+    now: () => performance.now(),
+    // To load this module costs as much as a short run: only once a run is long.
+    isTerminal: () => process.getBuiltinModule('node:tty').isatty(2),
+  });
+  return { output: progress, attended: { Cpu: watchedBy(progress) } };
+}
+
+const withoutWatch = (words: readonly string[]): readonly string[] => words.filter((word) => word !== '--watch');
+
+/** `extras`: undefined in the bundle of the plain run. */
+export const runCommand = (plain: Output, extras?: RunExtras): Command => ({
   summary: 'run a guest program (.gasm, or a static ELF64) with its host',
   main(argv) {
     const { qemu, gvm: words } = splitQemuOptions(argv);
@@ -115,7 +158,7 @@ export const runCommand = (output: Output): Command => ({
       process.stdout.write(`${eventList()}\n`);
       return EXIT.OK;
     }
-    const helped = deviceHelp(qemu, output);
+    const helped = deviceHelp(qemu, plain);
     if (helped !== undefined) return helped;
     const options = parser().parseSync(words as string[]);
     if (options['help'] === true) return EXIT.OK;
@@ -124,13 +167,23 @@ export const runCommand = (output: Output): Command => ({
     if (options.flat !== undefined) {
       if (qemu.length > 0) throw new UsageError(`gvm run: ${qemu[0]} means a machine, and --flat runs without one`);
       const { flat, map, stack, maxInsns, tier } = options;
-      const warn = (text: string) => output.message(text);
+      const warn = (text: string) => plain.message(text);
       return runFlat({ ...program, flat, map, stack, maxInsns, tier }, installedLibrary().includes, warn);
     }
     if (options.map.length > 0 || options.stack !== undefined || options.regs !== undefined)
       throw new UsageError('gvm run: --map, --stack and --regs go with --flat');
-    const watchers = watchersOf(options, output);
-    const trace = watchers.length > 0 ? undefined : options.trace;
-    return watchedRun({ ...options, ...program, qemu, trace }, installedLibrary(), output, watchers);
+    if (options.at !== undefined && options.walk.length === 0)
+      throw new UsageError('gvm run: --at says when --walk looks; gvm walk, regs, mtree and lspci have their own');
+    if (options.timeout !== undefined && !(options.timeout > 0))
+      throw new UsageError('gvm run: --timeout takes a number of seconds');
+    if (options.watch) {
+      assert(extras !== undefined, 'the launcher takes the whole bundle for --watch');
+      return extras.rerunOnSave(withoutWatch(argv), program.file, options.I, plain);
+    }
+    const { output, attended } = attendedBy(plain);
+    const watchers = extras?.watchersOf(options, output) ?? [];
+    const sinks = options.causal || options.traceOut !== undefined;
+    const trace = sinks ? undefined : options.trace;
+    return watchedRun({ ...options, ...program, qemu, trace, attended }, installedLibrary(), output, watchers);
   },
 });

@@ -1,5 +1,6 @@
 /** Options of a run: the command line's, completed by the program's own `; gvm:` lines. */
 
+import type { Vcpu } from '../hardware/vcpu/vcpu.ts';
 import { optionArity } from '../qemu/options.ts';
 import { sortArguments } from './command-line.ts';
 import type { Directives } from './directives.ts';
@@ -7,6 +8,12 @@ import type { TierName } from './tier.ts';
 import { UsageError } from './usage-error.ts';
 import { anchorDevices } from './user-device.ts';
 import { folderOf } from './user-file.ts';
+
+/** What a run needs for a person at the terminal. */
+export interface Attended {
+  /** Makes the processors, so that they are heard of. */
+  readonly Cpu?: typeof Vcpu;
+}
 
 export interface RunOptions {
   readonly file: string;
@@ -23,6 +30,10 @@ export interface RunOptions {
   readonly tier?: TierName;
   /** `gvm`: the guest's value is the status; `qemu`: QEMU's own exit status, (value << 1) | 1. */
   readonly exitMap: 'gvm' | 'qemu';
+  /** Seconds of real time after which the run ends with status 124. */
+  readonly timeout?: number | undefined;
+  /** Somebody sits before it: Ctrl-C ends the run with a report, and its progress is shown, where that is wanted. */
+  readonly attended?: Attended;
   /** -I: folders searched for includes. */
   readonly includes: readonly string[];
   /** Physical devices of the host, MODEL@BUS:SLOT.FUNCTION each. */

@@ -14,6 +14,7 @@ import { guestLine, withPlaces } from './guest-place.ts';
 import { buildProgram, type GuestLibrary, type GuestProgram } from './guest-program.ts';
 import { isHostFailure, reportDriverFault, reportHostFailure } from './host-failure.ts';
 import { HostShell } from './host-shell.ts';
+import { interruptible } from './interruptible.ts';
 import { LineSplitter } from './line-splitter.ts';
 import { Machine } from './machine.ts';
 import type { Observer } from './observer.ts';
@@ -94,7 +95,7 @@ function runOn(
     const status = isHostFailure(end)
       ? reportHostFailure(end, output)
       : reportEnd(end, { machine, program, options: chosen, output });
-    ended?.();
+    if (!machine.interrupted) ended?.();
     exitProcess();
     return status;
   } catch (error) {
@@ -120,7 +121,13 @@ export function deviceHelp(qemu: readonly string[], output: Output): number | un
 
 /** A host whose log, and the events asked for, go to `output`. */
 function powerOn(options: RunOptions, output: Output, bank: RamBank | undefined): Machine {
-  const machine = new Machine(requestedMemory(options.qemu), options.plug, bank, eagernessOf(options.tier));
+  const machine = new Machine(
+    requestedMemory(options.qemu),
+    options.plug,
+    bank,
+    eagernessOf(options.tier),
+    options.attended?.Cpu,
+  );
   if (options.costs !== undefined) machine.charge(readCosts(options.costs));
   machine.kvm.instructionLimit = options.maxInsns;
   tellEvents(machine, options, output);
@@ -165,11 +172,27 @@ function runQemu(
     else messages.write(bytes);
   });
   const qemu = new Qemu(user, machine.stream, ['-kernel', kernelPath, ...withDebugExit(options.qemu)], own);
+  machine.qemu = qemu;
   const bringDumps = provideDumpFiles(machine.kernel, options.qemu);
   const failure = qemu.init();
-  const end: QemuEnd | HostFailure = failure === undefined ? qemu.run() : { reason: 'not-started', code: failure };
+  if (failure !== undefined) {
+    bringDumps();
+    return { end: { reason: 'not-started', code: failure }, exitProcess: () => process.exit() };
+  }
+  const end = runAttended(machine, qemu, options);
+  // What was broken off half-way has nothing more to do.
+  if (machine.interrupted) return { end, exitProcess: () => undefined };
   bringDumps();
   return { end, exitProcess: () => process.exit() };
+}
+
+/** Let QEMU run; where somebody waits for it, or there is a limit in real time, so that it can be broken off. */
+function runAttended(machine: Machine, qemu: Qemu, { attended, timeout }: RunOptions): QemuEnd | HostFailure {
+  if (attended === undefined && timeout === undefined) return qemu.run();
+  const end = interruptible(() => qemu.run(), timeout);
+  if (typeof end !== 'string') return end;
+  machine.interrupted = true;
+  return { reason: end, code: 0 };
 }
 
 /** A guest of the library ends by this device, so every machine has one; a program may still describe its own. */

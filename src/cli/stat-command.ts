@@ -57,6 +57,7 @@ export const statCommand = (output: Output): Command => ({
       maxInsns: options.maxInsns,
       tier: options.tier,
       exitMap: 'gvm',
+      attended: {},
       includes: options.I,
       defines: definitions(options.D),
     } as const;

@@ -54,6 +54,7 @@ export const traceCommand = (output: Output): Command => ({
         maxInsns: options.maxInsns,
         tier: options.tier,
         exitMap: 'gvm',
+        attended: {},
         includes: options.I,
         defines: definitions(options.D),
       },

@@ -18,8 +18,10 @@ import { Abort, ConfigurationError } from './error.ts';
 import { nullBackend, StdioBackend } from './hw/char/stdio.ts';
 import type { DeviceModel } from './hw/device-model.ts';
 import { Machine, type MachineEnd } from './hw/machine.ts';
+import type { PciBus } from './hw/pci/pci-bus.ts';
 import { routeInterrupts } from './interrupt-routing.ts';
 import { OptionError } from './key-values.ts';
+import type { AddressSpace } from './memory/address-space.ts';
 import { type Options, parseOptions } from './options.ts';
 import { System } from './system.ts';
 
@@ -37,6 +39,16 @@ export class Qemu {
     this.#own = own;
     this.#argv = argv;
     this.#system = new System(process, stream);
+  }
+
+  /** The address spaces of the machine that {@link init} made. */
+  get spaces(): readonly AddressSpace[] {
+    return this.#machine?.topology.spaces ?? [];
+  }
+
+  /** The root of its PCI buses, undefined without a machine. */
+  get rootBus(): PciBus | undefined {
+    return this.#machine?.rootBus;
   }
 
   /** qemu_init: undefined when the guest can run, else the exit status: 0 after help, 1 after an error was printed. */

@@ -1,5 +1,9 @@
 /** `gvm walk` and `gvm regs`: the machine as it stands when the guest has ended. */
 
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { gvm } from './gvm.ts';
 
@@ -63,4 +67,96 @@ test('gvm regs prints long mode as QEMU entered it and the guest left it', () =>
   expect(stdout).toMatch(/^cs {2}0010 base 0{16} limit ffffffff type b dpl 0 long$/m);
   expect(stdout).toMatch(/^cr0 80\w+ .*cr3 2000 /m);
   expect(stdout).toMatch(/^efer d00$/m);
+});
+
+describe('--at', () => {
+  test.each([
+    ['probe', 'vm-buffer.gasm'],
+    ['vm-buffer.gasm:47', 'vm-buffer.gasm:47'],
+    ['probe+4', 'vm-buffer.gasm'],
+  ])('%s: the guest is there', (at) => {
+    const { stdout, status } = gvm('regs', PROGRAM, '--at', at);
+    expect(status).toBe(0);
+    // The bridge is not enabled yet: the guest has come no further.
+    expect(stdout).toMatch(/^rip ffffffff8100/m);
+    expect(gvm('lspci', PROGRAM, '-v', '--at', at).stdout).toContain('\tFlags: 66MHz, fast devsel\n');
+  });
+
+  test('a run prints the walk there and goes on', () => {
+    const { stderr, status } = gvm('run', PROGRAM, '--walk', 'rdi', '--at', 'probe');
+    expect(status).toBe(0);
+    const walk = stderr.indexOf('[walk] guest virtual   0xffff8880');
+    expect(walk).toBeGreaterThan(0);
+    expect(stderr.indexOf('handle_bar_write')).toBeGreaterThan(walk);
+  });
+
+  test.each([
+    [['--at', 'prob'], "the program has no label 'prob'; did you mean `probe`?"],
+    [['--at', 'vm-bufer.gasm:3'], "the program has no code from 'vm-bufer.gasm'; did you mean"],
+    [['--at', 'vm-buffer.gasm:46'], 'there is no code on line vm-buffer.gasm:46; the next line with code is 47'],
+  ])('%j is refused', (args, message) => {
+    const ran = gvm('regs', PROGRAM, ...args);
+    expect(ran.stderr).toContain(message);
+    expect(ran.status).toBe(2);
+  });
+});
+
+/** What Debian's QEMU prints for a machine of its own: the same kinds of lines. */
+const FLAT_LINE =
+  /^(FlatView #\d+| AS "[^"]+", root: .+| Root memory region: .+| {2}[0-9a-f]{16}-[0-9a-f]{16} \(prio -?\d+, (i\/o|ram|rom|romd|ramd|nv-ram|container)\): .+?( @[0-9a-f]{16})?( KVM)?| {2}No rendered FlatView|)$/;
+
+test('gvm mtree: the flat views, and the slots that KVM has of the RAM in them', () => {
+  const { stdout, status } = gvm('mtree', PROGRAM);
+  expect(status).toBe(0);
+  const [views, slots] = stdout.split('KVM memory slots\n') as [string, string];
+  for (const line of views.trimEnd().split('\n')) expect(line).toMatch(FLAT_LINE);
+  expect(views).toMatch(/^ {2}0000000000001000-0000000000001fff \(prio \d, i\/o\): \S+ BAR 0$/m);
+  expect(views).toContain('  0000000000000000-0000000003ffffff (prio 0, ram): pc.ram KVM\n');
+  expect(slots).toMatch(/^ {2}0{16}-0000000003ffffff \(slot 0, read-write\): hva 0x/);
+});
+
+const QEMU = 'qemu-system-x86_64';
+test.skipIf(spawnSync(QEMU, ['--version']).status !== 0)("the lines are those of QEMU's monitor", () => {
+  const args = ['-M', 'pc', '-nodefaults', '-display', 'none', '-S', '-monitor', 'stdio'];
+  const { stdout } = spawnSync(QEMU, args, { input: 'info mtree -f\nquit\n', encoding: 'utf8' });
+  const lines = stdout
+    .replaceAll('\r', '')
+    .split('\n')
+    .filter((line) => /^( |FlatView)/.test(line));
+  expect(lines.length).toBeGreaterThan(20);
+  for (const line of lines) expect(line).toMatch(FLAT_LINE);
+});
+
+describe('gvm lspci', () => {
+  test('functions by bus; -v with BARs, windows and capabilities', () => {
+    const { stdout } = gvm('lspci', PROGRAM);
+    expect(stdout.split('\n').map((line) => line.slice(0, 20))).toEqual([
+      '00:00.0 Host bridge:',
+      '00:01.0 ISA bridge: ',
+      '00:02.0 PCI bridge: ',
+      '01:01.0 Unassigned c',
+      '',
+    ]);
+    const verbose = gvm('lspci', PROGRAM, '-v').stdout;
+    expect(verbose).toContain('\tFlags: bus master, 66MHz, fast devsel, latency 0\n');
+    expect(verbose).toContain('\tI/O behind bridge: 1000-1fff [size=4K] [16-bit]\n');
+    expect(verbose).toContain('\tI/O ports at 1000 [size=4K]\n');
+    expect(verbose).toContain('\tCapabilities: [40] Slot ID: 0 slots, First+, chassis 01\n');
+  });
+
+  test.skipIf(spawnSync('lspci', ['--version']).status !== 0)(
+    'the dump is one that lspci -F reads, to the same list',
+    () => {
+      const dump = gvm('lspci', PROGRAM, '-xxx').stdout;
+      const folder = mkdtempSync(join(tmpdir(), 'gvm-lspci-'));
+      const path = join(folder, 'dump');
+      writeFileSync(path, dump);
+      const read = (...args: string[]) => spawnSync('lspci', [...args, '-F', path], { encoding: 'utf8' }).stdout;
+      const bytes = (text: string) => text.split('\n').filter((line) => /^[0-9a-f]{2}: /.test(line));
+      expect(read('-n')).toBe(gvm('lspci', PROGRAM, '-n').stdout);
+      expect(bytes(read('-xxx'))).toEqual(bytes(dump));
+      expect(bytes(dump)).toHaveLength(4 * 16);
+      rmSync(folder, { recursive: true });
+    },
+  );
 });

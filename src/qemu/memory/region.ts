@@ -131,6 +131,10 @@ export class MemoryRegion {
     this.aliasOffset = target.aliasOffset ?? 0;
   }
 
+  get priority(): number {
+    return this.#priority;
+  }
+
   get address(): number {
     return this.#address;
   }

@@ -70,6 +70,11 @@ export class MemoryTopology implements Transactions {
     return space;
   }
 
+  /** All address spaces, in order of creation. */
+  get spaces(): readonly AddressSpace[] {
+    return this.#spaces;
+  }
+
   nextId(): number {
     return ++this.#regions;
   }

@@ -188,6 +188,11 @@ export class PciDevice {
     this.#bars.push({ index, type, region, moves, address: UNMAPPED });
   }
 
+  /** The BARs it has registered. */
+  get bars(): readonly { readonly index: number; readonly type: number; readonly region: MemoryRegion }[] {
+    return this.#bars;
+  }
+
   /** pci_default_read_config: 1, 2 or 4 bytes. */
   readConfig(address: number, length: number): number {
     let value = 0;
