@@ -17,12 +17,15 @@ function altreg(): string {
   return `%define __?USE_ALTREG?__\n${lines.join('\n')}\n`;
 }
 
+/** How the package begins. */
+export const SMARTALIGN_DEFAULT = '[smartalign generic, 8]';
+
 /** The padding itself is the assembler's: only its passes know how many bytes are missing. */
 const SMARTALIGN = `%define __?USE_SMARTALIGN?__
 %imacro alignmode 1-2
 [smartalign %1, %2]
 %endmacro
-[smartalign generic, 8]
+${SMARTALIGN_DEFAULT}
 `;
 
 export const PACKAGES: ReadonlyMap<string, string> = new Map([

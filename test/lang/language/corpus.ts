@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { assemble } from '../../../lang/assembler/assemble.ts';
+import { type AssembleOptions, assemble, preprocess } from '../../../lang/assembler/assemble.ts';
 import { formatDiagnostic } from '../../../lang/assembler/diagnostics.ts';
 import { toFlat } from '../../../lang/object/flat.ts';
 
@@ -40,17 +40,22 @@ export function casesOf(name: string): Case[] {
   });
 }
 
+const OPTIONS: AssembleOptions = {
+  includePath: (name) => (FILES[name] === undefined ? undefined : { name, text: FILES[name] }),
+  binaryPath: (name) => (FILES[name] === undefined ? undefined : new TextEncoder().encode(FILES[name])),
+  environment: (name) => ENVIRONMENT[name],
+  format: 'bin',
+};
+
+/** The source as `-E` gives it; undefined where it depends on where labels are, which only assembling tells. */
+export function preprocessed(source: string): string | undefined {
+  const result = preprocess({ name: 'main.asm', text: source }, OPTIONS);
+  return 'text' in result ? result.text : undefined;
+}
+
 /** Flat bytes as hexadecimal digits, or `refused`, with what was said. */
 export function assembled(source: string): { result: string; said: readonly string[] } {
-  const result = assemble(
-    { name: 'main.asm', text: source },
-    {
-      includePath: (name) => (FILES[name] === undefined ? undefined : { name, text: FILES[name] }),
-      binaryPath: (name) => (FILES[name] === undefined ? undefined : new TextEncoder().encode(FILES[name])),
-      environment: (name) => ENVIRONMENT[name],
-      format: 'bin',
-    },
-  );
+  const result = assemble({ name: 'main.asm', text: source }, OPTIONS);
   const object = 'object' in result ? toFlat(result.object) : result;
   const said = 'diagnostics' in object ? object.diagnostics : 'warnings' in result ? result.warnings : [];
   return {

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { has } from '../assembler/tools.ts';
-import { assembled, byNasm, casesOf, corpusFiles, writeCases } from './corpus.ts';
+import { assembled, byNasm, casesOf, corpusFiles, preprocessed, writeCases } from './corpus.ts';
 
 const nasmIsHere = has('nasm');
 if (!nasmIsHere) console.warn('nasm is not installed: the corpus is not compared with it again');
@@ -24,6 +24,15 @@ describe.each(corpusFiles)('%s', (file) => {
     const { result, said } = assembled(source);
     expect(result, said.join('\n')).toBe(expected.startsWith(STRICTER) ? 'refused' : expected);
     if (result === 'refused') expect(said.length).toBeGreaterThan(0);
+  });
+
+  test('what -E prints assembles to the same bytes, here and by nasm', () => {
+    for (const { title, source, expected } of cases.filter((each) => /^[0-9a-f]+$/.test(each.expected))) {
+      const text = preprocessed(source);
+      if (text === undefined) continue;
+      expect(assembled(text).result, title).toBe(expected);
+      if (nasmIsHere) expect(byNasm(text), title).toBe(expected);
+    }
   });
 
   test.skipIf(!nasmIsHere)('the expectations are what nasm says', () => {
