@@ -38,6 +38,10 @@ export interface Item {
   readonly work: Work | undefined;
 }
 
+const NO_ROOMS: { readonly start: number; end: number }[] = [];
+/** More repetitions of room among data are not told apart in a listing. */
+const MOST_ROOMS = 10_000;
+
 const NO_ADDRESS = constantValue(0n);
 
 /** Stands for what could not be computed and has been reported. */
@@ -62,6 +66,8 @@ export class Assembly implements Scope {
   defaultRelative = false;
   /** What `times` made of the statement placed last: how often, and the bytes of the first time. */
   repetition: { readonly count: number; readonly length: number } | undefined;
+  /** Where the statement placed last left room among data (`?`), in the `write` phase. */
+  rooms: { readonly start: number; end: number }[] = NO_ROOMS;
   /** How `align` pads; undefined until `%use smartalign`. */
   padding: Padding | undefined;
   /** `org`. */
@@ -108,6 +114,7 @@ export class Assembly implements Scope {
     if (item.label !== undefined) this.#defineLabel(item.label, item);
     this.#here = this.section.offset;
     this.repetition = undefined;
+    this.rooms = NO_ROOMS;
     item.work?.place(this);
   }
 
@@ -247,10 +254,37 @@ export class Assembly implements Scope {
     else this.section.offset += length;
   }
 
+  /** Room among data: zeros where the section has contents. */
+  room(length: number): void {
+    const start = this.section.offset;
+    this.fill(length, 0);
+    if (this.phase !== 'write') return;
+    const last = this.rooms.at(-1);
+    if (this.rooms === NO_ROOMS) this.rooms = [];
+    if (last?.end === start) last.end += length;
+    else this.rooms.push({ start, end: start + length });
+  }
+
   /** The last `length` bytes `count` times more. */
   again(length: number, count: number): void {
     this.fits(length * count);
+    this.#roomsAgain(length, count);
     if (this.phase === 'write') this.section.again(length, count);
     else this.section.offset += length * count;
+  }
+
+  #roomsAgain(length: number, count: number): void {
+    const from = this.section.offset - length;
+    const again = this.rooms
+      .filter(({ end }) => end > from)
+      .map(({ start, end }) => ({ start: Math.max(start, from), end }));
+    if (again.length === 0 || again.length * count > MOST_ROOMS) return;
+    for (let i = 1; i <= count; i++) {
+      for (const { start, end } of again) {
+        const last = this.rooms.at(-1)!;
+        if (last.end === start + i * length) last.end = end + i * length;
+        else this.rooms.push({ start: start + i * length, end: end + i * length });
+      }
+    }
   }
 }

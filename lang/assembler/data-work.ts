@@ -25,8 +25,12 @@ export class DataWork implements Work {
       return;
     }
     if (assembly.phase === 'estimate') this.#fixed = this.#plainBytes();
-    if (this.#fixed !== undefined) assembly.bytes(this.#fixed);
-    else this.#placeItems(this.#items, this.#unit, assembly);
+    if (this.#fixed !== undefined) {
+      assembly.bytes(this.#fixed);
+      return;
+    }
+    this.#placeItems(this.#items, this.#unit, assembly);
+    if (assembly.rooms.length > 0) warnOfZeroing(assembly);
   }
 
   fixedLength(): number | undefined {
@@ -72,18 +76,33 @@ export class DataWork implements Work {
       const unit = item.unit ?? outer;
       switch (item.kind) {
         case 'unset':
-          assembly.fill(unit, 0);
+          assembly.room(unit);
           break;
-        case 'repeat': {
-          const count = item.count === undefined ? 1 : repeatCount(item.count, '`dup`', assembly);
-          for (let i = 0; i < count; i++) this.#placeItems(item.items, unit, assembly);
+        case 'repeat':
+          this.#placeRepeated(item, unit, assembly);
           break;
-        }
         case 'value':
           this.#placeValue(item.expression, unit, assembly);
           break;
       }
     }
+  }
+
+  #placeRepeated(item: Extract<DataItem, { kind: 'repeat' }>, unit: number, assembly: Assembly): void {
+    const count = item.count === undefined ? 1 : repeatCount(item.count, '`dup`', assembly);
+    const before = assembly.touched;
+    const { section } = assembly;
+    for (let left = count; left > 0; left--) {
+      const start = section.offset;
+      assembly.touched = false;
+      this.#placeItems(item.items, unit, assembly);
+      // Its length is the same every time; its bytes are unless they say where they stand.
+      if (left > 1 && (assembly.phase !== 'write' || !assembly.touched)) {
+        assembly.again(section.offset - start, left - 1);
+        break;
+      }
+    }
+    assembly.touched ||= before;
   }
 
   #placeValue(expression: Expression, unit: number, assembly: Assembly): void {
@@ -204,13 +223,16 @@ export class ReserveWork implements Work {
   }
 
   place(assembly: Assembly): void {
-    const { phase, section, item } = assembly;
-    if (phase === 'write' && section.holdsBytes) {
-      const text = `room in section ${section.name}, which holds bytes, becomes zeros`;
-      assembly.diagnostics.warning(item!.span, text, 'zeroing');
-    }
+    warnOfZeroing(assembly);
     assembly.fill(repeatCount(this.#count, '`resb`', assembly, true) * this.#unit, 0);
   }
+}
+
+/** Room has nothing to say in a section with contents. */
+function warnOfZeroing({ phase, section, item, diagnostics }: Assembly): void {
+  if (phase !== 'write' || !section.holdsBytes) return;
+  const text = `room in section ${section.name}, which holds bytes, becomes zeros`;
+  diagnostics.warning(item!.span, text, 'zeroing');
 }
 
 /** A file's bytes, or the part of them that `incbin "file", skip, length` names. */

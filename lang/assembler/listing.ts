@@ -4,7 +4,7 @@
  */
 
 import { RELOCATIONS } from '../object/elf64.ts';
-import type { SourceLine } from '../syntax/lexer.ts';
+import { type SourceLine, textOf } from '../syntax/lexer.ts';
 import type { SourceFile } from '../syntax/source.ts';
 import type { Assembly, Item } from './assembly.ts';
 import { BytesWork, DataWork, ReserveWork, TimesWork } from './data-work.ts';
@@ -63,6 +63,13 @@ export class Listing implements SourceObserver {
     }
   }
 
+  /** The label in front of a macro's call, which NASM lists before the macro's lines. */
+  label(line: SourceLine, level: number): void {
+    const { tokens, origin } = line;
+    const text = tokens.length > 1 ? `${textOf(tokens)} ` : `${tokens[0]!.image} :`;
+    this.#add(origin.file, origin.file.line(tokens[0]!.startOffset), text, level);
+  }
+
   /** The statement of the line read last. */
   item(item: Item): void {
     const entry = this.#entries.at(-1);
@@ -81,14 +88,10 @@ export class Listing implements SourceObserver {
     if (inner instanceof BytesWork) {
       entry.pieces.push({ offset: start, text: `<bin ${hex(length)}h>` });
     } else if (isRoom) {
-      const size = end - start;
-      entry.pieces.push({
-        offset: start,
-        text: size > SHORT_ROOM ? `<res ${hex(size)}h>` : '??'.repeat(size),
-      });
+      entry.pieces.push(roomPiece(start, end));
     } else {
       const counted = inner instanceof DataWork ? 0 : start + length;
-      entry.pieces.push(...bytePieces(section, start, start + length, firstRelocation, counted));
+      entry.pieces.push(...bytePieces(section, start, start + length, firstRelocation, counted, assembly.rooms));
     }
     if (repetition !== undefined && repetition.count > 1 && !isRoom) {
       entry.pieces.push({ offset: undefined, text: `<rep ${hex(repetition.count)}h>` });
@@ -145,11 +148,27 @@ export class Listing implements SourceObserver {
  * Each byte from `start` to `end`, or field of a relocation. A relative field is shown as what the source said: for an instruction the
  * place it goes to, so `counted` is where its distances count from.
  */
-function bytePieces(section: Section, start: number, end: number, firstRelocation: number, counted: number): Piece[] {
+function bytePieces(
+  section: Section,
+  start: number,
+  end: number,
+  firstRelocation: number,
+  counted: number,
+  rooms: readonly { readonly start: number; readonly end: number }[],
+): Piece[] {
   const bytes = section.contents();
   const pieces: Piece[] = [];
   let next = firstRelocation;
+  let nextRoom = 0;
   for (let at = start; at < end; ) {
+    const room = rooms[nextRoom];
+    if (room?.start === at) {
+      const last = Math.min(room.end, end);
+      pieces.push(roomPiece(at, last));
+      at = last;
+      nextRoom++;
+      continue;
+    }
     while ((section.relocations[next]?.offset ?? Infinity) < at) next++;
     const relocation = section.relocations[next];
     const rule = relocation?.offset === at ? RELOCATIONS.get(relocation.type) : undefined;
@@ -165,6 +184,11 @@ function bytePieces(section: Section, start: number, end: number, firstRelocatio
     at += rule.bytes;
   }
   return pieces;
+}
+
+function roomPiece(start: number, end: number): Piece {
+  const size = end - start;
+  return { offset: start, text: size > SHORT_ROOM ? `<res ${hex(size)}h>` : '??'.repeat(size) };
 }
 
 const hex = (value: number) => value.toString(16).toUpperCase();

@@ -39,6 +39,8 @@ export interface SourceObserver {
   opened(file: SourceFile, level: number): void;
   /** A line with tokens. */
   read(line: SourceLine, level: number, fromFile: boolean): void;
+  /** The label of a macro's call, before the lines of the macro. */
+  label(line: SourceLine, level: number): void;
 }
 
 /** Value of tokens that must be a number now; reports and gives undefined where they are not. */
@@ -279,7 +281,9 @@ export class Preprocessor {
     }
     this.#call(chosen, tokens, at, origin);
     // A label in front of the call stands on its own, unless the body places it with %00.
-    return chosen.macro.placesLabel ? undefined : label;
+    if (label === undefined || chosen.macro.placesLabel) return undefined;
+    if (!chosen.macro.standard) this.observer?.label(label, this.#sources.depth - 1);
+    return label;
   }
 
   #call({ macro, given }: Chosen, tokens: readonly t.Token[], at: number, origin: Origin): void {

@@ -57,6 +57,34 @@ f: call g+5
 section .data
 g: dd 5
 `,
+  'room among data': `section .data
+db ?
+dw ?, 1
+dq ?, ?
+db 3 dup (?), 1
+db 20 dup (?)
+a: db ?
+times 3 db ?
+db 3 dup (1, ?), 2
+dw 4 dup (?, 5 dup (?))
+times 2 dw 2 dup (?, 1)
+x: resb 3
+section .bss
+db ?
+y: resb 2
+`,
+  'labels in front of calls': `%macro m 1
+ mov eax, %1
+%endmacro
+%macro outer 1
+inside: m %1
+%endmacro
+lab: m 5
+lab2:  m 6 ; c
+lab3  m 6
+lab4: outer 3
+lab5: nop
+`,
   'repetition by times and align': ` times 20 db 1
  times 3 nop
  times 0 nop
