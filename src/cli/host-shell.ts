@@ -21,6 +21,17 @@ import { isProgram } from './user-program.ts';
 const BUFFER_BYTES = 65536;
 const failed = (error: string): CommandResult => ({ output: '', error });
 
+/** What a shell needs besides its process. */
+export interface ShellHost extends Pick<Session, 'kernelLog' | 'readModule' | 'runProgram'> {
+  /** Call `run` after so many nanoseconds of virtual time. */
+  later(nanoseconds: number, run: () => void): void;
+  /** What a line that ran later printed, and why it failed. */
+  tell(result: CommandResult): void;
+}
+
+/** `2ms` in nanoseconds. */
+const UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9 };
+
 /** A shell in one process of the modeled host. */
 export class HostShell implements Session {
   readonly process: UserProcess;
@@ -28,11 +39,13 @@ export class HostShell implements Session {
   readonly readModule: Session['readModule'];
   readonly runProgram: Session['runProgram'];
   folder = '/';
+  readonly #host: ShellHost;
   readonly #buffer: number;
 
   /** `kernelLog` gives the lines of the kernel's log; the rest is for files of the user's. */
-  constructor(process: UserProcess, host: Pick<Session, 'kernelLog' | 'readModule' | 'runProgram'>) {
+  constructor(process: UserProcess, host: ShellHost) {
     this.process = process;
+    this.#host = host;
     this.kernelLog = host.kernelLog;
     this.readModule = host.readModule;
     this.runProgram = host.runProgram;
@@ -66,6 +79,8 @@ export class HostShell implements Session {
   }
 
   #command(text: string): CommandResult {
+    const later = /^\s*at\s+(\d+(?:\.\d+)?)(ns|us|ms|s)\s+(\S.*)$/.exec(text);
+    if (later !== null) return this.#at(Number(later[1]) * UNITS[later[2]!]!, later[3]!);
     const words = splitWords(text.replace(/(^|\s)(>{1,2})\s*/, '$1$2 '));
     if (words === undefined) return failed('sh: syntax error: unterminated quoted string');
     const arrow = words.findIndex((word) => word === '>' || word === '>>');
@@ -83,6 +98,12 @@ export class HostShell implements Session {
     const result = command.run(this, args);
     if (target === undefined || result.error !== undefined) return result;
     return this.#redirect(name, result.output, this.resolve(target), words[arrow] === '>>' ? O_APPEND : O_TRUNC);
+  }
+
+  /** at(1): the rest of the command, redirection and all, when so much virtual time has passed. */
+  #at(nanoseconds: number, command: string): CommandResult {
+    this.#host.later(Math.round(nanoseconds), () => this.#host.tell(this.run(command)));
+    return { output: '', error: undefined };
   }
 
   /** A program of the user's: what it prints goes on at once, or to the file. */

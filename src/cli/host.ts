@@ -40,6 +40,11 @@ export class HostSession {
     const { kernel, stream } = this.#machine;
     this.#shell = new HostShell(kernel.spawn('sh', () => {}).user, {
       kernelLog: () => kernel.log.lines,
+      later: (nanoseconds, run) => void kernel.clock.start(kernel.clock.now + nanoseconds, run),
+      tell: ({ output: text, error }) => {
+        output.console(new TextEncoder().encode(text));
+        if (error !== undefined) output.message(error);
+      },
       readModule: (file) => loadUserDriver(kernel, file, this.folder),
       runProgram: (file, args, stdio) => this.#runProgram(file, args, stdio ?? this.#stdio),
     });

@@ -12,6 +12,7 @@ import { type QemuEnd, reportEnd } from './ending.ts';
 import { EXIT } from './exit-status.ts';
 import { guestLine, withPlaces } from './guest-place.ts';
 import { buildProgram, type GuestLibrary, type GuestProgram } from './guest-program.ts';
+import type { CommandResult } from './host-commands.ts';
 import { isHostFailure, reportDriverFault, reportHostFailure } from './host-failure.ts';
 import { HostShell } from './host-shell.ts';
 import { interruptible } from './interruptible.ts';
@@ -83,6 +84,8 @@ function runOn(
   try {
     const shell = new HostShell(machine.kernel.spawn('sh', () => {}).user, {
       kernelLog: () => machine.kernel.log.lines,
+      later: (nanoseconds, run) => void machine.kernel.clock.start(machine.kernel.clock.now + nanoseconds, run),
+      tell: (result) => tellLater(result, output),
       readModule: (file) =>
         loadUserDriver(machine.kernel, file, folderOf(program.name), (path) =>
           userCodeWatch.add(path, 'host driver', output, () => progressOf(machine)),
@@ -132,6 +135,11 @@ function powerOn(options: RunOptions, output: Output, bank: RamBank | undefined)
   machine.kvm.instructionLimit = options.maxInsns;
   tellEvents(machine, options, output);
   return machine;
+}
+
+/** What a line printed that ran while the guest did; its failure is told, and the run goes on. */
+function tellLater({ output: text, error }: CommandResult, output: Output): void {
+  for (const line of [...text.split('\n').slice(0, -1), ...(error?.split('\n') ?? [])]) output.line('host', line);
 }
 
 /** Where a program in a `; host:` line prints: line by line, as what the shell prints. */

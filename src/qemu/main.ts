@@ -86,6 +86,7 @@ export class Qemu {
     for (const netdev of options.netdevs) machine.network.addNetdev(netdev);
     for (const object of options.objects) machine.network.addObject(object);
     for (const device of options.devices) addDevice(machine, device, this.#own);
+    machine.hotplug.map();
     if (options.kernel === undefined) throw new ConfigurationError('no guest: give a kernel with -kernel PATH');
     const entry = loadKernel(machine, options.kernel);
     writeBootStructures(machine);

@@ -67,7 +67,7 @@ test('without -c the lines of stdin are run, and the last one gives the status',
     spawnSync(process.execPath, ['dist/gvm.js', 'host'], { cwd: ROOT, encoding: 'utf8', input: lines });
   expect(script('cd /sys/bus/../class\npwd\n\ncat nosuch\nhelp\n')).toMatchObject({
     status: 0,
-    stdout: expect.stringMatching(/^\/sys\/class\n {2}cat FILE… +print files\n/),
+    stdout: expect.stringMatching(/^\/sys\/class\n {2}at TIME.*\n {2}cat FILE… +print files\n/),
     stderr: expect.stringContaining('cat: nosuch: No such file or directory'),
   });
   expect(script('ls /nosuch\nexit\nls /\n')).toMatchObject({ status: 2, stdout: '' });
@@ -79,6 +79,8 @@ describe('completion', () => {
     kernelLog: () => kernel.log.lines,
     readModule: () => ({ error: 'no files here' }),
     runProgram: () => 1,
+    later: () => {},
+    tell: () => {},
   });
 
   test.each([

@@ -20,6 +20,7 @@ import { type MemoryRegion, type MemoryRegionOps, sizes } from '../memory/region
 import { MemoryTopology } from '../memory/topology.ts';
 import { Network } from '../net/network.ts';
 import type { System } from '../system.ts';
+import { AcpiPciHotplug } from './acpi/pci-hotplug.ts';
 import { Serial } from './char/serial.ts';
 import type { CharBackend } from './char/stdio.ts';
 import { addMsiWindow } from './intc/msi-window.ts';
@@ -77,6 +78,7 @@ export class Machine {
   readonly #resets: (() => void)[] = [];
   #unnamed = 0;
   #end: MachineEnd | undefined;
+  #hotplug: AcpiPciHotplug | undefined;
 
   /** pc_init1: RAM, KVM's listener, PCI host. Refusals are ConfigurationErrors. */
   constructor(system: System, kvm: KvmState, ramSize: number) {
@@ -148,6 +150,12 @@ export class Machine {
   /** COM1 with `backend` at the end of the line. */
   addSerial(backend: CharBackend): void {
     new Serial(this.topology, this.isaIo, COM1, backend);
+  }
+
+  /** ACPI's registers for PCI hot-plug, made when they are first asked for. */
+  get hotplug(): AcpiPciHotplug {
+    this.#hotplug ??= new AcpiPciHotplug(this.topology, this.rootBus);
+    return this.#hotplug;
   }
 
   hasPciBus(name: string): boolean {

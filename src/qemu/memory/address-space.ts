@@ -95,6 +95,19 @@ export class AddressSpace {
     listener.commit?.();
   }
 
+  /** memory_listener_unregister: every range and eventfd goes, as far as it is concerned. */
+  unregister(listener: MemoryListener): void {
+    const at = this.#listeners.indexOf(listener);
+    if (at < 0) return;
+    this.#listeners.splice(at, 1);
+    for (const range of this.#view.ranges) {
+      tellCoalesced(range, (start, size) => listener.coalescedDelete?.(start, size));
+      listener.regionDelete(range);
+    }
+    for (const eventfd of this.#ioeventfds) listener.eventfdDelete?.(eventfd);
+    listener.commit?.();
+  }
+
   /** address_space_update_topology: first everything that went, then everything that came. */
   update(): void {
     const before = this.#view;

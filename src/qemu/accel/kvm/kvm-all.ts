@@ -12,6 +12,7 @@ import {
   KVM_DEV_TYPE_VFIO,
   KVM_DEV_VFIO_GROUP,
   KVM_DEV_VFIO_GROUP_ADD,
+  KVM_DEV_VFIO_GROUP_DEL,
   KVM_GET_API_VERSION,
   KVM_SET_DEVICE_ATTR,
   KVM_SET_IDENTITY_MAP_ADDR,
@@ -113,13 +114,25 @@ export class KvmState {
       this.#vfioDevice = made.value.fd;
       system.isKvmFile(made.value.fd, 'device');
     }
-    const result = system.heap.scoped(() =>
+    const result = this.#setGroup(KVM_DEV_VFIO_GROUP_ADD, groupFd);
+    if (result < 0) system.error(`Failed to add group ${group} to KVM VFIO device: ${strerror(-result)}`);
+  }
+
+  /** vfio_kvm_device_del_group. */
+  removeVfioGroup(group: number, groupFd: number): void {
+    if (this.#vfioDevice < 0) return;
+    const result = this.#setGroup(KVM_DEV_VFIO_GROUP_DEL, groupFd);
+    if (result < 0) this.#system.error(`Failed to remove group ${group} from KVM VFIO device: ${strerror(-result)}`);
+  }
+
+  #setGroup(attribute: number, groupFd: number): number {
+    const system = this.#system;
+    return system.heap.scoped(() =>
       system.ioctlStruct(this.#vfioDevice, KVM_SET_DEVICE_ATTR, kvm_device_attr, {
         group: KVM_DEV_VFIO_GROUP,
-        attr: BigInt(KVM_DEV_VFIO_GROUP_ADD),
+        attr: BigInt(attribute),
         addr: BigInt(system.heap.put(intArgument, { value: groupFd })),
       }),
     );
-    if (result < 0) system.error(`Failed to add group ${group} to KVM VFIO device: ${strerror(-result)}`);
   }
 }

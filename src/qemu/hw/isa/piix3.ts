@@ -69,6 +69,10 @@ export class Piix3 extends PciDevice {
     rootBus.routeOfPirq = (pirq) => this.#lineOf(pirq);
   }
 
+  override get hotpluggable(): boolean {
+    return false;
+  }
+
   override reset(): void {
     super.reset();
     for (const [offset, value] of AFTER_RESET) this.config[offset] = value;

@@ -120,6 +120,11 @@ export class PciBridge extends PciDevice {
   }
 
   /** pci_bridge_reset: bus numbers 0, all windows as after power-on. */
+  /** What is behind it would have to go as well. */
+  override get hotpluggable(): boolean {
+    return false;
+  }
+
   override reset(): void {
     super.reset();
     for (let at = PCI_PRIMARY_BUS; at < PCI_BRIDGE_CONTROL + 2; at++) {

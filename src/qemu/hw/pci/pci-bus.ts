@@ -102,6 +102,12 @@ export class PciBus implements DeviceBus {
     this.#attached.push(device);
   }
 
+  /** do_pci_unregister_device: the slot is empty again. */
+  detach(device: PciDevice): void {
+    this.#devices[device.devfn] = undefined;
+    this.#attached.splice(this.#attached.indexOf(device), 1);
+  }
+
   /** pci_find_device: the function that a configuration cycle for this bus number and devfn reaches. */
   find(busNumber: number, devfn: number): PciDevice | undefined {
     const bus = this.#findBus(busNumber);
@@ -148,9 +154,11 @@ export class PciBus implements DeviceBus {
     return this.#root.routeOfPirq?.(this.pirqOf(devfn, pin));
   }
 
-  /** pci_device_set_intx_routing_notifier. */
-  onRouteChange(listener: () => void): void {
-    this.#root.#routeListeners.add(listener);
+  /** pci_device_set_intx_routing_notifier. Returns how to stop. */
+  onRouteChange(listener: () => void): () => void {
+    const listeners = this.#root.#routeListeners;
+    listeners.add(listener);
+    return () => listeners.delete(listener);
   }
 
   /** pci_bus_fire_intx_routing_notifier. */

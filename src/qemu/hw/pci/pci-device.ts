@@ -277,6 +277,27 @@ export class PciDevice {
     this.updateMappings();
   }
 
+  /** DeviceClass.hotpluggable: not what is soldered to the board. */
+  get hotpluggable(): boolean {
+    return true;
+  }
+
+  /** pci_qdev_unrealize: the function goes, its BARs first. Its bus has to forget it. */
+  unplug(): void {
+    for (const bar of this.#bars) {
+      if (bar.address === UNMAPPED) continue;
+      const space = bar.type & PCI_BASE_ADDRESS_SPACE_IO ? this.bus.io : this.bus.memory;
+      space.deleteSubregion(bar.region);
+      bar.moves?.unmapped(bar.address);
+      bar.address = UNMAPPED;
+    }
+    this.exit();
+    this.setIrq(false);
+  }
+
+  /** PCIDeviceClass.exit: what the model has open. */
+  protected exit(): void {}
+
   /** pci_update_mappings: move every BAR to where its register and the COMMAND bits now put it. */
   protected updateMappings(): void {
     for (const bar of this.#bars) {

@@ -86,4 +86,8 @@ export class I440fx extends PciDevice {
     this.config[SMRAM] = 0x02;
     bus.attach(this);
   }
+
+  override get hotpluggable(): boolean {
+    return false;
+  }
 }

@@ -13,6 +13,7 @@ import {
   VFIO_GROUP_FLAGS_VIABLE,
   VFIO_GROUP_GET_STATUS,
   VFIO_GROUP_SET_CONTAINER,
+  VFIO_GROUP_UNSET_CONTAINER,
   VFIO_IOMMU_GET_INFO,
   VFIO_SET_IOMMU,
   VFIO_SPAPR_TCE_IOMMU,
@@ -39,6 +40,14 @@ export interface ResettableDevice {
   hotResetMulti(): void;
 }
 
+/** A container that this process has open. */
+interface VfioContainer {
+  readonly fd: number;
+  readonly listener: VfioDmaListener;
+  /** Descriptors of its groups. */
+  readonly groups: Set<number>;
+}
+
 export interface VfioGroup {
   readonly number: number;
   readonly fd: number;
@@ -53,7 +62,9 @@ export class VfioGroups {
   readonly #machine: Machine;
   readonly #system: System;
   readonly #groups: VfioGroup[] = [];
-  readonly #containers: number[] = [];
+  /** The reset handler is there. */
+  #resets = false;
+  readonly #containers: VfioContainer[] = [];
 
   private constructor(machine: Machine) {
     this.#machine = machine;
@@ -81,10 +92,34 @@ export class VfioGroups {
       this.#system.syscalls.close(fd);
       throw error;
     }
-    if (this.#groups.length === 0) this.#machine.onReset(() => this.#reset());
+    if (!this.#resets) this.#machine.onReset(() => this.#reset());
+    this.#resets = true;
     const group: VfioGroup = { number, fd, devices: [] };
     this.#groups.push(group);
     return group;
+  }
+
+  /** vfio_put_group: with its last device the group leaves the VM and its container, and the container goes with its last group. */
+  put(group: VfioGroup, device: string): void {
+    const { syscalls } = this.#system;
+    group.devices.splice(
+      group.devices.findIndex(({ name }) => name === device),
+      1,
+    );
+    if (group.devices.length > 0) return;
+    this.#machine.kvm.removeVfioGroup(group.number, group.fd);
+    const container = this.#containers.find(({ groups }) => groups.has(group.fd))!;
+    container.groups.delete(group.fd);
+    const last = container.groups.size === 0;
+    if (last) this.#machine.memory.unregister(container.listener);
+    const unset = this.#system.ioctl(group.fd, VFIO_GROUP_UNSET_CONTAINER);
+    if (unset < 0) this.#system.error(`vfio: error disconnecting group ${group.number} from container`);
+    if (last) {
+      this.#containers.splice(this.#containers.indexOf(container), 1);
+      syscalls.close(container.fd);
+    }
+    this.#groups.splice(this.#groups.indexOf(group), 1);
+    syscalls.close(group.fd);
   }
 
   /** vfio_reset_handler: devices that cannot reset alone are reset with their bus. */
@@ -113,7 +148,9 @@ export class VfioGroups {
     const system = this.#system;
     const setContainer = (container: number) =>
       system.ioctlStruct(groupFd, VFIO_GROUP_SET_CONTAINER, intArgument, { value: container });
-    if (this.#containers.some((container) => setContainer(container) === 0)) {
+    const shared = this.#containers.find((container) => setContainer(container.fd) === 0);
+    if (shared !== undefined) {
+      shared.groups.add(groupFd);
       this.#machine.kvm.addVfioGroup(number, groupFd);
       return;
     }
@@ -132,11 +169,11 @@ export class VfioGroups {
       if (listener.error !== undefined) {
         throw new ConfigurationError(`memory listener initialization failed: ${listener.error}`);
       }
+      this.#containers.push({ fd, listener, groups: new Set([groupFd]) });
     } catch (error) {
       system.syscalls.close(fd);
       throw error;
     }
-    this.#containers.push(fd);
   }
 
   /** vfio_init_container: choose the IOMMU type, join, set it, learn its limits. */

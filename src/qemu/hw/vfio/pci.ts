@@ -47,7 +47,7 @@ import type { Machine } from '../machine.ts';
 import type { PciBus } from '../pci/pci-bus.ts';
 import { PciDevice } from '../pci/pci-device.ts';
 import { VfioConfigSpace } from './config-space.ts';
-import { VfioGroups } from './container.ts';
+import { type VfioGroup, VfioGroups } from './container.ts';
 import { type RegionInfo, VfioDevice } from './device.ts';
 import { type HostDevice, isMdev } from './host-device.ts';
 import { VfioIntx } from './intx.ts';
@@ -71,6 +71,9 @@ export class VfioPciDevice extends PciDevice {
   readonly #configSpace: VfioConfigSpace;
   readonly #intx: VfioIntx;
   readonly #regions: readonly VfioRegion[];
+  readonly #group: VfioGroup;
+  /** vfio_exitfn, step by step. */
+  readonly #atExit: (() => void)[] = [];
 
   /** vfio_realize. Refusals are ConfigurationErrors without the `vfio NAME: ` prefix. */
   constructor(
@@ -87,6 +90,7 @@ export class VfioPciDevice extends PciDevice {
     this.#host = host;
     if (vfioRealize.on) vfioRealize(system.stream, { name: host.name, group: host.group });
     const group = VfioGroups.of(machine).get(host.group);
+    this.#group = group;
     if (group.devices.some((other) => other.name === host.name)) {
       throw new ConfigurationError('device is already attached');
     }
@@ -107,7 +111,7 @@ export class VfioPciDevice extends PciDevice {
     if (options.rombar) this.#sizeRom();
     this.#registerBars();
     if (this.readConfig(PCI_INTERRUPT_PIN, 1) !== 0) {
-      bus.onRouteChange(() => this.#intx.routeChanged());
+      this.#atExit.push(bus.onRouteChange(() => this.#intx.routeChanged()));
       this.#enableIntx();
     }
     if (options.req) this.#registerRequestNotifier();
@@ -203,12 +207,31 @@ export class VfioPciDevice extends PciDevice {
     const eventfd = system.eventNotifier();
     const asked = () => {
       if (!system.testAndClear(eventfd)) return;
-      system.error(`warning: vfio ${device.name}: Bus '${(this.bus as PciBus).name}' does not support hotplugging`);
+      const refused = this.#machine.hotplug.requestUnplug(this);
+      if (refused !== undefined) system.error(`warning: vfio ${device.name}: ${refused}`);
     };
     this.#machine.mainLoop.setFdHandler(eventfd, asked);
-    if (device.signalTo(VFIO_PCI_REQ_IRQ_INDEX, eventfd) >= 0) return;
-    this.#machine.mainLoop.setFdHandler(eventfd, undefined);
-    system.syscalls.close(eventfd);
+    const forget = () => {
+      this.#machine.mainLoop.setFdHandler(eventfd, undefined);
+      system.syscalls.close(eventfd);
+    };
+    if (device.signalTo(VFIO_PCI_REQ_IRQ_INDEX, eventfd) < 0) {
+      forget();
+      return;
+    }
+    this.#atExit.unshift(() => {
+      device.signalTo(VFIO_PCI_REQ_IRQ_INDEX, -1);
+      forget();
+    });
+  }
+
+  /** vfio_exitfn, then vfio_put_device: the last descriptor goes, and with the group's last device the group. */
+  protected override exit(): void {
+    for (const step of this.#atExit) step();
+    this.#intx.disable();
+    for (const region of this.#regions) region.unmap();
+    this.#machine.system.syscalls.close(this.#device.fd);
+    VfioGroups.of(this.#machine).put(this.#group, this.#host.name);
   }
 
   /** vfio_pci_read_config. */

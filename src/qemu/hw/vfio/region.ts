@@ -104,7 +104,7 @@ export class VfioRegion implements MemoryRegionOps {
     for (const [i, { offset, size }] of this.#areas.entries()) {
       const at = syscalls.mmap(size, protection, MAP_SHARED, this.#device.fd, start + offset);
       if (at < 0) {
-        this.#unmap();
+        this.unmap();
         return at;
       }
       const name = `${this.name} mmaps[${i}]`;
@@ -116,8 +116,8 @@ export class VfioRegion implements MemoryRegionOps {
     return 0;
   }
 
-  /** vfio_subregion_unmap. */
-  #unmap(): void {
+  /** vfio_region_exit, vfio_region_finalize: what is mapped goes. */
+  unmap(): void {
     for (const mapped of this.#mapped.splice(0)) {
       this.region.deleteSubregion(mapped);
       this.#system.syscalls.munmap(mapped.host!, mapped.size);

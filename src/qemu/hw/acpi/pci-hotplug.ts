@@ -1,0 +1,78 @@
+/**
+ * ACPI's registers for PCI hot-plug, at port 0xae00 (docs/specs/acpi_pci_hotplug.rst, hw/acpi/pcihp.c): the guest reads which slots
+ * of the root bus are to be emptied, and ejects them by writing their bits.
+ *
+ * Fidelity: of the PIIX4's power management there is nothing but this block, so no SCI tells the guest to look, and nothing can be
+ * plugged in. Slots behind bridges are not hot-pluggable.
+ */
+
+import { PCI_SLOT } from '../../../linux/uapi/pci.ts';
+import { type MemoryRegion, type MemoryRegionOps, sizes } from '../../memory/region.ts';
+import type { MemoryTopology } from '../../memory/topology.ts';
+import type { PciBus } from '../pci/pci-bus.ts';
+import type { PciDevice } from '../pci/pci-device.ts';
+
+const BASE = 0xae00;
+const SIZE = 0x18;
+/** Slots to empty, slots to eject (write), slots that can be, and the bus that is meant; at 0 slots to fill, of which there are none. */
+const DOWN = 0x04;
+const EJECT = 0x08;
+const REMOVABLE = 0x0c;
+const SELECT = 0x10;
+const ROOT_BUS = 0;
+
+export class AcpiPciHotplug implements MemoryRegionOps {
+  readonly valid = sizes(4, 4);
+  readonly impl = sizes(4, 4);
+  readonly #bus: PciBus;
+  readonly #registers: MemoryRegion;
+  #down = 0;
+  #select = ROOT_BUS;
+
+  constructor(topology: MemoryTopology, bus: PciBus) {
+    this.#bus = bus;
+    this.#registers = topology.io('acpi-pci-hotplug', SIZE, this);
+  }
+
+  /** acpi_pcihp_init: the guest sees the registers. */
+  map(): void {
+    this.#bus.io.addSubregion(BASE, this.#registers);
+  }
+
+  /** acpi_pcihp_device_unplug_request_cb: the guest is asked for the device. Returns why it cannot be, or undefined. */
+  requestUnplug(device: PciDevice): string | undefined {
+    const bus = device.bus as PciBus;
+    if (bus !== this.#bus) return `Bus '${bus.name}' does not support hotplugging`;
+    this.#down |= 1 << PCI_SLOT(device.devfn);
+    return undefined;
+  }
+
+  read(offset: number): number {
+    if (offset === SELECT) return this.#select;
+    if (this.#select !== ROOT_BUS) return 0;
+    if (offset === DOWN) return this.#down >>> 0;
+    return offset === REMOVABLE ? this.#removable() : 0;
+  }
+
+  write(offset: number, _size: number, value: number): void {
+    if (offset === SELECT) this.#select = value;
+    else if (offset === EJECT && this.#select === ROOT_BUS) this.#eject(value);
+  }
+
+  #removable(): number {
+    const fixed = this.#bus.devices.filter(({ hotpluggable }) => !hotpluggable);
+    return fixed.reduce((mask, { devfn }) => mask & ~(1 << PCI_SLOT(devfn)), -1) >>> 0;
+  }
+
+  /** acpi_pcihp_eject_slot: the lowest slot of the mask. */
+  #eject(slots: number): void {
+    if (slots === 0) return;
+    const slot = 31 - Math.clz32(slots & -slots);
+    this.#down &= ~(1 << slot);
+    for (const device of this.#bus.devices) {
+      if (PCI_SLOT(device.devfn) !== slot || !device.hotpluggable) continue;
+      device.unplug();
+      this.#bus.detach(device);
+    }
+  }
+}
