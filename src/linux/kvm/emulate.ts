@@ -40,6 +40,7 @@ function carryOut(vcpu: KvmVcpu): number {
     // left, and else until the count reaches a multiple of 1024: then the guest gets a chance to take an interrupt.
     if (cpu.rip !== rip || cpu.register(RCX) === left) return 1;
     if (!emulation.inputLeft && (cpu.register(RCX) & BATCH_MASK) === 0n) return 1;
+    emulation.nextElement();
   }
 }
 

@@ -92,8 +92,13 @@ export class Emulation implements EmulatorPort {
 
   /** A new instruction: nothing of the last one is kept. */
   begin(): void {
-    this.#answered.count = 0;
     this.#inputAt = this.#inputEnd = 0;
+    this.nextElement();
+  }
+
+  /** A repeated string instruction goes on with its next element: what was read is used up, but for data of INS. */
+  nextElement(): void {
+    this.#answered.count = 0;
     this.rewind();
   }
 
