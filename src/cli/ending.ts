@@ -1,9 +1,11 @@
 /** How a run ended, told to the user, and the exit status that goes with it. The reason is the last line on stderr. */
 
+import { MAX_INSTRUCTION_BYTES } from '../hardware/vcpu/code-cache.ts';
 import { EXIT, GUEST_OOPS } from './exit-status.ts';
 import { guestPlace } from './guest-place.ts';
 import type { GuestProgram } from './guest-program.ts';
 import type { Interrupted } from './interruptible.ts';
+import { leftOut } from './left-out.ts';
 import type { Machine } from './machine.ts';
 import { oopsReport } from './oops-report.ts';
 import type { Output } from './output.ts';
@@ -95,22 +97,20 @@ function sayOops(run: EndedRun): void {
     run.output.line('oops', line);
 }
 
-/** What kind of instruction it is that the table leaves out, by its first bytes (SDM vol. 2 app. A). */
-function family(bytes: Uint8Array): string {
-  const first = bytes.find((byte) => byte !== 0x66 && byte !== 0xf2 && byte !== 0xf3 && (byte & 0xf0) !== 0x40) ?? 0;
-  if (first === 0xc4 || first === 0xc5) return 'AVX';
-  if (first === 0x62) return 'AVX-512';
-  return first === 0x0f ? 'SSE or MMX' : 'x87';
-}
-
 /** An instruction that gvm has not: named, with what to do about it. */
 function sayUnsupported(run: EndedRun): void {
-  const unsupported = run.machine.cpus[0]?.unsupported;
+  const cpu = run.machine.cpus[0];
+  const unsupported = cpu?.unsupported;
   if (unsupported === undefined) return;
-  const bytes = [...unsupported.bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
+  const { rip, text } = unsupported;
+  const read = cpu!.view(cpu!.lastException?.cr3).read(rip, MAX_INSTRUCTION_BYTES);
+  const what =
+    text === undefined
+      ? leftOut(read.length === 0 ? unsupported.bytes : read)
+      : { text: `the instruction ${text}`, bytes: unsupported.bytes };
+  const bytes = [...what.bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
   run.output.message(
-    `gvm: ${unsupported.text === undefined ? `this ${family(unsupported.bytes)} instruction` : `the instruction ${unsupported.text}`} [${bytes} …] at ${place(run, unsupported.rip)} is not implemented; ` +
-      'compile C with -mgeneral-regs-only',
+    `gvm: ${what.text} [${bytes}] at ${place(run, rip)} is not implemented; compile C with -mgeneral-regs-only`,
   );
 }
 

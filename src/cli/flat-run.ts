@@ -2,6 +2,7 @@
 
 import { assemble } from '../../lang/assembler/assemble.ts';
 import { toFlat } from '../../lang/object/flat.ts';
+import { MAX_INSTRUCTION_BYTES } from '../hardware/vcpu/code-cache.ts';
 import { EXIT_REASON, exitReasonName, INTERRUPTION } from '../hardware/vcpu/exit.ts';
 import { RF } from '../hardware/vcpu/flags.ts';
 import { VECTOR } from '../hardware/vcpu/pending-event.ts';
@@ -10,6 +11,7 @@ import { findCpuid, supportedCpuid } from '../linux/kvm/cpuid.ts';
 import { EXIT } from './exit-status.ts';
 import { BareMachine } from './flat-machine.ts';
 import { binaryFiles, includePath, readUserFile } from './guest-program.ts';
+import { leftOut } from './left-out.ts';
 import { assemblyError, diagnosticsText } from './report-diagnostics.ts';
 import { eagernessOf, type TierName } from './tier.ts';
 import { UsageError } from './usage-error.ts';
@@ -158,7 +160,7 @@ function exceptionOf({ cpu }: BareMachine): End {
   const instruction =
     unsupported === undefined || unsupported.rip !== lastException.rip
       ? {}
-      : { unsupported: unsupported.text ?? 'vector or x87' };
+      : { unsupported: unsupported.text ?? leftOut(cpu.view().read(unsupported.rip, MAX_INSTRUCTION_BYTES)).name };
   return {
     exit: 'exception',
     vector,

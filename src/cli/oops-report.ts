@@ -11,6 +11,7 @@ import { PAGE_FAULT } from '../hardware/vcpu/paging.ts';
 import { GENERAL_REGISTERS } from '../hardware/vcpu/state.ts';
 import { guestPlace } from './guest-place.ts';
 import type { GuestProgram } from './guest-program.ts';
+import { leftOut } from './left-out.ts';
 
 type RegisterName = (typeof GENERAL_REGISTERS)[number];
 /** In the order in which people read them. */
@@ -99,10 +100,11 @@ function instructionAt(at: bigint, view: GuestView): Line | undefined {
   const bytes = view.read(at, LONGEST);
   if (bytes.length === 0) return undefined;
   const decoded = decode(bytes, 0, bytes.length, 'long');
-  const text =
-    'failure' in decoded
-      ? { unsupported: '(vector or x87)', undefined: '(undefined)' }[decoded.failure as 'undefined']
-      : format(decoded);
+  if ('failure' in decoded && decoded.failure === 'unsupported') {
+    const { name, bytes: own } = leftOut(bytes);
+    return { at, bytes: own, text: `(${name}, left out)` };
+  }
+  const text = 'failure' in decoded ? (decoded.failure === 'undefined' ? '(undefined)' : undefined) : format(decoded);
   return { at, bytes: bytes.subarray(0, Math.max(1, decoded.length)), text: text ?? '(cut off)' };
 }
 

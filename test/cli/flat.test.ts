@@ -51,7 +51,7 @@ describe('gvm run --flat', () => {
   test('a vector instruction is named as such', () => {
     expect(flat(file('d.bin', Uint8Array.of(0x0f, 0x28, 0xc1))).report).toMatchObject({
       vector: 6,
-      unsupported: 'vector or x87',
+      unsupported: 'movaps',
     });
   });
 

@@ -6,6 +6,12 @@ import { gvmWith } from './gvm.ts';
 const run = (source: string) =>
   gvmWith({ 'crash.gasm': `global init_module\nsection .text\n${source}\n` }, 'run', 'crash.gasm');
 
+const spaced = (bytes: string) =>
+  bytes
+    .split(', ')
+    .map((byte) => Number(byte).toString(16).padStart(2, '0'))
+    .join(' ');
+
 describe('a guest that crashes', () => {
   test('exception, registers, code, callers with their lines, and the walk of the faulting address', () => {
     const { status, stderr } = run(`helper:
@@ -32,15 +38,19 @@ init_module:
   });
 
   test.each([
-    ['0x0f, 0x28, 0xc1', 'SSE or MMX'],
-    ['0xc5, 0xf8, 0x28, 0xc1', 'AVX'],
-    ['0xd9, 0xe8', 'x87'],
-  ])('an instruction that gvm leaves out names itself: %s', (bytes, family) => {
-    const { status, stderr } = run(`init_module:\n        db ${bytes}\n        ret`);
+    ['0x0f, 0x28, 0x44, 0x24, 0x40', 'the SSE or MMX instruction movaps'],
+    ['0x66, 0x0f, 0x3a, 0x0f, 0xc1, 4', 'the SSE or MMX instruction palignr'],
+    ['0xc5, 0xf8, 0x28, 0xc1', 'the AVX instruction vmovaps'],
+    ['0xc4, 0xe2, 0x7d, 0x18, 0x05, 1, 2, 3, 4', 'the AVX instruction vbroadcastss'],
+    ['0x62, 0xf1, 0x7c, 0x48, 0x28, 0x45, 1', 'the AVX-512 instruction vmovaps'],
+    ['0xd9, 0xe8', 'the x87 instruction fld1'],
+    ['0xc5, 0xf8, 0x04', 'this AVX instruction'],
+  ])('an instruction that gvm leaves out names itself, and has all its bytes: %s', (bytes, name) => {
+    const { status, stderr } = run(`init_module:\n        db ${bytes}\n        times 9 nop\n        ret`);
     expect(status).toBe(4);
     expect(stderr).toMatch(
       new RegExp(
-        `gvm: this ${family} instruction \\[.*\\] at rip 0x[0-9a-f]+ init_module\\+0x0.* is not implemented; compile C with -mgeneral-regs-only`,
+        `gvm: ${name} \\[${spaced(bytes)}${name.startsWith('this') ? '.*' : ''}\\] at rip 0x[0-9a-f]+ init_module\\+0x0.* is not implemented; compile C with -mgeneral-regs-only`,
       ),
     );
   });

@@ -3,6 +3,7 @@
 /** An instruction that this processor has not, met by the guest; it also raised #UD. */
 export interface Unsupported {
   readonly rip: bigint;
+  /** Bytes from rip on, the instruction's own and some that follow, as far as they could be fetched. */
   readonly bytes: Uint8Array;
   /** Disassembly, if the instruction table knows it. */
   readonly text: string | undefined;
