@@ -52,7 +52,7 @@ export function reportEnd(end: QemuEnd, run: EndedRun): number {
       say(`the guest reset the machine at ${placeOfRip(run)}; it never gave a status`);
       return EXIT.GUEST_FAILED;
     case 'internal-error':
-      say(`the guest crashed: KVM cannot emulate the instruction at ${placeOfRip(run)}`);
+      say(`the guest crashed: KVM cannot emulate the instruction at ${placeOfRip(run)}${whyNoCode(run)}`);
       sayUnsupported(run);
       return EXIT.GUEST_CRASHED;
     case 'halted':
@@ -112,6 +112,15 @@ function sayUnsupported(run: EndedRun): void {
   run.output.message(
     `gvm: ${what.text} [${bytes}] at ${place(run, rip)} is not implemented; compile C with -mgeneral-regs-only`,
   );
+}
+
+/** Code that lies where no memory is: KVM's emulator cannot fetch it. */
+function whyNoCode({ machine }: EndedRun): string {
+  const cpu = machine.cpus[0];
+  const view = cpu?.view();
+  const physical = view?.walk(cpu!.rip).physical;
+  if (physical === undefined || view!.read(cpu!.rip, 1).length > 0) return '';
+  return `: guest physical 0x${physical.toString(16)} is no memory but MMIO, and code cannot be fetched from there`;
 }
 
 function placeOfRip(run: EndedRun): string {

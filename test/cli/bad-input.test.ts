@@ -38,6 +38,12 @@ test.each([
     'is not implemented; compile C with -mgeneral-regs-only',
   ],
   [
+    'a jump to a device',
+    program(' extern ioremap\n mov edi, 0xfebf0000\n mov esi, 4096\n call ioremap\n jmp rax'),
+    4,
+    'is no memory but MMIO, and code cannot be fetched from there',
+  ],
+  [
     'a triple fault',
     program(' lidt [none]\n ud2\n section .rodata\nnone: dw 0\n dq 0'),
     4,

@@ -273,7 +273,16 @@ export class Vcpu extends GuestState {
    */
   emulate(port: EmulatorPort): Emulated {
     this.#stream.serving = true;
+    const { exit } = this;
+    const { reason, qualification, guestPhysical, guestLinear, instructionLength, idtVectoring } = exit;
     const outcome = this.parts.execution.complete(port);
+    // What the emulator meets on its own way is no exit: the fields are still the one's that it serves.
+    exit.reason = reason;
+    exit.qualification = qualification;
+    exit.guestPhysical = guestPhysical;
+    exit.guestLinear = guestLinear;
+    exit.instructionLength = instructionLength;
+    exit.idtVectoring = idtVectoring;
     this.#stream.serving = false;
     switch (outcome) {
       case OUTCOME.FAULT:

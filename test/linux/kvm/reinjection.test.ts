@@ -142,6 +142,43 @@ describe('an event meets pages that the EPT does not map yet', () => {
   });
 });
 
+describe('code where no memory is', () => {
+  const emulationError = (guest: Guest) => ({
+    exit: guest.exitReason,
+    suberror: guest.run.getUint32(run.RUN_INTERNAL_SUBERROR, true),
+    // Flags (no instruction bytes), the exit's reason and qualification.
+    data: [0, 1, 2].map((index) => guest.run.getBigUint64(run.RUN_INTERNAL_DATA + 8 * index, true)),
+  });
+  const failed = (reason: bigint, qualification: bigint) => ({
+    exit: run.KVM_EXIT_INTERNAL_ERROR,
+    suberror: run.KVM_INTERNAL_ERROR_EMULATION,
+    data: [0n, reason, qualification],
+  });
+
+  test('MMIO: KVM cannot fetch from there', () => {
+    const guest = new Guest('mov eax, 0xfebc0000\n jmp rax\n', 'none');
+    guest.resume();
+    expect(emulationError(guest)).toEqual(failed(48n, 0x184n));
+    expect(regs(guest).rip).toBe(0xfebc0000n);
+  });
+
+  test('MMIO that was read before, so that its entry is known', () => {
+    const guest = new Guest('mov eax, 0xfebc0000\n mov ecx, [rax]\n jmp rax\n', 'none');
+    guest.resume();
+    expect(guest.exitReason).toBe(run.KVM_EXIT_MMIO);
+    guest.resume();
+    expect(emulationError(guest)).toEqual(failed(49n, 0n));
+  });
+
+  test('an instruction whose second page is MMIO', () => {
+    // RAM ends at 16 MiB: `mov eax, imm32` begins two bytes before.
+    const guest = new Guest('mov byte [0xfffffe], 0xb8\n mov eax, 0xfffffe\n jmp rax\n', 'none');
+    guest.resume();
+    expect(emulationError(guest)).toMatchObject({ exit: run.KVM_EXIT_INTERNAL_ERROR, suberror: 1 });
+    expect(regs(guest).rip).toBe(0xfffffen);
+  });
+});
+
 describe('KVM_GET_VCPU_EVENTS and KVM_SET_VCPU_EVENTS', () => {
   test('shadows of STI and MOV SS', () => {
     const guest = new Guest(`mov ecx, ss\n sti\n out 0x80, al\n cli\n mov ss, ecx\n out 0x80, al\n ${STOP}`, 'none');
