@@ -7,7 +7,15 @@
 import { type Hpa, type Hva, hva, PAGE_SIZE } from '../../address.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import { EFAULT, EINVAL, ENODEV, ENOMEM } from '../uapi/errno.ts';
-import { MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE } from '../uapi/syscalls.ts';
+import {
+  MAP_ANONYMOUS,
+  MAP_HUGE_SHIFT,
+  MAP_HUGETLB,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+} from '../uapi/syscalls.ts';
 import type { OpenFile } from './file.ts';
 import type { PageAllocator } from './page-allocator.ts';
 import type { MappedFile, Vma } from './vma.ts';
@@ -28,6 +36,13 @@ const WRITABLE = 2;
 
 /** A 2 MiB page. */
 const HUGE_ORDER = 9;
+/**
+ * Sizes of large pages that x86 has, as MAP_HUGETLB asks for them.
+ *
+ * Fidelity: the host's RAM ends below 2 GiB, and the kernel stands in the first: no page of 1 GiB can be set aside.
+ */
+const LOG_OF_2_MIB = 21;
+const LOG_OF_1_GIB = 30;
 
 const endOf = (vma: Vma) => vma.start + vma.length;
 /** Whether `address` lies inside the mapping, but not between two of its pages. */
@@ -60,13 +75,17 @@ export class AddressSpace {
 
   /**
    * Map `length` bytes (rounded up to pages). Returns the address, or -EINVAL (length 0, unaligned offset, not exactly
-   * one of MAP_SHARED and MAP_PRIVATE), -ENOMEM (no gap), -ENODEV (the file cannot be mapped), or the file's errno.
+   * one of MAP_SHARED and MAP_PRIVATE, no such size of pages), -ENOMEM (no gap, or a page of 1 GiB), -ENODEV (the file cannot be mapped), or the file's errno.
    */
   mmap(length: number, protection: number, flags: number, file: OpenFile | undefined, offset: number): Hva | number {
     const shared = (flags & MAP_SHARED) !== 0;
     if (length <= 0 || offset % PAGE_SIZE !== 0 || offset < 0) return -EINVAL;
     if (shared === ((flags & MAP_PRIVATE) !== 0)) return -EINVAL;
-    const order = (flags & (MAP_HUGETLB | MAP_ANONYMOUS)) === (MAP_HUGETLB | MAP_ANONYMOUS) ? HUGE_ORDER : 0;
+    const huge = (flags & (MAP_HUGETLB | MAP_ANONYMOUS)) === (MAP_HUGETLB | MAP_ANONYMOUS);
+    const size = huge ? (flags >>> MAP_HUGE_SHIFT) & 0x3f : 0;
+    if (size === LOG_OF_1_GIB) return -ENOMEM;
+    if (size !== 0 && size !== LOG_OF_2_MIB) return -EINVAL;
+    const order = huge ? HUGE_ORDER : 0;
     const pageBytes = PAGE_SIZE << order;
     const rounded = Math.ceil(length / pageBytes) * pageBytes;
     const start = this.#gap(rounded, pageBytes);

@@ -22,8 +22,11 @@ export const PROT_WRITE = 2;
 export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
 export const MAP_ANONYMOUS = 0x20;
-/** Anonymous memory in pages of 2 MiB. */
+/** Anonymous memory in large pages: of 2 MiB, or of the size whose logarithm stands in bits 31:26. */
 export const MAP_HUGETLB = 0x40000;
+export const MAP_HUGE_SHIFT = 26;
+export const MAP_HUGE_2MB = 21 << MAP_HUGE_SHIFT;
+export const MAP_HUGE_1GB = 30 * 2 ** MAP_HUGE_SHIFT;
 export const POLLIN = 1;
 export const POLLOUT = 4;
 export const POLLERR = 8;

@@ -7,6 +7,10 @@ import { copyFromUser, copyToUser, stringFromUser } from '../../../src/linux/cor
 import { EFAULT, EINVAL, ENODEV, ENOMEM } from '../../../src/linux/uapi/errno.ts';
 import {
   MAP_ANONYMOUS,
+  MAP_HUGE_1GB,
+  MAP_HUGE_2MB,
+  MAP_HUGE_SHIFT,
+  MAP_HUGETLB,
   MAP_PRIVATE,
   MAP_SHARED,
   O_RDWR,
@@ -37,6 +41,18 @@ test('mappings go to the highest gap, top down', () => {
   expect(mm.munmap(first, 2 * PAGE_SIZE)).toBe(0);
   expect(map(1)).toBe(first + PAGE_SIZE);
   expect(map(2)).toBe(second - 2 * PAGE_SIZE);
+});
+
+test.each([
+  ['the default', 0, 0],
+  ['2 MiB', MAP_HUGE_2MB, 0],
+  ['1 GiB, which the host has none of', MAP_HUGE_1GB, -ENOMEM],
+  ['16 MiB, which x86 has not', 24 << MAP_HUGE_SHIFT, -EINVAL],
+])('large pages of %s', (_name, size, error) => {
+  const { mm } = machine();
+  const at = mm.mmap(2 ** 21, RW, ANONYMOUS | MAP_HUGETLB | size, undefined, 0);
+  expect(error === 0 ? at % 2 ** 21 : at).toBe(error);
+  if (error === 0) expect(mm.mappingLevel(at as Hva)).toBe(2);
 });
 
 test('anonymous pages appear at the first touch, zeroed, and go with the mapping', () => {

@@ -182,6 +182,26 @@ test('no sequence of slot changes and unmappings leaves a stale translation', ()
   );
 });
 
+test('after 2^19 generations an old MMIO entry would look valid again: all entries go before', () => {
+  const bench = new Bench();
+  const hva = BigInt(bench.qemu.map(4096));
+  const { memslots } = bench.vm;
+  const region = { slot: 0, guest_phys_addr: 0n, memory_size: 4096n, userspace_addr: hva };
+  memslots.setUserRegion({ ...region, flags: 0 });
+  const mmio = 0xfebc0000;
+  bench.enter(memoryAccess(mmio, true, store(mmio, [1])));
+  const stamped = mmioSpteGeneration(bench.cpu.leaf(mmio));
+  expect(stamped).toBe(memslots.generation());
+  bench.listen('kvm_mmu_zap_all_fast');
+  const turns = 2 ** 18;
+  for (let n = 1; n <= turns; n++) memslots.setUserRegion({ ...region, flags: n & 1 });
+  expect(memslots.generation() % 2 ** 19).toBe(stamped);
+  expect(bench.events).toHaveLength(1);
+  bench.listen('check_mmio_spte,mark_mmio_spte');
+  bench.enter(memoryAccess(mmio, true, store(mmio, [2])));
+  expect(bench.events.at(-1)).toMatch(/^mark_mmio_spte: /);
+});
+
 /** Every change that touches EPT at once, on memory of 2 MiB pages. */
 test.each([
   ['write protection', { accessedDirty: true, modificationLog: false }],
