@@ -1,6 +1,7 @@
 /** The device models that `-device` knows, and the texts of `-device help`. */
 
 import type { DeviceModel } from './device-model.ts';
+import { framebuffer } from './display/framebuffer.ts';
 import { isaDebugExit } from './misc/debug-exit.ts';
 import { isaDebugcon } from './misc/debugcon.ts';
 import { edu } from './misc/edu.ts';
@@ -18,6 +19,7 @@ const models: readonly DeviceModel[] = [
   isaDebugcon,
   e1000,
   edu,
+  framebuffer,
   pciTestdev,
   roads,
   xche,

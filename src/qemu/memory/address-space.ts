@@ -6,7 +6,7 @@
  * not clipped at the end of an io region: a dword at 0xcf8 belongs to the device at 0xcf8 although 0xcf9 is another's.
  */
 
-import { hva } from '../../address.ts';
+import { hva, PAGE_SIZE } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { UserMemory } from '../../linux/uapi/syscalls.ts';
 import {
@@ -131,6 +131,7 @@ export class AddressSpace {
       const old = before.ranges[i];
       const now = after.ranges[j];
       if (old !== undefined && now !== undefined && sameRange(old, now)) {
+        if (adding && old.logged !== now.logged) this.#logChanged(now);
         i++;
         j++;
       } else if (old !== undefined && (now === undefined || old.start <= now.start)) {
@@ -141,6 +142,31 @@ export class AddressSpace {
         j++;
       }
     }
+  }
+
+  #logChanged(range: FlatRange): void {
+    for (const listener of this.#listeners) {
+      if (range.logged) listener.logStart?.(range);
+      else listener.logStop?.(range);
+    }
+  }
+
+  /**
+   * memory_region_snapshot_and_clear_dirty: offsets in `region` of the pages that the guest has written since this was last
+   * asked; of a region whose log is off, none. Fidelity: what QEMU's own devices write there is not noted.
+   */
+  takeDirtyPages(region: MemoryRegion): readonly number[] {
+    const pages: number[] = [];
+    for (const range of this.#view.ranges) {
+      if (range.region !== region || !range.logged) continue;
+      for (const listener of this.#listeners) {
+        const bitmap = listener.logSync?.(range) ?? new Uint8Array(0);
+        for (let page = 0; page < bitmap.length * 8; page++) {
+          if (((bitmap[page >> 3]! >> (page & 7)) & 1) !== 0) pages.push(range.offset + page * PAGE_SIZE);
+        }
+      }
+    }
+    return pages;
   }
 
   #added(range: FlatRange): void {

@@ -18,6 +18,8 @@ export interface FlatRange {
   readonly readonly: boolean;
   /** A ROM device that is read as memory. */
   readonly romd: boolean;
+  /** Writes to it are to be noted; no difference that would make it another range. */
+  readonly logged: boolean;
 }
 
 /** Whether a listener would see no difference. */
@@ -103,7 +105,8 @@ function fillGaps(
     const taken = rendered[i];
     const until = Math.min(end, taken?.start ?? end);
     if (from < until) {
-      rendered.splice(i++, 0, { start: from, end: until, region, offset: from - origin, readonly, romd: region.romd });
+      const { romd, logged } = region;
+      rendered.splice(i++, 0, { start: from, end: until, region, offset: from - origin, readonly, romd, logged });
     }
     if (taken !== undefined) from = Math.max(from, taken.end);
   }

@@ -17,6 +17,11 @@ export interface MemoryListener {
   readonly priority: number;
   regionAdd(range: FlatRange): void;
   regionDelete(range: FlatRange): void;
+  /** Pages of the range that are written are to be noted, or no longer: the range itself stays. */
+  logStart?(range: FlatRange): void;
+  logStop?(range: FlatRange): void;
+  /** A bit for each page of the range that has been written since this was last asked. */
+  logSync?(range: FlatRange): Uint8Array;
   /** A write there is to signal an eventfd, or no longer. */
   eventfdAdd?(eventfd: Ioeventfd): void;
   eventfdDelete?(eventfd: Ioeventfd): void;

@@ -98,7 +98,6 @@ export class MemoryRegion {
   readonly ops: MemoryRegionOps | undefined;
   /** Where its memory lies in this process. */
   readonly host: Hva | undefined;
-  readonly readonly: boolean;
   readonly guard: ReentrancyGuard | undefined;
   readonly unassigned: boolean;
   readonly alias: MemoryRegion | undefined;
@@ -108,7 +107,9 @@ export class MemoryRegion {
   #address = 0;
   #priority = 0;
   #enabled = true;
+  #readonly: boolean;
   #romd = true;
+  #logged = false;
   #flushCoalesced = false;
   #ioregion: RegionFile | undefined;
   /** In rendering order: higher priority first, of equal ones the later added. */
@@ -124,7 +125,7 @@ export class MemoryRegion {
     this.size = size;
     this.ops = target.ops;
     this.host = target.host;
-    this.readonly = target.readonly ?? false;
+    this.#readonly = target.readonly ?? false;
     this.guard = target.guard;
     this.unassigned = target.unassigned ?? false;
     this.alias = target.alias;
@@ -161,6 +162,15 @@ export class MemoryRegion {
 
   get ioregion(): RegionFile | undefined {
     return this.#ioregion;
+  }
+
+  get readonly(): boolean {
+    return this.#readonly;
+  }
+
+  /** Whether somebody wants to know which of its pages are written. */
+  get logged(): boolean {
+    return this.#logged;
   }
 
   /** Whether accesses end here: everything but a pure container and an alias. */
@@ -214,6 +224,22 @@ export class MemoryRegion {
     if (enabled === this.#enabled) return;
     this.#change(() => {
       this.#enabled = enabled;
+    });
+  }
+
+  /** memory_region_set_readonly: RAM that the guest may only read, from now on. */
+  setReadonly(readonly: boolean): void {
+    if (readonly === this.#readonly) return;
+    this.#change(() => {
+      this.#readonly = readonly;
+    });
+  }
+
+  /** memory_region_set_log: note which pages are written, for {@link AddressSpace.takeDirtyPages}. */
+  setLog(logged: boolean): void {
+    if (logged === this.#logged) return;
+    this.#change(() => {
+      this.#logged = logged;
     });
   }
 

@@ -6,7 +6,14 @@
 
 import { PAGE_SIZE } from '../../../address.ts';
 import { strerror } from '../../../linux/uapi/errno.ts';
-import { KVM_MEM_READONLY, KVM_SET_USER_MEMORY_REGION, kvm_userspace_memory_region } from '../../../linux/uapi/kvm.ts';
+import {
+  KVM_GET_DIRTY_LOG,
+  KVM_MEM_LOG_DIRTY_PAGES,
+  KVM_MEM_READONLY,
+  KVM_SET_USER_MEMORY_REGION,
+  kvm_dirty_log,
+  kvm_userspace_memory_region,
+} from '../../../linux/uapi/kvm.ts';
 import { Abort } from '../../error.ts';
 import type { FlatRange } from '../../memory/flat-view.ts';
 import type { Ioeventfd, MemoryListener } from '../../memory/listener.ts';
@@ -23,6 +30,10 @@ interface Slot {
   readonly host: number;
   readonly flags: number;
 }
+
+/** kvm_mem_flags. */
+const flagsOf = ({ readonly, romd, logged }: FlatRange): number =>
+  (logged ? KVM_MEM_LOG_DIRTY_PAGES : 0) | (readonly || romd ? KVM_MEM_READONLY : 0);
 
 export class KvmMemoryListener implements MemoryListener {
   readonly name = 'kvm-memory';
@@ -44,7 +55,7 @@ export class KvmMemoryListener implements MemoryListener {
     const free = this.#slots.indexOf(undefined);
     const number = free < 0 ? this.#slots.length : free;
     if (number >= this.#kvm.slots) throw new Abort('kvm_alloc_slot: no free slot available');
-    const slot = { ...ram, number, flags: range.readonly || range.romd ? KVM_MEM_READONLY : 0 };
+    const slot = { ...ram, number, flags: flagsOf(range) };
     this.#slots[number] = slot;
     const result = this.#set(slot, slot.size);
     if (result < 0) throw new Abort(`kvm_set_phys_mem: error registering slot: ${strerror(-result)}`);
@@ -52,13 +63,50 @@ export class KvmMemoryListener implements MemoryListener {
 
   regionDelete(range: FlatRange): void {
     setIoregion(this.#system, this.#kvm, range, { pio: false, assign: false });
-    const ram = this.#align(range);
-    if (ram === undefined) return;
-    const slot = this.#slots.find((one) => one?.start === ram.start && one.size === ram.size);
+    const slot = this.#slotOf(range);
     if (slot === undefined) return;
     this.#slots[slot.number] = undefined;
     const result = this.#set({ ...slot, flags: 0 }, 0);
     if (result < 0) throw new Abort(`kvm_set_phys_mem: error unregistering slot: ${strerror(-result)}`);
+  }
+
+  logStart(range: FlatRange): void {
+    this.#changeFlags(range);
+  }
+
+  logStop(range: FlatRange): void {
+    this.#changeFlags(range);
+  }
+
+  /** kvm_slot_get_dirty_log. */
+  logSync(range: FlatRange): Uint8Array {
+    const slot = this.#slotOf(range);
+    if (slot === undefined) return new Uint8Array(0);
+    const { heap, memory } = this.#system;
+    return heap.scoped(() => {
+      // KVM writes whole quadwords.
+      const bytes = Math.ceil(slot.size / PAGE_SIZE / 64) * 8;
+      const bitmap = heap.allocate(bytes);
+      const request = { slot: slot.number, dirty_bitmap: BigInt(bitmap) };
+      const result = this.#system.ioctlStruct(this.#kvm.vm, KVM_GET_DIRTY_LOG, kvm_dirty_log, request);
+      if (result < 0) throw new Abort(`KVM_GET_DIRTY_LOG failed with ${result}: ${strerror(-result)}`);
+      return memory.read(bitmap, bytes);
+    });
+  }
+
+  /** kvm_section_update_flags: the slot stays, and what KVM has mapped of it. */
+  #changeFlags(range: FlatRange): void {
+    const slot = this.#slotOf(range);
+    if (slot === undefined) return;
+    const changed = { ...slot, flags: flagsOf(range) };
+    this.#slots[slot.number] = changed;
+    const result = this.#set(changed, changed.size);
+    if (result < 0) throw new Abort(`kvm_set_user_memory_region: ${strerror(-result)}`);
+  }
+
+  #slotOf(range: FlatRange): Slot | undefined {
+    const ram = this.#align(range);
+    return ram === undefined ? undefined : this.#slots.find((one) => one?.start === ram.start && one.size === ram.size);
   }
 
   eventfdAdd(eventfd: Ioeventfd): void {
