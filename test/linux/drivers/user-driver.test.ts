@@ -1,0 +1,220 @@
+/** The kernel's functions as a user's own driver calls them: pages, DMA, guest memory, mappings, eventfds, time. */
+
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { hva, plus } from '../../../src/address.ts';
+import type * as api from '../../../src/linux/drivers/driver-api.ts';
+import { DriverFault } from '../../../src/linux/drivers/driver-fault.ts';
+import { UserDriver } from '../../../src/linux/drivers/user-driver.ts';
+import { initKvm, type KvmModule } from '../../../src/linux/kvm/kvm.ts';
+import { POLLIN } from '../../../src/linux/uapi/syscalls.ts';
+import * as uapi from '../../../src/linux/uapi/vfio.ts';
+import { bootHost, cString, expectNothingLeft, type Host, openDevice, shown, UUID } from './host.ts';
+import { createVm, setGroup } from './vm.ts';
+
+let host: Host;
+let kvm: KvmModule;
+let linux: typeof api;
+let vdev: api.VfioDevice<undefined>;
+let opened: ReturnType<typeof openDevice>;
+/** What the driver was told. */
+let told: string[];
+
+/** Load a driver whose device has `ops`, make one, open it as QEMU does, in the process of a VM if `withVm`. */
+function load(ops: api.VfioDeviceOps<undefined> = {}, withVm = false) {
+  const driver = new UserDriver(host.kernel, './mine.ts');
+  linux = driver.exports;
+  let card: { readonly cls: api.Class; readonly device: api.Device };
+  const mdevDriver: api.MdevDriver = {
+    device_api: 'vfio-pci',
+    max_instances: 1,
+    probe(mdev) {
+      vdev = linux.vfio_alloc_device(mdev, { release: () => void told.push('release'), ...ops }, undefined);
+      return linux.vfio_register_emulated_iommu_dev(vdev);
+    },
+    remove() {
+      linux.vfio_unregister_group_dev(vdev);
+      linux.vfio_put_device(vdev);
+    },
+  };
+  const module: api.KernelModule = {
+    name: 'mine',
+    init() {
+      const cls = linux.class_create('mine') as api.Class;
+      card = { cls, device: linux.device_create(cls, 'mine') as api.Device };
+      linux.mdev_register_driver(mdevDriver);
+      return linux.mdev_register_parent(card.device, mdevDriver, [{ sysfs_name: 'a' }]);
+    },
+    exit() {
+      linux.mdev_unregister_parent(card.device);
+      linux.mdev_unregister_driver(mdevDriver);
+      linux.device_unregister(card.device);
+      linux.class_destroy(card.cls);
+    },
+  };
+  host.kernel.modules.register(driver.module(module));
+  opened = openDevice(host, 'mine', 'mine-a');
+  // The tests call the driver's functions as if they were in a system call of the process.
+  host.kernel.current = host.process;
+  if (!withVm) return undefined;
+  const vm = createVm(host);
+  host.syscalls.close(opened.device);
+  setGroup(host, vm.vfio, 1n, opened.group);
+  const device = host.ioctlBytes(opened.group, uapi.VFIO_GROUP_GET_DEVICE_FD, cString(UUID));
+  opened = { ...opened, device };
+  return vm;
+}
+/** Two pages of the process at IOVA 0x10000. */
+function mapDma(): ReturnType<typeof host.map> {
+  const buffer = host.map(0x2000);
+  const value = { argsz: 32, flags: 3, iova: 0x10000n, vaddr: BigInt(buffer), size: 0x2000n };
+  host.ioctlStruct(opened.container, uapi.VFIO_IOMMU_MAP_DMA, uapi.vfio_iommu_type1_dma_map, value);
+  return buffer;
+}
+
+beforeEach(() => {
+  host = bootHost();
+  kvm = initKvm(host.kernel);
+  told = [];
+});
+afterEach(() => {
+  expectNothingLeft(host);
+  expect(kvm.vms).toEqual([]);
+});
+
+test('pages are pinned, shared with the process, and unpinned when it unmaps them', () => {
+  load({
+    dma_unmap(device, iova, length) {
+      told.push(`unmap ${iova.toString(16)}+${length.toString(16)}`);
+      linux.vfio_unpin_pages(device, iova, length / 4096);
+    },
+  });
+  const buffer = mapDma();
+  const pages: api.Page[] = [];
+  const both = linux.IOMMU_READ | linux.IOMMU_WRITE;
+  expect(linux.vfio_pin_pages(vdev, 0x10000, 2, both, pages)).toBe(2);
+  host.memory.write(plus(buffer, 0x1000), Uint8Array.of(1, 2, 3));
+  expect([...pages[1]!.bytes.subarray(0, 3)]).toEqual([1, 2, 3]);
+  pages[0]!.bytes[5] = 9;
+  expect([...host.memory.read(plus(buffer, 5), 1)]).toEqual([9]);
+  expect(host.kernel.pages.pinned).toBe(2);
+  const value = { argsz: 24, flags: 0, iova: 0x10000n, size: 0x2000n };
+  host.ioctlStruct(opened.container, uapi.VFIO_IOMMU_UNMAP_DMA, uapi.vfio_iommu_type1_dma_unmap, value);
+  expect([told, host.kernel.pages.pinned]).toEqual([['unmap 10000+2000'], 0]);
+  expect(shown(linux.vfio_pin_pages(vdev, 0x10000, 1, both, pages))).toBe('-EINVAL');
+});
+
+test('without dma_unmap nothing can be pinned', () => {
+  load();
+  mapDma();
+  expect(shown(linux.vfio_pin_pages(vdev, 0x10000, 1, linux.IOMMU_READ, []))).toBe('-EINVAL');
+});
+
+test('DMA by the CPU, both ways, and past the mapping', () => {
+  load();
+  const buffer = mapDma();
+  expect(linux.vfio_dma_rw(vdev, 0x10ffe, Uint8Array.of(1, 2, 3, 4), true)).toBe(0);
+  expect([...host.memory.read(plus(buffer, 0xffe), 4)]).toEqual([1, 2, 3, 4]);
+  const back = new Uint8Array(2);
+  expect([linux.vfio_dma_rw(vdev, 0x11000, back, false), ...back]).toEqual([0, 3, 4]);
+  expect(shown(linux.vfio_dma_rw(vdev, 0x11ffe, new Uint8Array(4), false))).toBe('-EINVAL');
+});
+
+test('the guest’s memory, while the VM has the device; a reference keeps the VM', () => {
+  const kept: api.Kvm[] = [];
+  const vm = load(
+    {
+      open_device({ kvm: pointer }) {
+        if (pointer !== undefined && linux.kvm_get_kvm_safe(pointer)) kept.push(pointer);
+        return 0;
+      },
+      close_device() {
+        for (const pointer of kept.splice(0)) linux.kvm_put_kvm(pointer);
+      },
+    },
+    true,
+  )!;
+  const data = Uint8Array.of(7, 8);
+  expect([linux.kvm_write_guest(vdev.kvm!, 0x1fffn, data), ...host.memory.read(plus(vm.ram, 0x1fff), 2)]).toEqual([
+    0, 7, 8,
+  ]);
+  const back = new Uint8Array(2);
+  expect([linux.kvm_read_guest(vdev.kvm!, 0x1fff, back), ...back]).toEqual([0, 7, 8]);
+  expect(shown(linux.kvm_read_guest(vdev.kvm!, 2n ** 63n, back))).toBe('-EFAULT');
+  for (const fd of [vm.vfio, vm.fd]) host.syscalls.close(fd);
+  expect(kvm.vms).toHaveLength(1);
+  expect(linux.kvm_read_guest(vdev.kvm!, 0x1fff, back)).toBe(0);
+  host.syscalls.close(opened.device);
+  expect(kvm.vms).toEqual([]);
+});
+
+test('copies stop at what is not mapped and say how much is left', () => {
+  load();
+  const page = host.map(0x1000);
+  expect(linux.copy_to_user(page, new Uint8Array(0x1000).fill(5))).toBe(0);
+  const into = new Uint8Array(0x20);
+  const above = hva(page + 0xff0);
+  host.syscalls.munmap(host.scratch, 0x10000);
+  expect([linux.copy_from_user(into, above), into[0xf], into[0x10]]).toEqual([0x10, 5, 0]);
+  expect(linux.copy_to_user(0, Uint8Array.of(1))).toBe(1);
+});
+
+test('a page of the driver’s in the process: both see the same bytes', () => {
+  let page: api.Page | undefined;
+  load({
+    mmap(_, area) {
+      page = linux.alloc_page()!;
+      return area.offset === 0 ? linux.vm_insert_page(area, 0, page) : linux.vm_insert_page(area, 0x1000, page);
+    },
+    close_device: () => linux.free_page(page!),
+  });
+  const at = hva(host.syscalls.mmap(0x1000, 3, 1, opened.device, 0));
+  page!.bytes[3] = 0x33;
+  host.memory.write(plus(at, 4), Uint8Array.of(0x44));
+  expect([host.memory.read(plus(at, 3), 1)[0], page!.bytes[4]]).toEqual([0x33, 0x44]);
+  linux.free_page(page!);
+  expect(shown(host.syscalls.mmap(0x1000, 3, 1, opened.device, 0x1000))).toBe('-EINVAL');
+  host.syscalls.munmap(at, 0x1000);
+});
+
+test('eventfds and timers', () => {
+  load();
+  const fd = host.syscalls.eventfd(0, 0);
+  const eventfd = linux.eventfd_ctx_fdget(fd) as api.Eventfd;
+  linux.hrtimer_start(100, () => linux.eventfd_signal(eventfd, 1));
+  const off = linux.hrtimer_start(50, () => told.push('never'));
+  expect([linux.hrtimer_cancel(off), linux.hrtimer_cancel(off)]).toEqual([true, false]);
+  const before = linux.ktime_get();
+  host.kernel.clock.sleep();
+  expect([linux.ktime_get() - before, host.syscalls.poll(fd, POLLIN), told]).toEqual([100, POLLIN, []]);
+  linux.eventfd_ctx_put(eventfd);
+  const of = (number: number) => shown(linux.eventfd_ctx_fdget(number) as number);
+  expect([of(99), of(opened.group)]).toEqual(['-EBADF', '-EINVAL']);
+  linux.hrtimer_start(1, () => {
+    throw new Error('late');
+  });
+  expect(() => host.kernel.clock.sleep()).toThrow(DriverFault);
+});
+
+test('while a device is open the module stays; release comes after the last close', () => {
+  load();
+  expect(shown(host.syscalls.delete_module('mine'))).toBe('-EAGAIN');
+  host.echo(`/sys/bus/mdev/devices/${UUID}/remove`, '1');
+  expect(told).toEqual([]);
+  host.syscalls.close(opened.device);
+  expect(told).toEqual(['release']);
+  expect(host.syscalls.delete_module('mine')).toBe(0);
+});
+
+test.each<[string, () => unknown, string]>([
+  ['no bytes', () => linux.copy_from_user('x' as never, 0), "the bytes are 'x', no Uint8Array"],
+  ['no address', () => linux.vfio_dma_rw(vdev, -1, new Uint8Array(1), false), 'no address: -1'],
+  ['no VM', () => linux.kvm_read_guest({} as api.Kvm, 0, new Uint8Array(1)), 'take the kvm pointer that VFIO gave'],
+  ['no guest address', () => linux.kvm_read_guest({} as api.Kvm, 0.5, new Uint8Array(1)), 'no guest physical address'],
+  ['no device', () => linux.vfio_put_device({} as never), 'take what vfio_alloc_device made'],
+  ['no eventfd', () => linux.eventfd_signal(5 as never, 1), 'eventfd_signal takes an eventfd'],
+  ['no time', () => linux.hrtimer_start(Number.NaN, () => {}), 'hrtimer_start takes nanoseconds, not NaN'],
+  ['no driver', () => linux.mdev_unregister_driver({} as never), 'this driver is not registered'],
+])('a function that is handed %s says so', (_, call, message) => {
+  load();
+  expect(call).toThrow(message);
+});
