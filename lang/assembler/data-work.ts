@@ -6,6 +6,9 @@ import type { Assembly, Work } from './assembly.ts';
 import { resolveField, storeNumber } from './relocate.ts';
 import { MAX_SECTION } from './sections.ts';
 
+/** Repetitions of what is another thing at every place: each has to be made by itself, in every pass. */
+const MAX_PLACED = 1 << 22;
+
 type DataBody = Extract<Body, { kind: 'data' }>;
 
 export class DataWork implements Work {
@@ -101,6 +104,7 @@ export class DataWork implements Work {
         assembly.again(section.offset - start, left - 1);
         break;
       }
+      if (left > MAX_PLACED) refuseSoMany('`dup`', count, assembly);
     }
     assembly.touched ||= before;
   }
@@ -209,8 +213,14 @@ export class TimesWork implements Work {
         assembly.again(length, count - i - 1);
         return;
       }
+      if (count > MAX_PLACED) refuseSoMany('`times`', count, assembly);
     }
   }
+}
+
+function refuseSoMany(what: string, count: number, { diagnostics, item }: Assembly): void {
+  const text = `${what} ${count} of something that depends on its place; ${MAX_PLACED} are the most`;
+  diagnostics.fatal(item!.span, text);
 }
 
 export class ReserveWork implements Work {

@@ -27,7 +27,10 @@ const idBody = `${idStart}0-9$#~`;
 
 export const Newline = token('Newline', /\r\n?|\n/, { line_breaks: true });
 /** A comment reaches to the end of its line; NASM joins continued lines first, so a `\` at its end continues it. */
-export const Comment = token('Comment', /;(?:\\\r?\n|[^\r\n])*/, { group: Lexer.SKIPPED, line_breaks: true });
+export const Comment = token('Comment', /;[^\r\n\\]*(?:\\+(?:\r?\n)?[^\r\n\\]*)*/, {
+  group: Lexer.SKIPPED,
+  line_breaks: true,
+});
 export const Blank = token('Blank', /[ \t\f\v]+/, { group: Lexer.SKIPPED });
 export const Continuation = token('Continuation', /\\\r?\n/, { group: Lexer.SKIPPED, line_breaks: true });
 

@@ -37,6 +37,12 @@ const BOUNDED: readonly (readonly [title: string, text: string, message: string]
   ],
   ['a function that calls itself', '%idefine f(x) %eval(f(x) + 1)\n dd f(1)', 'unexpected `(`'],
   ['a section far away', 'section .data start=0x7fffffffffff\n db 1', 'has a meaning only in flat output'],
+  ['a line of 10 MB', ` nop\n db ${'1,'.repeat(5_000_000)}1`, 'main.asm:2:1: error: this line is longer than 1 MiB'],
+  ['a comment of 10 MB', ` nop\n; ${'long '.repeat(2_000_000)}`, 'main.asm:2:1: error: this line is longer than 1 MiB'],
+  ['10 MB of continued lines', `db \\\n${'1, \\\n'.repeat(2_000_000)}1`, 'this line is longer than 1 MiB'],
+  ['a huge times of places', ' times 100000000 db $ - $$', '`times` 100000000 of something that depends on its place'],
+  ['a huge dup of places', ' db 100000000 dup ($ - $$)', '`dup` 100000000 of something that depends on its place'],
+  ['dups of dups', ' db 100000 dup (100000 dup (1))', 'section .text grows beyond 256 MiB'],
   ['deep parentheses', ` dd ${'('.repeat(20_000)}1${')'.repeat(20_000)}`, 'nested too deeply'],
   ['a sum without end', ` dd ${'1+'.repeat(100_000)}1`, 'more than 4000 operators'],
   ['conditionals in conditionals', ` dd ${'1 ? 2 : '.repeat(20_000)}1`, 'nested too deeply'],
@@ -50,8 +56,11 @@ test.each(BOUNDED)('%s', (_, text, message) => {
   expect(performance.now() - start).toBeLessThan(20_000);
 });
 
-test('a 10 MB line is read', () => {
-  expect(complaints(` db ${'1,'.repeat(3_000_000)}1`)).toEqual([]);
+test('a line of a mebibyte is read', () => {
+  expect(complaints(` db ${'1,'.repeat(524_000)}1`)).toEqual([]);
+  for (const text of ['\\', 'a\\', 'word ', '\\\n', '"']) {
+    expect(complaints(`; ${text.repeat(1_000_000 / text.length)}\n nop`)).toEqual([]);
+  }
 });
 
 const PIECES = [
