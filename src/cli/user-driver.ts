@@ -5,9 +5,9 @@ import { isAbsolute, join, resolve } from 'node:path';
 import type { Kernel } from '../linux/core/kernel.ts';
 import type { DriverFault } from '../linux/drivers/driver-fault.ts';
 import { UserDriver } from '../linux/drivers/user-driver.ts';
-import * as uapi from '../linux/uapi/public.ts';
 import type { ModuleFile } from './host-commands.ts';
 import { loadUserFile, placeOf, placeOfLine, UnloadableFile } from './user-file.ts';
+import { userUapi } from './user-uapi.ts';
 
 /** Put the module in `file` where init_module finds it; a relative path begins at `folder`, and `loading` is told of it before its code runs. The errors are those of kmod's insmod. */
 export function loadUserDriver(
@@ -21,7 +21,7 @@ export function loadUserDriver(
   loading(path);
   const driver = new UserDriver(kernel, path);
   try {
-    const modules = { 'gvm/driver': driver.exports, 'gvm/uapi': uapi };
+    const modules = { 'gvm/driver': driver.exports, 'gvm/uapi': userUapi() };
     const module = driver.module(loadUserFile(path, `insmod ${file}`, modules)['default']);
     // The one that is loaded keeps its functions: rmmod has to find them.
     if (kernel.modules.find(module.name) === undefined) kernel.modules.register(module);

@@ -4,11 +4,11 @@ import { existsSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import type { Kernel } from '../linux/core/kernel.ts';
 import { DriverFault } from '../linux/drivers/driver-fault.ts';
-import * as uapi from '../linux/uapi/public.ts';
 import type { Program } from '../linux/uapi/user-api.ts';
 import { EXIT } from './exit-status.ts';
 import { UsageError } from './usage-error.ts';
 import { firstLine, loadUserFile, placeOf } from './user-file.ts';
+import { userUapi } from './user-uapi.ts';
 
 /** Whether a word of a command line names such a program rather than a command. */
 export const isProgram = (word: string): boolean => word.includes('/') && /\.(?:ts|js|mjs|cjs|mts)$/.test(word);
@@ -30,7 +30,7 @@ export function runUserProgram(
 ): number {
   const path = isAbsolute(file) || folder === '.' ? file : `./${join(folder, file)}`;
   if (!existsSync(resolve(path))) throw new UsageError(`${file}: No such file or directory`);
-  const main = loadUserFile(path, file, { 'gvm/uapi': uapi })['default'];
+  const main = loadUserFile(path, file, { 'gvm/uapi': userUapi() })['default'];
   if (typeof main !== 'function') throw new UsageError(`${path}: error: the default export is no function`);
   const { process, user } = kernel.spawn(basename(path).replace(/\.\w+$/, ''), stdio);
   const status: unknown = call(path, () => (main as Program)(user, args));
