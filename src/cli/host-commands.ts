@@ -73,7 +73,7 @@ function longRow(session: Session, folder: string, name: string): string {
 export const hostCommands: Readonly<Record<string, ShellCommand>> = {
   at: {
     usage: 'at TIME COMMAND…',
-    summary: 'run a command later: at 2ms echo 1 > FILE',
+    summary: 'run a command later, while a guest runs: at 2ms echo 1 > FILE',
     // What is well written the shell takes itself, since a > belongs to the command.
     run: () => failed('at: a time with ns, us, ms or s has to come first, then a command'),
   },

@@ -6,6 +6,7 @@ import { gvmWith } from './gvm.ts';
 const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1003';
 const program = (driver: string, type: string, device: string) => `; host: modprobe ${driver}
 ; host: echo ${UUID} > /sys/class/mdev_bus/${driver}/mdev_supported_types/${driver}-${type}/create
+; host: at 0.5ms rmmod ${driver}
 ; host: at 1ms echo 1 > /sys/bus/mdev/devices/${UUID}/remove; at 1.5ms ls /dev/vfio
 ; host: at 2ms echo 1 > /sys/bus/mdev/devices/${UUID}/remove
 ; gvm: -M pc,kernel-irqchip=on -device pci-bridge,id=br0,chassis_nr=1,addr=5
@@ -42,7 +43,9 @@ const run = (driver: string, type: string, device: string) => {
 test('a driver with a request function: the slot’s bit is up, the device stays until the guest ejects it or QEMU ends', () => {
   const { told, stderr, status } = run('vgpu', 'V1', 'addr=3');
   expect([told, status]).toEqual(['slots to empty 0x8 of 0xffffffdc', 0]);
-  expect(stderr).toContain('[host] 0\n[host] vfio\n');
+  expect(stderr).toContain(
+    '[host] rmmod: ERROR: Module vgpu is in use\n[host]    = note: it has 1 reference(s)\n[host] 0\n[host] vfio\n',
+  );
   expect(stderr).toContain('[host] sh: cannot create /sys/bus/mdev/devices');
   expect(stderr.trimEnd().split('\n').at(-1)).toBe(`[host] vgpu ${UUID}: Removing from iommu group 0`);
 });
