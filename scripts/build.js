@@ -8,6 +8,7 @@ import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, w
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { build } from 'esbuild';
+import { refusalList } from './refusals.js';
 
 const root = join(new URL('.', import.meta.url).pathname, '..');
 const dist = join(root, 'dist');
@@ -92,7 +93,7 @@ const bundle = (entry, outfile, plugins = []) =>
     format: 'cjs',
     target: 'node20',
     minify: true,
-    plugins: [lazyStringWidth, lazyAssert, lazyColumns, ...plugins],
+    plugins: [refusalList(join(root, 'src/linux')), lazyStringWidth, lazyAssert, lazyColumns, ...plugins],
     logLevel: 'warning',
     define: { GVM_VERSION: JSON.stringify(version), 'import.meta.url': '__moduleUrl' },
     banner: { js: "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;" },

@@ -4,6 +4,7 @@ import { events } from '../event.ts';
 import { modelNames } from '../qemu/hw/registry.ts';
 import { type Command, parserOf } from './command.ts';
 import { EXIT } from './exit-status.ts';
+import { SOURCES } from './explain/topics.ts';
 import { UsageError } from './usage-error.ts';
 
 /** What there is to complete. */
@@ -11,13 +12,18 @@ interface Vocabulary {
   readonly commands: readonly (readonly [name: string, summary: string])[];
   readonly events: readonly string[];
   readonly devices: readonly string[];
+  readonly topics: readonly string[];
 }
 
 /** Bash: the word behind --trace is a list with commas, of which the last is completed. */
-const bash = ({ commands, events, devices }: Vocabulary): string => `_gvm() {
+const bash = ({ commands, events, devices, topics }: Vocabulary): string => `_gvm() {
   local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]}
   if [ "$COMP_CWORD" = 1 ]; then
     COMPREPLY=($(compgen -W '${commands.map(([name]) => name).join(' ')} --help --version' -- "$word"))
+    return
+  fi
+  if [ "\${COMP_WORDS[1]}" = explain ]; then
+    COMPREPLY=($(compgen -W '${topics.join(' ')}' -- "$word"))
     return
   fi
   case $before in
@@ -40,12 +46,13 @@ const zsh = (words: Vocabulary): string => `autoload -U +X compinit && compinit
 autoload -U +X bashcompinit && bashcompinit
 ${bash(words)}`;
 
-const fish = ({ commands, events, devices }: Vocabulary): string =>
+const fish = ({ commands, events, devices, topics }: Vocabulary): string =>
   [
     ...commands.map(
       ([name, summary]) =>
         `complete -c gvm -n __fish_use_subcommand -f -a ${name} -d '${summary.replaceAll("'", "\\'")}'`,
     ),
+    `complete -c gvm -n '__fish_seen_subcommand_from explain' -f -a '${topics.join(' ')}'`,
     `complete -c gvm -l trace -x -a '${events.join(' ')}'`,
     `complete -c gvm -o device -x -a '${devices.join(' ')} help'`,
     '',
@@ -55,7 +62,7 @@ const shells: Readonly<Record<string, (words: Vocabulary) => string>> = { bash, 
 
 const USAGE = `SHELL
 
-Print a completion script for bash, zsh or fish, with the commands, events and devices of this gvm:
+Print a completion script for bash, zsh or fish, with the commands, events, devices and topics of this gvm:
 
   eval "$(gvm completion bash)"`;
 
@@ -76,6 +83,7 @@ export const completionCommand = (commands: () => Iterable<readonly [string, Com
         commands: [...commands()].map(([command, { summary }]) => [command, summary]),
         events: events().map(({ title }) => title),
         devices: modelNames(),
+        topics: SOURCES.flatMap(({ names }) => [...names()]),
       }),
     );
     return EXIT.OK;

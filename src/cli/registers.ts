@@ -5,11 +5,11 @@ import type { Cpu } from '../linux/kvm/cpu.ts';
 import { UsageError } from './usage-error.ts';
 
 /** General registers in the order of their numbers (SDM vol. 2 table 2-2). */
-const GENERAL = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
+export const GENERAL = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
 const SEGMENTS = ['cs', 'ss', 'ds', 'es', 'fs', 'gs', 'tr', 'ldt'] as const;
 const CONTROLS = [0, 2, 3, 4, 8] as const;
 /** Bits of RFLAGS with a name (SDM vol. 1 §3.4.3). */
-const FLAGS: readonly (readonly [bit: number, name: string])[] = [
+export const FLAG_BITS: readonly (readonly [bit: number, name: string])[] = [
   [0, 'CF'],
   [2, 'PF'],
   [4, 'AF'],
@@ -45,7 +45,7 @@ export function registerLines(cpu: Cpu): string[] {
     );
     rows.push(row.join('  '));
   }
-  const flags = FLAGS.filter(([bit]) => ((cpu.rflags >> BigInt(bit)) & 1n) === 1n).map(([, name]) => name);
+  const flags = FLAG_BITS.filter(([bit]) => ((cpu.rflags >> BigInt(bit)) & 1n) === 1n).map(([, name]) => name);
   rows.push(`rip ${hex(cpu.rip)}  rflags ${hex(cpu.rflags)} [${flags.join(' ')}]`);
   for (const name of SEGMENTS) {
     const { selector, base, limit, type, dpl, l, unusable } = cpu.segment(name);

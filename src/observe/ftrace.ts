@@ -23,16 +23,23 @@ const COMM = 15;
 const flagsOf: Readonly<Record<string, string>> = { kvm_entry: 'd..1.' };
 
 /** `current` tells the task that runs when an event fires. */
-export const ftrace = (current: () => Task): TraceFormat => ({
-  begin: () => HEADER,
-  event(record) {
-    const { name, pid } = current();
-    const task = `${name.slice(0, COMM).padStart(16)}-${String(pid).padEnd(7)}`;
-    const flags = flagsOf[record.event.title] ?? '.....';
-    return `${task} [000] ${flags} ${timestamp(record)}: ${record.event.title}: ${textOf(record)}\n`;
-  },
-  end: () => '',
-});
+export function ftrace(current: () => Task): TraceFormat {
+  let shown: Task | undefined;
+  let task = '';
+  return {
+    begin: () => HEADER,
+    event(record) {
+      const running = current();
+      if (running !== shown) {
+        shown = running;
+        task = `${running.name.slice(0, COMM).padStart(16)}-${String(running.pid).padEnd(7)}`;
+      }
+      const flags = flagsOf[record.event.title] ?? '.....';
+      return `${task} [000] ${flags} ${timestamp(record)}: ${record.event.title}: ${textOf(record)}\n`;
+    },
+    end: () => '',
+  };
+}
 
 /** Seconds and microseconds, seconds right-aligned. */
 function timestamp({ end }: TimedRecord): string {
@@ -42,4 +49,7 @@ function timestamp({ end }: TimedRecord): string {
 }
 
 /** An event is one line, whatever its text. */
-const textOf = ({ event, fields }: TimedRecord): string => event.text(fields as never).replaceAll('\n', '\\n');
+function textOf({ event, fields }: TimedRecord): string {
+  const text = event.text(fields as never);
+  return text.includes('\n') ? text.replaceAll('\n', '\\n') : text;
+}

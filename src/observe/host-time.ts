@@ -5,7 +5,7 @@
  * Fidelity: the guest's time-stamp counter does not see these nanoseconds, unless the run is made with `--costs`.
  */
 
-import type { EventRecord } from '../event.ts';
+import type { Event, EventRecord } from '../event.ts';
 import { type CostTable, modeledCosts } from './cost-table.ts';
 
 /** An event with its time on the host's clock: the guest's instructions and all charged steps before it, in nanoseconds. */
@@ -20,6 +20,7 @@ export interface TimedRecord extends EventRecord {
 export class HostTime {
   readonly #costs: CostTable;
   readonly #counted: boolean;
+  readonly #known = new Map<Event, number>();
   #charged = 0;
 
   /** `counted`: the machine's own clock has the costs in it already. */
@@ -28,9 +29,19 @@ export class HostTime {
     this.#counted = counted;
   }
 
+  /** Hot: each event is looked up once. */
+  #costOf(event: Event): number {
+    let cost = this.#known.get(event);
+    if (cost === undefined) {
+      cost = this.#costs.of(event);
+      this.#known.set(event, cost);
+    }
+    return cost;
+  }
+
   /** `record` with its time. */
   stamp(record: EventRecord): TimedRecord {
-    const cost = this.#costs.of(record.event);
+    const cost = this.#costOf(record.event);
     if (!this.#counted) this.#charged += cost;
     const { event, fields, time, access } = record;
     return { event, fields, time, access, cost, end: Number(time) + this.#charged };

@@ -12,6 +12,7 @@ import { assemblerFigures } from './assembler.ts';
 import { cpuFigures } from './cpu.ts';
 import { kvmFigures } from './kvm.ts';
 import { type Figure, median, milliseconds, printFigures } from './measure.ts';
+import { observeFigures } from './observe.ts';
 import { testRunnerFigure } from './test-runner.ts';
 
 const library = { archive: readArchive(readFileSync('dist/libgvm.a'), 'libgvm.a'), includes: 'lang/library/include' };
@@ -85,6 +86,7 @@ printFigures([
   ...cpuFigures(),
   portWrite(),
   ...kvmFigures(),
+  ...observeFigures(library),
   ...assemblerFigures(),
   testRunnerFigure(),
 ]);

@@ -23,6 +23,7 @@ describe.skipIf(!has('bash'))('bash', () => {
       ['run', '-device', 'vfio'],
       ['vfio-pci', 'vfio-platform'],
     ],
+    [['explain', 'KVM_IRQF'], ['KVM_IRQFD']],
     [['run', 'READ'], ['README.md']],
   ])('%j', (words, expected) => {
     expect(complete(...words)).toEqual(expected);

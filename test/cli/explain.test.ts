@@ -2,8 +2,10 @@
 
 import { describe, expect, test } from 'vitest';
 import { mnemonics } from '../../lang/isa/table.ts';
+// @ts-expect-error: a script of the build, in JavaScript.
+import { refusalsIn } from '../../scripts/refusals.js';
 import type { TopicSource } from '../../src/cli/explain/topic-source.ts';
-import { explain } from '../../src/cli/explain/topics.ts';
+import { explain, SOURCES } from '../../src/cli/explain/topics.ts';
 import { gvm } from './gvm.ts';
 
 describe('instructions', () => {
@@ -25,6 +27,52 @@ describe('instructions', () => {
 
   test('there is an explanation for every mnemonic', () => {
     for (const name of mnemonics()) expect(explain(name)).toMatch(/\n {2}form +encoding\n {2}\S/);
+  });
+});
+
+describe('what the code is made of', () => {
+  test.each([
+    ['EBP', 'ebp (register)\n  Register 5: bits 31:0 of rbp.\n'],
+    ['rflags', '\n       9  IF\n'],
+    ['cr4', '\n      20  SMEP\n'],
+    ['ept_violation', '\n     0x100  the access was to the address itself'],
+    ['KVM_EXIT_MMIO', 'struct kvm_run.mmio, 24 bytes:\n  offset\n       0  __u64 phys_addr\n'],
+    ['kvm_pio', '\n    port   u16\n'],
+    ['vfio_region_write', '  layer      qemu\n'],
+    ['KVM_SET_USER_MEMORY_REGION', '  number     0x4020ae46\n'],
+    ['VFIO_GROUP_GET_DEVICE_FD', '  file       /dev/vfio/N, a group\n'],
+    ['EBUSY', '  16: Device or resource busy.'],
+    ['edu', '    dma_mask=<uint64>'],
+    ['PCI_COMMAND', '    0x0004  PCI_COMMAND_MASTER\n'],
+  ])('%s', (topic, part) => {
+    expect(explain(topic)).toContain(part);
+  });
+
+  test('every topic of every kind has something to say, and the help names the kinds', () => {
+    for (const { names, explain: tell, kind } of SOURCES) {
+      expect([...names()].length, kind).toBeGreaterThan(5);
+      for (const name of names()) expect(tell(name).join('\n').trim(), name).toMatch(/\S{3}/);
+    }
+    expect(gvm('explain', '--help').stdout.replaceAll(/\s+/g, ' ')).toContain('events, ioctls, errno values, devices');
+  });
+
+  test("an errno lists the rules that the kernel's sources have", () => {
+    const rules = refusalsIn(new URL('../../src/linux', import.meta.url).pathname);
+    expect(rules.length).toBeGreaterThan(200);
+    const { stdout } = gvm('explain', 'EINVAL');
+    for (const { rule, errno } of rules) if (errno === 'EINVAL') expect(stdout).toContain(`    ${rule}\n`);
+    expect(stdout).toContain('    a region is mapped MAP_SHARED\n');
+  });
+
+  test.each([
+    ['kvm_pioo', 'kvm_pio'],
+    ['EPT_VIOLATON', 'EPT_VIOLATION'],
+    ['KVM_IRQDF', 'KVM_IRQFD'],
+    ['EBUSSY', 'EBUSY'],
+  ])('%s: did you mean %s', (topic, meant) => {
+    const ran = gvm('explain', topic);
+    expect(ran.stderr).toContain(`did you mean \`${meant}\`?`);
+    expect(ran.status).toBe(2);
   });
 });
 

@@ -13,7 +13,7 @@ const parser = () =>
   });
 
 export const explainCommand = (output: Output): Command => ({
-  summary: 'say what a word means: an instruction',
+  summary: 'say what a word means: an instruction, register, exit reason, event, ioctl, errno, device',
   main(words) {
     const options = parser().parseSync(words as string[]);
     if (options['help'] === true) return EXIT.OK;

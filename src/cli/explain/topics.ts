@@ -2,13 +2,33 @@
 
 import { didYouMean } from '../../../lang/assembler/suggest.ts';
 import { UsageError } from '../usage-error.ts';
+import { deviceTopics } from './device-topics.ts';
+import { errnoTopics } from './errno-topics.ts';
+import { eventTopics } from './event-topics.ts';
+import { exitTopics, userExitTopics } from './exit-topics.ts';
 import { instructionTopics } from './instruction-topics.ts';
+import { ioctlTopics } from './ioctl-topics.ts';
+import { configTopics, registerTopics } from './register-topics.ts';
 import type { TopicSource } from './topic-source.ts';
 
-const SOURCES: readonly TopicSource[] = [instructionTopics];
+/** All kinds of topics. */
+export const SOURCES: readonly TopicSource[] = [
+  instructionTopics,
+  registerTopics,
+  exitTopics,
+  userExitTopics,
+  eventTopics,
+  ioctlTopics,
+  errnoTopics,
+  deviceTopics,
+  configTopics,
+];
 
 /** Kinds of topics, for the help text. */
-export const topicKinds = (): string => SOURCES.map(({ kind }) => `${kind}s`).join(', ');
+export const topicKinds = (): string =>
+  SOURCES.map(({ kind }) =>
+    kind === 'errno' ? 'errno values' : kind.startsWith('reason') ? `reasons${kind.slice(6)}` : `${kind}s`,
+  ).join(', ');
 
 /** The text about a topic, of every kind that has one of this name. */
 export function explain(topic: string, sources: readonly TopicSource[] = SOURCES): string {

@@ -52,6 +52,8 @@ const named: ReadonlyMap<number, readonly [name: string, text: string]> = new Ma
   [EOPNOTSUPP, ['EOPNOTSUPP', 'Operation not supported']],
 ]);
 
+/** All that are modeled. */
+export const errnos = (): readonly number[] => [...named.keys()];
 /** `EBUSY` for 16; the bare number for one that is not modeled. */
 export const errnoName = (errno: number): string => named.get(errno)?.[0] ?? String(errno);
 /** strerror(3). */

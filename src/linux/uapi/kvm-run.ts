@@ -7,7 +7,7 @@
  */
 
 import { kvm_regs, kvm_sregs, kvm_vcpu_events } from './kvm.ts';
-import { bytes, nested, s32, struct, u8, u16, u32, u64 } from './struct.ts';
+import { bytes, nested, type Struct, s32, struct, u8, u16, u32, u64 } from './struct.ts';
 
 /** Register sets that `kvm_valid_regs` and `kvm_dirty_regs` name; their places are {@link kvm_sync_regs}. */
 export const KVM_SYNC_X86_REGS = 1;
@@ -161,5 +161,28 @@ const exitNames: Readonly<Record<number, string>> = {
   [KVM_EXIT_X86_BUS_LOCK]: 'KVM_EXIT_X86_BUS_LOCK',
   [KVM_EXIT_NOTIFY]: 'KVM_EXIT_NOTIFY',
 };
+/** Members of kvm_run's union, by the exit reason that they belong to. */
+const exitStructs: Readonly<Record<number, Struct>> = {
+  [KVM_EXIT_UNKNOWN]: kvm_run_hw,
+  [KVM_EXIT_IO]: kvm_run_io,
+  [KVM_EXIT_MMIO]: kvm_run_mmio,
+  [KVM_EXIT_FAIL_ENTRY]: kvm_run_fail_entry,
+  [KVM_EXIT_HYPERCALL]: kvm_run_hypercall,
+  [KVM_EXIT_INTERNAL_ERROR]: kvm_run_internal,
+  [KVM_EXIT_X86_RDMSR]: kvm_run_msr,
+  [KVM_EXIT_X86_WRMSR]: kvm_run_msr,
+  [KVM_EXIT_SYSTEM_EVENT]: kvm_run_system_event,
+};
+/** All exit reasons with names, and the structure that tells more, where one is declared. */
+export const kvmExits = (): readonly {
+  readonly name: string;
+  readonly number: number;
+  readonly struct: Struct | undefined;
+}[] =>
+  Object.entries(exitNames).map(([number, name]) => ({
+    name,
+    number: Number(number),
+    struct: exitStructs[Number(number)],
+  }));
 /** `KVM_EXIT_IO` for 2, as the event kvm_userspace_exit prints it; the bare number for one without a name. */
 export const kvmExitName = (reason: number): string => exitNames[reason] ?? String(reason);
