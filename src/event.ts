@@ -98,8 +98,11 @@ function listen(event: Event, change: 1 | -1): void {
 export class EventStream {
   readonly #now: () => bigint;
   readonly #sinks = new Set<Subscription>();
-  /** Number of the guest access being served; the vCPU counts it up at each VM exit. */
+  /** Number of the guest access being served; {@link left} counts it up. */
   access = 0;
+  /** rip of that access's instruction, in halves: a bigint at each exit would be an allocation. */
+  #ripLow = 0;
+  #ripHigh = 0;
   /**
    * Names a place of the guest's program, `file.gasm:12`, for events that carry one: a debugger's knowledge, which the machine
    * has not. Set by who knows the program.
@@ -109,6 +112,21 @@ export class EventStream {
   /** `now` reads the machine's virtual clock, in nanoseconds. */
   constructor(now: () => bigint) {
     this.#now = now;
+  }
+
+  /** A vCPU has left the guest at the instruction `high`:`low`: what follows belongs to this access. Hot. */
+  left(low: number, high: number): void {
+    this.access++;
+    this.#ripLow = low;
+    this.#ripHigh = high;
+  }
+
+  /**
+   * Where the instruction of the access being served stands. The registers do not tell: a write to a device's memory is served
+   * when rip is past it.
+   */
+  get accessRip(): bigint {
+    return BigInt.asUintN(64, (BigInt(this.#ripHigh) << 32n) | BigInt(this.#ripLow >>> 0));
   }
 
   /** Deliver every later firing of `chosen` to `sink`, until the returned function is called. */

@@ -14,7 +14,7 @@ export class GuestErrors {
   readonly #system: System;
   /** `RIP text` of every warning so far. */
   readonly #told = new Set<string>();
-  /** Where the guest is: rip of the running vCPU; undefined outside of an exit. */
+  /** Where the guest's access is made; undefined while none is served. */
   rip: (() => bigint | undefined) | undefined;
 
   constructor(system: System) {

@@ -119,7 +119,7 @@ export class Qemu {
     if (machine === undefined || vcpu === undefined) throw new Error('run comes after an init that succeeded');
     machine.memory.cpu = vcpu.index;
     machine.io.cpu = vcpu.index;
-    machine.guestErrors.rip = () => vcpu.rip();
+    machine.guestErrors.rip = () => this.#system.stream.accessRip;
     try {
       while (machine.end === undefined) this.#turn(machine, vcpu);
       return machine.end;

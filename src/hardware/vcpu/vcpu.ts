@@ -180,7 +180,8 @@ export class Vcpu extends GuestState {
 
   /** The guest did something that the host has to serve: what follows belongs to that access. */
   #exited(): ExitReason {
-    this.#stream.access++;
+    const { words } = this.parts.state;
+    this.#stream.left(words[2 * SLOT.RIP]!, words[2 * SLOT.RIP + 1]!);
     return this.exit.reason;
   }
 

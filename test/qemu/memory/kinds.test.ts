@@ -209,4 +209,14 @@ describe('warnings name the place, once', () => {
     expect(lines.filter((line) => line.includes(warning))).toHaveLength(1);
     expect(end).toEqual({ reason: 'debug-exit', code: 1 });
   });
+
+  test('a write’s place is the write’s, although rip is past it when the write is served', () => {
+    const places = ['mov al, [0x8000000]', 'mov [0x8000000], al', 'lock inc byte [0x8000000]', 'in al, 0x99'].map(
+      (access) => {
+        const { stderr } = new Host().qemu(['-m', '64M', '-device', 'isa-debug-exit'], loop(access));
+        return [...stderr.matchAll(/at rip (0x[0-9a-f]+)/g)].map(([, rip]) => rip);
+      },
+    );
+    expect(new Set(places.flat()).size).toBe(1);
+  });
 });

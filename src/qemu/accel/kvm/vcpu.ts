@@ -7,7 +7,6 @@ import { hva } from '../../../address.ts';
 import { EAGAIN, EINTR, strerror } from '../../../linux/uapi/errno.ts';
 import {
   KVM_CREATE_VCPU,
-  KVM_GET_REGS,
   KVM_GET_VCPU_MMAP_SIZE,
   KVM_RUN,
   KVM_SET_REGS,
@@ -96,12 +95,6 @@ export class KvmVcpu {
     if (result < 0) throw new Abort(`KVM_SET_SREGS failed: ${strerror(-result)}`);
     result = this.#system.ioctlStruct(this.fd, KVM_SET_REGS, kvm_regs, regs);
     if (result < 0) throw new Abort(`KVM_SET_REGS failed: ${strerror(-result)}`);
-  }
-
-  /** rip as KVM has it: of the instruction whose exit is being served. */
-  rip(): bigint | undefined {
-    const { result, value } = this.#system.exchange(this.fd, KVM_GET_REGS, kvm_regs, {});
-    return result < 0 ? undefined : value.rip;
   }
 
   /** kvm_cpu_exec, one turn: enter the guest, and serve its exit. Hot. */
