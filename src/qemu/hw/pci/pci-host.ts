@@ -48,8 +48,14 @@ export class PciHost {
       valid: sizes(0, 0),
       impl: sizes(0, 0),
     };
-    io.addSubregion(PCI_CONFIG_ADDRESS_PORT, topology.io('pci-conf-idx', 4, address));
-    io.addSubregion(PCI_CONFIG_DATA_PORT, topology.io('pci-conf-data', 4, data));
+    // i440fx_pcihost_realize: addresses may be collected, what they select is not touched before they have come. A dword is not:
+    // the reset control port lies in the middle of it, and cuts the zone.
+    const conf = topology.io('pci-conf-idx', 4, address);
+    conf.addCoalescing(0, 4);
+    const window = topology.io('pci-conf-data', 4, data);
+    window.setFlushCoalesced();
+    io.addSubregion(PCI_CONFIG_ADDRESS_PORT, conf);
+    io.addSubregion(PCI_CONFIG_DATA_PORT, window);
   }
 
   /** pci_host_data_read, pci_data_read: the low address bits come from the port (and the register's own). */
