@@ -5,6 +5,7 @@
  */
 
 import { FOREIGN_NAMES } from './foreign-names.ts';
+import { FWAIT } from './x87.ts';
 
 /** What was met. `mnemonic` is undefined for an opcode that no instruction has. */
 export interface Foreign {
@@ -32,7 +33,6 @@ const IMMEDIATE: ReadonlySet<number> = new Set([0x0f, 0x70, 0x71, 0x72, 0x73, 0x
 const MAP_3A = 3;
 const EMMS = 0x77;
 const SSE4A = 0x78;
-const FWAIT = 0x9b;
 const FEMMS = 0x0e;
 const CHOICES: Readonly<Record<string, number>> = { w: 2, l: 3, m: 2, r: 8 };
 

@@ -38,7 +38,9 @@ export const parserOf = (
     .wrap(helpColumns())
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(`gvm ${name}: ${message}; see gvm ${name} --help`);
+      // Options that lack their value come as an error of yargs' own.
+      if (error !== undefined && error.name !== 'YError') throw error;
+      throw new UsageError(`gvm ${name}: ${message ?? error?.message}; see gvm ${name} --help`);
     });
 
 const repeatable = { type: 'string', array: true, nargs: 1, requiresArg: true } as const;

@@ -49,11 +49,21 @@ function address(text: string, option: string): bigint {
   throw new UsageError(`gvm run: ${option}: ${text} is not a canonical 64-bit address`);
 }
 
+/** Refuse bytes of which the last is not canonical: the hole in the middle of the address space, and its end. */
+function inRange(start: bigint, bytes: bigint, what: string): void {
+  const last = start + bytes - 1n;
+  const sameHalf = start >> 47n === last >> 47n;
+  if (bytes > 0n && !sameHalf) throw new UsageError(`gvm run: ${what} reaches addresses that are not canonical`);
+}
+
 function range(text: string): { start: bigint; size: bigint } {
   const [start, size, ...more] = text.split(':');
   if (start === undefined || size === undefined || more.length > 0)
     throw new UsageError(`gvm run: --map takes ADDR:SIZE, not '${text}'`);
-  return { start: address(start, '--map'), size: number(size, '--map') };
+  const bytes = number(size, '--map');
+  if (bytes === 0n) throw new UsageError(`gvm run: --map: ${text} has no bytes`);
+  inRange(address(start, '--map'), bytes, `--map: ${text}`);
+  return { start: BigInt(start), size: bytes };
 }
 
 /** RAM below a stack pointer, down to address 0 at most. */
@@ -95,6 +105,8 @@ export function runFlat(options: FlatOptions, libraryIncludes: string, warn: (te
   const stack = options.stack === undefined ? undefined : address(options.stack, '--stack');
   if (stack !== undefined) ranges.push(below(stack));
   const image = imageOf(options, origin, libraryIncludes, warn);
+  if (image.length === 0) throw new UsageError(`gvm run: ${options.file} is empty`);
+  inRange(origin, BigInt(image.length), `--flat: the image's ${image.length} bytes`);
   const pages = ranges.reduce((sum, { size }) => sum + size / PAGE + 2n, BigInt(image.length) / PAGE + 2n);
   if (pages > MOST_PAGES)
     throw new UsageError(`gvm run: --map asks for ${pages} pages; there is room for ${MOST_PAGES}`);

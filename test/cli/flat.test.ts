@@ -71,6 +71,13 @@ describe('gvm run --flat', () => {
   test('mistakes are told', () => {
     const path = file('i.bin', IMAGE);
     expect(flat(path, '--map', '0x5000').stderr).toContain("--map takes ADDR:SIZE, not '0x5000'");
+    expect(flat(path, '--map', '0x5000:0').stderr).toContain('--map: 0x5000:0 has no bytes');
+    expect(flat(path, '--map', '0x7fffffff0000:0x100000').stderr).toContain('reaches addresses that are not canonical');
+    expect(gvm('run', path, '--flat', '0x7ffffffffffe').stderr).toContain('reaches addresses that are not canonical');
+    expect(gvm('run', file('empty.bin', ''), '--flat', '0x1000').stderr).toContain('is empty');
+    const bare = gvm('run', path, '--flat');
+    expect(bare.stderr).toContain('gvm run: Not enough arguments following: flat; see gvm run --help');
+    expect(bare.status).toBe(2);
     expect(gvm('run', path, '--flat', 'here').stderr).toContain("--flat takes a number such as 0x1000, not 'here'");
     expect(gvm('run', path, '--flat', '0x1000', '-m', '1G').stderr).toContain('--flat runs without one');
   });

@@ -1,7 +1,7 @@
 /**
- * The interpreter and the translator against the host CPU: every form of the instruction table that a program may try, from random states with
- * edge values, aliased and page-crossing operands, faults among them. GVM_ORACLE_CASES and GVM_ORACLE_SEED make a longer
- * run (scripts/oracle.js).
+ * The interpreter and the translator against the host CPU: every form of the instruction table that a program may try, from
+ * random states with edge values, aliased and page-crossing operands, faults among them. GVM_ORACLE_CASES and
+ * GVM_ORACLE_SEED make a longer run (scripts/oracle.js).
  */
 
 import { describe, expect, test } from 'vitest';
@@ -51,11 +51,11 @@ const named = (what: string, count: number): string =>
   hostAnswers ? `${what}: ${FORMS.length} forms, ${count} cases each` : 'skipped: needs gcc and an x86-64 Linux host';
 
 describe('the model does what the host CPU does', () => {
-  test.skipIf(!hostAnswers)(named('interpreted', CASES), { timeout: 60_000 + CASES * 600 }, () => {
+  test.skipIf(!hostAnswers)(named('interpreted', CASES), { timeout: 60_000 + CASES * 3000 }, () => {
     expect(differences(new SiliconMachine(), CASES)).toEqual([]);
   });
 
-  test.skipIf(!hostAnswers)(named('translated', TRANSLATED_CASES), { timeout: 120_000 + CASES * 600 }, () => {
+  test.skipIf(!hostAnswers)(named('translated', TRANSLATED_CASES), { timeout: 120_000 + CASES * 3000 }, () => {
     expect(differences(new SiliconMachine({ threshold: 1, eager: true }), TRANSLATED_CASES)).toEqual([]);
   });
 });

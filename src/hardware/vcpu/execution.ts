@@ -4,6 +4,7 @@
  */
 
 import { decode } from '../../../lang/isa/decode.ts';
+import { FWAIT, x87Opcode } from '../../../lang/isa/x87.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import { type Block, type CodeCache, type CodePage, MAX_INSTRUCTION_BYTES, type Undecodable } from './code-cache.ts';
 import type { Unsupported } from './diagnosis.ts';
@@ -11,6 +12,7 @@ import type { EmulatorPort } from './emulator-port.ts';
 import type { Step } from './interpreter/form.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
 import type { Mmu } from './mmu.ts';
+import { CR0_EM, CR0_MP, CR0_TS } from './paging.ts';
 import { type PendingEvent, VECTOR } from './pending-event.ts';
 import type { Processor } from './processor.ts';
 import { type CpuState, SLOT } from './state.ts';
@@ -200,6 +202,7 @@ export class Execution {
   #undefined(why: Undecodable, bytes: Uint8Array): number {
     this.#event.exit.instructionLength = 0;
     if (why.failure === 'too-long' || why.failure === 'truncated') return this.#event.raise(VECTOR.GP, 0);
+    if (why.failure === 'unsupported' && this.#unavailable(bytes)) return this.#event.raise(VECTOR.NM);
     if (why.failure !== 'undefined') {
       this.unsupported = {
         rip: BigInt.asUintN(64, this.#state.quads[SLOT.RIP]!),
@@ -208,6 +211,15 @@ export class Execution {
       };
     }
     return this.#event.raise(VECTOR.UD);
+  }
+
+  /** Whether #NM comes before #UD: x87 with CR0.EM or TS, WAIT with MP and TS (SDM vol. 3A §2.5 and table 9-3). */
+  #unavailable(bytes: Uint8Array): boolean {
+    const { cr0 } = this.#mmu;
+    if ((cr0 & (CR0_EM | CR0_TS)) === 0n) return false;
+    const opcode = x87Opcode(bytes);
+    if (opcode !== FWAIT) return opcode !== undefined;
+    return (cr0 & CR0_TS) !== 0n && (cr0 & CR0_MP) !== 0n;
   }
 
   /**

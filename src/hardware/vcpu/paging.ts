@@ -29,6 +29,8 @@ export const PHYSICAL_ADDRESS_BITS = 46;
 export type Access = 'read' | 'write' | 'fetch';
 
 export const CR0_PE = 1n << 0n;
+export const CR0_MP = 1n << 1n;
+export const CR0_EM = 1n << 2n;
 export const CR0_TS = 1n << 3n;
 export const CR0_ET = 1n << 4n;
 export const CR0_NE = 1n << 5n;

@@ -299,5 +299,26 @@ tests:
         mov     rsp, WINDOW + 0x5800
         push    rax
         DONE
+        TRY     'x87 with CR0.EM'
+        mov     rax, cr0
+        or      eax, 4
+        mov     cr0, rax
+        db      0xd9, 0xe8
+        DONE
+        TRY     'SSE with CR0.EM'
+        db      0x0f, 0x28, 0xc1
+        DONE
+        TRY     'x87 with CR0.TS'
+        mov     eax, 0x8001003b
+        mov     cr0, rax
+        db      0xd9, 0xe8
+        DONE
+        TRY     'wait with CR0.MP and TS'
+        db      0x9b
+        DONE
+        TRY     'clts'
+        clts
+        mov     rax, cr0
+        DONE_SHOW rax
         jmp     finish
 
