@@ -376,6 +376,71 @@ export const vfioIntxUpdate = event(
   (e) => ` (${e.name}) IRQ moved ${e.from} -> ${e.to}`,
   'The board leads the pin of an assigned device to another interrupt line.',
 );
+export const vfioMsiSetup = event(
+  'vfio_msi_setup',
+  'qemu',
+  { name: 'string', pos: 'u16' },
+  (e) => ` (${e.name}) PCI MSI CAP @${hex(e.pos)}`,
+  'The MSI capability of an assigned device is given to the guest.',
+);
+export const vfioMsixEarlySetup = event(
+  'vfio_msix_early_setup',
+  'qemu',
+  { name: 'string', pos: 'u16', bar: 'u8', offset: 'address', entries: 'u32' },
+  (e) => ` (${e.name}) PCI MSI-X CAP @${hex(e.pos)}, BAR ${e.bar}, offset ${hex(e.offset)}, entries ${e.entries}`,
+  'The MSI-X capability of an assigned device was found.',
+);
+export const vfioCheckAfFlr = event(
+  'vfio_check_af_flr',
+  'qemu',
+  named,
+  (e) => ` (${e.name}) Supports FLR via AF cap`,
+  'An assigned device can be reset by its Advanced Features capability.',
+);
+export const vfioMsiEnable = event(
+  'vfio_msi_enable',
+  'qemu',
+  { name: 'string', count: 'u32' },
+  (e) => ` (${e.name}) Enabled ${e.count} MSI vectors`,
+  'The guest enabled MSI of an assigned device.',
+);
+export const vfioMsiDisable = event('vfio_msi_disable', 'qemu', named, justName, 'MSI of an assigned device is off.');
+export const vfioMsixEnable = event(
+  'vfio_msix_enable',
+  'qemu',
+  named,
+  justName,
+  'The guest enabled MSI-X of an assigned device.',
+);
+export const vfioMsixDisable = event(
+  'vfio_msix_disable',
+  'qemu',
+  named,
+  justName,
+  'MSI-X of an assigned device is off.',
+);
+const vectorOf = { name: 'string', vector: 'u16' } as const;
+export const vfioMsixVectorDoUse = event(
+  'vfio_msix_vector_do_use',
+  'qemu',
+  vectorOf,
+  (e) => ` (${e.name}) vector ${e.vector} used`,
+  'The guest unmasked a vector: it is wired to KVM.',
+);
+export const vfioMsixVectorRelease = event(
+  'vfio_msix_vector_release',
+  'qemu',
+  vectorOf,
+  (e) => ` (${e.name}) vector ${e.vector} released`,
+  'The guest masked a vector: its messages go to QEMU, which keeps them.',
+);
+export const vfioMsiInterrupt = event(
+  'vfio_msi_interrupt',
+  'qemu',
+  vectorOf,
+  (e) => ` (${e.name}) vector ${e.vector}`,
+  'A message of an assigned device came to QEMU.',
+);
 export const vfioPciReset = event('vfio_pci_reset', 'qemu', named, justName, 'An assigned device is reset.');
 export const vfioPciResetFlr = event(
   'vfio_pci_reset_flr',

@@ -26,6 +26,7 @@ const PIC_MASTER = 0;
 const PIC_SLAVE = 1;
 const IOAPIC = 2;
 const ROUTING_IRQCHIP = 1;
+const ROUTING_MSI = 2;
 const IOAPIC_PINS = 24;
 
 /** One row of the routing table: the pin of a chip that a GSI leads to. */
@@ -33,6 +34,13 @@ interface Route {
   readonly gsi: number;
   readonly chip: number;
   readonly pin: number;
+}
+
+/** A route that is a message. */
+interface MessageRoute {
+  readonly gsi: number;
+  readonly address: number;
+  readonly data: number;
 }
 
 /** GSI 2 is the cascade and leads nowhere; GSI 0, the timer, is pin 2 of the IOAPIC. */
@@ -47,6 +55,7 @@ const pcRoutes: readonly Route[] = [
 export class KvmIrqchip {
   readonly #system: System;
   readonly #vm: number;
+  readonly #messages: MessageRoute[] = [];
 
   /** KVM_CREATE_IRQCHIP and the table of routes. Refusals are ConfigurationErrors. */
   constructor(system: System, vm: number) {
@@ -54,19 +63,22 @@ export class KvmIrqchip {
     this.#vm = vm;
     const result = system.ioctl(vm, KVM_CREATE_IRQCHIP);
     if (result < 0) throw new ConfigurationError(`Create kernel irqchip failed: ${strerror(-result)}`);
-    this.#commitRoutes(pcRoutes);
+    this.#commitRoutes();
   }
 
   /** kvm_irqchip_commit_routes: the whole table at once. */
-  #commitRoutes(routes: readonly Route[]): void {
-    const entries = new Uint8Array(routes.length * kvm_irq_routing_entry.size);
-    routes.forEach(({ gsi, chip, pin }, i) => {
-      const u = new Uint8Array(32);
-      new DataView(u.buffer).setUint32(0, chip, true);
-      new DataView(u.buffer).setUint32(4, pin, true);
-      entries.set(kvm_irq_routing_entry.encode({ gsi, type: ROUTING_IRQCHIP, u }), i * kvm_irq_routing_entry.size);
-    });
-    const header = { nr: routes.length };
+  #commitRoutes(): void {
+    const rows = [
+      ...pcRoutes.map(({ gsi, chip, pin }) => ({ gsi, type: ROUTING_IRQCHIP, u: wordsOf(chip, pin) })),
+      ...this.#messages.map(({ gsi, address, data }) => {
+        const high = Math.floor(address / 2 ** 32);
+        return { gsi, type: ROUTING_MSI, u: wordsOf(address % 2 ** 32, high, data) };
+      }),
+    ];
+    const entries = new Uint8Array(rows.length * kvm_irq_routing_entry.size);
+    for (const [i, row] of rows.entries())
+      entries.set(kvm_irq_routing_entry.encode(row), i * kvm_irq_routing_entry.size);
+    const header = { nr: rows.length };
     if (kvmIrqchipCommitRoutes.on) kvmIrqchipCommitRoutes(this.#system.stream, {});
     const result = this.#system.ioctlStruct(this.#vm, KVM_SET_GSI_ROUTING, kvm_irq_routing, header, entries);
     if (result < 0) throw new ConfigurationError(`KVM_SET_GSI_ROUTING failed: ${strerror(-result)}`);
@@ -90,9 +102,41 @@ export class KvmIrqchip {
     this.#system.ioctlStruct(this.#vm, KVM_IRQFD, kvm_irqfd, { fd, gsi, flags: KVM_IRQFD_FLAG_DEASSIGN });
   }
 
+  /** kvm_irqchip_add_msi_route: a GSI of its own that stands for a message. */
+  addMessageRoute(address: number, data: number): number {
+    const used = new Set([...pcRoutes, ...this.#messages].map(({ gsi }) => gsi));
+    let gsi = 0;
+    while (used.has(gsi)) gsi++;
+    this.#messages.push({ gsi, address, data });
+    this.#commitRoutes();
+    return gsi;
+  }
+
+  /** kvm_irqchip_update_msi_route. */
+  updateMessageRoute(gsi: number, address: number, data: number): void {
+    const at = this.#messages.findIndex((route) => route.gsi === gsi);
+    const known = this.#messages[at];
+    if (known === undefined || (known.address === address && known.data === data)) return;
+    this.#messages[at] = { gsi, address, data };
+    this.#commitRoutes();
+  }
+
+  /** kvm_irqchip_release_virq: the table is committed with the next change. */
+  releaseRoute(gsi: number): void {
+    const at = this.#messages.findIndex((route) => route.gsi === gsi);
+    if (at >= 0) this.#messages.splice(at, 1);
+  }
+
   /** kvm_irqchip_send_msi. A message that no CPU takes is lost, as on the bus. */
   signalMsi(address: number, data: number): void {
     const message = { address_lo: address % 2 ** 32, address_hi: Math.floor(address / 2 ** 32), data };
     this.#system.ioctlStruct(this.#vm, KVM_SIGNAL_MSI, kvm_msi, message);
   }
+}
+
+/** The union of a routing entry, from its words. */
+function wordsOf(...words: readonly number[]): Uint8Array {
+  const union = new Uint8Array(32);
+  for (const [i, word] of words.entries()) new DataView(union.buffer).setUint32(4 * i, word, true);
+  return union;
 }

@@ -23,10 +23,14 @@ export class Msi {
   readonly #at: number;
   readonly #message = new DataView(new ArrayBuffer(4));
 
-  /** msi_init: `vectors` is a power of two up to 32. */
-  constructor(device: PciDevice, vectors: number) {
+  /** msi_init: `vectors` is a power of two up to 32; `at` says where the capability stands, if that is not all the same. */
+  constructor(device: PciDevice, vectors: number, at?: number) {
     this.#device = device;
-    this.#at = device.addCapabilityAnywhere(PCI_CAP_ID_MSI, SIZE);
+    if (at === undefined) this.#at = device.addCapabilityAnywhere(PCI_CAP_ID_MSI, SIZE);
+    else {
+      device.addCapability(PCI_CAP_ID_MSI, at, SIZE);
+      this.#at = at;
+    }
     const { view } = device;
     const mask = new DataView(device.wmask.buffer);
     view.setUint16(this.#at + PCI_MSI_FLAGS, (Math.log2(vectors) << 1) | PCI_MSI_FLAGS_64BIT, true);
@@ -40,14 +44,24 @@ export class Msi {
     return (this.#flags & PCI_MSI_FLAGS_ENABLE) !== 0;
   }
 
-  /** msi_notify: write the message of `vector`; it is lost while COMMAND.MASTER is off. */
-  notify(vector: number): void {
+  /** msi_nr_vectors_allocated. */
+  get allocated(): number {
+    return 1 << ((this.#flags & PCI_MSI_FLAGS_QSIZE) >> 4);
+  }
+
+  /** msi_get_message. */
+  message(vector: number): { readonly address: number; readonly data: number } {
     const { view } = this.#device;
     const high = view.getUint32(this.#at + PCI_MSI_ADDRESS_HI, true);
     const address = high * 2 ** 32 + view.getUint32(this.#at + PCI_MSI_ADDRESS_LO, true);
-    const vectors = 1 << ((this.#flags & PCI_MSI_FLAGS_QSIZE) >> 4);
     const data = view.getUint16(this.#at + PCI_MSI_DATA_64, true);
-    this.#message.setUint32(0, (data & ~(vectors - 1)) | vector, true);
+    return { address, data: (data & ~(this.allocated - 1)) | vector };
+  }
+
+  /** msi_notify: write the message of `vector`; it is lost while COMMAND.MASTER is off. */
+  notify(vector: number): void {
+    const { address, data } = this.message(vector);
+    this.#message.setUint32(0, data, true);
     this.#device.dmaWrite(address, this.#message, 0, 4);
   }
 

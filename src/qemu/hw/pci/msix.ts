@@ -27,6 +27,16 @@ export interface MsixPlace {
   readonly region: MemoryRegion;
   readonly table: number;
   readonly pending: number;
+  /** Where the capability stands, if that is not all the same. */
+  readonly capability?: number;
+  /** The pending bits are the device's own: nothing is laid over them. */
+  readonly ownPending?: boolean;
+}
+
+/** msix_set_vector_notifiers: told when a vector can be sent, and when not any more. */
+export interface VectorNotifiers {
+  use(vector: number, address: number, data: number): void;
+  release(vector: number): void;
 }
 
 export class Msix {
@@ -36,12 +46,21 @@ export class Msix {
   readonly #table: DataView;
   readonly #pending: DataView;
   readonly #message = new DataView(new ArrayBuffer(4));
+  #notifiers: VectorNotifiers | undefined;
+  /** Vectors that the notifiers know to be sendable. */
+  readonly #live: Uint8Array;
 
   /** msix_init: `vectors` from 1 to 2048. */
   constructor(topology: MemoryTopology, device: PciDevice, vectors: number, place: MsixPlace) {
     this.#device = device;
     this.#vectors = vectors;
-    this.#at = device.addCapabilityAnywhere(PCI_CAP_ID_MSIX, PCI_CAP_MSIX_SIZEOF);
+    this.#live = new Uint8Array(vectors);
+    if (place.capability === undefined) {
+      this.#at = device.addCapabilityAnywhere(PCI_CAP_ID_MSIX, PCI_CAP_MSIX_SIZEOF);
+    } else {
+      device.addCapability(PCI_CAP_ID_MSIX, place.capability, PCI_CAP_MSIX_SIZEOF);
+      this.#at = place.capability;
+    }
     device.view.setUint16(this.#at + PCI_MSIX_FLAGS, vectors - 1, true);
     device.view.setUint32(this.#at + PCI_MSIX_TABLE, place.table | place.bar, true);
     device.view.setUint32(this.#at + PCI_MSIX_PBA, place.pending | place.bar, true);
@@ -62,7 +81,39 @@ export class Msix {
       ...words,
     });
     place.region.addSubregion(place.table, table);
-    place.region.addSubregion(place.pending, pending);
+    if (place.ownPending !== true) place.region.addSubregion(place.pending, pending);
+  }
+
+  get count(): number {
+    return this.#vectors;
+  }
+
+  /** Hear of each vector from now on; those that can be sent are told at once. Undefined: nobody hears. */
+  setNotifiers(notifiers: VectorNotifiers | undefined): void {
+    this.#notifiers = notifiers;
+    this.#live.fill(0);
+    for (let vector = 0; vector < this.#vectors; vector++) this.#notifyOf(vector);
+  }
+
+  /** msix_is_masked. */
+  isMasked(vector: number): boolean {
+    return this.#masked(vector);
+  }
+
+  /** msix_handle_mask_update. */
+  #notifyOf(vector: number): void {
+    const notifiers = this.#notifiers;
+    if (notifiers === undefined) return;
+    const live = this.enabled && !this.#masked(vector) ? 1 : 0;
+    if (live === this.#live[vector]) return;
+    this.#live[vector] = live;
+    if (live === 0) {
+      notifiers.release(vector);
+      return;
+    }
+    const entry = vector * PCI_MSIX_ENTRY_SIZE;
+    const address = this.#table.getUint32(entry + 4, true) * 2 ** 32 + this.#table.getUint32(entry, true);
+    notifiers.use(vector, address, this.#table.getUint32(entry + 8, true));
   }
 
   get enabled(): boolean {
@@ -78,6 +129,7 @@ export class Msix {
 
   /** msix_write_config: after the device's own. Enabled, it takes INTx away; what is no longer masked is sent. */
   written(address: number, length: number): void {
+    for (let vector = 0; vector < this.#vectors; vector++) this.#notifyOf(vector);
     if (address > this.#at + PCI_MSIX_FLAGS + 1 || address + length <= this.#at + PCI_MSIX_FLAGS || !this.enabled)
       return;
     this.#device.setIrq(false);
@@ -105,7 +157,9 @@ export class Msix {
 
   #writeTable(offset: number, value: number): void {
     this.#table.setUint32(offset, value, true);
-    if (this.enabled) this.#sendPending(Math.floor(offset / PCI_MSIX_ENTRY_SIZE));
+    const vector = Math.floor(offset / PCI_MSIX_ENTRY_SIZE);
+    this.#notifyOf(vector);
+    if (this.enabled) this.#sendPending(vector);
   }
 
   #sendPending(vector: number): void {

@@ -40,6 +40,11 @@ export class VfioConfigSpace {
     this.#emulated[PCI_HEADER_TYPE] = PCI_HEADER_TYPE_MULTI_FUNCTION;
   }
 
+  /** From now on the guest reads QEMU's copy of these bytes, or of these bits of them. */
+  emulate(start: number, bytes: number, bits = 0xff): void {
+    for (let at = start; at < start + bytes; at++) this.#emulated[at] = this.#emulated[at]! | bits;
+  }
+
   /** The first pread: as much of 256 bytes as the region has, into QEMU's copy. */
   load(copy: Uint8Array): void {
     const length = Math.min(PCI_CFG_SPACE_SIZE, this.#region.size);

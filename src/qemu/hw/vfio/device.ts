@@ -114,38 +114,41 @@ export class VfioDevice {
     return typeof info === 'number' ? info : info.count;
   }
 
-  /** vfio_set_irq_signaling: tie vector 0 of interrupt `index` to an eventfd. 0 or -errno. */
-  signalTo(index: number, eventfd: number): number {
-    const data = new Uint8Array(4);
-    new DataView(data.buffer).setInt32(0, eventfd, true);
-    return this.#setIrqs(index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, 1, data);
+  /** vfio_set_irq_signaling: tie a vector of interrupt `index` to an eventfd. 0 or -errno. */
+  signalTo(index: number, eventfd: number, vector = 0): number {
+    return this.#setIrqs(index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, [eventfd], vector);
+  }
+
+  /** All vectors from 0 on, -1 for those that are not used: 0, -errno, or how many there could be. */
+  signalAll(index: number, eventfds: readonly number[]): number {
+    return this.#setIrqs(index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, eventfds);
   }
 
   /** vfio_set_irq_signaling of UNMASK: the eventfd unmasks the interrupt whenever it is signalled. 0 or -errno. */
   unmaskBy(index: number, eventfd: number): number {
-    const data = new Uint8Array(4);
-    new DataView(data.buffer).setInt32(0, eventfd, true);
-    return this.#setIrqs(index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK, 1, data);
+    return this.#setIrqs(index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK, [eventfd]);
   }
 
   /** vfio_unmask_single_irqindex. */
   unmask(index: number): number {
-    return this.#setIrqs(index, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, 1);
+    return this.#setIrqs(index, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK);
   }
 
   /** vfio_mask_single_irqindex. */
   mask(index: number): number {
-    return this.#setIrqs(index, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_MASK, 1);
+    return this.#setIrqs(index, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_MASK);
   }
 
   /** vfio_disable_irqindex. */
   disableIrq(index: number): number {
-    return this.#setIrqs(index, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, 0);
+    return this.#setIrqs(index, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, []);
   }
 
-  #setIrqs(index: number, flags: number, count: number, data = new Uint8Array(0)): number {
-    const argsz = vfio_irq_set.size + data.length;
-    return this.system.ioctlStruct(this.fd, VFIO_DEVICE_SET_IRQS, vfio_irq_set, { argsz, flags, index, count }, data);
+  /** `eventfds` are the data, or, where there is none, absent for one interrupt and empty for none. */
+  #setIrqs(index: number, flags: number, eventfds?: readonly number[], start = 0): number {
+    const data = new Uint8Array(Int32Array.from(eventfds ?? []).buffer);
+    const header = { argsz: vfio_irq_set.size + data.length, flags, index, start, count: eventfds?.length ?? 1 };
+    return this.system.ioctlStruct(this.fd, VFIO_DEVICE_SET_IRQS, vfio_irq_set, header, data);
   }
 }
 

@@ -2,7 +2,7 @@
  * vfio-pci: a device of the host, given to the guest (hw/vfio/pci.c). Each step of set-up stands in QEMU's order, so the
  * system calls can be laid beside an strace of the real one.
  *
- * Fidelity: no capabilities (so no MSI, MSI-X, power management), no ROM BAR.
+ * Fidelity: no ROM BAR, no power management.
  */
 
 import { ENOSPC, strerror } from '../../../linux/uapi/errno.ts';
@@ -46,11 +46,13 @@ import {
 import type { Machine } from '../machine.ts';
 import type { PciBus } from '../pci/pci-bus.ts';
 import { PciDevice } from '../pci/pci-device.ts';
+import { addCapabilities, type EmulatedCapabilities } from './capabilities.ts';
 import { VfioConfigSpace } from './config-space.ts';
 import { type VfioGroup, VfioGroups } from './container.ts';
 import { type RegionInfo, VfioDevice } from './device.ts';
 import { type HostDevice, isMdev } from './host-device.ts';
 import { VfioIntx } from './intx.ts';
+import { VfioMessages } from './messages.ts';
 import { VfioRegion } from './region.ts';
 
 const BARS = 6;
@@ -71,6 +73,8 @@ export class VfioPciDevice extends PciDevice {
   readonly #configSpace: VfioConfigSpace;
   readonly #intx: VfioIntx;
   readonly #regions: readonly VfioRegion[];
+  readonly #messages: VfioMessages;
+  readonly #capabilities: EmulatedCapabilities;
   readonly #group: VfioGroup;
   /** vfio_exitfn, step by step. */
   readonly #atExit: (() => void)[] = [];
@@ -110,6 +114,9 @@ export class VfioPciDevice extends PciDevice {
     else this.config[PCI_HEADER_TYPE]! &= ~PCI_HEADER_TYPE_MULTI_FUNCTION;
     if (options.rombar) this.#sizeRom();
     this.#registerBars();
+    this.#messages = new VfioMessages(this.#device, machine.mainLoop, machine.kvm.irqchip);
+    const owner = { system, topology: machine.topology, name: host.name, regions };
+    this.#capabilities = addCapabilities(this, this.#configSpace, owner);
     if (this.readConfig(PCI_INTERRUPT_PIN, 1) !== 0) {
       this.#atExit.push(bus.onRouteChange(() => this.#intx.routeChanged()));
       this.#enableIntx();
@@ -252,7 +259,34 @@ export class VfioPciDevice extends PciDevice {
       const where = `${name}, 0x${address.toString(16)}, 0x${value.toString(16)}, 0x${length.toString(16)}`;
       system.error(`vfio_pci_write_config(${where}) failed`);
     }
+    this.#writeCopy(address, value, length);
+  }
+
+  /** What the write means for messages: they take the place of INTx, and give it back. */
+  #writeCopy(address: number, value: number, length: number): void {
+    const { msi, msix } = this.#capabilities;
+    const [hadMsi, hadMsix] = [msi?.enabled === true, msix?.enabled === true];
     super.writeConfig(address, value, length);
+    msi?.written(address, length);
+    msix?.written(address, length);
+    if (msi?.enabled === true && !hadMsi) {
+      this.#disableInterrupts();
+      this.#messages.enableMsi(msi);
+    } else if (msi?.enabled === true) this.#messages.updateMsi(msi);
+    if (msix?.enabled === true && !hadMsix) {
+      this.#disableInterrupts();
+      this.#messages.enableMsix(msix);
+    }
+    if ((hadMsi && msi?.enabled !== true) || (hadMsix && msix?.enabled !== true)) {
+      this.#messages.disable(msix);
+      this.#enableIntx();
+    }
+  }
+
+  /** vfio_disable_interrupts: INTx, MSI or MSI-X, whichever there is. */
+  #disableInterrupts(): void {
+    this.#messages.disable(this.#capabilities.msix);
+    this.#intx.disable();
   }
 
   /** vfio_pci_reset, then the header as any function's. */
@@ -266,11 +300,13 @@ export class VfioPciDevice extends PciDevice {
     } else this.#hotReset(true);
     this.#postReset();
     super.reset();
+    this.#capabilities.msi?.reset();
+    this.#capabilities.msix?.reset();
   }
 
   /** vfio_pci_pre_reset: no interrupts, no I/O, no memory, no DMA. */
   #preReset(): void {
-    this.#intx.disable();
+    this.#disableInterrupts();
     const command = this.readConfig(PCI_COMMAND, 2);
     this.writeConfig(PCI_COMMAND, command & ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER), 2);
   }

@@ -1,0 +1,125 @@
+/**
+ * The capabilities of an assigned device that the guest gets (hw/vfio/pci.c: vfio_add_capabilities, vfio_msi_setup, vfio_msix_setup).
+ * They stay where the device has them; MSI and MSI-X are QEMU's own, since the host programs the device's.
+ */
+
+import {
+  PCI_AF_CAP,
+  PCI_AF_CAP_FLR,
+  PCI_CAP_ID_AF,
+  PCI_CAP_ID_MSI,
+  PCI_CAP_ID_MSIX,
+  PCI_CAP_LIST_NEXT,
+  PCI_CAP_MSIX_SIZEOF,
+  PCI_CAPABILITY_LIST,
+  PCI_CFG_SPACE_SIZE,
+  PCI_MSI_FLAGS,
+  PCI_MSI_FLAGS_64BIT,
+  PCI_MSI_FLAGS_QMASK,
+  PCI_MSIX_FLAGS,
+  PCI_MSIX_FLAGS_QSIZE,
+  PCI_MSIX_PBA,
+  PCI_MSIX_TABLE,
+  PCI_MSIX_TABLE_BIR,
+  PCI_STATUS,
+  PCI_STATUS_CAP_LIST,
+} from '../../../linux/uapi/pci.ts';
+import { ConfigurationError } from '../../error.ts';
+import type { MemoryTopology } from '../../memory/topology.ts';
+import type { System } from '../../system.ts';
+import { vfioCheckAfFlr, vfioMsiSetup, vfioMsixEarlySetup } from '../../trace-events.ts';
+import { Msi } from '../pci/msi.ts';
+import { Msix } from '../pci/msix.ts';
+import type { PciDevice } from '../pci/pci-device.ts';
+import type { VfioConfigSpace } from './config-space.ts';
+import type { VfioRegion } from './region.ts';
+
+const FIRST = 0x40;
+const MOST = (PCI_CFG_SPACE_SIZE - FIRST) / 4;
+/** MSI with 64-bit addresses and without masks. */
+const MSI_SIZE = 14;
+
+/** What QEMU emulates of the device's capabilities. */
+export interface EmulatedCapabilities {
+  readonly msi: Msi | undefined;
+  readonly msix: Msix | undefined;
+}
+
+/** Whose capabilities they are, and where its BARs lie. */
+export interface CapabilityOwner {
+  readonly system: System;
+  readonly topology: MemoryTopology;
+  readonly name: string;
+  readonly regions: readonly VfioRegion[];
+}
+
+/** Rebuild the list of `function`, whose configuration was read from the device, with what the guest shall have of it. */
+export function addCapabilities(fn: PciDevice, space: VfioConfigSpace, owner: CapabilityOwner): EmulatedCapabilities {
+  const positions = capabilityPositions(fn.config);
+  if (positions.length === 0) return { msi: undefined, msix: undefined };
+  fn.config[PCI_CAPABILITY_LIST] = 0;
+  space.emulate(PCI_CAPABILITY_LIST, 1);
+  space.emulate(PCI_STATUS, 1, PCI_STATUS_CAP_LIST);
+  let [msi, msix]: [Msi | undefined, Msix | undefined] = [undefined, undefined];
+  // Each is put in front of what is there: so from the last one back.
+  for (const at of [...positions].reverse()) {
+    space.emulate(at + PCI_CAP_LIST_NEXT, 1);
+    switch (fn.config[at]) {
+      case PCI_CAP_ID_MSI:
+        msi = setUpMsi(fn, space, owner, at);
+        break;
+      case PCI_CAP_ID_MSIX:
+        msix = setUpMsix(fn, space, owner, at);
+        break;
+      default:
+        addPlain(fn, owner, at, positions);
+    }
+  }
+  return { msi, msix };
+}
+
+/** Where capabilities stand, in the order of the list. */
+function capabilityPositions(config: Uint8Array): readonly number[] {
+  const positions: number[] = [];
+  if ((config[PCI_STATUS]! & PCI_STATUS_CAP_LIST) === 0) return positions;
+  for (let at = config[PCI_CAPABILITY_LIST]!; at >= FIRST && positions.length < MOST; ) {
+    positions.push(at);
+    at = config[at + PCI_CAP_LIST_NEXT]!;
+  }
+  return positions;
+}
+
+function setUpMsi(fn: PciDevice, space: VfioConfigSpace, { system, name }: CapabilityOwner, at: number): Msi {
+  const flags = fn.view.getUint16(at + PCI_MSI_FLAGS, true);
+  if ((flags & PCI_MSI_FLAGS_64BIT) === 0)
+    throw new ConfigurationError('msi_init failed: MSI without 64-bit addresses');
+  if (vfioMsiSetup.on) vfioMsiSetup(system.stream, { name, pos: at });
+  const msi = new Msi(fn, 1 << ((flags & PCI_MSI_FLAGS_QMASK) >> 1), at);
+  space.emulate(at, MSI_SIZE);
+  return msi;
+}
+
+function setUpMsix(fn: PciDevice, space: VfioConfigSpace, owner: CapabilityOwner, at: number): Msix {
+  const { system, topology, name, regions } = owner;
+  const table = fn.view.getUint32(at + PCI_MSIX_TABLE, true);
+  const pending = fn.view.getUint32(at + PCI_MSIX_PBA, true);
+  const entries = (fn.view.getUint16(at + PCI_MSIX_FLAGS, true) & PCI_MSIX_FLAGS_QSIZE) + 1;
+  const [bar, offset] = [table & PCI_MSIX_TABLE_BIR, table & ~PCI_MSIX_TABLE_BIR];
+  if (vfioMsixEarlySetup.on) vfioMsixEarlySetup(system.stream, { name, pos: at, bar, offset, entries });
+  const region = regions.find(({ index }) => index === bar)?.region;
+  if (region === undefined) throw new ConfigurationError(`msix_init failed: there is no BAR ${bar}`);
+  const place = { bar, region, table: offset, pending: pending & ~PCI_MSIX_TABLE_BIR };
+  const msix = new Msix(topology, fn, entries, { ...place, capability: at, ownPending: true });
+  space.emulate(at, PCI_CAP_MSIX_SIZEOF);
+  return msix;
+}
+
+/** Any other: as long as it is to the next one, and the device's own. */
+function addPlain(fn: PciDevice, { system, name }: CapabilityOwner, at: number, positions: readonly number[]): void {
+  const next = Math.min(...positions.filter((other) => other > at), PCI_CFG_SPACE_SIZE);
+  const id = fn.config[at]!;
+  if (id === PCI_CAP_ID_AF && fn.config[at + PCI_AF_CAP]! & PCI_AF_CAP_FLR && vfioCheckAfFlr.on) {
+    vfioCheckAfFlr(system.stream, { name });
+  }
+  fn.addCapability(id, at, next - at);
+}

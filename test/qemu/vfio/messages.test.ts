@@ -1,0 +1,95 @@
+/** MSI and MSI-X of an assigned device in QEMU: what the guest's writes to capability and table do to the device's interrupts. */
+
+import { expect, test } from 'vitest';
+import { plugIn } from '../../../src/cli/physical-devices.ts';
+import { exitWith, Host } from '../bench.ts';
+
+const NAME = '0000:06:0d.0';
+const config = (offset: number) =>
+  `mov eax, ${0x8000_2000 + offset}\nmov dx, 0xcf8\nout dx, eax\nmov dx, ${0xcfc + (offset & 2)}\n`;
+/** BAR 2, which holds the MSI-X table, at 0x10000000; memory decoding and bus mastering on. */
+const PLACED = `${config(0x18)}mov eax, 0x10000000\nout dx, eax\n${config(4)}mov ax, 6\nout dx, ax\nmov esi, 0x10000000\n`;
+const MSI_FLAGS = 0x52;
+const MSIX_FLAGS = 0x62;
+const flags = (offset: number, value: number) => `${config(offset)}mov ax, ${value}\nout dx, ax\n`;
+/** Entry `number` of the table: the local APIC's address, the vector, masked or not. */
+const entry = (number: number, vector: number, masked: boolean) =>
+  `mov dword [rsi + ${16 * number}], 0xfee00000\nmov dword [rsi + ${16 * number + 8}], ${vector}\nmov dword [rsi + ${16 * number + 12}], ${masked ? 1 : 0}\n`;
+
+function run(guest: string, irqchip: boolean, events: string) {
+  const host = new Host();
+  plugIn(host.kernel, [`copier@${NAME}`]);
+  host.modprobe('vfio_pci');
+  host.echo('vfio-pci', `/sys/bus/pci/devices/${NAME}/driver_override`);
+  host.echo(NAME, '/sys/bus/pci/drivers_probe');
+  const machine = irqchip ? ['-M', 'pc,kernel-irqchip=on'] : [];
+  const devices = ['-device', 'isa-debug-exit', '-device', `vfio-pci,host=${NAME},addr=4`];
+  const { end, trace } = host.qemu([...machine, ...devices], PLACED + guest + exitWith('0'), events);
+  expect(end?.reason).toBe('debug-exit');
+  return {
+    host,
+    trace: trace
+      .filter((line) => !/vfio_intx_(en|dis)able_kvm|vfio_intx_update/.test(line))
+      .map((line) => line.replace(/ {2}\(.*?\)/, '')),
+  };
+}
+const EVENTS = 'vfio_msi_enable,vfio_msi_disable,vfio_msix_enable,vfio_msix_disable,vfio_msix_vector_*,vfio_intx_*able';
+
+test('MSI takes the place of INTx, and gives it back', () => {
+  const { trace } = run(flags(MSI_FLAGS, 0x81) + flags(MSI_FLAGS, 0x80), true, EVENTS);
+  expect(trace.slice(-4)).toEqual([
+    'vfio_intx_disable',
+    'vfio_msi_enable Enabled 1 MSI vectors',
+    'vfio_msi_disable',
+    'vfio_intx_enable',
+  ]);
+});
+
+test('with two vectors granted the host is asked for two', () => {
+  const { trace } = run(flags(MSI_FLAGS, 0x91), false, 'vfio_msi_enable,sys_ioctl');
+  expect(trace.some((line) => line.includes('Enabled 2 MSI vectors'))).toBe(true);
+  expect(trace.find((line) => line.includes('VFIO_PCI_MSI_IRQ_INDEX'))).toContain('argsz=28');
+});
+
+test('MSI-X: a vector is used when it is unmasked, released when it is masked, by entry or by function', () => {
+  const steps = [
+    entry(0, 0x40, true) + entry(1, 0x41, true),
+    flags(MSIX_FLAGS, 0x8000),
+    entry(1, 0x41, false),
+    flags(MSIX_FLAGS, 0xc000),
+    flags(MSIX_FLAGS, 0x8000),
+    entry(1, 0x41, true),
+    flags(MSIX_FLAGS, 0),
+  ];
+  const { trace } = run(steps.join(''), true, EVENTS);
+  const from = trace.lastIndexOf('vfio_intx_disable');
+  expect(trace.slice(from)).toEqual([
+    'vfio_intx_disable',
+    'vfio_msix_vector_do_use vector 0 used',
+    'vfio_msix_vector_release vector 0 released',
+    'vfio_msix_enable',
+    'vfio_msix_vector_do_use vector 1 used',
+    'vfio_msix_vector_release vector 1 released',
+    'vfio_msix_vector_do_use vector 1 used',
+    'vfio_msix_vector_release vector 1 released',
+    'vfio_msix_disable',
+    'vfio_intx_enable',
+  ]);
+});
+
+test('every eventfd, route and vector is given back with the process', () => {
+  const { host } = run(entry(0, 0x40, false) + entry(1, 0x41, false) + flags(MSIX_FLAGS, 0x8000), true, EVENTS);
+  expect(host.kernel.pages.pinned).toBe(0);
+  expect(host.kernel.modules.find('vfio_pci')?.references).toBe(0);
+});
+
+test('without KVM’s controllers a message goes through QEMU', () => {
+  // A DMA of no bytes is done at once, and says so with message 0.
+  const copier = `${config(0x10)}mov eax, 0x10010000\nout dx, eax\nmov edi, 0x10010000\nmov dword [rdi + 0x0c], 0\nmov dword [rdi + 4], 5\nout 0x80, al\n`;
+  const { trace } = run(
+    entry(0, 0x40, false) + flags(MSIX_FLAGS, 0x8000) + copier,
+    false,
+    'vfio_pci_msi,vfio_msi_interrupt',
+  );
+  expect(trace.map((line) => line.split(' ')[0]?.replace(':', ''))).toEqual(['vfio_pci_msi', 'vfio_msi_interrupt']);
+});
