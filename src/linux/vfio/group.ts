@@ -4,6 +4,7 @@
  */
 
 import { PAGE_SIZE } from '../../address.ts';
+import type { Timer } from '../core/clock.ts';
 import { type FileOperations, OpenFile } from '../core/file.ts';
 import type { IommuGroup } from '../core/iommu-group.ts';
 import type { Kernel } from '../core/kernel.ts';
@@ -27,6 +28,9 @@ import { vfioDeviceClose, vfioDeviceOpen, vfioGroupSetKvm } from './events.ts';
 import { VFIO_GROUP_NOTIFY_SET_KVM } from './notifier.ts';
 import type { Type1 } from './type1.ts';
 
+/** Nanoseconds until a thread that was woken runs. */
+const WAKE_UP = 2000;
+
 /** `struct vfio_group`. */
 export class VfioGroup implements GroupOfDevice {
   readonly #kernel: Kernel;
@@ -41,6 +45,8 @@ export class VfioGroup implements GroupOfDevice {
   #openFiles = 0;
   #kvm: object | undefined;
   #gone = false;
+  /** A remover who is awake and has yet to take the group out of its container. */
+  #revocation: Timer | undefined;
 
   constructor(kernel: Kernel, iommuGroup: IommuGroup) {
     this.#kernel = kernel;
@@ -100,6 +106,8 @@ export class VfioGroup implements GroupOfDevice {
 
   /** vfio_group_fops_release. No device file is open: each holds a reference to this file. */
   release(): void {
+    if (this.#revocation !== undefined) this.#kernel.clock.cancel(this.#revocation);
+    this.#revocation = undefined;
     if (this.#container !== undefined) this.#detach(this.#container);
     this.#opened = undefined;
   }
@@ -128,19 +136,29 @@ export class VfioGroup implements GroupOfDevice {
    */
   removeDevice(device: VfioDevice, removed: () => void): void {
     this.#devices.delete(device);
-    const finish = () => {
+    const finish = (slept: boolean) => {
       device.group = undefined;
-      if (this.#devices.size === 0) this.#revoke();
+      if (this.#devices.size === 0) this.#revoke(slept);
       removed();
     };
-    if (device.openCount === 0) finish();
-    else this.#removals.set(device, finish);
+    if (device.openCount === 0) finish(false);
+    else this.#removals.set(device, () => finish(true));
   }
 
-  /** The last device left: the group fd, if open, answers ENODEV from now on. */
-  #revoke(): void {
+  /**
+   * The last device left: the group fd, if open, answers ENODEV from now on, and the group leaves its container. A remover who has
+   * `slept` until the last close must be scheduled before he does the latter: who closed mostly lets go of the group first.
+   */
+  #revoke(slept: boolean): void {
     this.#gone = true;
-    if (this.#container !== undefined) this.#detach(this.#container);
+    const detach = () => {
+      this.#revocation = undefined;
+      if (this.#container !== undefined) this.#detach(this.#container);
+    };
+    const { clock } = this.#kernel;
+    // The DMA of a real device has to be given back before its next driver asks for it.
+    if (slept && this.iommuGroup.ops === undefined) this.#revocation = clock.start(clock.now + WAKE_UP, detach);
+    else detach();
   }
 
   #detach(container: VfioContainer): void {

@@ -1,6 +1,7 @@
 /** The life of mediated devices by sysfs, as recorded on a real host with mtty. */
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { VFIO_GROUP_UNSET_CONTAINER } from '../../../src/linux/uapi/vfio.ts';
 import { bootHost, expectNothingLeft, type Host, openDevice, shown, typePath, UUID } from '../drivers/host.ts';
 
 const UUID2 = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1002';
@@ -101,6 +102,20 @@ describe('remove', () => {
     for (const fd of [group, container]) host.syscalls.close(fd);
     expect(create(UUID)).toBe('36');
   });
+});
+
+test('who closed a removed device may still take its group out of the container; else the remover does, when he runs', () => {
+  const closed = () => {
+    const { device, group, container } = openDevice(host, 'mtty', 'mtty-1');
+    remove('1\n');
+    host.syscalls.close(device);
+    return { unset: () => shown(host.ioctl(group, VFIO_GROUP_UNSET_CONTAINER)), fds: [group, container] };
+  };
+  const first = closed();
+  expect([first.unset(), first.unset()]).toEqual(['0', '-EINVAL']);
+  for (const fd of first.fds) host.syscalls.close(fd);
+  const second = closed();
+  expect([host.kernel.clock.sleep(), second.unset()]).toEqual([true, '-EINVAL']);
 });
 
 test('attributes keep to their modes, even for root', () => {
