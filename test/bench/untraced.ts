@@ -1,4 +1,4 @@
-/** One build's time on the exit path: prints milliseconds. The benchmark runs it as built, and with the event sites taken out. */
+/** One build's time on the exit path: prints milliseconds of the processor. The benchmark runs it as built, and with the event sites taken out. */
 
 import { readFileSync } from 'node:fs';
 import { readArchive } from '../../lang/object/archive.ts';
