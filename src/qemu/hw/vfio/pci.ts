@@ -235,7 +235,7 @@ export class VfioPciDevice extends PciDevice {
   /** vfio_exitfn, then vfio_put_device: the last descriptor goes, and with the group's last device the group. */
   protected override exit(): void {
     for (const step of this.#atExit) step();
-    this.#intx.disable();
+    this.#disableInterrupts();
     for (const region of this.#regions) region.unmap();
     this.#machine.system.syscalls.close(this.#device.fd);
     VfioGroups.of(this.#machine).put(this.#group, this.#host.name);
