@@ -48,13 +48,21 @@ export class StatementParser {
     }
   }
 
-  /** Gives the words of a preprocessed line the types that the parser goes by. */
+  /**
+   * Gives the words of a preprocessed line the types that the parser goes by. As in NASM the name of an instruction is a symbol like any
+   * other where it stands before a colon, or behind what the statement does.
+   */
   classify(tokens: readonly t.Token[]): void {
+    let isBegun = false;
     for (let i = 0; i < tokens.length; i++) {
       const token = tokens[i]!;
-      if (token.tokenType !== t.Identifier) continue;
-      const type = this.#keywords.type(token.image);
-      if (type === t.Identifier) continue;
+      const before = token.tokenType;
+      if (before !== t.Identifier && !BEGINS.has(before)) continue;
+      let type = this.#keywords.type(token.image);
+      if (i === 0 && MAY_BE_LABEL.has(type) && tokens[1]?.tokenType === t.Colon) type = t.Identifier;
+      else if (isBegun && BEGINS.has(type)) type = t.Identifier;
+      else if (BEGINS.has(type)) isBegun = true;
+      if (type === before) continue;
       token.tokenType = type;
       token.tokenTypeIdx = type.tokenTypeIdx!;
     }
@@ -128,6 +136,10 @@ export class StatementParser {
     }
   }
 }
+
+/** Words that say what a statement does. */
+const BEGINS: ReadonlySet<t.Token['tokenType']> = new Set([t.Mnemonic, t.Data, t.Reserve, t.Equ]);
+const MAY_BE_LABEL: ReadonlySet<t.Token['tokenType']> = new Set([...BEGINS, t.Dup]);
 
 function labelOf(tokens: readonly t.Token[]): ParsedLine['label'] {
   const [at, colon] = tokens;
