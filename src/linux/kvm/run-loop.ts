@@ -133,8 +133,8 @@ function enterGuest(vcpu: KvmVcpu): number {
   }
   if (vcpu.eventRequested) injectPending(vcpu);
   if (kvmEntry.on) kvmEntry(kernel.stream, { vcpu: vcpu.id, rip: cpu.rip, immediateExit: false });
-  // The counter is invariant: it goes on while the processor is halted, or the host works.
-  cpu.tscOffset = kernel.clock.slept;
+  // The counter is invariant: it goes on while the processor is halted, the host works, or another vCPU has its turn.
+  cpu.tscOffset = vm.vcpus.length === 1 ? kernel.clock.slept : kernel.clock.now - cpu.retired;
   const reason = cpu.run(Math.min(budget, TIMER_MAX));
   if (kvmExit.on)
     kvmExit(kernel.stream, {

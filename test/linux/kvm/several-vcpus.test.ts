@@ -130,6 +130,23 @@ test('INIT and SIPI from another vCPU: it begins at the page that the message na
   expect(guest.qemu.answer(uapi.kvm_sregs).cs).toMatchObject({ selector: 0x900, base: 0x9000n });
 });
 
+test('their time-stamp counters are one clock: what one vCPU reads later is later', () => {
+  const stamp = 'rdtsc\n shl rdx, 32\n or rax, rdx\n mov [rcx], rax\n add ecx, 8\n out 0x80, al\n';
+  const { guest, fds } = machine(
+    `${START} nop\nsecond:\nthird: mov ecx, ${FLAG}\n shl edi, 8\n add ecx, edi\n mov esi, 4\n.s: ${stamp} dec esi\n jnz .s\n hlt`,
+    2,
+  );
+  const seen: bigint[] = [];
+  for (let n = 0; n < 3; n++)
+    for (const [id, fd] of fds.entries()) {
+      expect(turn(guest, fd)).toBe(0);
+      const at = FLAG + id * 256 + n * 8;
+      seen.push(new DataView(Uint8Array.from(guest.bytes(at, 8)).buffer).getBigUint64(0, true));
+    }
+  expect(seen).toEqual(seen.toSorted((a, b) => Number(a - b)));
+  expect(new Set(seen).size).toBe(seen.length);
+});
+
 test('a slot that goes is gone for every vCPU, whichever had touched it', () => {
   const { guest, fds } = machine(
     `${START}second:\nthird: mov edx, 0x2000000\n mov eax, [rdx]\n out 0x80, al\n mov eax, [rdx]\n hlt`,
