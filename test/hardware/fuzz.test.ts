@@ -54,6 +54,18 @@ describe('random bytes as code', () => {
     expect(machine.systemDigest()).toBe(system);
   });
 
+  test('stepwise is as in one go', { timeout: 60_000 + CASES }, () => {
+    const random = new Generator(SEED + 2);
+    const machine = new SiliconMachine();
+    const wrong: string[] = [];
+    for (let each = 0; each < CASES / 4; each++) {
+      const record = randomCase(random);
+      const whole = machine.outcomeOf(record, false);
+      if (whole !== undefined && machine.outcomeOf(record, true) !== whole) wrong.push(record.code.toString('hex'));
+    }
+    expect(wrong.slice(0, 5)).toEqual([]);
+  });
+
   test('lengths are iced-x86’s', () => {
     const random = new Generator(SEED + 1);
     const wrong: string[] = [];

@@ -182,6 +182,25 @@ export class SiliconMachine {
     for (const register of [0, 1, 2, 3, 6, 7] as const) this.cpu.setDebugRegister(register, 0n);
   }
 
+  /**
+   * Run it whole (undefined if it does not end soon), and tell all that it left. `stepwise` looks up before each instruction,
+   * as the CPU does while it has breakpoints or waits for a window: here for a task priority below 1, which stays 1.
+   */
+  outcomeOf(record: CaseRecord, stepwise: boolean): string | undefined {
+    const { cpu } = this;
+    this.#prepare(record);
+    cpu.setControl(8, 1n);
+    cpu.tprThreshold = stepwise ? 1 : 0;
+    const reason = cpu.run(LIMIT);
+    const registers = Array.from({ length: 16 }, (_, number) => cpu.register(number));
+    const stack = this.memory.bytes.subarray(STACK - 48, STACK);
+    const outcome = [reason, cpu.rip, cpu.rflags, cpu.control(2), ...registers, cpu.interruptibility].join(' ');
+    cpu.tprThreshold = 0;
+    for (const register of [0, 1, 2, 3, 6, 7] as const) cpu.setDebugRegister(register, 0n);
+    if (reason === EXIT_REASON.PREEMPTION_TIMER) return undefined;
+    return `${outcome} ${Buffer.from(stack).toString('hex')} ${Buffer.from(this.data).toString('hex')}`;
+  }
+
   /** All RAM that a program may not touch, in one number; the handlers' stack and accessed and dirty bits are left out. */
   systemDigest(): number {
     const { words } = this.memory;
