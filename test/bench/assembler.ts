@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { macroSource, mixedSource } from './assembly-source.ts';
+import { macroSource, mixedSource, oneMacroSource } from './assembly-source.ts';
 import { type Figure, median } from './measure.ts';
 
 /** Reports what the assembler takes at most, read where the kernel counts it. */
@@ -17,6 +17,7 @@ export function assemblerFigures(): Figure[] {
   const sources = [
     { name: '100,000 mixed lines', text: mixedSource(100_000) },
     { name: '5,000 macro calls', text: macroSource(5000) },
+    { name: '5,000 calls of one macro', text: oneMacroSource(5000) },
   ];
   const figures = sources.flatMap(({ name, text }) => compare(name, text, folder));
   rmSync(folder, { recursive: true });

@@ -137,3 +137,26 @@ export function macroSource(calls: number, seed = 1): string {
   }
   return `${text.join('\n')}\n`;
 }
+
+/** A source of `calls` calls of one macro, as a file of a beginner's has it: two parameters, a condition, a label of its own. */
+export function oneMacroSource(calls: number, seed = 1): string {
+  const draw = numbers(seed);
+  const text = [
+    'bits 64',
+    '%macro work 2',
+    '        push    %1',
+    '        mov     %1, [rsp + %2]',
+    '        test    %1, %1',
+    '        jz      %%out',
+    '%if %2 > 64',
+    '        add     %1, %2',
+    '%else',
+    '        sub     %1, %2',
+    '%endif',
+    '        mov     [rsp + %2], %1',
+    '%%out:  pop     %1',
+    '%endmacro',
+  ];
+  for (let i = 0; i < calls; i++) text.push(`        work    ${WIDE[draw(WIDE.length)]}, ${draw(32) * 8}`);
+  return `${text.join('\n')}\n`;
+}
