@@ -19,7 +19,7 @@ export interface Choice {
 
 /** What --trace says of itself. */
 export const EVENT_CHOICE =
-  "events: 'kvm_*,!kvm_entry,kvm_pio[port=0x3f8],kvm_exit[rip=0x1000-0x1fff]'; `gvm run --trace help` lists them";
+  "events: 'kvm_*,!kvm_entry,kvm_pio[port=0x3f8],kvm_exit[rip=0x1000-0x1fff]'; * is all but guest_*, the guest's own steps; `gvm run --trace help` lists them";
 
 /**
  * `kvm_*,vfio_*,!kvm_entry,kvm_pio[port=0x1006]`: names and globs, a later one overruling an earlier; `[field=value]` keeps

@@ -46,7 +46,14 @@ export class Page {
   static async open(path: string, width: number, height: number): Promise<Page> {
     assert(CHROMIUM !== undefined, 'there is no Chromium');
     const profile = mkdtempSync(join(tmpdir(), 'gvm-chromium-'));
-    const options = ['--headless=new', '--no-sandbox', '--disable-gpu', '--hide-scrollbars', '--remote-debugging-pipe'];
+    const options = [
+      '--headless=new',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-dev-shm-usage',
+      '--hide-scrollbars',
+      '--remote-debugging-pipe',
+    ];
     const browser = spawn(CHROMIUM, [...options, `--user-data-dir=${profile}`, 'about:blank'], {
       stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
     });
