@@ -5,8 +5,6 @@ import { readFileSync } from 'node:fs';
 import { assemble } from '../../lang/assembler/assemble.ts';
 import { readArchive } from '../../lang/object/archive.ts';
 import { toFlat } from '../../lang/object/flat.ts';
-import { Transcript } from '../../src/cli/output.ts';
-import { run } from '../../src/cli/run.ts';
 import { FlatMachine } from '../hardware/flat-machine.ts';
 import { assemblerFigures } from './assembler.ts';
 import { cpuFigures } from './cpu.ts';
@@ -14,6 +12,7 @@ import { kvmFigures } from './kvm.ts';
 import { type Figure, median, milliseconds, printFigures } from './measure.ts';
 import { observeFigures } from './observe.ts';
 import { testRunnerFigure } from './test-runner.ts';
+import { vfioFigures } from './vfio.ts';
 
 const library = { archive: readArchive(readFileSync('dist/libgvm.a'), 'libgvm.a'), includes: 'lang/library/include' };
 
@@ -53,38 +52,11 @@ function interpreter(): Figure {
   };
 }
 
-/** Time of a run with many port writes less that of a run with none, per write. */
-function portWrite(): Figure {
-  const runWith = (count: number) =>
-    run(
-      {
-        file: 'test/bench/pio.gasm',
-        qemu: [],
-        trace: undefined,
-        explain: false,
-        maxInsns: 1e9,
-        exitMap: 'gvm',
-        includes: [],
-        defines: { COUNT: String(count) },
-      },
-      library,
-      new Transcript(),
-    );
-  const count = 500_000;
-  const idle = milliseconds(5, () => runWith(0));
-  const busy = milliseconds(5, () => runWith(count));
-  return {
-    name: 'port write to an mdev driver and back',
-    value: `${(((busy - idle) * 1000) / count).toFixed(3)} µs`,
-    limit: 'at most 2 µs',
-  };
-}
-
 printFigures([
   startUp(),
   interpreter(),
   ...cpuFigures(),
-  portWrite(),
+  ...vfioFigures(library),
   ...kvmFigures(),
   ...observeFigures(library),
   ...assemblerFigures(),
