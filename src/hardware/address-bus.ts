@@ -41,29 +41,37 @@ export class AddressBus {
     window?.target.write(address - window.start, size, value);
   }
 
-  /** What a load of `into.length` bytes fetches: the widest aligned accesses, lowest address first (memcpy_fromio). */
-  readBytes(address: number, into: Uint8Array): void {
-    for (let done = 0; done < into.length; ) {
-      const size = accessAt(address + done, into.length - done);
+  /**
+   * What a load of `length` bytes fetches, into `into` from `at` on: the widest aligned accesses, lowest address first
+   * (memcpy_fromio). Hot: a guest's access to a mapped BAR ends here.
+   */
+  readBytes(address: number, into: Uint8Array, at = 0, length = into.length): void {
+    for (let done = 0; done < length; ) {
+      const size = accessAt(address + done, length - done);
       const value = this.read(address + done, size);
-      for (let i = 0; i < size; i++) into[done + i] = (value >>> (8 * i)) & 0xff;
+      for (let i = 0; i < size; i++) into[at + done + i] = (value >>> (8 * i)) & 0xff;
       done += size;
     }
   }
 
   /** What a store of `from` writes, in the same order (memcpy_toio). A bus of 32 bits takes eight bytes as twice four. */
-  writeBytes(address: number, from: Uint8Array): void {
-    for (let done = 0; done < from.length; ) {
-      const size = accessAt(address + done, from.length - done);
+  writeBytes(address: number, from: Uint8Array, at = 0, length = from.length): void {
+    for (let done = 0; done < length; ) {
+      const size = accessAt(address + done, length - done);
       let value = 0;
-      for (let i = size - 1; i >= 0; i--) value = value * 256 + (from[done + i] as number);
+      for (let i = size - 1; i >= 0; i--) value = value * 256 + (from[at + done + i] as number);
       this.write(address + done, size, value);
       done += size;
     }
   }
 
   #find(address: number): Window | undefined {
-    return this.#windows.find(({ start, size }) => address >= start && address < start + size);
+    const windows = this.#windows;
+    for (let i = 0; i < windows.length; i++) {
+      const window = windows[i]!;
+      if (address >= window.start && address < window.start + window.size) return window;
+    }
+    return undefined;
   }
 }
 

@@ -227,10 +227,10 @@ export class Mmu {
       const { host, device, linear, physical, bytes } = this.#parts[index]!;
       const from = this.#state.bounce + at;
       if (host >= 0) this.#memory.bytes.copyWithin(from, host, host + bytes);
+      else if (host === OUTCOME.DEVICE) this.#memory.devices.readBytes(device, this.#memory.bytes, from, bytes);
       else {
         const data = this.#memory.bytes.subarray(from, from + bytes);
-        if (host === OUTCOME.DEVICE) this.#memory.devices.readBytes(device, data);
-        else if (this.emulator!.readMemory(gva(BigInt(linear)), physical as Gpa, data) === 'later') return false;
+        if (this.emulator!.readMemory(gva(BigInt(linear)), physical as Gpa, data) === 'later') return false;
       }
       at += bytes;
     }
@@ -249,10 +249,11 @@ export class Mmu {
           this.#code.written(host);
           outcome = OUTCOME.STOP;
         }
+      } else if (host === OUTCOME.DEVICE) {
+        this.#memory.devices.writeBytes(device, this.#memory.bytes, at, bytes);
       } else {
         const data = this.#memory.bytes.subarray(at, at + bytes);
-        if (host === OUTCOME.DEVICE) this.#memory.devices.writeBytes(device, data);
-        else this.emulator!.writeMemory(gva(BigInt(linear)), physical as Gpa, data);
+        this.emulator!.writeMemory(gva(BigInt(linear)), physical as Gpa, data);
       }
       at += bytes;
     }
