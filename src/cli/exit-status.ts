@@ -22,7 +22,7 @@ export const exitStatusHelp = `Exit status:
   5    the host side failed: a driver or the VMM gave up
   6    a test failed (gvm test)
   77   the guest skipped all of its own tests
-  124  the instruction limit was reached
+  124  the limit of instructions or of time was reached
   130  interrupted`;
 
 /**
