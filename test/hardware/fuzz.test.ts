@@ -38,7 +38,7 @@ function randomCase(random: Generator): CaseRecord {
 }
 
 describe('random bytes as code', () => {
-  test(`${CASES} of them`, { timeout: 60_000 + CASES }, () => {
+  test(`${CASES} of them`, { timeout: 60_000 + CASES * 4 }, () => {
     const random = new Generator(SEED);
     const machine = new SiliconMachine();
     const system = machine.systemDigest();
@@ -54,7 +54,7 @@ describe('random bytes as code', () => {
     expect(machine.systemDigest()).toBe(system);
   });
 
-  test('stepwise is as in one go', { timeout: 60_000 + CASES }, () => {
+  test('stepwise is as in one go', { timeout: 60_000 + CASES * 4 }, () => {
     const random = new Generator(SEED + 2);
     const machine = new SiliconMachine();
     const wrong: string[] = [];
@@ -66,7 +66,7 @@ describe('random bytes as code', () => {
     expect(wrong.slice(0, 5)).toEqual([]);
   });
 
-  test('lengths are iced-x86’s', () => {
+  test('lengths are iced-x86’s', { timeout: 60_000 + CASES * 4 }, () => {
     const random = new Generator(SEED + 1);
     const wrong: string[] = [];
     for (let each = 0; each < CASES; each++) {
