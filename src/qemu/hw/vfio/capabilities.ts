@@ -27,12 +27,12 @@ import {
 import { ConfigurationError } from '../../error.ts';
 import type { MemoryTopology } from '../../memory/topology.ts';
 import type { System } from '../../system.ts';
-import { vfioCheckAfFlr, vfioMsiSetup, vfioMsixEarlySetup } from '../../trace-events.ts';
 import { Msi } from '../pci/msi.ts';
 import { Msix } from '../pci/msix.ts';
 import type { PciDevice } from '../pci/pci-device.ts';
 import type { VfioConfigSpace } from './config-space.ts';
 import type { VfioRegion } from './region.ts';
+import { vfioCheckAfFlr, vfioMsiSetup, vfioMsixEarlySetup } from './trace-events.ts';
 
 const FIRST = 0x40;
 const MOST = (PCI_CFG_SPACE_SIZE - FIRST) / 4;

@@ -26,8 +26,8 @@ import {
 } from '../../../linux/uapi/vfio.ts';
 import { ConfigurationError } from '../../error.ts';
 import type { System } from '../../system.ts';
-import { vfioGetDevice } from '../../trace-events.ts';
 import type { VfioGroup } from './container.ts';
+import { vfioGetDevice } from './trace-events.ts';
 
 /** Part of a region. */
 export interface Area {

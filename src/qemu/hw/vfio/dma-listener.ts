@@ -19,7 +19,7 @@ import {
   vfioListenerRegionAddSkip,
   vfioListenerRegionDel,
   vfioListenerRegionDelSkip,
-} from '../../trace-events.ts';
+} from './trace-events.ts';
 
 export class VfioDmaListener implements MemoryListener {
   readonly name = 'vfio';

@@ -9,6 +9,9 @@ import { strerror } from '../../../linux/uapi/errno.ts';
 import { VFIO_IRQ_INFO_AUTOMASKED } from '../../../linux/uapi/vfio.ts';
 import { Abort, ConfigurationError } from '../../error.ts';
 import type { QemuTimer } from '../../timer.ts';
+import type { Machine } from '../machine.ts';
+import type { VfioDevice } from './device.ts';
+import type { VfioRegion } from './region.ts';
 import {
   vfioIntpInterruptSetPending,
   vfioPlatformEoi,
@@ -18,10 +21,7 @@ import {
   vfioPlatformPopulateInterrupts,
   vfioPlatformStartEdgeIrqfd,
   vfioPlatformStartLevelIrqfd,
-} from '../../trace-events.ts';
-import type { Machine } from '../machine.ts';
-import type { VfioDevice } from './device.ts';
-import type { VfioRegion } from './region.ts';
+} from './trace-events.ts';
 
 /** mmap-timeout-ms, in nanoseconds. */
 const MMAP_TIMEOUT = 1_100_000_000;

@@ -13,6 +13,7 @@ import type { KvmIrqchip } from '../../accel/kvm/irqchip.ts';
 import { ConfigurationError } from '../../error.ts';
 import type { MainLoop } from '../../main-loop.ts';
 import type { QemuTimer } from '../../timer.ts';
+import type { VfioDevice } from './device.ts';
 import {
   vfioIntxDisable,
   vfioIntxDisableKvm,
@@ -21,8 +22,7 @@ import {
   vfioIntxEoi,
   vfioIntxInterrupt,
   vfioIntxUpdate,
-} from '../../trace-events.ts';
-import type { VfioDevice } from './device.ts';
+} from './trace-events.ts';
 
 /** x-intx-mmap-timeout-ms, in nanoseconds: how long without interrupts until BARs are mapped again. */
 const MMAP_TIMEOUT = 1_100_000_000;

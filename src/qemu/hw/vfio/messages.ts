@@ -7,6 +7,9 @@
 import { VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX } from '../../../linux/uapi/vfio.ts';
 import type { KvmIrqchip } from '../../accel/kvm/irqchip.ts';
 import type { MainLoop } from '../../main-loop.ts';
+import type { Msi } from '../pci/msi.ts';
+import type { Msix } from '../pci/msix.ts';
+import type { VfioDevice } from './device.ts';
 import {
   vfioMsiDisable,
   vfioMsiEnable,
@@ -15,10 +18,7 @@ import {
   vfioMsixEnable,
   vfioMsixVectorDoUse,
   vfioMsixVectorRelease,
-} from '../../trace-events.ts';
-import type { Msi } from '../pci/msi.ts';
-import type { Msix } from '../pci/msix.ts';
-import type { VfioDevice } from './device.ts';
+} from './trace-events.ts';
 
 const NONE = -1;
 

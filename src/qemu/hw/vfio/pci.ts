@@ -32,17 +32,6 @@ import {
   vfio_pci_hot_reset_info,
 } from '../../../linux/uapi/vfio.ts';
 import { ConfigurationError } from '../../error.ts';
-import {
-  vfioMdev,
-  vfioPciHotReset,
-  vfioPciReadConfig,
-  vfioPciReset,
-  vfioPciResetFlr,
-  vfioPciWriteConfig,
-  vfioPopulateDeviceConfig,
-  vfioPopulateDeviceGetIrqInfoFailure,
-  vfioRealize,
-} from '../../trace-events.ts';
 import type { Machine } from '../machine.ts';
 import type { PciBus } from '../pci/pci-bus.ts';
 import { PciDevice } from '../pci/pci-device.ts';
@@ -54,6 +43,17 @@ import { type HostDevice, isMdev } from './host-device.ts';
 import { VfioIntx } from './intx.ts';
 import { VfioMessages } from './messages.ts';
 import { VfioRegion } from './region.ts';
+import {
+  vfioMdev,
+  vfioPciHotReset,
+  vfioPciReadConfig,
+  vfioPciReset,
+  vfioPciResetFlr,
+  vfioPciWriteConfig,
+  vfioPopulateDeviceConfig,
+  vfioPopulateDeviceGetIrqInfoFailure,
+  vfioRealize,
+} from './trace-events.ts';
 
 const BARS = 6;
 

@@ -16,6 +16,7 @@ import type { MemoryRegion, MemoryRegionOps } from '../../memory/region.ts';
 import { sizes } from '../../memory/region.ts';
 import type { MemoryTopology } from '../../memory/topology.ts';
 import type { System } from '../../system.ts';
+import type { Area, RegionInfo, VfioDevice } from './device.ts';
 import {
   vfioRegionMmap,
   vfioRegionMmapsSetEnabled,
@@ -24,8 +25,7 @@ import {
   vfioRegionSparseMmapEntry,
   vfioRegionSparseMmapHeader,
   vfioRegionWrite,
-} from '../../trace-events.ts';
-import type { Area, RegionInfo, VfioDevice } from './device.ts';
+} from './trace-events.ts';
 
 /** How a region of a device is set up. */
 export interface RegionSetup {

@@ -8,7 +8,6 @@ import { O_RDONLY } from '../../../linux/uapi/syscalls.ts';
 import { VFIO_DEVICE_FLAGS_PLATFORM } from '../../../linux/uapi/vfio.ts';
 import { ConfigurationError, prepending } from '../../error.ts';
 import type { System } from '../../system.ts';
-import { vfioPlatformBaseDeviceInit, vfioPlatformRealize } from '../../trace-events.ts';
 import { deviceModel } from '../device-model.ts';
 import type { Machine } from '../machine.ts';
 import { PlatformBus } from '../platform-bus.ts';
@@ -17,6 +16,7 @@ import { VfioGroups } from './container.ts';
 import { VfioDevice } from './device.ts';
 import { VfioIntps } from './intp.ts';
 import { VfioRegion } from './region.ts';
+import { vfioPlatformBaseDeviceInit, vfioPlatformRealize } from './trace-events.ts';
 
 const LONGEST_COMPATIBLE = 4096;
 const basename = (path: string) => path.slice(path.lastIndexOf('/') + 1);
