@@ -9,6 +9,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     setupFiles: ['test/fixed-seed.ts'],
     globalSetup: ['test/build-first.ts'],
+    // As many as there are processors: the tests wait for children more than for each other.
+    maxWorkers: '100%',
     testTimeout: 60_000,
     reporters: results === undefined ? ['default'] : ['default', ['json', { outputFile: results }]],
   },
