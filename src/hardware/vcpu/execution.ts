@@ -27,6 +27,8 @@ interface Single {
 
 /** Outcome of a {@link HotTier}: go on at SLOT.RIP without a look at events, as between two batches of a repeated instruction. */
 export const RESUME = -6;
+/** Outcome of a {@link HotTier}: the instruction at SLOT.RIP is the interpreter's to do, and nothing of it has been done. */
+export const INTERPRET = -7;
 
 /** A faster way to run what is run often. */
 export interface HotTier {
@@ -34,7 +36,7 @@ export interface HotTier {
   readonly threshold: number;
   /**
    * Run from `address`, which is `offset` of `page` and begins `block`, as {@link Execution.runPage} does; 0 if the block is
-   * left to the interpreter, {@link RESUME}.
+   * left to the interpreter; {@link RESUME}, {@link INTERPRET}.
    */
   run(address: number, page: CodePage, offset: number, block: Block, limit: number): number;
 }
@@ -71,14 +73,16 @@ export class Execution {
 
   /** Run from SLOT.RIP until the code leaves its page or something happens; SLOT.RIP is exact on return. */
   runPage(limit: number): number {
-    for (;;) {
-      const outcome = this.#runBlocks(limit);
-      if (outcome !== RESUME) return outcome;
+    let outcome = this.#runBlocks(limit, true);
+    while (outcome === RESUME || outcome === INTERPRET) {
       if (this.retired >= limit) return OUTCOME.STOP;
+      outcome = this.#runBlocks(limit, outcome === RESUME);
     }
+    return outcome;
   }
 
-  #runBlocks(limit: number): number {
+  /** `mayHeat`: whether the first block may be the hot tier's. */
+  #runBlocks(limit: number, mayHeat: boolean): number {
     const { unsignedWords, words } = this.#state;
     // Hot: every entry comes here, so no bigint is made of an address on its way in and out of the state.
     const address = words[2 * SLOT.RIP + 1]! * TWO_TO_32 + unsignedWords[2 * SLOT.RIP]!;
@@ -87,6 +91,7 @@ export class Execution {
       this.#event.exit.instructionLength = 0;
       return host;
     }
+    let heats = mayHeat;
     let offset = host & 4095;
     const page = this.#pageAt(host - offset);
     const base = address - offset;
@@ -98,10 +103,11 @@ export class Execution {
         this.#setRip(offset);
         return this.#runUncached(page, offset, block);
       }
-      if (++block.heat >= this.#threshold) {
+      if (++block.heat >= this.#threshold && heats) {
         const outcome = this.#hot!.run(base + offset, page, offset, block, limit);
         if (outcome !== 0) return outcome;
       }
+      heats = true;
       const { steps, offsets } = block;
       const count = Math.min(steps.length, limit - this.retired);
       let index = 0;

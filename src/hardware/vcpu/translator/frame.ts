@@ -7,14 +7,13 @@ import { SLOT, WORD } from '../state.ts';
 import { STORAGE } from './layout.ts';
 import { ACCESS, type Label, OP, WasmFunction } from './wasm-function.ts';
 import type { ImportedFunction } from './wasm-module.ts';
-import { I32, I64, type Signature, type ValueType } from './wasm-types.ts';
+import { I32, I64, type Signature } from './wasm-types.ts';
 import { Temporaries } from './wasm-value.ts';
 
 /** Where a vCPU's shared words are, as byte offsets in linear memory. */
 export interface Places {
   /** The state page. */
   readonly state: number;
-  readonly bounce: number;
   /** The storage that {@link STORAGE} divides. */
   readonly storage: number;
 }
@@ -22,27 +21,14 @@ export interface Places {
 /** A region: the budget of instructions in, an outcome out. */
 export const REGION: Signature = { parameters: [I32], results: [I32] };
 
-const service = (name: string, parameters: readonly ValueType[]): ImportedFunction => ({
-  name,
-  signature: { parameters, results: [I32] },
-});
-
-/** What translated code asks the runtime for; {@link CALL} has their indexes. runtime.ts answers. */
+/** What translated code asks the runtime for, by index; runtime.ts answers. */
 export const RUNTIME_FUNCTIONS: readonly ImportedFunction[] = [
-  service('read', [I32, I32, I32]),
-  service('write', [I32, I32, I32]),
-  service('commit', []),
-  service('step', [I32, I32]),
-  service('badTarget', []),
-  service('divideError', []),
-  service('divide', [I32]),
+  { name: 'step', signature: { parameters: [I32, I32], results: [I32] } },
 ];
-export const CALL = { READ: 0, WRITE: 1, COMMIT: 2, STEP: 3, BAD_TARGET: 4, DIVIDE_ERROR: 5, DIVIDE: 6 } as const;
+/** Have the interpreter do an instruction: its number, and what is left of the budget before it. An outcome, or 0. */
+export const STEP = 0;
 /** The module's own functions follow those: first the region, then the one that works flags out. */
 export const STATUS_FUNCTION = RUNTIME_FUNCTIONS.length + 1;
-
-/** Third parameter of `read` and `write`: the bytes, and what the access is. */
-export const HOW = { BYTES: 15, STACK: 16, UPDATE: 32 } as const;
 
 const GENERAL_REGISTERS = 16;
 const BUDGET = 0;
@@ -65,8 +51,6 @@ export class Frame {
   readonly outcome = this.code.local(I32);
   readonly rip = this.code.local(I64);
   readonly length = this.code.local(I32);
-  /** Outcome of a store into code, which ends the instruction once that is done. */
-  readonly end = this.code.local(I32);
   readonly #loaded: number;
   readonly #stored: number;
   /** Registers that the code names and changes, as bits: what the first pass finds out for the second. */

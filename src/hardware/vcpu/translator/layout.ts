@@ -17,10 +17,6 @@ export const STORAGE = {
   LENGTH: 0x1_c004,
   /** 8 bytes: where the guest goes on after an instruction that the interpreter carried out. */
   NEXT: 0x1_c008,
-  /** 8 bytes each: operands of a 128-bit division, which is done outside; its results are in the first two. */
-  DIVIDEND_HIGH: 0x1_c010,
-  DIVIDEND_LOW: 0x1_c018,
-  DIVISOR: 0x1_c020,
 } as const;
 /** The size of it all. */
 export const STORAGE_BYTES = 0x1_d000;

@@ -1,5 +1,6 @@
 /** Where in a region an instruction stands, and how the region is left there. */
 
+import { INTERPRET } from '../execution.ts';
 import { OUTCOME } from '../interpreter/js-code.ts';
 import type { Frame } from './frame.ts';
 import type { WasmFlags } from './wasm-flags.ts';
@@ -41,13 +42,11 @@ export class Exits {
     this.#frame.leave();
   }
 
-  /** The outcome in local `outcome` stops the instruction before it is done. */
-  stopped(place: Place, outcome: number): void {
-    const { code, length, outcome: result } = this.#frame;
-    code.get(outcome);
-    code.set(result);
-    code.i32(place.length);
-    code.set(length);
+  /** The instruction is the interpreter's to do, and nothing of it has been done. */
+  interpret(place: Place): void {
+    const { code, outcome } = this.#frame;
+    code.i32(INTERPRET);
+    code.set(outcome);
     this.#leaveAt(place.rip, place.unretired);
   }
 
@@ -57,14 +56,6 @@ export class Exits {
     code.i32(OUTCOME.JUMP);
     code.set(outcome);
     this.#leaveAt(rip, unretired);
-  }
-
-  /** The instruction is done, and code may have changed under it. */
-  codeChanged(place: Place): void {
-    const { code, outcome } = this.#frame;
-    code.i32(OUTCOME.STOP);
-    code.set(outcome);
-    this.#leaveAt(place.rip + BigInt(place.length), place.unretired - 1);
   }
 
   /** The guest goes on where the local says, outside this region. */

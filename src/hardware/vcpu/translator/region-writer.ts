@@ -5,7 +5,7 @@ import { TLB_MASK } from '../tlb.ts';
 import { Emitter } from './emitter.ts';
 import { examine, type RegionFacts } from './flag-liveness.ts';
 import { FlowGraph } from './flow-graph.ts';
-import { CALL, type Places, REGION, RUNTIME_FUNCTIONS } from './frame.ts';
+import { type Places, REGION, RUNTIME_FUNCTIONS, STEP } from './frame.ts';
 import { STORAGE, TLB_ENTRY } from './layout.ts';
 import type { Place } from './place.ts';
 import type { Region, RegionBlock } from './region.ts';
@@ -104,7 +104,7 @@ class RegionWriter {
 
   #block(index: number): void {
     const block = this.#region.blocks[index]!;
-    const { flags, frame, memory } = this.#emitter;
+    const { flags, frame } = this.#emitter;
     const branches: Branches = {
       direct: (target) => this.#direct(index, Number(target)),
       indirect: (target) => this.#indirect(index, target),
@@ -119,7 +119,6 @@ class RegionWriter {
         const meaning = this.#surroundings.meanings[instruction.row.meaning]!;
         const ops: Ops<WasmValue> = new WasmOps(this.#emitter, instruction, place, branches);
         meaning(ops);
-        memory.afterInstruction(place);
       }
     });
     const interpreted = this.#facts.interpreted.has(block.instructions.at(-1)!.address);
@@ -136,7 +135,7 @@ class RegionWriter {
     code.get(frame.left);
     code.i32(place.unretired);
     code.op(OP.I32_ADD);
-    code.call(CALL.STEP);
+    code.call(STEP);
     const outcome = temporaries.result(32).local!;
     frame.loadState();
     flags.state = { rule: 'settled', entry: false };
@@ -159,19 +158,7 @@ class RegionWriter {
     flags.state = before;
   }
 
-  /** A store of the branching instruction (a call's) may have changed code: then the target is looked up afresh. */
-  #afterStore(leave: () => void): void {
-    const { memory, frame } = this.#emitter;
-    if (!memory.stored) return;
-    memory.stored = false;
-    frame.code.get(frame.end);
-    frame.code.if();
-    leave();
-    frame.code.end();
-  }
-
   #direct(from: number, target: number): void {
-    this.#afterStore(() => this.#emitter.exits.goOn(BigInt(target)));
     this.#aside([], () => this.#edge(from, target));
   }
 
@@ -179,7 +166,6 @@ class RegionWriter {
   #indirect(from: number, target: WasmValue): void {
     const { frame, exits, arithmetic } = this.#emitter;
     const { code, temporaries } = frame;
-    this.#afterStore(() => exits.goOnAt(this.#local(target)));
     if (this.#region.blocks[from]!.ending === 'return')
       for (const index of this.#region.blocks[from]!.successors) {
         if (!this.#graph.hasEdge(from, index)) continue;

@@ -1,13 +1,10 @@
-/** What translated code asks for: the MMU's slow road, divisions of 128 bits, faults, and instructions that the interpreter does. */
+/** What translated code asks for, instructions that the interpreter does, and the count of what it retires. */
 
-import { Divider } from '../divider.ts';
 import { type Execution, RESUME } from '../execution.ts';
 import type { Step } from '../interpreter/form.ts';
 import { OUTCOME } from '../interpreter/js-code.ts';
-import { VECTOR } from '../pending-event.ts';
-import { type Processor, refuse } from '../processor.ts';
+import type { Processor } from '../processor.ts';
 import { SLOT } from '../state.ts';
-import { HOW } from './frame.ts';
 import { STORAGE } from './layout.ts';
 
 const TWO_TO_32 = 2 ** 32;
@@ -25,8 +22,6 @@ export class Runtime {
   readonly #execution: Execution;
   readonly #left: Int32Array;
   readonly #next: BigInt64Array;
-  readonly #division: BigInt64Array;
-  readonly #divider = new Divider();
   readonly #steps: (Interpreted | undefined)[] = [];
   readonly #free: number[] = [];
   /** What {@link Execution.retired} will be when the budget is used up. */
@@ -40,20 +35,11 @@ export class Runtime {
     const { buffer } = cpu.memory.wasm;
     this.#left = new Int32Array(buffer, storage + STORAGE.LEFT, 2);
     this.#next = new BigInt64Array(buffer, storage + STORAGE.NEXT, 1);
-    this.#division = new BigInt64Array(buffer, storage + STORAGE.DIVIDEND_HIGH, 3);
   }
 
   /** By the names of {@link RUNTIME_FUNCTIONS}. */
   get functions(): Readonly<Record<string, (...args: number[]) => number>> {
-    return {
-      read: (low, high, how) => this.#read(low!, high!, how!),
-      write: (low, high, how) => this.#write(low!, high!, how!),
-      commit: () => this.#cpu.mmu.commitBounce(),
-      step: (index, left) => this.#step(index!, left!),
-      badTarget: () => refuse(this.#cpu),
-      divideError: () => this.#cpu.event.raise(VECTOR.DE),
-      divide: (signed) => this.#divide(signed !== 0),
-    };
+    return { step: (index, left) => this.#step(index!, left!) };
   }
 
   /** Translated code is about to run until `end` instructions are retired. */
@@ -77,28 +63,6 @@ export class Runtime {
   forget(indexes: readonly number[]): void {
     for (const index of indexes) this.#steps[index] = undefined;
     this.#free.push(...indexes);
-  }
-
-  /** The outcome of a data access; in the stack segment a non-canonical address is #SS. */
-  #outcome(host: number, how: number): number {
-    return host === OUTCOME.FAULT && (how & HOW.STACK) !== 0 ? this.#cpu.mmu.stackOutcome() : host;
-  }
-
-  #read(low: number, high: number, how: number): number {
-    return this.#outcome(this.#cpu.mmu.readSlow(high * TWO_TO_32 + (low >>> 0), how & HOW.BYTES), how);
-  }
-
-  #write(low: number, high: number, how: number): number {
-    const update = (how & HOW.UPDATE) !== 0;
-    return this.#outcome(this.#cpu.mmu.writeSlow(high * TWO_TO_32 + (low >>> 0), how & HOW.BYTES, update), how);
-  }
-
-  #divide(signed: boolean): number {
-    const [high, low, divisor] = this.#division;
-    if (!this.#divider.divide64(high!, low!, divisor!, signed)) return 0;
-    this.#division[0] = this.#divider.quotient64;
-    this.#division[1] = this.#divider.remainder64;
-    return 1;
   }
 
   /** Carry one instruction out; with `left` of the budget before it. If it returns not 0, STORAGE.NEXT says where the guest stands. */

@@ -58,7 +58,7 @@ export class Translator {
     this.#eager = eager;
     const { memory, state, mmu } = cpu;
     const { buffer } = memory.wasm;
-    this.#places = { state: state.at, bounce: state.bounce, storage };
+    this.#places = { state: state.at, storage };
     new LinearTlb(mmu.tlb, buffer, storage);
     this.#runtime = new Runtime(cpu, execution, storage);
     this.#regions = new RegionCache(buffer, storage, (region) => this.#dropped(region));

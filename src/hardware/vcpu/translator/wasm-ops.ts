@@ -6,13 +6,11 @@ import { type OperandShape, shapesOf } from '../interpreter/operand-shape.ts';
 import type { ExtraFlags, FlagName, Ops, PortForm, ServiceName } from '../ops.ts';
 import { SLOT } from '../state.ts';
 import type { Emitter } from './emitter.ts';
-import { CALL } from './frame.ts';
 import type { Place } from './place.ts';
 import { OP } from './wasm-function.ts';
 import { constant, type WasmValue } from './wasm-value.ts';
 
 const RSP = SLOT.RSP;
-const RBP = 5;
 const RSI = 6;
 const RDI = 7;
 const HIGH_BYTE = 4;
@@ -120,7 +118,7 @@ export class WasmOps implements Ops<WasmValue> {
     const shape = this.#shape(k);
     if (shape.kind !== 'memory') return this.read(k);
     const { memory } = this.#emitter;
-    const host = memory.translate(this.#place, shape.width, this.linearAddress(k), 'update');
+    const host = memory.translate(this.#place, shape.width, this.linearAddress(k), 'write');
     this.#hosts.set(k, host);
     return memory.load(shape.width, host);
   }
@@ -174,7 +172,7 @@ export class WasmOps implements Ops<WasmValue> {
   linearAddress(k: number, distance: WasmValue = constant(64, 0n)): WasmValue {
     const { shape } = this.#reference(k);
     const offset = this.#offset(k, distance);
-    return { ...this.#inSegment(shape.segment, offset), stack: shape.stack };
+    return this.#inSegment(shape.segment, offset);
   }
 
   #inSegment(segment: number | undefined, offset: WasmValue): WasmValue {
@@ -191,8 +189,7 @@ export class WasmOps implements Ops<WasmValue> {
     if (width !== 64) code.op(OP.I32_WRAP_I64);
     if (width === 8) code.op(OP.I32_EXTEND8_S);
     if (width === 16) code.op(OP.I32_EXTEND16_S);
-    const value = frame.temporaries.result(width);
-    return number === RSP || number === RBP ? { ...value, stack: true } : value;
+    return frame.temporaries.result(width);
   }
 
   setRegister(number: number, value: WasmValue): void {
@@ -245,7 +242,7 @@ export class WasmOps implements Ops<WasmValue> {
     const width = value.width as Width;
     const address = this.subtract(this.register(RSP, 64), constant(64, BigInt(width / 8)));
     const { memory } = this.#emitter;
-    const host = memory.translate(this.#place, width, { ...address, stack: true }, 'write');
+    const host = memory.translate(this.#place, width, address, 'write');
     this.setRegister(RSP, address);
     memory.store(host, value);
   }
@@ -454,9 +451,7 @@ export class WasmOps implements Ops<WasmValue> {
     temporaries.push(arithmetic.compare('equal', canonical, target));
     code.op(OP.I32_EQZ);
     code.if();
-    code.call(CALL.BAD_TARGET);
-    const outcome = temporaries.result(32);
-    exits.stopped(this.#place, outcome.local!);
+    exits.interpret(this.#place);
     code.end();
   }
 

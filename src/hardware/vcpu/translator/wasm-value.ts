@@ -13,8 +13,6 @@ export interface WasmValue {
   /** The local that holds it; absent if it is known. */
   readonly local?: number;
   readonly known?: bigint;
-  /** As an address it lies in the stack segment. */
-  readonly stack?: boolean;
 }
 
 /** The known value as its width holds it. */

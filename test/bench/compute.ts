@@ -1,0 +1,180 @@
+/**
+ * Compute: the same C, compiled by gcc -O2 once for the host and once as a bare image, on the host's CPU, on QEMU's TCG and on
+ * gvm. All in one run, and all have to come to the same checksum.
+ */
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MiB } from '../../src/address.ts';
+import { EXIT_REASON } from '../../src/hardware/vcpu/exit.ts';
+import type { Eagerness, TranslationStatistics } from '../../src/hardware/vcpu/translation.ts';
+import { CODE, FlatMachine } from '../hardware/flat-machine.ts';
+import { median } from './measure.ts';
+
+const SOURCES = 'test/bench/compute';
+/** In the image: see boot.S. */
+const PARAMETERS = 0x40;
+const ENTRY = 0x80;
+const DEBUG_PORT = 0xe9;
+const EXIT_PORT = 0x501;
+const RUNS = 3;
+const HOT: Eagerness = { threshold: 1000, eager: false };
+
+/** Rounds of each workload: about half a second of TCG. */
+const WORKLOADS = [
+  ['sieve', 100],
+  ['crc32', 600],
+  ['sha256', 100],
+  ['quicksort', 150],
+  ['bignum', 8000],
+  ['list walk', 1200],
+  ['switch interpreter', 80],
+  ['memcpy, strlen', 150],
+  ['rep movsq', 500],
+] as const;
+
+/** One workload's milliseconds: the median of some runs each, start of a process taken off. */
+export interface ComputeFigure {
+  readonly name: string;
+  readonly rounds: number;
+  readonly instructions: number;
+  readonly native: number;
+  readonly tcg: number | undefined;
+  readonly gvm: number;
+  readonly interpreted: number;
+  readonly translation: Readonly<TranslationStatistics> | undefined;
+}
+
+interface Built {
+  readonly folder: string;
+  readonly native: string;
+  readonly image: Uint8Array;
+}
+
+function build(folder: string): Built {
+  const native = join(folder, 'native');
+  const image = join(folder, 'image');
+  const common = ['-O2', '-w', '-mgeneral-regs-only', '-fcf-protection=none'];
+  const bare = ['-ffreestanding', '-fno-stack-protector', '-fno-pic', '-no-pie', '-nostdlib', '-static'];
+  const linking = [`-Wl,-T,${SOURCES}/image.ld`, '-Wl,--oformat=binary', '-Wl,--build-id=none'];
+  const workloads = `${SOURCES}/workloads.c`;
+  execFileSync('gcc', [...common, '-o', native, workloads, `${SOURCES}/native-main.c`]);
+  execFileSync('gcc', [...common, ...bare, ...linking, '-o', image, `${SOURCES}/boot.S`, workloads]);
+  return { folder, native, image: readFileSync(image) };
+}
+
+const timed = <T>(work: () => T): { readonly milliseconds: number; readonly result: T } => {
+  const start = performance.now();
+  const result = work();
+  return { milliseconds: performance.now() - start, result };
+};
+
+function withParameters(image: Uint8Array, which: number, rounds: number): Uint8Array {
+  const own = Uint8Array.from(image);
+  const view = new DataView(own.buffer);
+  view.setUint32(PARAMETERS, which, true);
+  view.setUint32(PARAMETERS + 4, rounds, true);
+  return own;
+}
+
+const runNative = ({ native }: Built, which: number, rounds: number): string =>
+  execFileSync(native, [String(which), String(rounds)], { encoding: 'latin1' }).trim();
+
+function runTcg({ folder, image }: Built, which: number, rounds: number): string {
+  const kernel = join(folder, 'kernel');
+  const log = join(folder, 'log');
+  writeFileSync(kernel, withParameters(image, which, rounds));
+  spawnSync('qemu-system-x86_64', [
+    ...['-accel', 'tcg', '-m', '64', '-nodefaults', '-display', 'none', '-no-reboot', '-kernel', kernel],
+    ...['-debugcon', `file:${log}`, '-device', `isa-debug-exit,iobase=0x${EXIT_PORT.toString(16)},iosize=4`],
+  ]);
+  return readFileSync(log, 'latin1');
+}
+
+interface GvmRun {
+  readonly text: string;
+  readonly instructions: number;
+  readonly translation: Readonly<TranslationStatistics> | undefined;
+}
+
+/** Port writes are answered here, as a hypervisor of few words would. */
+function runGvm({ image }: Built, which: number, rounds: number, eagerness?: Eagerness): GvmRun {
+  const { cpu } = new FlatMachine(withParameters(image, which, rounds), MiB(64));
+  if (eagerness !== undefined) cpu.translate(eagerness);
+  cpu.rip = BigInt(CODE + ENTRY);
+  let text = '';
+  for (;;) {
+    const reason = cpu.run(1e12);
+    const port = cpu.exit.qualification >>> 16;
+    if (reason !== EXIT_REASON.IO_INSTRUCTION) throw new Error(`the benchmark's guest ended with exit reason ${reason}`);
+    if (port === EXIT_PORT) break;
+    if (port === DEBUG_PORT) text += String.fromCharCode(cpu.readAccumulator(1));
+    cpu.skipInstruction();
+  }
+  return { text, instructions: cpu.retired, translation: cpu.translation };
+}
+
+/** Median time of `run` with all its rounds, less that of a run with none. */
+function net(run: (rounds: number) => unknown, rounds: number): number {
+  const all = Array.from({ length: RUNS }, () => timed(() => run(rounds)).milliseconds);
+  const none = Array.from({ length: RUNS }, () => timed(() => run(0)).milliseconds);
+  return median(all) - median(none);
+}
+
+const hasTool = (name: string): boolean => spawnSync(name, ['--version']).status === 0;
+
+/** All workloads, or those whose name is `only`; none without gcc. */
+export function computeFigures(only?: string): ComputeFigure[] {
+  if (!hasTool('gcc')) return [];
+  const hasTcg = hasTool('qemu-system-x86_64');
+  const folder = mkdtempSync(join(tmpdir(), 'gvm-compute-'));
+  try {
+    const built = build(folder);
+    return WORKLOADS.flatMap(([name, rounds], which) => {
+      if (only !== undefined && only !== name) return [];
+      const { text, instructions, translation } = runGvm(built, which, rounds, HOT);
+      const answers = [runNative(built, which, rounds), ...(hasTcg ? [runTcg(built, which, rounds)] : [])];
+      for (const answer of answers)
+        if (answer !== text) throw new Error(`${name}: gvm comes to ${text}, another to ${answer}`);
+      const few = Math.ceil(rounds / 10);
+      return [
+        {
+          name,
+          rounds,
+          instructions,
+          native: net((count) => runNative(built, which, count), rounds),
+          tcg: hasTcg ? net((count) => runTcg(built, which, count), rounds) : undefined,
+          gvm: net((count) => runGvm(built, which, count, HOT), rounds),
+          interpreted: timed(() => runGvm(built, which, few)).milliseconds * (rounds / few),
+          translation,
+        },
+      ];
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The table. */
+export function printCompute(figures: readonly ComputeFigure[]): void {
+  const ratio = (of: number, to: number | undefined) => (to === undefined ? '' : `${(of / to).toFixed(2)} ×`);
+  const cell = (text: string) => text.padStart(12);
+  console.log(`${'workload'.padEnd(20)}${['native', 'TCG', 'gvm', 'of native', 'of TCG', 'interpreted', 'M insns/s'].map(cell).join('')}`);
+  for (const { name, native, tcg, gvm, interpreted, instructions } of figures)
+    console.log(
+      name.padEnd(20) +
+        [
+          `${native.toFixed(0)} ms`,
+          tcg === undefined ? 'absent' : `${tcg.toFixed(0)} ms`,
+          `${gvm.toFixed(0)} ms`,
+          ratio(gvm, native),
+          ratio(gvm, tcg),
+          `${interpreted.toFixed(0)} ms`,
+          (instructions / gvm / 1000).toFixed(0),
+        ]
+          .map(cell)
+          .join(''),
+    );
+}
