@@ -42,6 +42,9 @@ export interface ExtraFlags<V> {
 /** How a port instruction names its port: in dx, in an immediate byte, or as ins and outs do. */
 export type PortForm = 'dx' | 'immediate' | 'string';
 
+/** What a repeated instruction does to its elements: copies them, or stores one value. */
+export type WholeString = 'move' | 'store';
+
 /** Services of the vCPU that no definition spells out: system registers, privilege, exits. See services.ts. */
 export type ServiceName =
   | 'halt'
@@ -208,8 +211,11 @@ export interface Ops<V> {
 
   /** Run `then` when `condition` holds, else `otherwise`. */
   when(condition: V, then: () => void, otherwise?: () => void): void;
-  /** Repeat `body` until it calls `stop` or rcx runs out; registers are right if an element faults. */
-  repeatString(body: (stopIf: (condition: V) => void) => void): void;
+  /**
+   * Repeat `body` until it calls `stop` or rcx runs out; registers are right if an element faults. `whole` names what many
+   * elements come to, for a tier that does them at once where nobody can tell.
+   */
+  repeatString(body: (stopIf: (condition: V) => void) => void, whole?: WholeString): void;
 
   /** Address of the next instruction. */
   next(): V;

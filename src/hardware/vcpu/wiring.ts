@@ -22,6 +22,7 @@ import { Segments } from './segments.ts';
 import { Services } from './services.ts';
 import { CpuState } from './state.ts';
 import { TableServices } from './table-services.ts';
+import { WholeStrings } from './whole-strings.ts';
 
 /** One vCPU's parts, those among them that only the vCPU itself and its hypervisor need. */
 export interface Parts extends Processor {
@@ -85,5 +86,6 @@ function environmentOf(processor: Processor, controls: ControlServices, msrs: Ms
     divider: new Divider(),
     bits,
     ports: new Ports(processor),
+    strings: new WholeStrings(processor),
   };
 }

@@ -2,7 +2,7 @@
 
 import type { Width } from '../../../../lang/isa/instruction.ts';
 import { FLAG_KIND, RF } from '../flags.ts';
-import type { ExtraFlags, FlagName, Ops, PortForm, ServiceName } from '../ops.ts';
+import type { ExtraFlags, FlagName, Ops, PortForm, ServiceName, WholeString } from '../ops.ts';
 import { SLOT, WORD } from '../state.ts';
 import * as arithmetic from './js-arithmetic.ts';
 import { type JsCode, type JsValue, OUTCOME } from './js-code.ts';
@@ -10,6 +10,7 @@ import * as flags from './js-flags.ts';
 import * as memory from './js-memory.ts';
 import type { OperandShape } from './operand-shape.ts';
 import { roomOf } from './service-rooms.ts';
+import { STRING_BATCH } from './string-batch.ts';
 
 /** What of an instruction, besides its operands' shapes, a definition may ask for at staging time. */
 export interface Staging {
@@ -20,8 +21,6 @@ export interface Staging {
   readonly shapes: readonly OperandShape[];
 }
 
-/** String elements done before the vCPU looks up again: bounds the time between two looks at limits and events. */
-const STRING_BATCH = 4096;
 const RSP = SLOT.RSP;
 const RBP = 5;
 
@@ -404,7 +403,7 @@ export class JsOps implements Ops<JsValue> {
     this.#js.line('}');
   }
 
-  repeatString(body: (stopIf: (condition: JsValue) => void) => void): void {
+  repeatString(body: (stopIf: (condition: JsValue) => void) => void, whole?: WholeString): void {
     const js = this.#js;
     if (this.repeat === 'none') {
       body(() => {});
@@ -412,6 +411,10 @@ export class JsOps implements Ops<JsValue> {
     }
     const again = js.parameter('again');
     js.stores = true;
+    if (whole !== undefined && this.addressWidth === 64 && !this.#overridden())
+      js.line(
+        `if(strings.${whole}(${this.width / 8})){if(R[1]===0n){L[${WORD.FLAG_CONTROL}]&=${~RF};return 0;}L[${WORD.FLAG_CONTROL}]|=${RF};return ${again};}`,
+      );
     js.line(`for(let n=0;${this.addressWidth === 64 ? 'R[1]!==0n' : 'L[2]!==0'};n++){`);
     // The hypervisor completes one element at a time, so that user space sees each; so do traps.
     // Between two elements RF stands: an event pushes it, and no instruction breakpoint is hit again.
@@ -424,6 +427,10 @@ export class JsOps implements Ops<JsValue> {
     js.line(this.addressWidth === 64 ? 'R[1]=R[1]-1n;' : 'L[2]=L[2]-1;L[3]=0;');
     for (const stop of stops) js.line(`if(${stop})break;`);
     js.line(`}L[${WORD.FLAG_CONTROL}]&=${~RF};`);
+  }
+
+  #overridden(): boolean {
+    return this.#shapes.some((shape) => shape.kind === 'memory' && shape.segment !== undefined);
   }
 
   next(): JsValue {

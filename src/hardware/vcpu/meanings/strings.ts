@@ -20,13 +20,13 @@ const movs: Meaning = (o) =>
     o.store(o.stringAddress('destination'), o.load(o.width, o.stringAddress('source')));
     advance(o, RSI);
     advance(o, RDI);
-  });
+  }, 'move');
 
 const stos: Meaning = (o) =>
   o.repeatString(() => {
     o.store(o.stringAddress('destination'), o.register(RAX, o.width));
     advance(o, RDI);
-  });
+  }, 'store');
 
 const lods: Meaning = (o) =>
   o.repeatString(() => {

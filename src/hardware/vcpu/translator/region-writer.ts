@@ -38,6 +38,26 @@ export function regionModule(region: Region, surroundings: Surroundings): Uint8A
   });
 }
 
+/** So many comparisons in a row are no slower than a choice by digits. */
+const FEW = 4;
+
+/** Bits of an address that tell some addresses apart. */
+interface Digits {
+  readonly shift: number;
+  readonly mask: number;
+}
+
+/** The fewest digits in which all the addresses differ, if there are such among the low bits. */
+function distinctDigits(addresses: readonly number[]): Digits | undefined {
+  for (let bits = Math.ceil(Math.log2(addresses.length)); bits <= 8; bits++)
+    for (let shift = 0; shift < 12; shift++) {
+      const mask = (1 << bits) - 1;
+      if (new Set(addresses.map((address) => (address >>> shift) & mask)).size === addresses.length)
+        return { shift, mask };
+    }
+  return undefined;
+}
+
 const pageOf = (address: number): number => Math.floor(address / 4096);
 
 class RegionWriter {
@@ -162,20 +182,45 @@ class RegionWriter {
     this.#aside([], () => this.#edge(from, target));
   }
 
-  /** A return is compared with the places behind the region's calls. */
+  /** To one of the places that the block is known to lead to, or outside. */
   #indirect(from: number, target: WasmValue): void {
-    const { frame, exits, arithmetic } = this.#emitter;
-    const { code, temporaries } = frame;
-    if (this.#region.blocks[from]!.ending === 'return')
-      for (const index of this.#region.blocks[from]!.successors) {
-        if (!this.#graph.hasEdge(from, index)) continue;
-        const { address } = this.#region.blocks[index]!;
-        temporaries.push(arithmetic.compare('equal', target, constant(64, BigInt(address))));
-        code.if();
-        this.#aside([target], () => this.#edge(from, address));
-        code.end();
-      }
-    exits.goOnAt(this.#local(target));
+    const known = this.#region.blocks[from]!.successors.filter((index) => this.#graph.hasEdge(from, index));
+    const addresses = known.map((index) => this.#region.blocks[index]!.address);
+    const digits = addresses.length > FEW ? distinctDigits(addresses) : undefined;
+    if (digits === undefined) for (const address of addresses) this.#edgeIf(from, target, address);
+    else this.#choose(from, target, addresses, digits);
+    this.#emitter.exits.goOnAt(this.#local(target));
+  }
+
+  #edgeIf(from: number, target: WasmValue, address: number): void {
+    const { frame, arithmetic } = this.#emitter;
+    frame.temporaries.push(arithmetic.compare('equal', target, constant(64, BigInt(address))));
+    frame.code.if();
+    this.#aside([target], () => this.#edge(from, address));
+    frame.code.end();
+  }
+
+  /** One of many: the digits of the target choose the only one that it can be. */
+  #choose(from: number, target: WasmValue, addresses: readonly number[], { shift, mask }: Digits): void {
+    const { code, temporaries } = this.#emitter.frame;
+    const none = code.block();
+    const labels = addresses.map(() => code.block()).reverse();
+    temporaries.pushLow(target);
+    code.i32(shift);
+    code.op(OP.I32_SHR_U);
+    code.i32(mask);
+    code.op(OP.I32_AND);
+    const byDigits: Label[] = new Array(mask + 1).fill(none);
+    addresses.forEach((address, index) => {
+      byDigits[(address >>> shift) & mask] = labels[index]!;
+    });
+    code.brTable(byDigits, none);
+    for (const address of addresses) {
+      code.end();
+      this.#edgeIf(from, target, address);
+      code.br(none);
+    }
+    code.end();
   }
 
   #local(value: WasmValue): number {

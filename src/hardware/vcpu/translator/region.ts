@@ -3,7 +3,7 @@
  * to, as far as they have run before. Decoding has no side effects, so nothing of this is seen by the guest.
  */
 
-import type { Instruction } from '../../../../lang/isa/instruction.ts';
+import type { Instruction, Operand } from '../../../../lang/isa/instruction.ts';
 
 /** Gives decoded code to a region. Addresses are linear, as signed doubles. */
 export interface CodeSource {
@@ -11,6 +11,8 @@ export interface CodeSource {
   instruction(address: number): Instruction | undefined;
   /** Whether a branch to `address` is worth following. */
   follow(address: number): boolean;
+  /** The 64-bit word at `address` as an address, if it can be read without a walk. */
+  word(address: number): number | undefined;
 }
 
 /** How a block ends. */
@@ -23,6 +25,8 @@ export type Ending =
   | 'jump'
   | 'call'
   | 'return'
+  /** Through a table of addresses. */
+  | 'table'
   /** Elsewhere: an address in a register or memory, or whatever the interpreter finds. */
   | 'elsewhere';
 
@@ -50,6 +54,9 @@ const MAX_BLOCK = 100;
 export const ENTRY_BUDGET = MAX_BLOCK;
 /** Places that one `ret` is compared with. */
 const MAX_RETURNS = 8;
+/** Entries of a table of addresses that are looked at. */
+const MAX_TABLE = 64;
+const QUAD = 8;
 
 const CONDITIONAL: ReadonlySet<string> = new Set(['jcc', 'jrcxz', 'jecxz', 'loop', 'loope', 'loopne']);
 
@@ -57,8 +64,28 @@ function endingOf({ row, operands }: Instruction, endsBlock: ReadonlySet<string>
   if (!endsBlock.has(row.meaning)) return 'next';
   if (CONDITIONAL.has(row.meaning)) return 'conditional';
   if (row.meaning === 'ret') return 'return';
-  if (operands[0]?.kind !== 'relative') return 'elsewhere';
+  if (operands[0]?.kind !== 'relative')
+    return row.meaning === 'jmp' && tableOf(operands[0]) !== undefined ? 'table' : 'elsewhere';
   return row.meaning === 'call' ? 'call' : 'jump';
+}
+
+/** Where the table of `jmp [table + register * 8]` begins. */
+function tableOf(operand: Operand | undefined): number | undefined {
+  if (operand?.kind !== 'memory') return undefined;
+  const { base, index, scale, segment, displacement } = operand.memory;
+  const plain = base === undefined && index !== undefined && scale === QUAD && segment === undefined;
+  return plain ? Number(displacement) : undefined;
+}
+
+/** Places that have run, among those that the table names: it ends where an entry is none of this code's. */
+function tableTargets(table: number, source: CodeSource): readonly number[] {
+  const targets = new Set<number>();
+  for (let entry = 0; entry < MAX_TABLE; entry++) {
+    const target = source.word(table + entry * QUAD);
+    if (target === undefined || source.instruction(target) === undefined) break;
+    if (source.follow(target)) targets.add(target);
+  }
+  return [...targets];
 }
 
 const targetOf = (address: number, { length, operands }: Instruction): number => {
@@ -72,6 +99,7 @@ export function findRegion(start: number, source: CodeSource, endsBlock: Readonl
   const instructions = new Map<number, Instruction>();
   const leaders = [start];
   const known = new Set(leaders);
+  const tables = new Map<number, readonly number[]>();
   const lead = (address: number) => {
     if (known.has(address) || !source.follow(address)) return;
     known.add(address);
@@ -88,6 +116,11 @@ export function findRegion(start: number, source: CodeSource, endsBlock: Readonl
       const ending = endingOf(instruction, endsBlock);
       if (ending === 'conditional' || ending === 'jump' || ending === 'call') lead(targetOf(address, instruction));
       if (ending === 'conditional' || ending === 'call') lead(next);
+      if (ending === 'table') {
+        const targets = tableTargets(tableOf(instruction.operands[0])!, source);
+        tables.set(address, targets);
+        for (const target of targets) lead(target);
+      }
       if (ending !== 'next') break;
       if (Math.floor(next / 4096) !== Math.floor(leader / 4096) || count + 1 === MAX_BLOCK) lead(next);
       address = next;
@@ -102,7 +135,7 @@ export function findRegion(start: number, source: CodeSource, endsBlock: Readonl
     .filter(({ ending, next }) => ending === 'call' && indexes.has(next))
     .map(({ next }) => indexes.get(next)!)
     .slice(0, MAX_RETURNS);
-  for (const block of blocks) connect(block, indexes, returns);
+  for (const block of blocks) connect(block, indexes, returns, tables);
   return { blocks, indexes };
 }
 
@@ -126,7 +159,12 @@ function blockAt(
   return { address: start, instructions, next: address, ending, successors: [] };
 }
 
-function connect(block: RegionBlock, indexes: ReadonlyMap<number, number>, returns: readonly number[]): void {
+function connect(
+  block: RegionBlock,
+  indexes: ReadonlyMap<number, number>,
+  returns: readonly number[],
+  tables: ReadonlyMap<number, readonly number[]>,
+): void {
   const { ending, instructions, next, successors } = block;
   const last = instructions.at(-1)!;
   const add = (address: number) => {
@@ -136,4 +174,5 @@ function connect(block: RegionBlock, indexes: ReadonlyMap<number, number>, retur
   if (ending === 'conditional' || ending === 'jump' || ending === 'call') add(targetOf(last.address, last.instruction));
   if (ending === 'conditional' || ending === 'next') add(next);
   if (ending === 'return') successors.push(...returns);
+  if (ending === 'table') for (const target of tables.get(last.address)!) add(target);
 }

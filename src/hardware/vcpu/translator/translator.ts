@@ -9,6 +9,7 @@ import { type Block, type CodeCache, type CodePage, ENDS_BLOCK } from '../code-c
 import type { Execution } from '../execution.ts';
 import { meanings } from '../meanings.ts';
 import type { Processor } from '../processor.ts';
+import { TLB_MASK } from '../tlb.ts';
 import type { TranslationStatistics } from '../translation.ts';
 import { dispatcherModule } from './dispatcher.ts';
 import type { Places } from './frame.ts';
@@ -157,6 +158,13 @@ export class Translator {
         if (frame === undefined) return undefined;
         const instruction = decode(bytes, frame + pageOffset(address), frame + 4096, 'long');
         return 'failure' in instruction || meanings[instruction.row.meaning] === undefined ? undefined : instruction;
+      },
+      word: (address) => {
+        const { readTags, readHosts } = this.#cpu.mmu.tlb;
+        const within = pageOffset(address);
+        const entry = (address >>> 12) & TLB_MASK;
+        if (readTags[entry] !== address - within || within > 4096 - 8) return undefined;
+        return Number(this.#cpu.memory.view.getBigInt64(readHosts[entry]! + within, true));
       },
       follow: (address) => {
         const frame = this.#frameOf(address);
