@@ -4,7 +4,7 @@
  */
 
 import { SLOT, WORD } from '../state.ts';
-import { STORAGE } from './layout.ts';
+import { EMPTY_TAG, STORAGE } from './layout.ts';
 import { ACCESS, type Label, OP, WasmFunction } from './wasm-function.ts';
 import type { ImportedFunction } from './wasm-module.ts';
 import { I32, I64, type Signature } from './wasm-types.ts';
@@ -27,9 +27,6 @@ export const RUNTIME_FUNCTIONS: readonly ImportedFunction[] = [
 ];
 /** Have the interpreter do an instruction: its number, and what is left of the budget before it. An outcome, or 0. */
 export const STEP = 0;
-/** The module's own functions follow those: first the region, then the one that works flags out. */
-export const STATUS_FUNCTION = RUNTIME_FUNCTIONS.length + 1;
-
 const GENERAL_REGISTERS = 16;
 const BUDGET = 0;
 
@@ -53,6 +50,9 @@ export class Frame {
   readonly length = this.code.local(I32);
   readonly #loaded: number;
   readonly #stored: number;
+  /** The page that the last read (and the last write) of the stack was in, as the TLB had it; EMPTY_TAG at first. */
+  readonly #readPage = { page: this.code.local(I64), addend: this.code.local(I32) };
+  readonly #writePage = { page: this.code.local(I64), addend: this.code.local(I32) };
   /** Registers that the code names and changes, as bits: what the first pass finds out for the second. */
   used = 0;
   changed = 0;
@@ -78,6 +78,11 @@ export class Frame {
     return this.#registers[number]!;
   }
 
+  /** Nothing but an interpreted instruction changes the TLB while the region runs. */
+  stackPage(access: 'read' | 'write'): { readonly page: number; readonly addend: number } {
+    return access === 'read' ? this.#readPage : this.#writePage;
+  }
+
   stateQuad(slot: number): void {
     this.code.i32(0);
     this.code.access(ACCESS.I64_LOAD, this.places.state + slot * 8);
@@ -100,6 +105,10 @@ export class Frame {
       if (((this.#loaded >> number) & 1) === 0) continue;
       this.stateQuad(number);
       this.code.set(this.#registers[number]!);
+    }
+    for (const { page } of [this.#readPage, this.#writePage]) {
+      this.code.i64(EMPTY_TAG);
+      this.code.set(page);
     }
     for (const [word, local] of [
       [WORD.FLAG_KIND, this.flagKind],

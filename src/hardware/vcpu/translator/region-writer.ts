@@ -9,7 +9,7 @@ import { type Places, REGION, RUNTIME_FUNCTIONS, STEP } from './frame.ts';
 import { STORAGE, TLB_ENTRY } from './layout.ts';
 import type { Place } from './place.ts';
 import type { Region, RegionBlock } from './region.ts';
-import { type FlagState, SETTLED, STATUS_SIGNATURE, statusFunction, valuesOf } from './wasm-flags.ts';
+import { type FlagState, SETTLED, valuesOf } from './wasm-flags.ts';
 import { ACCESS, type Label, OP } from './wasm-function.ts';
 import { wasmModule } from './wasm-module.ts';
 import { type Branches, WasmOps } from './wasm-ops.ts';
@@ -31,10 +31,7 @@ export function regionModule(region: Region, surroundings: Surroundings): Uint8A
   const body = new RegionWriter(region, facts, surroundings).write();
   return wasmModule({
     functions: RUNTIME_FUNCTIONS,
-    defined: [
-      { signature: REGION, body, name: 'region' },
-      { signature: STATUS_SIGNATURE, body: statusFunction() },
-    ],
+    defined: [{ signature: REGION, body, name: 'region' }],
   });
 }
 

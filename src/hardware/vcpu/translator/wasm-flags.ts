@@ -6,10 +6,10 @@
 import { AF, CF, DF, FLAG_KIND, IF, OF, PF, SF, STATUS_FLAGS, ZF } from '../flags.ts';
 import { CONDITION, type ExtraFlags, type FlagName } from '../ops.ts';
 import { WORD } from '../state.ts';
-import { type Frame, STATUS_FUNCTION } from './frame.ts';
+import type { Frame } from './frame.ts';
+import { settledStatus } from './settled-status.ts';
 import type { WasmArithmetic } from './wasm-arithmetic.ts';
-import { ACCESS, OP, WasmFunction } from './wasm-function.ts';
-import { I32, I64, type Signature } from './wasm-types.ts';
+import { ACCESS, OP } from './wasm-function.ts';
 import { constant, type WasmValue } from './wasm-value.ts';
 
 type SumKind = typeof FLAG_KIND.ADD | typeof FLAG_KIND.SUBTRACT | typeof FLAG_KIND.SUBTRACT_WITH_BORROW;
@@ -138,12 +138,9 @@ export class WasmFlags {
 
   /** The six flags at their places. */
   status(): WasmValue {
-    const { code, temporaries, flagKind, flagStatus, flagA, flagB, flagResult } = this.#frame;
     if (this.state.rule === 'explicit') return this.state.status;
     this.settled();
-    for (const local of [flagKind, flagStatus, flagA, flagB, flagResult]) code.get(local);
-    code.call(STATUS_FUNCTION);
-    const status = temporaries.result(32);
+    const status = settledStatus(this.#frame, this.#arithmetic);
     this.state = { rule: 'explicit', status };
     return status;
   }
@@ -362,107 +359,4 @@ export class WasmFlags {
   ofResult(result: WasmValue, extra: ExtraFlags<WasmValue>): void {
     this.state = { rule: 'result', result, extra };
   }
-}
-
-/** kind, status, a, b, result → the six flags at their places: flags.ts's {@link Flags.status}. */
-export const STATUS_SIGNATURE: Signature = { parameters: [I32, I32, I64, I64, I64], results: [I32] };
-
-export function statusFunction(): WasmFunction {
-  const code = new WasmFunction(STATUS_SIGNATURE);
-  const [kind, status, a, b, result] = [0, 1, 2, 3, 4] as const;
-  const bit = (flag: number) => {
-    code.i32(31 - Math.clz32(flag));
-    code.op(OP.I32_SHL, OP.I32_OR);
-  };
-  const sign = () => {
-    code.i64(63n);
-    code.op(OP.I64_SHR_U, OP.I32_WRAP_I64);
-  };
-  const complement = () => {
-    code.i64(-1n);
-    code.op(OP.I64_XOR);
-  };
-  code.get(kind);
-  code.op(OP.I32_EQZ);
-  code.if();
-  code.get(status);
-  code.op(OP.RETURN);
-  code.end();
-  // ZF, SF and PF follow from the result under every rule.
-  code.get(result);
-  code.op(OP.I64_EQZ);
-  code.i32(6);
-  code.op(OP.I32_SHL);
-  code.get(result);
-  sign();
-  bit(SF);
-  code.get(result);
-  code.op(OP.I32_WRAP_I64);
-  code.i32(0xff);
-  code.op(OP.I32_AND, OP.I32_POPCNT);
-  code.i32(1);
-  code.op(OP.I32_AND, OP.I32_EQZ);
-  bit(PF);
-  const known = code.local(I32);
-  code.set(known);
-  code.get(kind);
-  code.i32(FLAG_KIND.RESULT);
-  code.op(OP.I32_EQ);
-  code.if();
-  code.get(known);
-  code.get(status);
-  code.op(OP.I32_OR, OP.RETURN);
-  code.end();
-  code.get(known);
-  code.get(a);
-  code.get(b);
-  code.op(OP.I64_XOR);
-  code.get(result);
-  code.op(OP.I64_XOR, OP.I32_WRAP_I64);
-  code.i32(AF);
-  code.op(OP.I32_AND, OP.I32_OR);
-  code.set(known);
-  // A subtraction's vectors are an addition's with the minuend turned over: borrow (~a & b) | ((~a | b) & r).
-  const addend = code.local(I64);
-  const rest = code.local(I64);
-  code.get(kind);
-  code.i32(FLAG_KIND.ADD);
-  code.op(OP.I32_EQ);
-  code.if();
-  code.get(a);
-  code.set(addend);
-  code.get(result);
-  complement();
-  code.set(rest);
-  code.else();
-  code.get(a);
-  complement();
-  code.set(addend);
-  code.get(result);
-  code.set(rest);
-  code.end();
-  code.get(known);
-  code.get(addend);
-  code.get(b);
-  code.op(OP.I64_AND);
-  code.get(addend);
-  code.get(b);
-  code.op(OP.I64_OR);
-  code.get(rest);
-  code.op(OP.I64_AND, OP.I64_OR);
-  sign();
-  code.op(OP.I32_OR);
-  // Overflow: ADD (a ^ r) & (b ^ r); SUBTRACT (a ^ b) & (a ^ r). Both are ~(x ^ b) & (x ^ rest') with x = addend, rest' as above.
-  code.get(addend);
-  code.get(b);
-  code.op(OP.I64_XOR);
-  complement();
-  code.get(addend);
-  code.get(rest);
-  code.op(OP.I64_XOR);
-  complement();
-  code.op(OP.I64_AND);
-  sign();
-  bit(OF);
-  return code;
 }

@@ -10,7 +10,7 @@ import type { Frame } from './frame.ts';
 import { STORAGE, TLB_ENTRY } from './layout.ts';
 import type { Exits, Place } from './place.ts';
 import { ACCESS, OP } from './wasm-function.ts';
-import { I32 } from './wasm-types.ts';
+import { I32, I64 } from './wasm-types.ts';
 import type { WasmValue } from './wasm-value.ts';
 
 const LOADS = { 8: ACCESS.I32_LOAD8_S, 16: ACCESS.I32_LOAD16_S, 32: ACCESS.I32_LOAD, 64: ACCESS.I64_LOAD } as const;
@@ -34,12 +34,58 @@ export class WasmMemory {
    * another page number at its last byte, so it never matches the entry of its first.
    */
   translate(place: Place, width: Width, address: WasmValue, access: AccessKind): number {
-    const { code, temporaries, places } = this.#frame;
-    const bytes = width / 8;
-    const tlb = places.storage + (access === 'read' ? STORAGE.READ_TLB : STORAGE.WRITE_TLB);
+    const { code, temporaries } = this.#frame;
     const low = temporaries.take(I32);
-    const entry = temporaries.take(I32);
+    const addend = address.stack === true ? this.#nearby(place, width, address, access, low) : temporaries.take(I32);
+    if (address.stack !== true) {
+      this.#probe(place, width, address, access, low);
+      code.set(addend);
+    }
     const host = temporaries.take(I32);
+    code.get(low);
+    code.get(addend);
+    code.op(OP.I32_ADD);
+    code.set(host);
+    return host;
+  }
+
+  /** The addend of the page that the last access to the stack was in, if this one is there too; else the TLB's. */
+  #nearby(place: Place, width: Width, address: WasmValue, access: AccessKind, low: number): number {
+    const { code, temporaries } = this.#frame;
+    const { page, addend } = this.#frame.stackPage(access);
+    const now = temporaries.take(I64);
+    this.#pushPage(width, address);
+    code.tee(now);
+    code.get(page);
+    code.op(OP.I64_NE);
+    code.if();
+    this.#probe(place, width, address, access, low);
+    code.set(addend);
+    code.get(now);
+    code.set(page);
+    code.end();
+    temporaries.pushLow(address);
+    code.set(low);
+    return addend;
+  }
+
+  /** The page of the last byte accessed. */
+  #pushPage(width: Width, address: WasmValue): void {
+    const { code, temporaries } = this.#frame;
+    temporaries.push(address);
+    if (width > 8) {
+      code.i64(BigInt(width / 8 - 1));
+      code.op(OP.I64_ADD);
+    }
+    code.i64(-4096n);
+    code.op(OP.I64_AND);
+  }
+
+  /** Leave unless the TLB knows the page; its addend is on the stack then, and the low half of the address in `low`. */
+  #probe(place: Place, width: Width, address: WasmValue, access: AccessKind, low: number): void {
+    const { code, temporaries, places } = this.#frame;
+    const tlb = places.storage + (access === 'read' ? STORAGE.READ_TLB : STORAGE.WRITE_TLB);
+    const entry = temporaries.take(I32);
     temporaries.pushLow(address);
     code.tee(low);
     code.i32(PAGE_SHIFT - TLB_ENTRY.SHIFT);
@@ -48,22 +94,13 @@ export class WasmMemory {
     code.op(OP.I32_AND);
     code.tee(entry);
     code.access(ACCESS.I64_LOAD, tlb + TLB_ENTRY.TAG);
-    temporaries.push(address);
-    if (bytes > 1) {
-      code.i64(BigInt(bytes - 1));
-      code.op(OP.I64_ADD);
-    }
-    code.i64(-4096n);
-    code.op(OP.I64_AND, OP.I64_NE);
+    this.#pushPage(width, address);
+    code.op(OP.I64_NE);
     code.if();
     this.#exits.interpret(place);
     code.end();
-    code.get(low);
     code.get(entry);
     code.access(ACCESS.I32_LOAD, tlb + TLB_ENTRY.ADDEND);
-    code.op(OP.I32_ADD);
-    code.set(host);
-    return host;
   }
 
   load(width: Width, host: number): WasmValue {

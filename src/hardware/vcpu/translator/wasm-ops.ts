@@ -11,6 +11,7 @@ import { OP } from './wasm-function.ts';
 import { constant, type WasmValue } from './wasm-value.ts';
 
 const RSP = SLOT.RSP;
+const RBP = 5;
 const RSI = 6;
 const RDI = 7;
 const HIGH_BYTE = 4;
@@ -172,7 +173,7 @@ export class WasmOps implements Ops<WasmValue> {
   linearAddress(k: number, distance: WasmValue = constant(64, 0n)): WasmValue {
     const { shape } = this.#reference(k);
     const offset = this.#offset(k, distance);
-    return this.#inSegment(shape.segment, offset);
+    return { ...this.#inSegment(shape.segment, offset), stack: shape.stack };
   }
 
   #inSegment(segment: number | undefined, offset: WasmValue): WasmValue {
@@ -189,7 +190,8 @@ export class WasmOps implements Ops<WasmValue> {
     if (width !== 64) code.op(OP.I32_WRAP_I64);
     if (width === 8) code.op(OP.I32_EXTEND8_S);
     if (width === 16) code.op(OP.I32_EXTEND16_S);
-    return frame.temporaries.result(width);
+    const value = frame.temporaries.result(width);
+    return number === RSP || number === RBP ? { ...value, stack: true } : value;
   }
 
   setRegister(number: number, value: WasmValue): void {
@@ -242,7 +244,7 @@ export class WasmOps implements Ops<WasmValue> {
     const width = value.width as Width;
     const address = this.subtract(this.register(RSP, 64), constant(64, BigInt(width / 8)));
     const { memory } = this.#emitter;
-    const host = memory.translate(this.#place, width, address, 'write');
+    const host = memory.translate(this.#place, width, { ...address, stack: true }, 'write');
     this.setRegister(RSP, address);
     memory.store(host, value);
   }

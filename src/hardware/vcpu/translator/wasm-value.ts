@@ -13,6 +13,8 @@ export interface WasmValue {
   /** The local that holds it; absent if it is known. */
   readonly local?: number;
   readonly known?: bigint;
+  /** As an address it is the stack's: mostly in the page that the last such access was in. */
+  readonly stack?: boolean;
 }
 
 /** The known value as its width holds it. */
