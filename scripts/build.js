@@ -51,6 +51,20 @@ const lazyStringWidth = {
   },
 };
 
+/** The translator is evaluated when code is hot for the first time: a short program pays nothing for it. */
+const lazyTranslator = {
+  name: 'lazy-translator',
+  setup(build) {
+    build.onResolve({ filter: /\/translator\/translator\.ts$/ }, ({ path, resolveDir, namespace }) =>
+      namespace === 'lazy-translator' ? undefined : { path: join(resolveDir, path), namespace: 'lazy-translator' },
+    );
+    build.onLoad({ filter: /.*/, namespace: 'lazy-translator' }, ({ path }) => ({
+      contents: `export function Translator(...parts) { return new (require(${JSON.stringify(path)}).Translator)(...parts); }`,
+      resolveDir: root,
+    }));
+  },
+};
+
 /** node:assert takes 2 ms to load, and is only called for where something is wrong. */
 const lazyAssert = {
   name: 'lazy-assert',
@@ -93,7 +107,7 @@ const bundle = (entry, outfile, plugins = []) =>
     format: 'cjs',
     target: 'node20',
     minify: true,
-    plugins: [refusalList(join(root, 'src/linux')), lazyStringWidth, lazyAssert, lazyColumns, ...plugins],
+    plugins: [refusalList(join(root, 'src/linux')), lazyStringWidth, lazyAssert, lazyColumns, lazyTranslator, ...plugins],
     logLevel: 'warning',
     define: { GVM_VERSION: JSON.stringify(version), 'import.meta.url': '__moduleUrl' },
     banner: { js: "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;" },

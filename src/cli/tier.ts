@@ -2,19 +2,20 @@
 
 import type { Eagerness, TranslationStatistics } from '../hardware/vcpu/translation.ts';
 
-/** Code entered this often is worth a millisecond of translation. */
+/** Code entered this often is worth a millisecond of translation; the first time ten, for which the translator is loaded. */
 const HOT = 1000;
+const FIRST_HOT = 20_000;
 
 /** By name; undefined: nothing is translated. */
 const tiers = {
   interpret: undefined,
   translate: { threshold: 2, eager: true },
-  auto: { threshold: HOT, eager: false },
+  auto: { threshold: HOT, first: FIRST_HOT, eager: false },
 } as const satisfies Record<string, Eagerness | undefined>;
 
 export type TierName = keyof typeof tiers;
 
-export const DEFAULT_TIER: TierName = 'interpret';
+export const DEFAULT_TIER: TierName = 'auto';
 
 export const eagernessOf = (tier: TierName = DEFAULT_TIER): Eagerness | undefined => tiers[tier];
 

@@ -15,15 +15,15 @@ interface Parts extends Processor {
 
 /** Runs hot code through a {@link Translator}. */
 export class TranslatedTier implements HotTier {
-  readonly threshold: number;
+  threshold: number;
   readonly #parts: Parts;
-  readonly #eager: boolean;
+  readonly #eagerness: Eagerness;
   #translator: Translator | undefined;
 
-  constructor(parts: Parts, { threshold, eager }: Eagerness) {
+  constructor(parts: Parts, eagerness: Eagerness) {
     this.#parts = parts;
-    this.threshold = threshold;
-    this.#eager = eager;
+    this.#eagerness = eagerness;
+    this.threshold = eagerness.first ?? eagerness.threshold;
   }
 
   get statistics(): Readonly<TranslationStatistics> | undefined {
@@ -41,6 +41,10 @@ export class TranslatedTier implements HotTier {
   #load(): Translator | undefined {
     const { memory, execution, code } = this.#parts;
     const storage = memory.reserve(STORAGE_BYTES);
-    return storage === undefined ? undefined : new Translator(this.#parts, execution, code, storage, this.#eager);
+    this.threshold = storage === undefined ? Number.POSITIVE_INFINITY : this.#eagerness.threshold;
+    execution.hotTier = this;
+    return storage === undefined
+      ? undefined
+      : new Translator(this.#parts, execution, code, storage, this.#eagerness.eager);
   }
 }

@@ -4,6 +4,8 @@
 export interface Eagerness {
   /** Entries of a block before it counts as hot. */
   readonly threshold: number;
+  /** Entries before the first block does, for which the translator has to be loaded; the same if absent. */
+  readonly first?: number;
   /** Whether to follow branches that have not been taken yet. */
   readonly eager: boolean;
 }
