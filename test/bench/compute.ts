@@ -1,6 +1,7 @@
 /**
  * Compute: the same C, compiled by gcc -O2 once for the host and once as a bare image, on the host's CPU, on QEMU's TCG and on
- * gvm. All in one run, and all have to come to the same checksum.
+ * gvm. All in one run, and all have to come to the same checksum. Times are of the CPU, gvm's background compilation included:
+ * other load on the machine disturbs them least.
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -22,20 +23,20 @@ const EXIT_PORT = 0x501;
 const RUNS = 3;
 const HOT: Eagerness = { threshold: 1000, eager: false };
 
-/** Rounds of each workload: about half a second of TCG. */
+/** Rounds of each workload: a second or two of TCG. */
 const WORKLOADS = [
-  ['sieve', 100],
-  ['crc32', 600],
-  ['sha256', 100],
-  ['quicksort', 150],
-  ['bignum', 8000],
-  ['list walk', 1200],
-  ['switch interpreter', 80],
-  ['memcpy, strlen', 150],
+  ['sieve', 200],
+  ['crc32', 1500],
+  ['sha256', 800],
+  ['quicksort', 400],
+  ['bignum', 32000],
+  ['list walk', 3000],
+  ['switch interpreter', 160],
+  ['memcpy, strlen', 300],
   ['rep movsq', 500],
 ] as const;
 
-/** One workload's milliseconds: the median of some runs each, start of a process taken off. */
+/** One workload's milliseconds of CPU: the median of some runs each, less that of runs without work. */
 export interface ComputeFigure {
   readonly name: string;
   readonly rounds: number;
@@ -65,11 +66,18 @@ function build(folder: string): Built {
   return { folder, native, image: readFileSync(image) };
 }
 
-const timed = <T>(work: () => T): { readonly milliseconds: number; readonly result: T } => {
-  const start = performance.now();
-  const result = work();
-  return { milliseconds: performance.now() - start, result };
-};
+/** What a command writes on stdout, and the milliseconds of CPU that it took in user mode, as bash tells. */
+function command(...words: readonly string[]): Timed {
+  const { stdout, stderr } = spawnSync('bash', ['-c', 'TIMEFORMAT=%U; time "$@"', 'bash', ...words], {
+    encoding: 'latin1',
+  });
+  return { text: stdout.trim(), milliseconds: Number(stderr.trim().split('\n').at(-1)) * 1000 };
+}
+
+interface Timed {
+  readonly text: string;
+  readonly milliseconds: number;
+}
 
 function withParameters(image: Uint8Array, which: number, rounds: number): Uint8Array {
   const own = Uint8Array.from(image);
@@ -79,28 +87,29 @@ function withParameters(image: Uint8Array, which: number, rounds: number): Uint8
   return own;
 }
 
-const runNative = ({ native }: Built, which: number, rounds: number): string =>
-  execFileSync(native, [String(which), String(rounds)], { encoding: 'latin1' }).trim();
+const runNative = ({ native }: Built, which: number, rounds: number): Timed =>
+  command(native, String(which), String(rounds));
 
-function runTcg({ folder, image }: Built, which: number, rounds: number): string {
+function runTcg({ folder, image }: Built, which: number, rounds: number): Timed {
   const kernel = join(folder, 'kernel');
   const log = join(folder, 'log');
   writeFileSync(kernel, withParameters(image, which, rounds));
-  spawnSync('qemu-system-x86_64', [
+  const { milliseconds } = command(
+    'qemu-system-x86_64',
     ...['-accel', 'tcg', '-m', '64', '-nodefaults', '-display', 'none', '-no-reboot', '-kernel', kernel],
     ...['-debugcon', `file:${log}`, '-device', `isa-debug-exit,iobase=0x${EXIT_PORT.toString(16)},iosize=4`],
-  ]);
-  return readFileSync(log, 'latin1');
+  );
+  return { text: readFileSync(log, 'latin1'), milliseconds };
 }
 
-interface GvmRun {
-  readonly text: string;
+interface GvmRun extends Timed {
   readonly instructions: number;
   readonly translation: Readonly<TranslationStatistics> | undefined;
 }
 
 /** Port writes are answered here, as a hypervisor of few words would. */
 function runGvm({ image }: Built, which: number, rounds: number, eagerness?: Eagerness): GvmRun {
+  const start = process.cpuUsage();
   const { cpu } = new FlatMachine(withParameters(image, which, rounds), MiB(64));
   if (eagerness !== undefined) cpu.translate(eagerness);
   cpu.rip = BigInt(CODE + ENTRY);
@@ -108,19 +117,20 @@ function runGvm({ image }: Built, which: number, rounds: number, eagerness?: Eag
   for (;;) {
     const reason = cpu.run(1e12);
     const port = cpu.exit.qualification >>> 16;
-    if (reason !== EXIT_REASON.IO_INSTRUCTION) throw new Error(`the benchmark's guest ended with exit reason ${reason}`);
+    if (reason !== EXIT_REASON.IO_INSTRUCTION)
+      throw new Error(`the benchmark's guest ended with exit reason ${reason}`);
     if (port === EXIT_PORT) break;
     if (port === DEBUG_PORT) text += String.fromCharCode(cpu.readAccumulator(1));
     cpu.skipInstruction();
   }
-  return { text, instructions: cpu.retired, translation: cpu.translation };
+  const milliseconds = process.cpuUsage(start).user / 1000;
+  return { text, milliseconds, instructions: cpu.retired, translation: cpu.translation };
 }
 
 /** Median time of `run` with all its rounds, less that of a run with none. */
-function net(run: (rounds: number) => unknown, rounds: number): number {
-  const all = Array.from({ length: RUNS }, () => timed(() => run(rounds)).milliseconds);
-  const none = Array.from({ length: RUNS }, () => timed(() => run(0)).milliseconds);
-  return median(all) - median(none);
+function net(run: (rounds: number) => Timed, rounds: number): number {
+  const of = (count: number) => median(Array.from({ length: RUNS }, () => run(count).milliseconds));
+  return of(rounds) - of(0);
 }
 
 const hasTool = (name: string): boolean => spawnSync(name, ['--version']).status === 0;
@@ -136,9 +146,9 @@ export function computeFigures(only?: string): ComputeFigure[] {
       if (only !== undefined && only !== name) return [];
       const { text, instructions, translation } = runGvm(built, which, rounds, HOT);
       const answers = [runNative(built, which, rounds), ...(hasTcg ? [runTcg(built, which, rounds)] : [])];
-      for (const answer of answers)
+      for (const { text: answer } of answers)
         if (answer !== text) throw new Error(`${name}: gvm comes to ${text}, another to ${answer}`);
-      const few = Math.ceil(rounds / 10);
+      const few = Math.ceil(rounds / 50);
       return [
         {
           name,
@@ -147,7 +157,7 @@ export function computeFigures(only?: string): ComputeFigure[] {
           native: net((count) => runNative(built, which, count), rounds),
           tcg: hasTcg ? net((count) => runTcg(built, which, count), rounds) : undefined,
           gvm: net((count) => runGvm(built, which, count, HOT), rounds),
-          interpreted: timed(() => runGvm(built, which, few)).milliseconds * (rounds / few),
+          interpreted: runGvm(built, which, few).milliseconds * (rounds / few),
           translation,
         },
       ];
@@ -161,7 +171,9 @@ export function computeFigures(only?: string): ComputeFigure[] {
 export function printCompute(figures: readonly ComputeFigure[]): void {
   const ratio = (of: number, to: number | undefined) => (to === undefined ? '' : `${(of / to).toFixed(2)} ×`);
   const cell = (text: string) => text.padStart(12);
-  console.log(`${'workload'.padEnd(20)}${['native', 'TCG', 'gvm', 'of native', 'of TCG', 'interpreted', 'M insns/s'].map(cell).join('')}`);
+  console.log(
+    `${'workload'.padEnd(20)}${['native', 'TCG', 'gvm', 'of native', 'of TCG', 'interpreted', 'M insns/s'].map(cell).join('')}`,
+  );
   for (const { name, native, tcg, gvm, interpreted, instructions } of figures)
     console.log(
       name.padEnd(20) +

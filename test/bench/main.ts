@@ -1,12 +1,13 @@
-/** `npm run bench`: figures of speed, as ratios where something stands beside them. Never a test: machines differ. */
+/** `npm run bench`: figures of speed, as ratios where something stands beside them; also as bench.json. Never a test: machines differ. */
 
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { assemble } from '../../lang/assembler/assemble.ts';
 import { readArchive } from '../../lang/object/archive.ts';
 import { toFlat } from '../../lang/object/flat.ts';
 import { FlatMachine } from '../hardware/flat-machine.ts';
 import { assemblerFigures } from './assembler.ts';
+import { computeFigures, printCompute } from './compute.ts';
 import { cpuFigures } from './cpu.ts';
 import { kvmFigures } from './kvm.ts';
 import { type Figure, median, milliseconds, printFigures } from './measure.ts';
@@ -52,13 +53,21 @@ function interpreter(): Figure {
   };
 }
 
-printFigures([
-  startUp(),
-  interpreter(),
-  ...cpuFigures(),
-  ...vfioFigures(library),
-  ...kvmFigures(),
-  ...observeFigures(library),
-  ...assemblerFigures(),
-  testRunnerFigure(),
-]);
+/** `npm run bench -- compute`: that alone. */
+const computeOnly = process.argv[2] === 'compute';
+const figures = computeOnly
+  ? []
+  : [
+      startUp(),
+      interpreter(),
+      ...cpuFigures(),
+      ...vfioFigures(library),
+      ...kvmFigures(),
+      ...observeFigures(library),
+      ...assemblerFigures(),
+      testRunnerFigure(),
+    ];
+if (!computeOnly) printFigures(figures);
+const compute = computeFigures();
+printCompute(compute);
+writeFileSync('bench.json', `${JSON.stringify({ v: 1, node: process.version, figures, compute }, undefined, 1)}\n`);
