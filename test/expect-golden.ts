@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { assert } from 'vitest';
 import { readArchive } from '../lang/object/archive.ts';
 import type { GuestLibrary } from '../src/cli/guest-program.ts';
-import { DEFAULT_MAX_INSNS } from '../src/cli/run.ts';
+import { DEFAULT_MAX_INSNS } from '../src/cli/run-options.ts';
 import { runTest } from '../src/cli/test/run-test.ts';
 
 const root = new URL('..', import.meta.url).pathname;

@@ -1,6 +1,7 @@
 /** What a command of gvm is, and the options that several share. */
 
 import yargs from 'yargs';
+import { DEFAULT_MAX_INSNS } from './run-options.ts';
 import { UsageError } from './usage-error.ts';
 
 /** One command. */
@@ -48,6 +49,21 @@ const repeatable = { type: 'string', array: true, nargs: 1, requiresArg: true } 
 export const sourceOptions = {
   I: { ...repeatable, alias: 'include', default: [] as string[], describe: 'search DIR for %include' },
   D: { ...repeatable, alias: 'define', default: [] as string[], describe: 'define a macro: NAME or NAME=VALUE' },
+} as const;
+
+/** Physical devices of the modeled host. */
+export const plugOption = {
+  ...repeatable,
+  default: [] as string[],
+  describe: 'put a physical device into the host: copier@06:0d.0 or sata@ee300000',
+} as const;
+
+/** The limit of every command that runs a guest. */
+export const maxInsnsOption = {
+  type: 'number',
+  default: DEFAULT_MAX_INSNS,
+  requiresArg: true,
+  describe: 'end the run after so many guest instructions',
 } as const;
 
 /** `-D NAME`, `-D NAME=VALUE`. */

@@ -1,6 +1,6 @@
 /** `gvm host`: its options. What they do is in host.ts. */
 
-import { type Command, parserOf } from './command.ts';
+import { type Command, parserOf, plugOption } from './command.ts';
 import { type Directives, readDirectives } from './directives.ts';
 import { EXIT } from './exit-status.ts';
 import { readUserFile } from './guest-program.ts';
@@ -21,14 +21,7 @@ run: a program of your own in user space, after the host: lines in the comment a
 
 const parser = () =>
   parserOf('host', USAGE, { least: 0, most: 1 })
-    .option('plug', {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      requiresArg: true,
-      default: [] as string[],
-      describe: 'put a physical device into the host: copier@06:0d.0 or sata@ee300000',
-    })
+    .option('plug', plugOption)
     .option('trace', { type: 'string', requiresArg: true, describe: EVENT_CHOICE })
     .option('explain', {
       type: 'boolean',

@@ -5,14 +5,14 @@ import type { Vm } from '../linux/kvm/vm.ts';
 import { infoMtreeFlat } from '../qemu/monitor/info-mtree.ts';
 import { describeWalk } from './address-walk.ts';
 import { AT_PLACE, addressesOf, breakAt } from './break-point.ts';
-import { type Command, definitions, parserOf, sourceOptions } from './command.ts';
+import { type Command, definitions, maxInsnsOption, parserOf, sourceOptions } from './command.ts';
 import { EXIT } from './exit-status.ts';
 import { installedLibrary } from './guest-program.ts';
 import { lspci } from './lspci.ts';
 import type { Machine } from './machine.ts';
 import { MessagesOnly, type Output } from './output.ts';
 import { addressIn, registerLines } from './registers.ts';
-import { DEFAULT_MAX_INSNS, run } from './run.ts';
+import { run } from './run.ts';
 import { splitQemuOptions } from './run-options.ts';
 
 const parser = (name: string, usage: string, most: number, words: number) =>
@@ -20,9 +20,7 @@ const parser = (name: string, usage: string, most: number, words: number) =>
     .options(sourceOptions)
     .option('at', { type: 'string', requiresArg: true, describe: `look ${AT_PLACE}` })
     .option('max-insns', {
-      type: 'number',
-      default: DEFAULT_MAX_INSNS,
-      requiresArg: true,
+      ...maxInsnsOption,
       describe: 'look when so many guest instructions have run, if the guest has not ended before',
     });
 

@@ -2,13 +2,13 @@
 
 import { strict as assert } from 'node:assert';
 import { fstatSync, writeSync } from 'node:fs';
-import { type Command, definitions, parserOf, sourceOptions } from './command.ts';
+import { type Command, definitions, maxInsnsOption, parserOf, plugOption, sourceOptions } from './command.ts';
 import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { runFlat } from './flat-run.ts';
 import { installedLibrary } from './guest-program.ts';
 import type { Output } from './output.ts';
 import { Progress, watchedBy } from './progress.ts';
-import { DEFAULT_MAX_INSNS, deviceHelp } from './run.ts';
+import { deviceHelp } from './run.ts';
 import { type Attended, splitQemuOptions } from './run-options.ts';
 import { tierOption } from './tier.ts';
 import { EVENT_CHOICE, eventList } from './trace.ts';
@@ -55,20 +55,8 @@ const parser = () =>
       requiresArg: true,
       describe: "let the guest's clock see what the host's steps cost: `model`, or a JSON file of nanoseconds by event",
     })
-    .option('plug', {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      requiresArg: true,
-      default: [] as string[],
-      describe: 'put a physical device into the host: copier@06:0d.0 or sata@ee300000',
-    })
-    .option('max-insns', {
-      type: 'number',
-      default: DEFAULT_MAX_INSNS,
-      requiresArg: true,
-      describe: 'end the run after so many guest instructions',
-    })
+    .option('plug', plugOption)
+    .option('max-insns', maxInsnsOption)
     .option('tier', tierOption)
     .option('timeout', {
       type: 'number',

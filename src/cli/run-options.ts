@@ -15,6 +15,9 @@ export interface Attended {
   readonly Cpu?: typeof Vcpu;
 }
 
+/** Guest instructions after which a run without --max-insns ends: a few seconds of a guest that loops for ever. */
+export const DEFAULT_MAX_INSNS = 200_000_000;
+
 export interface RunOptions {
   readonly file: string;
   /** QEMU's options, single-dashed, in order. */

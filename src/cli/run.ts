@@ -31,9 +31,6 @@ import { loadUserDriver } from './user-driver.ts';
 import { folderOf } from './user-file.ts';
 import { runUserProgram } from './user-program.ts';
 
-/** Guest instructions after which a run without --max-insns ends: a few seconds of a guest that loops for ever. */
-export const DEFAULT_MAX_INSNS = 200_000_000;
-
 /**
  * Run the program at `options.file`; returns the exit status. A user's mistake is thrown as a {@link UsageError}. `observe`
  * is shown the machine before anything happens on it; its RAM is from `bank`, if there is to be a run after this one.

@@ -5,12 +5,12 @@ import { modeledCosts } from '../observe/cost-table.ts';
 import { HostTime } from '../observe/host-time.ts';
 import { comparison, type SortKey, statObject, statTable } from '../observe/stat-text.ts';
 import { Statistics, type TableName, tableNames } from '../observe/statistics.ts';
-import { type Command, definitions, parserOf, sourceOptions } from './command.ts';
+import { type Command, definitions, maxInsnsOption, parserOf, sourceOptions } from './command.ts';
 import { EXIT } from './exit-status.ts';
 import { guestLine } from './guest-place.ts';
 import { installedLibrary } from './guest-program.ts';
 import { MessagesOnly, type Output } from './output.ts';
-import { DEFAULT_MAX_INSNS, run } from './run.ts';
+import { run } from './run.ts';
 import { type RunOptions, splitQemuOptions } from './run-options.ts';
 import { tierOption, translationLine } from './tier.ts';
 
@@ -36,12 +36,7 @@ const parser = () =>
     .option('key', { choices: ['sample', 'time'] as const, default: 'sample' as SortKey, describe: 'sort by this' })
     .option('vs', { type: 'string', requiresArg: true, describe: 'run this program too, and compare' })
     .option('json', { type: 'boolean', default: false, describe: 'all tables as one JSON object' })
-    .option('max-insns', {
-      type: 'number',
-      default: DEFAULT_MAX_INSNS,
-      requiresArg: true,
-      describe: 'end a run after so many guest instructions',
-    })
+    .option('max-insns', maxInsnsOption)
     .option('tier', tierOption);
 
 export const statCommand = (output: Output): Command => ({

@@ -1,10 +1,9 @@
 /** `gvm trace`: a run's events as a file. */
 
-import { type Command, definitions, parserOf, sourceOptions } from './command.ts';
+import { type Command, definitions, maxInsnsOption, parserOf, sourceOptions } from './command.ts';
 import { EXIT } from './exit-status.ts';
 import { installedLibrary } from './guest-program.ts';
 import { MessagesOnly, type Output } from './output.ts';
-import { DEFAULT_MAX_INSNS } from './run.ts';
 import { splitQemuOptions } from './run-options.ts';
 import { tierOption } from './tier.ts';
 import { chooseEvents, EVENT_CHOICE } from './trace.ts';
@@ -29,12 +28,7 @@ const parser = () =>
     .option('o', { alias: 'output', type: 'string', default: '-', requiresArg: true, describe: 'file; - is stdout' })
     .option('format', { choices: formatNames, describe: 'format, whatever the name says' })
     .option('trace', { type: 'string', default: '*', requiresArg: true, describe: EVENT_CHOICE })
-    .option('max-insns', {
-      type: 'number',
-      default: DEFAULT_MAX_INSNS,
-      requiresArg: true,
-      describe: 'end the run after so many guest instructions',
-    })
+    .option('max-insns', maxInsnsOption)
     .option('tier', tierOption);
 
 export const traceCommand = (output: Output): Command => ({

@@ -4,7 +4,8 @@ import { expect, test } from 'vitest';
 import { MiB } from '../../src/address.ts';
 import { Transcript } from '../../src/cli/output.ts';
 import { RamBank } from '../../src/cli/ram.ts';
-import { DEFAULT_MAX_INSNS, run } from '../../src/cli/run.ts';
+import { run } from '../../src/cli/run.ts';
+import { DEFAULT_MAX_INSNS } from '../../src/cli/run-options.ts';
 import { library } from '../expect-golden.ts';
 
 test.each([

@@ -8,7 +8,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { DEFAULT_MAX_INSNS } from '../../src/cli/run.ts';
+import { DEFAULT_MAX_INSNS } from '../../src/cli/run-options.ts';
 import { transcriptOf } from '../../src/cli/test/run-test.ts';
 import { library } from '../expect-golden.ts';
 import { hostAnswers } from '../oracle/host.ts';

@@ -1,7 +1,7 @@
 /** Every program under programs/ against its golden transcript: console, host log, asked-for events and exit status, in order. */
 
 import { describe, expect, test } from 'vitest';
-import { DEFAULT_MAX_INSNS } from '../../src/cli/run.ts';
+import { DEFAULT_MAX_INSNS } from '../../src/cli/run-options.ts';
 import { discover } from '../../src/cli/test/discover.ts';
 import { transcriptOf } from '../../src/cli/test/run-test.ts';
 import { expectGolden, library } from '../expect-golden.ts';

@@ -3,7 +3,7 @@
 import { type Command, parserOf } from '../command.ts';
 import { EXIT } from '../exit-status.ts';
 import { installedLibrary } from '../guest-program.ts';
-import { DEFAULT_MAX_INSNS } from '../run.ts';
+import { DEFAULT_MAX_INSNS } from '../run-options.ts';
 import { tierOption } from '../tier.ts';
 import { UsageError } from '../usage-error.ts';
 import { serve, WORKER_WORD } from './pool.ts';

@@ -2,7 +2,7 @@
 
 import { strict as assert } from 'node:assert';
 import { EBUSY, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
-import type { Device } from './device.ts';
+import type { Device, Driver } from './device.ts';
 import type { IommuDomain, IommuOps } from './iommu.ts';
 import type { Sysfs } from './sysfs.ts';
 
@@ -206,5 +206,22 @@ export class IommuGroups {
   /** The group of this number. */
   find(id: number): IommuGroup | undefined {
     return this.#groups[id];
+  }
+
+  /**
+   * What buses do before `driver` binds (pci_dma_configure, platform_dma_configure): a driver that does DMA itself must find
+   * the DMA of the device's group in the kernel's hands. 0 or -EBUSY.
+   */
+  configureDma(device: Device, driver: Driver): number {
+    return driver.managesDma === true ? 0 : (this.#of(device)?.useDefaultDomain() ?? 0);
+  }
+
+  /** Undo {@link configureDma}. */
+  cleanUpDma(device: Device, driver: Driver): void {
+    if (driver.managesDma !== true) this.#of(device)?.unuseDefaultDomain();
+  }
+
+  #of({ iommuGroup }: Device): IommuGroup | undefined {
+    return iommuGroup === undefined ? undefined : this.#groups[iommuGroup];
   }
 }

@@ -134,11 +134,11 @@ export class PciBus implements Bus {
 
   /** pci_dma_configure: a driver that does DMA itself must find the group's DMA in the kernel's hands. */
   dmaConfigure(device: Device, driver: Driver): number {
-    return driver.managesDma === true ? 0 : (this.#groupOf(device)?.useDefaultDomain() ?? 0);
+    return this.#kernel.iommuGroups.configureDma(device, driver);
   }
 
   dmaCleanup(device: Device, driver: Driver): void {
-    if (driver.managesDma !== true) this.#groupOf(device)?.unuseDefaultDomain();
+    this.#kernel.iommuGroups.cleanUpDma(device, driver);
   }
 
   /** The scan found a device. */
@@ -170,10 +170,6 @@ export class PciBus implements Bus {
     const pci = this.#devices.get(device);
     if (pci === undefined) throw new Error(`device ${device.name} on the PCI bus was not found by a scan`);
     return pci;
-  }
-
-  #groupOf(device: Device) {
-    return device.iommuGroup === undefined ? undefined : this.#kernel.iommuGroups.find(device.iommuGroup);
   }
 }
 

@@ -136,11 +136,11 @@ export class PlatformBus implements Bus {
 
   /** platform_dma_configure. */
   dmaConfigure(device: Device, driver: Driver): number {
-    return driver.managesDma === true ? 0 : (this.#groupOf(device)?.useDefaultDomain() ?? 0);
+    return this.#kernel.iommuGroups.configureDma(device, driver);
   }
 
   dmaCleanup(device: Device, driver: Driver): void {
-    if (driver.managesDma !== true) this.#groupOf(device)?.unuseDefaultDomain();
+    this.#kernel.iommuGroups.cleanUpDma(device, driver);
   }
 
   /** to_platform_device. */
@@ -162,9 +162,5 @@ export class PlatformBus implements Bus {
     sysfs.link(`${device.path}/of_node`, node);
     const alias = `of:N${type}T(null)C${description.compatible}`;
     sysfs.attribute(`${device.path}/modalias`, { mode: 0o444, show: () => `${alias}\n` });
-  }
-
-  #groupOf(device: Device) {
-    return device.iommuGroup === undefined ? undefined : this.#kernel.iommuGroups.find(device.iommuGroup);
   }
 }
