@@ -12,6 +12,7 @@ export default defineConfig({
     // As many as there are processors: the tests wait for children more than for each other.
     maxWorkers: '100%',
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     reporters: results === undefined ? ['default'] : ['default', ['json', { outputFile: results }]],
   },
 });
