@@ -15,8 +15,10 @@ const LINES = [10, 10, 11, 11] as const;
 
 export function routeInterrupts(machine: Machine): void {
   const piix3 = machine.rootBus.devices.find(({ devfn }) => devfn === PIIX3)!;
+  // Not by piix3.writeConfig, which would tell all sixteen lines their level four times: none is up yet.
   LINES.forEach((line, pirq) => {
-    piix3.writeConfig(PIRQRC + pirq, line, 1);
+    piix3.config[PIRQRC + pirq] = line;
+    machine.rootBus.routesChanged();
   });
   assignLines(machine.rootBus);
 }

@@ -6,7 +6,7 @@
 import { strerror } from '../../../linux/uapi/errno.ts';
 import {
   KVM_CREATE_IRQCHIP,
-  KVM_IRQ_LINE,
+  KVM_IRQ_LINE_STATUS,
   KVM_IRQFD,
   KVM_IRQFD_FLAG_DEASSIGN,
   KVM_IRQFD_FLAG_RESAMPLE,
@@ -28,6 +28,7 @@ const IOAPIC = 2;
 const ROUTING_IRQCHIP = 1;
 const ROUTING_MSI = 2;
 const IOAPIC_PINS = 24;
+const ISA_IRQS = 16;
 
 /** One row of the routing table: the pin of a chip that a GSI leads to. */
 interface Route {
@@ -84,10 +85,16 @@ export class KvmIrqchip {
     if (result < 0) throw new ConfigurationError(`KVM_SET_GSI_ROUTING failed: ${strerror(-result)}`);
   }
 
-  /** kvm_set_irq. */
+  /** gsi_handler: a line of the ISA bus is told as the 8259s' and as the I/O APIC's, and KVM forwards each to both. */
   setGsi(irq: number, level: boolean): void {
+    if (irq < ISA_IRQS) this.#setIrq(irq, level);
+    this.#setIrq(irq, level);
+  }
+
+  /** kvm_set_irq. */
+  #setIrq(irq: number, level: boolean): void {
     const line = { irq, level: level ? 1 : 0 };
-    const result = this.#system.ioctlStruct(this.#vm, KVM_IRQ_LINE, kvm_irq_level, line);
+    const result = this.#system.ioctlStruct(this.#vm, KVM_IRQ_LINE_STATUS, kvm_irq_level, line);
     if (result < 0) throw new Abort(`kvm_set_irq: ${strerror(-result)}`);
   }
 

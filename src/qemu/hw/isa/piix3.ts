@@ -48,7 +48,6 @@ export interface Piix3Pins {
 export class Piix3 extends PciDevice {
   readonly #rootBus: PciBus;
   readonly #pins: Piix3Pins;
-  readonly #levels = new Array<boolean>(ISA_IRQS).fill(false);
   #resetControl = 0;
 
   constructor(stream: EventStream, topology: MemoryTopology, rootBus: PciBus, pins: Piix3Pins) {
@@ -65,7 +64,7 @@ export class Piix3 extends PciDevice {
     };
     rootBus.io.addSubregion(RESET_CONTROL, topology.io('piix3-reset-control', 1, reset), 1);
     rootBus.attach(this);
-    rootBus.onPirq = () => this.#update();
+    rootBus.onPirq = (pirq) => this.#setPirq(pirq);
     rootBus.routeOfPirq = (pirq) => this.#lineOf(pirq);
   }
 
@@ -77,15 +76,15 @@ export class Piix3 extends PciDevice {
     super.reset();
     for (const [offset, value] of AFTER_RESET) this.config[offset] = value;
     this.#resetControl = 0;
-    this.#update();
   }
 
-  /** piix3_write_config: a route that moves takes the level of its PIRQ along. */
+  /** piix3_write_config: a route that moves takes the level of its PIRQ along; the interrupt it left may go down. */
   override writeConfig(address: number, value: number, length: number): void {
     super.writeConfig(address, value, length);
     if (address >= PIRQRC + PIRQS || address + length <= PIRQRC) return;
     this.#rootBus.routesChanged();
-    this.#update();
+    for (let pirq = 0; pirq < PIRQS; pirq++) this.#setPirq(pirq);
+    for (let irq = 0; irq < ISA_IRQS; irq++) this.#pins.setIrq(irq, this.#level(irq));
   }
 
   /** piix3_route_intx_pin_to_irq. */
@@ -94,18 +93,18 @@ export class Piix3 extends PciDevice {
     return irq < ISA_IRQS ? irq : undefined;
   }
 
+  /** piix3_set_irq: the interrupt that a PIRQ leads to is told its level, changed or not. */
+  #setPirq(pirq: number): void {
+    const irq = this.#lineOf(pirq);
+    if (irq !== undefined) this.#pins.setIrq(irq, this.#level(irq));
+  }
+
   /** An interrupt is up while any PIRQ that leads to it is. */
-  #update(): void {
-    const levels = new Array<boolean>(ISA_IRQS).fill(false);
+  #level(irq: number): boolean {
     for (let pirq = 0; pirq < PIRQS; pirq++) {
-      const irq = this.#lineOf(pirq);
-      if (irq !== undefined && this.#rootBus.pirqLevel(pirq)) levels[irq] = true;
+      if (this.#lineOf(pirq) === irq && this.#rootBus.pirqLevel(pirq)) return true;
     }
-    levels.forEach((level, irq) => {
-      if (level === this.#levels[irq]) return;
-      this.#levels[irq] = level;
-      this.#pins.setIrq(irq, level);
-    });
+    return false;
   }
 
   #writeResetControl(value: number): void {

@@ -10,11 +10,9 @@ import {
 import { ConfigurationError } from '../../error.ts';
 import type { AddressSpace } from '../../memory/address-space.ts';
 import type { MemoryRegion } from '../../memory/region.ts';
-import type { DeviceBus, PciDevice } from './pci-device.ts';
+import { type DeviceBus, type PciDevice, PINS } from './pci-device.ts';
 
 const BRIDGE_CTL_BUS_RESET = 0x40;
-/** INTA to INTD. */
-const PINS = 4;
 
 export class PciBus implements DeviceBus {
   readonly name: string;
@@ -141,8 +139,8 @@ export class PciBus implements DeviceBus {
     return (slot - 1 + pin) & (PINS - 1);
   }
 
-  /** pci_change_irq_level: a function's pin went up or down. */
-  changeIrq(devfn: number, pin: number, change: 1 | -1): void {
+  /** pci_change_irq_level: a function's pin went up or down, or is told as it is. */
+  changeIrq(devfn: number, pin: number, change: -1 | 0 | 1): void {
     const pirq = this.pirqOf(devfn, pin);
     const root = this.#root;
     root.#raised[pirq]! += change;

@@ -51,8 +51,8 @@ export interface DeviceBus {
   readonly io: MemoryRegion;
   /** What a bus master of this bus reads and writes: the guest's memory. */
   readonly dma: AddressSpace;
-  /** A pin of the function at `devfn` (0 is INTA) goes up or down. */
-  changeIrq(devfn: number, pin: number, change: 1 | -1): void;
+  /** A pin of the function at `devfn` (0 is INTA) goes up or down, or is told as it is. */
+  changeIrq(devfn: number, pin: number, change: -1 | 0 | 1): void;
 }
 
 /** Identity of a function, from its data sheet. */
@@ -78,6 +78,8 @@ interface Bar {
   address: number;
 }
 
+/** INTA to INTD. */
+export const PINS = 4;
 const HEADER_SIZE = 0x40;
 const UNMAPPED = -1;
 /** Subsystem of QEMU's own devices. */
@@ -225,21 +227,24 @@ export class PciDevice {
     this.#irq = level;
     const status = this.config[PCI_STATUS]! & ~PCI_STATUS_INTERRUPT;
     this.config[PCI_STATUS] = level ? status | PCI_STATUS_INTERRUPT : status;
-    if (!this.#intxDisabled()) this.#changeIrq(level);
+    if (!this.#intxDisabled()) this.bus.changeIrq(this.devfn, this.#pin, level ? 1 : -1);
   }
 
   #intxDisabled(): boolean {
     return (this.view.getUint16(PCI_COMMAND, true) & PCI_COMMAND_INTX_DISABLE) !== 0;
   }
 
-  #changeIrq(level: boolean): void {
-    this.bus.changeIrq(this.devfn, this.config[PCI_INTERRUPT_PIN]! - 1, level ? 1 : -1);
+  /** The interrupt pin that the function drives; 0 is INTA. */
+  get #pin(): number {
+    return this.config[PCI_INTERRUPT_PIN]! - 1;
   }
 
-  /** pci_update_irq_disabled. */
+  /** pci_update_irq_disabled: the bus hears of all four pins. */
   #intxMayHaveMoved(wasDisabled: boolean): void {
     const disabled = this.#intxDisabled();
-    if (disabled !== wasDisabled && this.#irq) this.#changeIrq(!disabled);
+    if (disabled === wasDisabled) return;
+    const up = disabled ? -1 : 1;
+    for (let pin = 0; pin < PINS; pin++) this.bus.changeIrq(this.devfn, pin, this.#irq && pin === this.#pin ? up : 0);
   }
 
   /** pci_dma_read: zeros and a decode error while COMMAND.MASTER is off. Returns a MemTxResult. */
