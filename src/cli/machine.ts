@@ -14,8 +14,8 @@ import { initMdev } from '../linux/mdev/core.ts';
 import { initVfio } from '../linux/vfio/init.ts';
 import type { CostTable } from '../observe/cost-table.ts';
 import type { Qemu } from '../qemu/main.ts';
+import type { Legacy } from './legacy.ts';
 import { plugIn } from './physical-devices.ts';
-import type { RamBank } from './ram.ts';
 
 /** RAM of a host for a guest of `guestBytes`: twice as much, at least 256 MiB. What is not touched costs nothing. */
 const hostRamBytes = (guestBytes: number): number => Math.min(Math.max(2 * guestBytes, MiB(256)), MAX_RAM);
@@ -36,26 +36,27 @@ export class Machine {
   costs: CostTable | undefined;
   /** Its work was broken off half-way: it is good for a look at registers only. */
   interrupted = false;
-  readonly #bank: RamBank | undefined;
+  readonly #legacy: Legacy | undefined;
 
   /**
-   * `guestBytes`: RAM that the guest will ask for; `plugged`: physical devices, as `--plug` takes them; `bank`: whose RAM it is,
-   * if it is to be used again; `eagerness`: how much of the guest's code is translated, if any; `Cpu` makes its processors.
+   * `guestBytes`: RAM that the guest will ask for; `plugged`: physical devices, as `--plug` takes them; `legacy`: whose RAM it
+   * has, if it is to be used again; `eagerness`: how much of the guest's code is translated, if any; `Cpu` makes its processors.
    */
   constructor(
     guestBytes: number,
     plugged: readonly string[] = [],
-    bank?: RamBank,
+    legacy?: Legacy,
     eagerness?: Eagerness,
     Cpu: typeof Vcpu = Vcpu,
   ) {
     this.stream = new EventStream(() => BigInt(this.kernel.clock.now));
     const size = hostRamBytes(guestBytes);
-    const memory = bank === undefined ? new PhysicalMemory(size) : bank.take(size);
-    this.#bank = bank;
+    const memory = legacy === undefined ? new PhysicalMemory(size) : legacy.take(size);
+    this.#legacy = legacy;
     this.kernel = new Kernel({ memory, stream: this.stream });
     this.kvm = initKvm(this.kernel, (ram, stateAt, stream) => {
       const cpu = new Cpu(ram, stateAt, stream);
+      cpu.codeMemory = legacy?.code;
       if (eagerness !== undefined) cpu.translate(eagerness);
       this.cpus.push(cpu);
       this.onCpu?.(cpu);
@@ -78,7 +79,7 @@ export class Machine {
   /** Nothing runs any more, and nobody looks at the RAM. */
   powerOff(): void {
     this.stream.close();
-    this.#bank?.giveBack(this.kernel.memory, this.kernel.pages);
+    this.#legacy?.giveBack(this.kernel.memory, this.kernel.pages);
   }
 
   /** Guest instructions retired by all vCPUs; each is a nanosecond of virtual time. */

@@ -16,11 +16,11 @@ import type { CommandResult } from './host-commands.ts';
 import { isHostFailure, reportDriverFault, reportHostFailure } from './host-failure.ts';
 import { HostShell } from './host-shell.ts';
 import { interruptible } from './interruptible.ts';
+import type { Legacy } from './legacy.ts';
 import { LineSplitter } from './line-splitter.ts';
 import { Machine } from './machine.ts';
 import type { Observer } from './observer.ts';
 import type { Output } from './output.ts';
-import type { RamBank } from './ram.ts';
 import { type RunOptions, withDirectives } from './run-options.ts';
 import { tellEvents } from './tell-events.ts';
 import { eagernessOf } from './tier.ts';
@@ -33,18 +33,18 @@ import { runUserProgram } from './user-program.ts';
 
 /**
  * Run the program at `options.file`; returns the exit status. A user's mistake is thrown as a {@link UsageError}. `observe`
- * is shown the machine before anything happens on it; its RAM is from `bank`, if there is to be a run after this one.
+ * is shown the machine before anything happens on it; `legacy` is what the process's last run left, to leave to the next.
  */
 export function run(
   options: RunOptions,
   library: GuestLibrary,
   output: Output,
   observe?: Observer,
-  bank?: RamBank,
+  legacy?: Legacy,
 ): number {
   const program = buildProgram(options.file, library, options, (warning) => output.message(warning));
   const chosen = withDirectives(options, program.directives);
-  const machine = powerOn(chosen, output, bank);
+  const machine = powerOn(chosen, output, legacy);
   try {
     machine.stream.placeOf = remembering((rip) => guestLine(program, rip));
     const ended = observe?.({ machine, program });
@@ -120,11 +120,11 @@ export function deviceHelp(qemu: readonly string[], output: Output): number | un
 }
 
 /** A host whose log, and the events asked for, go to `output`. */
-function powerOn(options: RunOptions, output: Output, bank: RamBank | undefined): Machine {
+function powerOn(options: RunOptions, output: Output, legacy: Legacy | undefined): Machine {
   const machine = new Machine(
     requestedMemory(options.qemu),
     options.plug,
-    bank,
+    legacy,
     eagernessOf(options.tier),
     options.attended?.Cpu,
   );

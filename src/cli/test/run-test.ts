@@ -4,9 +4,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { EXIT } from '../exit-status.ts';
 import { type GuestLibrary, includePath } from '../guest-program.ts';
+import { Legacy } from '../legacy.ts';
 import type { Observer } from '../observer.ts';
 import { type Output, Transcript } from '../output.ts';
-import { RamBank } from '../ram.ts';
 import { run } from '../run.ts';
 import { DEFAULT_TIER, type TierName } from '../tier.ts';
 import { UsageError } from '../usage-error.ts';
@@ -155,8 +155,8 @@ export function transcriptOf(file: string, library: GuestLibrary, means: Means, 
   return { transcript: withoutHostPaths(output.text, file, library), status };
 }
 
-/** Tests follow each other in a process, each on a host of its own with the same RAM. */
-const bank = new RamBank();
+/** Tests follow each other in a process, each on a host of its own. */
+const legacy = new Legacy();
 
 function transcribe(
   file: string,
@@ -182,7 +182,7 @@ function transcribe(
       library,
       output,
       observe,
-      bank,
+      legacy,
     );
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;

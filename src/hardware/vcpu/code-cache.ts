@@ -7,7 +7,8 @@ import { decode } from '../../../lang/isa/decode.ts';
 import { format } from '../../../lang/isa/format.ts';
 import type { DecodeFailure, Instruction } from '../../../lang/isa/instruction.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
-import type { FormCompiler, Step } from './interpreter/form.ts';
+import type { CodeMemory } from './code-memory.ts';
+import type { FormCompiler, Plan, Step } from './interpreter/form.ts';
 import type { CodeWatch } from './mmu.ts';
 
 /** A run of instructions that are executed one after the other unless one of them says otherwise. */
@@ -75,6 +76,8 @@ export class CodeCache implements CodeWatch {
   #forms: FormCompiler | undefined;
   /** Called when a frame becomes code, so that stores into it are noticed from now on. */
   #onCode: () => void = () => {};
+  /** Where blocks are looked up before they are decoded; undefined for a processor that is the only one of its process. */
+  memory: CodeMemory | undefined;
   /** Called with the frame when code of it has changed. */
   onWritten: (frame: number) => void = () => {};
 
@@ -128,7 +131,13 @@ export class CodeCache implements CodeWatch {
   }
 
   #decode(page: CodePage, start: number): Block | Undecodable {
+    const known = this.memory?.recall(this.#memory.bytes, page.host, start);
+    if (known !== undefined) {
+      const { plans, offsets } = known;
+      return { steps: plans.map((plan) => this.#forms!.bind(plan)), offsets, heat: 0 };
+    }
     const steps: Step[] = [];
+    const plans: Plan[] = [];
     const offsets = [start];
     const end = page.host + 4096;
     for (let offset = start; offset < 4096 && steps.length < MAX_BLOCK; ) {
@@ -136,19 +145,29 @@ export class CodeCache implements CodeWatch {
       if ('failure' in instruction) return steps.length > 0 ? { steps, offsets, heat: 0 } : instruction;
       const { meaning } = instruction.row;
       if (steps.length > 0 && STANDS_ALONE.has(meaning)) break;
-      const step = this.step(instruction, offset);
-      if (typeof step !== 'function') return steps.length > 0 ? { steps, offsets, heat: 0 } : step;
-      steps.push(step);
+      const plan = this.#forms!.plan(instruction, offset);
+      if (plan === undefined) return steps.length > 0 ? { steps, offsets, heat: 0 } : unimplemented(instruction);
+      steps.push(this.#forms!.bind(plan));
+      plans.push(plan);
       offset += instruction.length;
       offsets.push(offset);
-      if (ENDS_BLOCK.has(meaning) || STANDS_ALONE.has(meaning)) break;
+      if (ENDS_BLOCK.has(meaning) || STANDS_ALONE.has(meaning)) {
+        this.memory?.remember(this.#memory.bytes, page.host, { plans, offsets });
+        break;
+      }
     }
     return { steps, offsets, heat: 0 };
   }
 
   /** The closure of one instruction at `offset` of its page. */
   step(instruction: Instruction, offset: number): Step | Undecodable {
-    const step = this.#forms!.step(instruction, offset);
-    return step ?? { failure: 'unimplemented', length: instruction.length, text: format(instruction) };
+    const plan = this.#forms!.plan(instruction, offset);
+    return plan === undefined ? unimplemented(instruction) : this.#forms!.bind(plan);
   }
 }
+
+const unimplemented = (instruction: Instruction): Undecodable => ({
+  failure: 'unimplemented',
+  length: instruction.length,
+  text: format(instruction),
+});

@@ -8,6 +8,7 @@ import type { EventStream } from '../../event.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import { Boundary } from './boundary.ts';
 import { MAX_INSTRUCTION_BYTES } from './code-cache.ts';
+import type { CodeMemory } from './code-memory.ts';
 import type { RaisedException, Unsupported } from './diagnosis.ts';
 import type { Emulated, EmulatorPort } from './emulator-port.ts';
 import { guestException, guestInstruction, instructionText, interruptDelivery } from './events.ts';
@@ -58,6 +59,11 @@ export class Vcpu extends GuestState {
   }
   set tscOffset(nanoseconds: number) {
     this.parts.msrs.tscOffset = nanoseconds;
+  }
+
+  /** Where its code may have been decoded before; none if undefined. */
+  set codeMemory(memory: CodeMemory | undefined) {
+    this.parts.code.memory = memory;
   }
 
   /** Which code is translated, from now on; none before this is called. */

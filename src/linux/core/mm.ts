@@ -132,7 +132,7 @@ export class AddressSpace {
       const high = Math.min(endOf(vma), end);
       if (vma.start < low) kept.push(part(vma, vma.start, low));
       if (high < endOf(vma)) kept.push(part(vma, high, endOf(vma)));
-      gone.push(part(vma, low, high));
+      gone.push(low === vma.start && high === endOf(vma) ? vma : part(vma, low, high));
     }
     // Each piece that stays holds its own reference to the file; the old mapping's is dropped last.
     for (const vma of kept) vma.file?.get();

@@ -15,24 +15,31 @@ export type Step = () => number;
 
 type Parameter = number | bigint;
 
-interface Form {
-  readonly bind: (...parameters: Parameter[]) => Step;
-  readonly parameters: readonly ParameterName[];
-}
-
 /** A form without an environment: shared by all vCPUs of the process. */
-interface Factory {
-  readonly parameters: readonly string[];
+interface Form {
+  /** Counts the forms of the process, from 0. */
+  readonly number: number;
+  readonly key: string;
+  readonly names: readonly string[];
+  readonly parameters: readonly ParameterName[];
   readonly factory: PreparedForm['factory'];
   /** Undefined for one that was prepared by the build. */
   readonly source: string | undefined;
 }
-const factories = new Map<string, Factory>();
+const forms: Form[] = [];
+/** By meaning, then by shape. */
+const formsOf = new Map<string, Map<number, Form>>();
+
+/** What an instruction is to any vCPU of the process: its form and its own numbers. */
+export interface Plan {
+  readonly form: Form;
+  readonly values: readonly Parameter[];
+}
 
 /** What has been compiled in this process, as source: the build makes prepared-forms.ts of it. */
 export const compiledForms = () => ({
   names: environmentNames,
-  forms: [...factories].map(([key, { parameters, source }]) => ({ key, parameters, source })),
+  forms: forms.map(({ key, names, source }) => ({ key, parameters: names, source })),
 });
 let environmentNames: readonly string[] = [];
 
@@ -60,8 +67,8 @@ export class FormCompiler {
   readonly #meanings: Readonly<Record<string, Meaning>>;
   readonly #names: readonly string[];
   readonly #values: readonly unknown[];
-  /** By meaning, then by shape. */
-  readonly #forms = new Map<string, Map<number, Form>>();
+  /** Forms with this vCPU's environment, by their number. */
+  readonly #bound: (ReturnType<PreparedForm['factory']> | undefined)[] = [];
 
   constructor(meanings: Readonly<Record<string, Meaning>>, environment: Environment) {
     this.#meanings = meanings;
@@ -71,16 +78,16 @@ export class FormCompiler {
   }
 
   /**
-   * The closure for `instruction`, whose first byte is at `offset` of its page, or undefined if its meaning is not known.
+   * The plan of `instruction`, whose first byte is at `offset` of its page, or undefined if its meaning is not known.
    */
-  step(instruction: Instruction, offset: number): Step | undefined {
+  plan(instruction: Instruction, offset: number): Plan | undefined {
     const next = offset + instruction.length;
     const { meaning } = instruction.row;
     const key = formKey(instruction, next);
-    let ofMeaning = this.#forms.get(meaning);
+    let ofMeaning = formsOf.get(meaning);
     if (ofMeaning === undefined) {
       ofMeaning = new Map();
-      this.#forms.set(meaning, ofMeaning);
+      formsOf.set(meaning, ofMeaning);
     }
     let form = ofMeaning.get(key);
     if (form === undefined) {
@@ -88,24 +95,35 @@ export class FormCompiler {
       if (form === undefined) return undefined;
       ofMeaning.set(key, form);
     }
-    return form.bind(...form.parameters.map((name) => parameterValue(name, instruction, offset)));
+    return { form, values: form.parameters.map((name) => parameterValue(name, instruction, offset)) };
   }
 
-  #form(name: string, instruction: Instruction, next: number): Form | undefined {
-    const factory =
-      factories.get(name) ?? this.#prepared(name) ?? this.#compile(instruction, shapesOf(instruction, next));
-    if (factory === undefined) return undefined;
-    factories.set(name, factory);
-    return { bind: factory.factory(...this.#values), parameters: factory.parameters.map(parameterName) };
+  /** The closure that executes on this vCPU what was planned on any. */
+  bind({ form, values }: Plan): Step {
+    let bound = this.#bound[form.number];
+    if (bound === undefined) {
+      bound = form.factory(...this.#values);
+      this.#bound[form.number] = bound;
+    }
+    return bound(...values);
   }
 
-  #prepared(name: string): Factory | undefined {
-    const prepared = preparedForms[name];
+  #form(key: string, instruction: Instruction, next: number): Form | undefined {
+    const made = this.#prepared(key) ?? this.#compile(instruction, shapesOf(instruction, next));
+    if (made === undefined) return undefined;
+    const { parameters: names, factory, source } = made;
+    const form = { number: forms.length, key, names, parameters: names.map(parameterName), factory, source };
+    forms.push(form);
+    return form;
+  }
+
+  #prepared(key: string): Compiled | undefined {
+    const prepared = preparedForms[key];
     if (prepared === undefined || preparedFor.join() !== this.#names.join()) return undefined;
     return { ...prepared, source: undefined };
   }
 
-  #compile(instruction: Instruction, shapes: readonly OperandShape[]): Factory | undefined {
+  #compile(instruction: Instruction, shapes: readonly OperandShape[]): Compiled | undefined {
     const meaning = this.#meanings[instruction.row.meaning];
     if (meaning === undefined) return undefined;
     const js = new JsCode();
@@ -117,6 +135,10 @@ export class FormCompiler {
     const factory = new Function(...this.#names, `return ${source};`) as PreparedForm['factory'];
     return { parameters, factory, source };
   }
+}
+
+interface Compiled extends PreparedForm {
+  readonly source: string | undefined;
 }
 
 /** Slot of a general register in the view of its width: bytes, halves, words or quads of the state page. */

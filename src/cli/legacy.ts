@@ -1,12 +1,15 @@
 /**
- * RAM for host after host. A process that runs many programs makes it once: 256 MiB made and dropped for each costs more than a
- * small program does, most of it in the collections that V8 starts for memory outside its heap.
+ * What one host leaves to the next of the process: its RAM, and the code that its processors have decoded. 256 MiB made and
+ * dropped for each host cost more than a small program does, most of it in the collections that V8 starts for memory outside its
+ * heap; and most code of a small program is the guest library's, the same each time.
  */
 
 import { PhysicalMemory } from '../hardware/physical-memory.ts';
+import { CodeMemory } from '../hardware/vcpu/code-memory.ts';
 import type { PageAllocator } from '../linux/core/page-allocator.ts';
 
-export class RamBank {
+export class Legacy {
+  readonly code = new CodeMemory();
   #spare: WebAssembly.Memory | undefined;
 
   /** RAM of `size` bytes, all zeros. */

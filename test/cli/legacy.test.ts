@@ -2,8 +2,8 @@
 
 import { expect, test } from 'vitest';
 import { MiB } from '../../src/address.ts';
+import { Legacy } from '../../src/cli/legacy.ts';
 import { Transcript } from '../../src/cli/output.ts';
-import { RamBank } from '../../src/cli/ram.ts';
 import { run } from '../../src/cli/run.ts';
 import { DEFAULT_MAX_INSNS } from '../../src/cli/run-options.ts';
 import { library } from '../expect-golden.ts';
@@ -13,10 +13,10 @@ test.each([
   ["by a device's DMA in QEMU", 'programs/edu/dma.gasm'],
   ["by a physical device's DMA", 'programs/vfio/pci-dma.gasm'],
 ])('what was written %s is gone, in the same memory', (_, file) => {
-  const bank = new RamBank();
-  const before = bank.take(MiB(256));
+  const legacy = new Legacy();
+  const before = legacy.take(MiB(256));
   const { wasm } = before;
-  bank.giveBack(before, { scrub: () => {} });
+  legacy.giveBack(before, { scrub: () => {} });
   const output = new Transcript();
   const options = {
     file,
@@ -37,10 +37,10 @@ test.each([
       () => {
         wrote = machine.kernel.pages.used;
       },
-    bank,
+    legacy,
   );
   expect(wrote).toBeGreaterThan(10);
-  const after = bank.take(MiB(256));
+  const after = legacy.take(MiB(256));
   expect(after.wasm).toBe(wasm);
   expect(after.quads.every((quad) => quad === 0n)).toBe(true);
 });
