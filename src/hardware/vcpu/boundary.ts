@@ -66,7 +66,7 @@ export class Boundary {
     const { shadow } = this.#cpu.blocking;
     const { privilege } = this.#cpu.mmu;
     if (this.#cpu.debug.pending !== 0 && shadow !== 'mov ss') return this.#debugTrap('trap');
-    if (this.tprThreshold > 0 && Number(this.#controls.cr8) < this.tprThreshold)
+    if (this.tprThreshold > 0 && this.#controls.taskPriority < this.tprThreshold)
       return this.#window(EXIT_REASON.TPR_BELOW_THRESHOLD);
     if (this.nmiWindow && this.nmiReady) return this.#window(EXIT_REASON.NMI_WINDOW);
     if (this.interruptWindow && this.interruptible) return this.#window(EXIT_REASON.INTERRUPT_WINDOW);

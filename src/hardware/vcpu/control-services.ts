@@ -34,7 +34,8 @@ export class ControlServices implements Record<ServicesOf<'controls'>, Service> 
   readonly #cpu: Processor;
   /** CR2. */
   faultAddress = 0n;
-  cr8 = 0n;
+  /** CR8. */
+  taskPriority = 0;
 
   constructor(cpu: Processor) {
     this.#cpu = cpu;
@@ -53,7 +54,7 @@ export class ControlServices implements Record<ServicesOf<'controls'>, Service> 
       case 4:
         return mmu.cr4;
       case 8:
-        return this.cr8;
+        return BigInt(this.taskPriority);
       default:
         return undefined;
     }
@@ -77,7 +78,7 @@ export class ControlServices implements Record<ServicesOf<'controls'>, Service> 
         mmu.cr4 = value;
         break;
       default:
-        this.cr8 = value & 15n;
+        this.taskPriority = Number(value & 15n);
     }
     if (number !== 2 && number !== 8) mmu.flush();
   }

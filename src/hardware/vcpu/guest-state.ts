@@ -1,8 +1,9 @@
 /** The guest's registers as the hypervisor reads and writes them (guest-state area, SDM vol. 3C ch. 25.4). */
 
 import { INTERRUPTIBILITY } from './exit.ts';
+import { IF } from './flags.ts';
 import type { DescriptorTable, Segment, SegmentName } from './segments.ts';
-import { SLOT } from './state.ts';
+import { SLOT, WORD } from './state.ts';
 import type { Parts } from './wiring.ts';
 
 /** Registers of one vCPU, as unsigned bigints. */
@@ -26,6 +27,19 @@ export class GuestState {
   }
   set rip(value: bigint) {
     this.parts.state.quads[SLOT.RIP] = value;
+  }
+
+  /** Both halves of {@link rip}, unsigned. Hot: once or twice an exit, where a bigint would be an allocation. */
+  get ripLow(): number {
+    return this.parts.state.unsignedWords[2 * SLOT.RIP]!;
+  }
+  get ripHigh(): number {
+    return this.parts.state.unsignedWords[2 * SLOT.RIP + 1]!;
+  }
+
+  /** RFLAGS.IF. Hot: the status flags, which would have to be worked out, are left alone. */
+  get interruptFlag(): boolean {
+    return (this.parts.state.words[WORD.FLAG_CONTROL]! & IF) !== 0;
   }
 
   get rflags(): bigint {
@@ -55,6 +69,10 @@ export class GuestState {
 
   control(number: 0 | 2 | 3 | 4 | 8): bigint {
     return this.parts.controls.get(number)!;
+  }
+  /** CR8. Hot. */
+  get taskPriority(): number {
+    return this.parts.controls.taskPriority;
   }
   setControl(number: 0 | 2 | 3 | 4 | 8, value: bigint): void {
     this.parts.controls.set(number, value);

@@ -56,8 +56,8 @@ const one = buffer.subarray(0, 1);
 
 /** The largest naturally aligned piece at `position` with at most `left` bytes. */
 function pieceAt(position: number, left: number): Uint8Array {
-  if (left >= 4 && position % 4 === 0) return four;
-  return left >= 2 && position % 2 === 0 ? two : one;
+  if (left >= 4 && (position & 3) === 0) return four;
+  return left >= 2 && (position & 1) === 0 ? two : one;
 }
 
 /** mdev_parent_ops.write: `count`, or -EFAULT if a piece has no register or the buffer is not there. Hot. */

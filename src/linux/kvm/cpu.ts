@@ -40,7 +40,12 @@ export interface Cpu {
   /** VMCS field TSC offset: the guest's counter is the instructions that have retired, and this. */
   tscOffset: number;
   rip: bigint;
+  /** Both halves of {@link rip}, unsigned: the exit path makes no bigint. */
+  readonly ripLow: number;
+  readonly ripHigh: number;
   rflags: bigint;
+  /** RFLAGS.IF, without the flags that have to be worked out. */
+  readonly interruptFlag: boolean;
   efer: bigint;
   /** VM entry to VM exit; PREEMPTION_TIMER when `instructionLimit` instructions have retired. */
   run(instructionLimit: number): ExitReason;
@@ -58,6 +63,8 @@ export interface Cpu {
   descriptorTable(name: 'gdt' | 'idt'): DescriptorTable;
   setDescriptorTable(name: 'gdt' | 'idt', table: DescriptorTable): void;
   control(register: ControlRegister): bigint;
+  /** CR8. */
+  readonly taskPriority: number;
   setControl(register: ControlRegister, value: bigint): void;
   /** `undefined`: the CPU has no such MSR. */
   readMsr(index: number): bigint | undefined;

@@ -41,18 +41,18 @@ function fastOut(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {
     cpu.skipInstruction();
     return 0;
   }
-  vcpu.pioRip = cpu.rip;
+  vcpu.leaveForPort();
   vcpu.completion = completeOut;
   return 0;
 }
 
 function completeOut(vcpu: KvmVcpu): number {
-  if (vcpu.cpu.rip === vcpu.pioRip) vcpu.cpu.skipInstruction();
+  if (vcpu.atPortAccess) vcpu.cpu.skipInstruction();
   return 1;
 }
 
 function fastIn(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {
-  const { cpu, run, vm } = vcpu;
+  const { run, vm } = vcpu;
   vcpu.pioSize = size;
   vcpu.pioPort = port;
   buffer.setUint32(0, 0, true);
@@ -62,13 +62,13 @@ function fastIn(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {
   }
   run.exitIo(true, size, port, 1);
   run.pioData.fill(0, 0, size);
-  vcpu.pioRip = cpu.rip;
+  vcpu.leaveForPort();
   vcpu.completion = completeIn;
   return 0;
 }
 
 function completeIn(vcpu: KvmVcpu): number {
-  if (vcpu.cpu.rip !== vcpu.pioRip) return 1;
+  if (!vcpu.atPortAccess) return 1;
   const { pioData } = vcpu.run;
   let value = 0;
   for (let i = vcpu.pioSize - 1; i >= 0; i--) value = value * 256 + pioData[i]!;

@@ -24,7 +24,6 @@ import { kvmEntry, kvmExit, kvmUserspaceExit } from './trace.ts';
 import type { KvmVcpu } from './vcpu.ts';
 import { handleExit } from './vmx.ts';
 
-const RFLAGS_IF = 1n << 9n;
 /** The VMX preemption timer is 32 bits wide: a longer limit takes several entries. */
 const TIMER_MAX = 2 ** 31;
 const NEVER = Number.POSITIVE_INFINITY;
@@ -44,19 +43,19 @@ export function runVcpu(vcpu: KvmVcpu, argument: number): number {
 
 function arrive(vcpu: KvmVcpu): number {
   const { run, vm } = vcpu;
-  const { view } = run;
-  view.setUint16(RUN_FLAGS, 0, true);
-  if (unknownSets(view, RUN_VALID_REGS) || unknownSets(view, RUN_DIRTY_REGS))
+  const { words } = run;
+  run.halves[RUN_FLAGS >> 1] = 0;
+  if (unknownSets(words, RUN_VALID_REGS) || unknownSets(words, RUN_DIRTY_REGS))
     return vm.kernel.refuse(EINVAL, 'kvm_valid_regs and kvm_dirty_regs name register sets that are not offered');
-  const dirty = view.getUint32(RUN_DIRTY_REGS, true);
+  const dirty = words[RUN_DIRTY_REGS >> 2]!;
   if (dirty !== 0) {
     const error = takeRegisters(vcpu, dirty);
     if (error < 0) return error;
-    view.setUint32(RUN_DIRTY_REGS, 0, true);
+    words[RUN_DIRTY_REGS >> 2] = 0;
   }
   // With a local APIC in the kernel the task priority is the guest's alone.
-  const cr8 = vcpu.lapic === undefined ? view.getUint32(RUN_CR8, true) : vcpu.cr8;
-  if (cr8 > CR8_BITS || view.getUint32(RUN_CR8 + 4, true) !== 0)
+  const cr8 = vcpu.lapic === undefined ? words[RUN_CR8 >> 2]! : vcpu.cr8;
+  if (cr8 > CR8_BITS || words[(RUN_CR8 >> 2) + 1] !== 0)
     return vm.kernel.refuse(EINVAL, 'kvm_run.cr8 has bits that CR8 has not');
   if (vcpu.cr8 !== cr8) vcpu.setCr8(cr8);
   if (run.requestInterruptWindow) vcpu.eventRequested = true;
@@ -72,18 +71,19 @@ function arrive(vcpu: KvmVcpu): number {
   return result;
 }
 
-const unknownSets = (view: DataView, at: number) =>
-  (view.getUint32(at, true) & ~SYNCED_SETS) !== 0 || view.getUint32(at + 4, true) !== 0;
+const unknownSets = (words: Uint32Array, at: number) =>
+  (words[at >> 2]! & ~SYNCED_SETS) !== 0 || words[(at >> 2) + 1] !== 0;
 
 /** post_kvm_run_save. */
 function leave(vcpu: KvmVcpu): void {
-  const { view } = vcpu.run;
-  view.setUint8(RUN_IF_FLAG, (vcpu.cpu.rflags & RFLAGS_IF) !== 0n ? 1 : 0);
-  view.setUint8(RUN_READY_FOR_INTERRUPT_INJECTION, vcpu.lapic !== undefined || ready(vcpu) ? 1 : 0);
-  vcpu.cr8 = Number(vcpu.cpu.control(8));
-  view.setUint32(RUN_CR8, vcpu.cr8, true);
-  view.setBigUint64(RUN_APIC_BASE, vcpu.apicBase, true);
-  const wanted = view.getUint32(RUN_VALID_REGS, true);
+  const { bytes, words } = vcpu.run;
+  bytes[RUN_IF_FLAG] = vcpu.cpu.interruptFlag ? 1 : 0;
+  bytes[RUN_READY_FOR_INTERRUPT_INJECTION] = vcpu.lapic !== undefined || ready(vcpu) ? 1 : 0;
+  vcpu.cr8 = vcpu.cpu.taskPriority;
+  words[RUN_CR8 >> 2] = vcpu.cr8;
+  words[RUN_APIC_BASE >> 2] = vcpu.apicBaseLow;
+  words[(RUN_APIC_BASE >> 2) + 1] = vcpu.apicBaseHigh;
+  const wanted = words[RUN_VALID_REGS >> 2]!;
   if (wanted !== 0) storeRegisters(vcpu, wanted);
 }
 

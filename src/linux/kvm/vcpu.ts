@@ -68,6 +68,9 @@ export class KvmVcpu implements VmVcpu {
   /** SIPI's vector, as KVM_GET_VCPU_EVENTS tells. */
   sipiVector = 0;
   #apicBase = 0n;
+  /** Both halves of {@link apicBase}, for every exit. */
+  apicBaseLow = 0;
+  apicBaseHigh = 0;
   cpuid: readonly CpuidEntry[] = [];
   mpState: number;
   /** What the next KVM_RUN has to complete first. */
@@ -75,8 +78,8 @@ export class KvmVcpu implements VmVcpu {
   /** The port access that user space is serving (vcpu->arch.pio, fast path). */
   pioSize: 1 | 2 | 4 = 1;
   pioPort = 0;
-  /** Where the port access's instruction stands; if user space moves RIP away, the access is void. */
-  pioRip = 0n;
+  #pioRipLow = 0;
+  #pioRipHigh = 0;
   /** CR8 as user space last saw it; KVM_RUN takes kvm_run.cr8 over only when it differs. */
   cr8 = 0;
   /** EPTP in force; 0 until the first entry. */
@@ -143,7 +146,20 @@ export class KvmVcpu implements VmVcpu {
   }
   set apicBase(value: bigint) {
     this.#apicBase = value;
+    this.apicBaseLow = Number(value & 0xffff_ffffn);
+    this.apicBaseHigh = Number(BigInt.asUintN(32, value >> 32n));
     if (this.lapic !== undefined) this.lapic.base = value;
+  }
+
+  /** User space is to serve the port access at RIP. */
+  leaveForPort(): void {
+    this.#pioRipLow = this.cpu.ripLow;
+    this.#pioRipHigh = this.cpu.ripHigh;
+  }
+
+  /** RIP is still that access's; if user space has moved it away, the access is void. */
+  get atPortAccess(): boolean {
+    return this.cpu.ripLow === this.#pioRipLow && this.cpu.ripHigh === this.#pioRipHigh;
   }
 
   requestEvent(): void {
@@ -164,7 +180,7 @@ export class KvmVcpu implements VmVcpu {
 
   /** sync_lapic_to_cr8. */
   syncTaskPriority(lapic: Lapic): void {
-    const priority = Number(this.cpu.control(8));
+    const priority = this.cpu.taskPriority;
     if (priority === lapic.taskPriorityClass) return;
     lapic.taskPriorityClass = priority;
     this.eventRequested = true;

@@ -60,7 +60,7 @@ const REGION_SIZE = 2 ** 40;
 /** Region index of a file offset. */
 export const regionOf = (position: number): number => Math.floor(position / REGION_SIZE);
 /** Offset in the region of a file offset. */
-export const offsetInRegion = (position: number): number => position % REGION_SIZE;
+export const offsetInRegion = (position: number): number => position - regionOf(position) * REGION_SIZE;
 /** File offset of a region. */
 export const regionOffset = (index: number): bigint => BigInt(index) << 40n;
 

@@ -27,7 +27,7 @@ export function memoryAccessSize(ops: MemoryRegionOps, length: number, offset: n
   let max = ops.valid.max === 0 ? 4 : ops.valid.max;
   if (!ops.impl.unaligned) {
     // The lowest set bit of the offset; offset 0 sets no bound.
-    const low = offset % 2 ** 32;
+    const low = offset | 0;
     const align = (low & -low) >>> 0;
     if (align !== 0 && align < max) max = align;
   }
@@ -39,7 +39,7 @@ export function memoryAccessSize(ops: MemoryRegionOps, length: number, offset: n
 export function accessValid(ops: MemoryRegionOps, offset: number, size: number): boolean {
   const valid = ops.valid;
   if (ops.accepts !== undefined && !ops.accepts(offset, size)) return false;
-  if (!valid.unaligned && offset % size !== 0) return false;
+  if (!valid.unaligned && (offset & (size - 1)) !== 0) return false;
   return valid.max === 0 || (size >= valid.min && size <= valid.max);
 }
 

@@ -209,6 +209,19 @@ export class ScriptedCpu implements Cpu {
     return this.#controls.get(register) ?? 0n;
   }
 
+  get ripLow(): number {
+    return Number(this.rip & 0xffff_ffffn);
+  }
+  get ripHigh(): number {
+    return Number(this.rip >> 32n);
+  }
+  get interruptFlag(): boolean {
+    return (this.rflags & 0x200n) !== 0n;
+  }
+  get taskPriority(): number {
+    return Number(this.control(8));
+  }
+
   setControl(register: ControlRegister, value: bigint): void {
     this.#controls.set(register, value);
   }
