@@ -130,9 +130,8 @@ export class Iommu {
       const { host } = result;
       if (iommuTranslate.on) iommuTranslate(this.#stream, { source, write, iova: at, host });
       const count = Math.min(data.length - done, PAGE_SIZE - (host % PAGE_SIZE));
-      const frame = this.#memory.bytes.subarray(host, host + count);
-      if (write) frame.set(data.subarray(done, done + count));
-      else data.set(frame, done);
+      if (write) this.#memory.write(host, data, done, count);
+      else data.set(this.#memory.bytes.subarray(host, host + count), done);
       done += count;
     }
     return true;

@@ -5,8 +5,11 @@
 
 import { type Hpa, MiB, PAGE_SIZE } from '../address.ts';
 import { AddressBus } from './address-bus.ts';
+import { CodeFrames } from './code-frames.ts';
 
 const WASM_PAGE = 65536;
+/** Up to so many bytes, a loop is quicker than making a view of them. */
+const SHORT = 64;
 
 /**
  * Behind RAM, in the same linear memory: storage of the processors' own, for what is silicon and no RAM, yet has to be reached
@@ -27,6 +30,8 @@ export class PhysicalMemory {
   #reserved = 0;
   /** The physical addresses beyond RAM: registers and memory of devices. */
   readonly devices = new AddressBus();
+  /** Frames that processors have decoded code from: who writes to {@link bytes} and its kin by himself says so there. */
+  readonly code: CodeFrames;
 
   /**
    * `size` bytes, rounded up to 64 KiB; untouched pages cost nothing. Below 2 GiB, so that an offset is an int32. `used` is the
@@ -43,6 +48,7 @@ export class PhysicalMemory {
     this.words = new Int32Array(buffer, 0, this.size / 4);
     this.quads = new BigInt64Array(buffer, 0, this.size / 8);
     this.view = new DataView(buffer, 0, this.size);
+    this.code = new CodeFrames(this.size);
   }
 
   /** `bytes` bytes of the processors' storage, as an offset in linear memory; undefined if there is not so much left. */
@@ -63,6 +69,23 @@ export class PhysicalMemory {
     return this.bytes.subarray(address, address + PAGE_SIZE);
   }
 
+  /**
+   * Store `count` bytes of `from`, from index `start` on, at `address`: all in one page frame. What software and devices write
+   * beside the processors. Hot.
+   */
+  write(address: number, from: Uint8Array, start: number, count: number): void {
+    const { bytes } = this;
+    if (count <= SHORT) for (let i = 0; i < count; i++) bytes[address + i] = from[start + i] as number;
+    else bytes.set(count === from.length ? from : from.subarray(start, start + count), address);
+    this.code.changed(address);
+  }
+
+  /** Make the page frame at `address` zeros. */
+  clear(address: Hpa): void {
+    this.bytes.fill(0, address, address + PAGE_SIZE);
+    this.code.changed(address);
+  }
+
   /** Read an aligned 64-bit word, such as a page-table entry. */
   readEntry(address: Hpa): bigint {
     return this.view.getBigUint64(address, true);
@@ -71,5 +94,6 @@ export class PhysicalMemory {
   /** Write an aligned 64-bit word. */
   writeEntry(address: Hpa, value: bigint): void {
     this.view.setBigUint64(address, value, true);
+    this.code.changed(address);
   }
 }

@@ -237,7 +237,6 @@ describe('code that changes', () => {
     machine.run();
     expect(machine.cpu.register(0)).toBe(1n);
     machine.place('dd 0x11223344', CODE + 0xffe);
-    machine.cpu.memoryChanged((CODE + 0x1000) as never);
     machine.cpu.rip = BigInt(CODE + 0xffd);
     machine.cpu.run(1);
     expect(machine.cpu.register(0)).toBe(0x11223344n);

@@ -33,8 +33,7 @@ class Bench {
   readonly mmu: Mmu;
 
   constructor() {
-    const quiet = { holdsCode: () => false, written: () => {} };
-    this.mmu = new Mmu(this.memory, this.state, this.event, quiet, new DebugRegisters(), new EventStream(() => 0n));
+    this.mmu = new Mmu(this.memory, this.state, this.event, new DebugRegisters(), new EventStream(() => 0n));
     this.mmu.cr0 = CR0_PG | CR0_WP;
     this.mmu.cr3 = BigInt(ROOT);
     this.mmu.cr4 = CR4_PAE;

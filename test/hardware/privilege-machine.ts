@@ -5,7 +5,7 @@
 
 import { assemble } from '../../lang/assembler/assemble.ts';
 import { toFlat } from '../../lang/object/flat.ts';
-import { hpa, MiB } from '../../src/address.ts';
+import { hpa, MiB, PAGE_SIZE } from '../../src/address.ts';
 import { EXIT_REASON } from '../../src/hardware/vcpu/exit.ts';
 import { flatCode, flatStack } from '../../src/hardware/vcpu/segments.ts';
 import { CODE, FlatMachine, STACK } from './flat-machine.ts';
@@ -95,8 +95,12 @@ export class PrivilegeMachine extends FlatMachine {
 
   /** Put code at `address`, as somebody beside the CPU does. */
   place(code: string, address: number): void {
-    this.memory.bytes.set(assembled(code, address), address);
-    this.cpu.memoryChanged(hpa(address & ~4095));
+    const bytes = assembled(code, address);
+    for (let done = 0; done < bytes.length; ) {
+      const count = Math.min(bytes.length - done, PAGE_SIZE - ((address + done) % PAGE_SIZE));
+      this.memory.write(address + done, bytes, done, count);
+      done += count;
+    }
   }
 
   /** Take the 2 MiB at `megabyte` out of the page tables. */

@@ -6,10 +6,10 @@
 import { decode } from '../../../lang/isa/decode.ts';
 import { format } from '../../../lang/isa/format.ts';
 import type { DecodeFailure, Instruction } from '../../../lang/isa/instruction.ts';
+import type { CodeKeeper } from '../code-frames.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import type { CodeMemory } from './code-memory.ts';
 import type { FormCompiler, Plan, Step } from './interpreter/form.ts';
-import type { CodeWatch } from './mmu.ts';
 
 /** A run of instructions that are executed one after the other unless one of them says otherwise. */
 export interface Block {
@@ -68,14 +68,12 @@ export const ENDS_BLOCK: ReadonlySet<string> = new Set([
 const STANDS_ALONE: ReadonlySet<string> = new Set(['rdtsc', 'rdtscp', 'rdmsr']);
 
 /** All decoded code of one vCPU. */
-export class CodeCache implements CodeWatch {
+export class CodeCache implements CodeKeeper {
   readonly #memory: PhysicalMemory;
   readonly #pages = new Map<number, CodePage>();
-  /** One byte a page frame: whether code was decoded from it. */
-  readonly #frames: Uint8Array;
   #forms: FormCompiler | undefined;
-  /** Called when a frame becomes code, so that stores into it are noticed from now on. */
-  #onCode: () => void = () => {};
+  #guard: () => void = () => {};
+  readonly #stop: () => void;
   /** Where blocks are looked up before they are decoded; undefined for a processor that is the only one of its process. */
   memory: CodeMemory | undefined;
   /** Called with the frame when code of it has changed. */
@@ -83,21 +81,25 @@ export class CodeCache implements CodeWatch {
 
   constructor(memory: PhysicalMemory) {
     this.#memory = memory;
-    this.#frames = new Uint8Array(memory.size >>> 12);
+    this.#stop = memory.code.keep(this);
   }
 
-  /** The compiler needs the MMU, which needs this: it is handed in once both exist. */
-  connect(forms: FormCompiler, onCode: () => void): void {
+  /** The compiler's code reads this: it is handed in once both exist. `guard` is what {@link CodeKeeper.guard} does. */
+  connect(forms: FormCompiler, guard: () => void): void {
     this.#forms = forms;
-    this.#onCode = onCode;
+    this.#guard = guard;
   }
 
-  holdsCode(host: number): boolean {
-    return this.#frames[host >>> 12] === 1;
+  guard(): void {
+    this.#guard();
   }
 
-  written(host: number): void {
-    const frame = host - (host & 4095);
+  /** The processor is gone: nobody has to tell it of changes. */
+  release(): void {
+    this.#stop();
+  }
+
+  written(frame: number): void {
     const page = this.#pages.get(frame);
     if (page?.filled) {
       // In place: whoever runs code of this page holds the same array and sees that it is empty.
@@ -113,8 +115,7 @@ export class CodeCache implements CodeWatch {
     if (known) return known;
     const page: CodePage = { host, blocks: new Array(4096).fill(undefined), filled: false };
     this.#pages.set(host, page);
-    this.#frames[host >>> 12] = 1;
-    this.#onCode();
+    this.#memory.code.add(host);
     return page;
   }
 

@@ -5,6 +5,7 @@
 
 import { type Gpa, gva } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
+import type { CodeFrames } from '../code-frames.ts';
 import { tableIndex } from '../ept.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import type { DebugRegisters } from './debug-registers.ts';
@@ -30,13 +31,6 @@ import {
 import { type PendingEvent, VECTOR } from './pending-event.ts';
 import { type CpuState, WORD } from './state.ts';
 import { TLB_MASK, Tlb } from './tlb.ts';
-
-/** Which page frames hold decoded code, and what to do when one is written. */
-export interface CodeWatch {
-  holdsCode(host: number): boolean;
-  /** The bytes at `host` have changed. */
-  written(host: number): void;
-}
 
 /**
  * One half of an access that has no single place: its bytes are in RAM at `host`, in a device at `device` (OUTCOME.DEVICE), or
@@ -67,7 +61,7 @@ export class Mmu {
   readonly #memory: PhysicalMemory;
   readonly #state: CpuState;
   readonly #event: PendingEvent;
-  readonly #code: CodeWatch;
+  readonly #code: CodeFrames;
   readonly #debug: DebugRegisters;
   readonly #stream: EventStream;
   /** The access is the processor's own, to a descriptor table or the TSS: as supervisor, and none of the program's business. */
@@ -94,7 +88,6 @@ export class Mmu {
     memory: PhysicalMemory,
     state: CpuState,
     event: PendingEvent,
-    code: CodeWatch,
     debug: DebugRegisters,
     stream: EventStream,
   ) {
@@ -102,7 +95,7 @@ export class Mmu {
     this.#memory = memory;
     this.#state = state;
     this.#event = event;
-    this.#code = code;
+    this.#code = memory.code;
     this.#debug = debug;
     this.nested = new NestedPaging(memory, event, stream);
     this.#tableEntry = state.bounce + 64;
@@ -201,7 +194,7 @@ export class Mmu {
       if (!this.#canServe(second)) return second;
     }
     this.#accessed(address, bytes, true);
-    if (host >= 0 && first === bytes && !this.#code.holdsCode(host)) {
+    if (host >= 0 && first === bytes && !this.#code.holds(host)) {
       if (this.#mayCache(address - within)) this.tlb.fillWrite(address - within, host - within);
       return host;
     }
@@ -237,18 +230,15 @@ export class Mmu {
     return true;
   }
 
-  /** Carry a store from the bounce buffer to where it belongs. STOP if it changed code. */
+  /** Carry a store from the bounce buffer to where it belongs. STOP if it changed code, be it by the DMA of a device. */
   commitBounce(): number {
-    let outcome = 0;
+    const { changes } = this.#code;
     let at = this.#state.bounce;
     for (let index = 0; index < this.#partCount; index++) {
       const { host, device, linear, physical, bytes } = this.#parts[index]!;
       if (host >= 0) {
         this.#memory.bytes.copyWithin(host, at, at + bytes);
-        if (this.#code.holdsCode(host)) {
-          this.#code.written(host);
-          outcome = OUTCOME.STOP;
-        }
+        this.#code.changed(host);
       } else if (host === OUTCOME.DEVICE) {
         this.#memory.devices.writeBytes(device, this.#memory.bytes, at, bytes);
       } else {
@@ -257,7 +247,7 @@ export class Mmu {
       }
       at += bytes;
     }
-    return outcome;
+    return this.#code.changes === changes ? 0 : OUTCOME.STOP;
   }
 
   /** Whether a failed translation is one that the emulator stands in for: an exit whose final address is known. */
@@ -392,7 +382,9 @@ export class Mmu {
   #markEntry(host: number, mark: number): void {
     const { words } = this.#memory;
     const low = words[host >> 2]!;
-    if ((low & mark) !== mark) words[host >> 2] = low | mark;
+    if ((low & mark) === mark) return;
+    words[host >> 2] = low | mark;
+    this.#code.changed(host);
   }
 
   #permits(access: Access, flags: number, noExecute: boolean): boolean {

@@ -104,10 +104,9 @@ export class Vcpu extends GuestState {
     this.mmu.flush();
   }
 
-  /** Someone other than this CPU has changed RAM at `host`: forget code decoded from it. */
-  memoryChanged(host: Hpa): void {
-    const { code } = this.parts;
-    if (code.holdsCode(host)) code.written(host);
+  /** The CPU is gone for good: RAM need not tell it of changes. */
+  release(): void {
+    this.parts.code.release();
   }
 
   /** Step over the instruction that exited, which the hypervisor has carried out. */

@@ -38,7 +38,7 @@ export function wire(memory: PhysicalMemory, stateAt: Hpa, stream: EventStream):
   const event = new PendingEvent();
   const code = new CodeCache(memory);
   const debug = new DebugRegisters();
-  const mmu = new Mmu(memory, state, event, code, debug, stream);
+  const mmu = new Mmu(memory, state, event, debug, stream);
   const segments = new Segments(memory, state, mmu, event);
   const flags = new Flags(state);
   const processor: Processor = {

@@ -18,9 +18,8 @@ export function accessRemoteVm(
     if (frame < 0 || frame >= memory.size) return done;
     const offset = (address + done) % PAGE_SIZE;
     const count = Math.min(bytes.length - done, PAGE_SIZE - offset);
-    const there = memory.bytes.subarray(frame + offset, frame + offset + count);
-    if (write) there.set(bytes.subarray(done, done + count));
-    else bytes.set(there, done);
+    if (write) memory.write(frame + offset, bytes, done, count);
+    else bytes.set(memory.bytes.subarray(frame + offset, frame + offset + count), done);
     done += count;
   }
   return bytes.length;

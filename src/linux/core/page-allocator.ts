@@ -94,7 +94,7 @@ export class PageAllocator {
     this.#used += count;
     this.#blockOrder[page] = order;
     for (let i = page; i < page + count; i++) {
-      if (this.#written[i] === 1) this.#memory.page(hpa(i * PAGE_SIZE)).fill(0);
+      if (this.#written[i] === 1) this.#memory.clear(hpa(i * PAGE_SIZE));
       else this.#written[i] = 1;
     }
     return hpa(page << PAGE_SHIFT);

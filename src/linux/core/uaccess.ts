@@ -49,17 +49,15 @@ export function copyFromUser(kernel: UserContext, into: Uint8Array, from: number
 /** Write `from` to user memory at `to`. 0 or -EFAULT. */
 export function copyToUser(kernel: UserContext, to: number, from: Uint8Array): number {
   const { mm } = kernel.current;
-  const { bytes } = kernel.memory;
+  const { memory } = kernel;
   const { length } = from;
   if (!mm.accessOk(to, length)) return -EFAULT;
   for (let done = 0; done < length; ) {
     const frame = mm.frame(to + done, true);
-    if (frame < 0 || frame >= bytes.length) return -EFAULT;
+    if (frame < 0 || frame >= memory.size) return -EFAULT;
     const offset = (to + done) & (PAGE_SIZE - 1);
     const count = Math.min(length - done, PAGE_SIZE - offset);
-    const at = frame + offset;
-    if (count <= SHORT) for (let i = 0; i < count; i++) bytes[at + i] = from[done + i] as number;
-    else bytes.set(from.subarray(done, done + count), at);
+    memory.write(frame + offset, from, done, count);
     done += count;
   }
   return 0;

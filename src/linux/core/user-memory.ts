@@ -39,14 +39,13 @@ export class ProcessMemory implements UserMemory {
   }
 
   write(address: Hva, from: Uint8Array): void {
-    const { bytes, devices } = this.#process.mm.memory;
+    const { memory } = this.#process.mm;
     for (let done = 0; done < from.length; ) {
       const offset = (address + done) & (PAGE_SIZE - 1);
       const count = Math.min(from.length - done, PAGE_SIZE - offset);
       const at = this.#frame(address + done, true) + offset;
-      if (at >= bytes.length) devices.writeBytes(at, from.subarray(done, done + count));
-      else if (count < 16) for (let i = 0; i < count; i++) bytes[at + i] = from[done + i] as number;
-      else bytes.set(from.subarray(done, done + count), at);
+      if (at >= memory.size) memory.devices.writeBytes(at, from.subarray(done, done + count));
+      else memory.write(at, from, done, count);
       done += count;
     }
   }

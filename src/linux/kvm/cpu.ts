@@ -49,8 +49,8 @@ export interface Cpu {
   efer: bigint;
   /** VM entry to VM exit; PREEMPTION_TIMER when `instructionLimit` instructions have retired. */
   run(instructionLimit: number): ExitReason;
-  /** Software has changed RAM at `host`: forget code decoded from it. */
-  memoryChanged(host: Hpa): void;
+  /** The vCPU is gone. */
+  release(): void;
   setEptPointer(eptp: number): void;
   /** Page-modification logging, off while it has no page. */
   readonly modificationLog: ModificationLog;

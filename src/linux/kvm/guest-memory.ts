@@ -6,7 +6,7 @@
  * as the pwrite of its vCPU thread does.
  */
 
-import { type Gpa, type Hpa, type Hva, PAGE_SIZE, pageNumber, pageOffset } from '../../address.ts';
+import { type Gpa, type Hva, PAGE_SIZE, pageNumber, pageOffset } from '../../address.ts';
 import { copyFromUser, copyToUser } from '../core/uaccess.ts';
 import { EFAULT } from '../uapi/errno.ts';
 import { isReadonly, slotHva } from './memslots.ts';
@@ -48,7 +48,6 @@ export function kvm_write_guest(kvm: object, gpa: Gpa, buffer: Uint8Array, lengt
     if (isReadonly(slot)) return vm.kernel.refuse(EFAULT, `memory slot ${slot.id} is read-only`);
     const to = (slotHva(slot, pageNumber(at)) + pageOffset(at)) as Hva;
     if (copyToUser(vm.kernel, to, buffer.subarray(done, done + piece)) !== 0) return -EFAULT;
-    vm.memoryChanged(vm.mm.frame(to, true) as Hpa);
     vm.markDirty(slot, pageNumber(at));
     done += piece;
   }

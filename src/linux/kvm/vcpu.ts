@@ -251,6 +251,7 @@ export class KvmVcpu implements VmVcpu {
 
   destroy(): void {
     this.lapic?.destroy();
+    this.cpu.release();
     const { pages } = this.vm.kernel;
     pages.free(this.#frames.state);
     pages.free(this.#frames.run);

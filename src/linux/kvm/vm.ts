@@ -183,11 +183,6 @@ export class Vm {
     for (const { cpu } of this.vcpus) cpu.invalidateEpt();
   }
 
-  /** The host has written guest memory in the frame that holds `host`. */
-  memoryChanged(host: Hpa): void {
-    for (const { cpu } of this.vcpus) cpu.memoryChanged(host);
-  }
-
   /** KVM_CREATE_IRQCHIP. */
   createIrqchip(): void {
     this.irqchip = new Irqchip({

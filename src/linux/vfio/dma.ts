@@ -53,8 +53,10 @@ function copyInPage(device: VfioDevice, mapping: DmaMapping, at: bigint, data: U
   if (frame < 0) return frame;
   const offset = pageOffset(user);
   const length = Math.min(data.length, PAGE_SIZE - offset);
-  const memory = device.kernel.memory.bytes.subarray(frame + offset, frame + offset + length);
-  if (write) memory.set(data.subarray(0, length));
-  else data.set(memory);
+  const { memory } = device.kernel;
+  // As copy_to_user here: a device's page is no memory to copy to.
+  if (frame >= memory.size) return -EFAULT;
+  if (write) memory.write(frame + offset, data, 0, length);
+  else data.set(memory.bytes.subarray(frame + offset, frame + offset + length));
   return length;
 }

@@ -102,7 +102,7 @@ export class Pair {
     memory.bytes.fill(0, FRAMES, BYTES);
     memory.bytes.fill(0, PROGRAM, PROGRAM + PROGRAM_BYTES);
     memory.bytes.set(program.bytes, PROGRAM);
-    for (let at = PROGRAM; at < BYTES; at += 4096) cpu.memoryChanged(hpa(at));
+    for (let at = PROGRAM; at < BYTES; at += 4096) memory.code.changed(at);
     for (let at = DATA; at < DATA + 0x4000; at += 8) memory.view.setBigUint64(at, random.value(), true);
     mapWindow(each);
     memory.view.setBigUint64(RECOVERY, BigInt(program.entry), true);

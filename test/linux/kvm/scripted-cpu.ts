@@ -65,7 +65,6 @@ export class ScriptedCpu implements Cpu {
   readonly #tables = new Map<string, DescriptorTable>();
   readonly #debug = new Map<number, bigint>();
   readonly #controls = new Map<ControlRegister, bigint>();
-  readonly changed: number[] = [];
   readonly #translations = new Map<number, { entry: bigint; dirty: boolean; bytes: number }>();
   #eptp = 0;
   #leafAt = 0;
@@ -106,9 +105,7 @@ export class ScriptedCpu implements Cpu {
     this.#translations.clear();
   }
 
-  memoryChanged(host: number): void {
-    this.changed.push(host);
-  }
+  release(): void {}
 
   get eptPointer(): number {
     return this.#eptp;

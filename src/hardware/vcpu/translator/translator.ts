@@ -147,7 +147,7 @@ export class Translator {
    */
   #frameOf(address: number): number | undefined {
     const host = this.#cpu.mmu.tlb.fetchHost(address - pageOffset(address));
-    return host >= 0 && this.#code.holdsCode(host) ? host : undefined;
+    return host >= 0 && this.#cpu.memory.code.holds(host) ? host : undefined;
   }
 
   #source(): CodeSource {

@@ -1,0 +1,60 @@
+/**
+ * Which page frames of RAM hold code that a processor has decoded, and who keeps what was made of it. A processor's
+ * instruction cache is coherent: a store by itself, by another processor or by a device's DMA is seen by what it fetches next,
+ * at the latest when it serialises (SDM vol. 3A §12.6, §8.1.3). So whoever writes RAM says where, which costs a byte's look
+ * where no code is.
+ */
+
+const PAGE_BITS = 12;
+
+/** A processor that keeps decoded code, and translations by which its stores reach RAM unseen. */
+export interface CodeKeeper {
+  /** One more frame holds code: each next store into a page has to ask again. */
+  guard(): void;
+  /** The page frame at host offset `frame` holds code, and some of its bytes have been written. */
+  written(frame: number): void;
+}
+
+/** The frames of one RAM. A frame that once held code counts as code for good. */
+export class CodeFrames {
+  /** How often code was written. */
+  changes = 0;
+  readonly #marks: Uint8Array;
+  readonly #keepers: CodeKeeper[] = [];
+
+  /** `size` bytes of RAM. */
+  constructor(size: number) {
+    this.#marks = new Uint8Array(size >>> PAGE_BITS);
+  }
+
+  /** Whether the frame that host offset `host` lies in holds code. */
+  holds(host: number): boolean {
+    return this.#marks[host >>> PAGE_BITS] !== 0;
+  }
+
+  /** Somebody is about to decode from the frame. */
+  add(host: number): void {
+    if (this.holds(host)) return;
+    this.#marks[host >>> PAGE_BITS] = 1;
+    for (const keeper of this.#keepers) keeper.guard();
+  }
+
+  /** Bytes at `host`, all in one frame, have been written. Hot. */
+  changed(host: number): void {
+    if (this.#marks[host >>> PAGE_BITS] !== 0) this.#tell(host - (host & ((1 << PAGE_BITS) - 1)));
+  }
+
+  #tell(frame: number): void {
+    this.changes++;
+    for (const keeper of this.#keepers) keeper.written(frame);
+  }
+
+  /** Tell `keeper` from now on; returns how it stops. */
+  keep(keeper: CodeKeeper): () => void {
+    this.#keepers.push(keeper);
+    return () => {
+      const at = this.#keepers.indexOf(keeper);
+      if (at >= 0) this.#keepers.splice(at, 1);
+    };
+  }
+}
