@@ -1,7 +1,6 @@
 /** REP MOVS and REP STOS done a batch at a time: the same as element after element, which single-stepping still does. */
 
 import { expect, test } from 'vitest';
-import { hpa } from '../../src/address.ts';
 import { TF } from '../../src/hardware/vcpu/flags.ts';
 import { Generator } from '../oracle/generator.ts';
 import { FlatMachine } from './flat-machine.ts';
@@ -37,7 +36,7 @@ function run(
   memory.bytes.set(touch, CODE);
   cpu.run(1000);
   memory.bytes.set(own, CODE);
-  cpu.memoryChanged(hpa(CODE));
+  memory.code.changed(CODE);
   for (let at = 0, value = 1; at < BYTES; at++, value = Math.imul(value, 0x343fd) + 0x269ec3) data[at] = value >>> 16;
   registers.forEach((value, index) => {
     cpu.setRegister([0, 1, 6, 7][index]!, value);
