@@ -4,6 +4,8 @@
  */
 
 import { expect, test } from 'vitest';
+import type { Hva } from '../../../src/address.ts';
+import type { Vcpu } from '../../../src/hardware/vcpu/vcpu.ts';
 import { EINTR } from '../../../src/linux/uapi/errno.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import * as run from '../../../src/linux/uapi/kvm-run.ts';
@@ -159,4 +161,30 @@ test('a slot that goes is gone for every vCPU, whichever had touched it', () => 
   for (const fd of fds) expect(turn(guest, fd)).toBe(0);
   const exits = guest.events.filter((event) => event.startsWith('kvm_userspace_exit'));
   expect(exits).toEqual(Array(2).fill(`kvm_userspace_exit: reason KVM_EXIT_MMIO (${run.KVM_EXIT_MMIO})`));
+});
+
+/** The first calls a function until it returns 2; the second makes it so. */
+const PATCH = `${START} mov edx, ${FLAG}
+.wait: call rdx
+ cmp eax, 2
+ jne .wait
+ cli
+ hlt
+second: mov byte [${FLAG} + 1], 2
+ cli
+ hlt
+third: hlt`;
+
+test.each([
+  ['interpreted', undefined],
+  ['translated', { threshold: 2, eager: true }],
+] as const)('one vCPU writes what another executes: %s', (_, eagerness) => {
+  const { guest, fds } = machine(PATCH, 2);
+  const [first, second] = fds as [number, number];
+  guest.qemu.user.memory.write((guest.ram + FLAG) as Hva, Uint8Array.of(0xb8, 1, 0, 0, 0, 0xc3));
+  if (eagerness !== undefined) for (const { cpu } of guest.vm.vcpus) (cpu as unknown as Vcpu).translate(eagerness);
+  for (let turns = 0; turns < 3; turns++)
+    expect([turn(guest, first), state(guest, first)]).toEqual([-EINTR, uapi.KVM_MP_STATE_RUNNABLE]);
+  expect([turn(guest, second), state(guest, second)]).toEqual([-EINTR, uapi.KVM_MP_STATE_HALTED]);
+  expect([turn(guest, first), state(guest, first)]).toEqual([-EINTR, uapi.KVM_MP_STATE_HALTED]);
 });

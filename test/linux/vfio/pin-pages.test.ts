@@ -194,6 +194,17 @@ describe('the notifier of Linux 5.10', () => {
   });
 });
 
+test('a driver’s write goes into the code that a processor has decoded, which is told; its read tells nobody', () => {
+  opened();
+  const { code } = host.kernel.memory;
+  for (const frame of pin(0x10000, 2) as readonly number[]) code.add(frame);
+  vfio_dma_rw(mdev.vfio, iova(0x10ffe), new Uint8Array(4), false);
+  expect(code.changes).toBe(0);
+  vfio_dma_rw(mdev.vfio, iova(0x10ffe), new Uint8Array(4), true);
+  expect(code.changes).toBe(2);
+  vfio_unpin_pages(mdev.vfio, iova(0x10000), 2);
+});
+
 describe('the log of dirty pages', () => {
   const request = (container: number, flags: number, extra: readonly bigint[] = [], argsz = 8 + 40) => {
     const bytes = new Uint8Array(64);
