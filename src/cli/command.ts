@@ -23,6 +23,9 @@ interface Files {
 const helpColumns = (): number =>
   process.argv.includes('--help') ? Math.min(100, process.stdout.columns ?? 100) : 100;
 
+/** Sources break their text at 100 columns, a terminal breaks it where it ends: lines of a paragraph as one. Indented lines, and forms of the command, stay. */
+const unbroken = (usage: string): string => usage.replace(/(?<=[^\n])\n(?!\s|gvm )/g, ' ');
+
 /** A parser of one command's options: help is printed, a mistake is a {@link UsageError}. */
 export const parserOf = (
   name: string,
@@ -31,7 +34,7 @@ export const parserOf = (
 ) =>
   yargs()
     .scriptName('gvm')
-    .usage(`gvm ${name} ${usage}`)
+    .usage(`gvm ${name} ${unbroken(usage)}`)
     .strictOptions()
     .demandCommand(least, most, `a ${called} is needed`, `one ${called} at a time`)
     .help()

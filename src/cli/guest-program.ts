@@ -20,6 +20,10 @@ export interface GuestLibrary {
   readonly includes: string;
 }
 
+/** Whether a source file, as an object names it, is one of the library's. */
+export const isLibraryFile = (file: string, library: GuestLibrary): boolean =>
+  file.startsWith('lang/library/') || file.startsWith(library.includes);
+
 export interface GuestProgram {
   /** The name the user gave. */
   readonly name: string;

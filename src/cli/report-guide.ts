@@ -6,6 +6,7 @@ import type { Gva } from '../address.ts';
 import { EXIT_REASON, exitReasonName } from '../hardware/vcpu/exit.ts';
 import type { Place, ReportGuide } from '../observe/report/report.ts';
 import { describeWalk } from './address-walk.ts';
+import { returnAddresses } from './guest-callers.ts';
 import { GuestCode } from './guest-code.ts';
 import type { GuestProgram } from './guest-program.ts';
 import type { Machine } from './machine.ts';
@@ -14,7 +15,6 @@ import type { Machine } from './machine.ts';
 const STACK_WORDS = 24;
 /** Callers shown. */
 const CALLERS = 6;
-const RSP = 4;
 
 /** `library` is the folder of the guest library's includes. */
 export function reportGuide(machine: Machine, program: GuestProgram, library: string): ReportGuide {
@@ -24,18 +24,15 @@ export function reportGuide(machine: Machine, program: GuestProgram, library: st
     if (!places.has(address)) places.set(address, program.symbolizer().symbolize(address));
     return places.get(address);
   };
-  /** Return addresses that stand on the stack, the nearest first; as Linux's unreliable unwinder finds them. */
   const callers = (): Place[] => {
     const [cpu] = machine.cpus;
     if (cpu === undefined) return [];
-    const bytes = cpu.view().read(cpu.register(RSP), STACK_WORDS * 8);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const found: Place[] = [];
-    for (let at = 0; at + 8 <= bytes.length && found.length < CALLERS; at += 8) {
-      const address = view.getBigUint64(at, true);
+    for (const address of returnAddresses(cpu, code, STACK_WORDS)) {
       // The line of the call is that of the byte before the return address.
-      const place = code.followsCall(address) ? placeAt(address - 1n) : undefined;
+      const place = placeAt(address - 1n);
       if (place !== undefined) found.push(place);
+      if (found.length === CALLERS) break;
     }
     return found;
   };

@@ -7,9 +7,9 @@ import { comparison, type SortKey, statObject, statTable } from '../observe/stat
 import { Statistics, type TableName, tableNames } from '../observe/statistics.ts';
 import { type Command, definitions, maxInsnsOption, parserOf, sourceOptions } from './command.ts';
 import { EXIT } from './exit-status.ts';
-import { guestLine } from './guest-place.ts';
 import { installedLibrary } from './guest-program.ts';
 import { MessagesOnly, type Output } from './output.ts';
+import { ProgramLines } from './program-lines.ts';
 import { run } from './run.ts';
 import { type RunOptions, splitQemuOptions } from './run-options.ts';
 import { tierOption, translationLine } from './tier.ts';
@@ -20,7 +20,8 @@ Run a guest program and count its VM exits, as perf kvm stat does: how many, and
 to the next entry. The guest's console is not shown. Times are a model: a nanosecond an instruction, and
 what is charged for the host's steps; they rank roads, they do not measure them.
 
-Tables: vmexit (exit reason), ioport, mmio (address), device, road (who served it), line (source line).`;
+Tables: vmexit (exit reason), ioport, mmio (address), device, road (who served it), line (the program's
+line that left the guest, itself or by a call of the guest library).`;
 
 const parser = () =>
   parserOf('stat', USAGE)
@@ -76,19 +77,12 @@ export const statCommand = (output: Output): Command => ({
 /** Run once, counting. */
 function count(options: RunOptions, output: Output): { readonly statistics: Statistics; readonly status: number } {
   let statistics: Statistics | undefined;
-  const status = run(options, installedLibrary(), new MessagesOnly(output), ({ machine, program }) => {
+  const library = installedLibrary();
+  const status = run(options, library, new MessagesOnly(output), ({ machine, program }) => {
     const costs = machine.costs ?? modeledCosts;
     const time = new HostTime(costs, machine.costs !== undefined);
-    const lines = new Map<bigint, string>();
-    const lineOf = (rip: bigint): string => {
-      let line = lines.get(rip);
-      if (line === undefined) {
-        line = guestLine(program, rip);
-        lines.set(rip, line);
-      }
-      return line;
-    };
-    const counted = new Statistics(exitReasonName, lineOf);
+    const lines = new ProgramLines(program, library);
+    const counted = new Statistics(exitReasonName, (rip, vcpu) => lines.responsible(rip, machine.cpus[vcpu]!));
     statistics = counted;
     machine.stream.subscribe(costs.charged(), (record) => counted.add(time.stamp(record)));
     return () => {

@@ -71,11 +71,11 @@ const roads: readonly (readonly [depth: number, name: string])[] = [
 export class Statistics {
   readonly #tables = new Map<TableName, Map<string, Samples>>(tableNames.map((name) => [name, new Map()]));
   readonly #reason: (number: number) => string;
-  readonly #lineOf: (rip: bigint) => string;
+  readonly #lineOf: (rip: bigint, vcpu: number) => string;
   #open: OpenExit | undefined;
 
-  /** `reason` names an exit reason, `lineOf` the source line of an instruction. */
-  constructor(reason: (number: number) => string, lineOf: (rip: bigint) => string) {
+  /** `reason` names an exit reason, `lineOf` the source line that an exit at `rip` is put down to. */
+  constructor(reason: (number: number) => string, lineOf: (rip: bigint, vcpu: number) => string) {
     this.#reason = reason;
     this.#lineOf = lineOf;
   }
@@ -88,7 +88,7 @@ export class Statistics {
     if (event.title === 'kvm_exit') {
       const keys = new Map<TableName, string>([
         ['vmexit', this.#reason(fields['reason'] as number)],
-        ['line', this.#lineOf(fields['rip'] as bigint)],
+        ['line', this.#lineOf(fields['rip'] as bigint, fields['vcpu'] as number)],
       ]);
       this.#open = { start: end - cost, keys, depth: depthOf('kvm') };
       return;

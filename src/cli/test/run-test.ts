@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { EXIT } from '../exit-status.ts';
-import { type GuestLibrary, includePath } from '../guest-program.ts';
+import { type GuestLibrary, includePath, isLibraryFile } from '../guest-program.ts';
 import { Legacy } from '../legacy.ts';
 import type { Observer } from '../observer.ts';
 import { type Output, Transcript } from '../output.ts';
@@ -83,7 +83,7 @@ function judge(
   const problems = assembles ? checkAssembly(file, text, includePath([], library.includes), expected) : [];
   if (assembles && !existsSync(goldenOf(file)) && expected.checks.length === 0)
     return { name, outcome: problems.length > 0 ? 'FAIL' : 'PASS', report: problems };
-  const recorder = options.coverage ? new CoverageRecorder((source) => isLibrary(source, library)) : undefined;
+  const recorder = options.coverage ? new CoverageRecorder((source) => isLibraryFile(source, library)) : undefined;
   const ran = transcriptOf(file, library, options, recorder?.observe);
   const result = { name, ...judgeRun(file, text, expected, library, options, ran, problems) };
   return recorder === undefined ? result : { ...result, coverage: recorder.hits };
@@ -192,10 +192,6 @@ function transcribe(
   output.message(`[gvm] exit status ${status}`);
   return status;
 }
-
-/** Whether a source file, as an object names it, is one of the library's. */
-const isLibrary = (file: string, library: GuestLibrary): boolean =>
-  file.startsWith('lang/library/') || file.startsWith(library.includes);
 
 /** A golden is the same wherever the test lies: paths begin at the test's folder, or at the library's. */
 function withoutHostPaths(transcript: string, file: string, library: GuestLibrary): string {

@@ -1,0 +1,53 @@
+/** The lines of a program, without those of the guest library: what the library does is put down to who called it. */
+
+import type { Location } from '../../lang/object/symbolize.ts';
+import type { Vcpu } from '../hardware/vcpu/vcpu.ts';
+import { returnAddresses } from './guest-callers.ts';
+import { GuestCode } from './guest-code.ts';
+import { guestLine } from './guest-place.ts';
+import { type GuestLibrary, type GuestProgram, isLibraryFile } from './guest-program.ts';
+
+/** What the library does before it calls the program, and after. */
+const LIBRARY = '(guest library)';
+/** Words of the stack that are searched for the program's call. */
+const STACK_WORDS = 64;
+
+interface Line {
+  readonly text: string;
+  readonly own: boolean;
+}
+
+export class ProgramLines {
+  readonly #program: GuestProgram;
+  readonly #library: GuestLibrary;
+  readonly #code: GuestCode;
+  readonly #known = new Map<bigint, Line | undefined>();
+
+  constructor(program: GuestProgram, library: GuestLibrary) {
+    this.#program = program;
+    this.#library = library;
+    this.#code = new GuestCode(program);
+  }
+
+  /** `file.gasm:34`: the program's line that `cpu` is at, at `rip`, or has called the library from. */
+  responsible(rip: bigint, cpu: Vcpu): string {
+    const here = this.#lineAt(rip);
+    if (here === undefined) return guestLine(this.#program, rip);
+    if (here.own) return here.text;
+    for (const address of returnAddresses(cpu, this.#code, STACK_WORDS)) {
+      const line = this.#lineAt(address - 1n);
+      if (line?.own === true) return line.text;
+    }
+    return LIBRARY;
+  }
+
+  #lineAt(rip: bigint): Line | undefined {
+    if (!this.#known.has(rip)) this.#known.set(rip, this.#describe(this.#program.symbolizer().symbolize(rip)));
+    return this.#known.get(rip);
+  }
+
+  #describe(at: Location | undefined): Line | undefined {
+    if (at?.file === undefined) return undefined;
+    return { text: `${at.file}:${at.line}`, own: !isLibraryFile(at.file, this.#library) };
+  }
+}
