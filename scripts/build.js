@@ -51,19 +51,25 @@ const lazyStringWidth = {
   },
 };
 
-/** The translator is evaluated when code is hot for the first time: a short program pays nothing for it. */
-const lazyTranslator = {
-  name: 'lazy-translator',
+/** A class whose module is evaluated when the first object of it is made. */
+const lazyClass = (filter, name) => ({
+  name: `lazy-${name}`,
   setup(build) {
-    build.onResolve({ filter: /\/translator\/translator\.ts$/ }, ({ path, resolveDir, namespace }) =>
-      namespace === 'lazy-translator' ? undefined : { path: join(resolveDir, path), namespace: 'lazy-translator' },
+    const namespace = `lazy-${name}`;
+    build.onResolve({ filter }, ({ path, resolveDir, namespace: from }) =>
+      from === namespace ? undefined : { path: join(resolveDir, path), namespace },
     );
-    build.onLoad({ filter: /.*/, namespace: 'lazy-translator' }, ({ path }) => ({
-      contents: `export function Translator(...parts) { return new (require(${JSON.stringify(path)}).Translator)(...parts); }`,
+    build.onLoad({ filter: /.*/, namespace }, ({ path }) => ({
+      contents: `export function ${name}(...parts) { return new (require(${JSON.stringify(path)}).${name})(...parts); }`,
       resolveDir: root,
     }));
   },
-};
+});
+/** A short program pays nothing for the translator, and one without iommufd nothing for that. */
+const lazyClasses = [
+  lazyClass(/\/translator\/translator\.ts$/, 'Translator'),
+  lazyClass(/\/iommufd-context\.ts$/, 'IommufdContext'),
+];
 
 /** node:assert takes 2 ms to load, and is only called for where something is wrong. */
 const lazyAssert = {
@@ -112,7 +118,7 @@ const bundle = (entry, outfile, plugins = []) =>
       lazyStringWidth,
       lazyAssert,
       lazyColumns,
-      lazyTranslator,
+      ...lazyClasses,
       ...plugins,
     ],
     logLevel: 'warning',

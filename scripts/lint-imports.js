@@ -22,7 +22,16 @@ const LAW = {
   'src/linux/iommu': ['src/hardware', 'src/linux/uapi', 'src/linux/core'],
   'src/linux/pci': ['src/hardware', 'src/linux/uapi', 'src/linux/core', 'src/linux/iommu'],
   'src/linux/platform': ['src/hardware', 'src/linux/uapi', 'src/linux/core', 'src/linux/iommu'],
-  'src/linux/vfio': ['src/hardware', 'src/linux/uapi', 'src/linux/core', 'src/linux/pci', 'src/linux/platform'],
+  'src/linux/iommufd': ['src/hardware', 'src/linux/uapi', 'src/linux/core', 'src/linux/iommu'],
+  'src/linux/vfio': [
+    'src/hardware',
+    'src/linux/uapi',
+    'src/linux/core',
+    'src/linux/iommu',
+    'src/linux/iommufd',
+    'src/linux/pci',
+    'src/linux/platform',
+  ],
   'src/linux/mdev': ['src/hardware', 'src/linux/uapi', 'src/linux/core', 'src/linux/vfio'],
   // A device model is handed an opaque kvm pointer and may read the guest with it, and with nothing else of KVM.
   'src/linux/drivers': [

@@ -14,6 +14,7 @@ const files: Readonly<Record<Exclude<FdKind, 'other'>, string>> = {
   'vfio-container': '/dev/vfio/vfio, a container',
   'vfio-group': '/dev/vfio/N, a group',
   'vfio-device': 'a VFIO device',
+  iommufd: '/dev/iommu',
 };
 const kinds = Object.keys(files) as (keyof typeof files)[];
 const all = (): readonly Ioctl[] => kinds.flatMap((kind) => ioctlsOf(kind));

@@ -126,9 +126,16 @@ export class IommuGroup {
     return 0;
   }
 
-  /** iommu_group_release_dma_owner: back to the kernel's drivers. */
+  /** iommu_device_claim_dma_owner: {@link claimDmaOwner}, for one device of several that the same owner may have. */
+  claimDeviceDmaOwner(owner: object): number {
+    if (this.#owners === 0 || this.#owner !== owner) return this.claimDmaOwner(owner);
+    this.#owners++;
+    return 0;
+  }
+
+  /** iommu_group_release_dma_owner, iommu_device_release_dma_owner: with the last claim back to the kernel's drivers. */
   releaseDmaOwner(): void {
-    this.#owners = 0;
+    if (--this.#owners > 0) return;
     this.#owner = undefined;
     this.#attachAll(this.#default);
   }
@@ -140,6 +147,11 @@ export class IommuGroup {
     }
     this.#attachAll(domain);
     return 0;
+  }
+
+  /** iommu_group_replace_domain: from the domain it has to another one, without a moment between. */
+  replace(domain: IommuDomain): void {
+    this.#attachAll(domain);
   }
 
   /** iommu_detach_group: to the blocking domain while user space owns the group, else to the default one. */

@@ -1,28 +1,23 @@
 /**
- * The kvm-vfio device: through it user space tells KVM which VFIO groups the VM uses, and VFIO gets the kvm pointer
- * (virt/kvm/vfio.c). KVM and VFIO meet only in two symbols, as in Linux: without vfio loaded no file is a group.
+ * The kvm-vfio device: through it user space tells KVM which files of VFIO the VM uses, groups or devices (Linux 6.6), and VFIO
+ * gets the kvm pointer (virt/kvm/vfio.c). KVM and VFIO meet only in two symbols, as in Linux: without vfio loaded no file is VFIO's.
  */
 
 import type { OpenFile } from '../core/file.ts';
 import { copyFromUser } from '../core/uaccess.ts';
 import { EBADF, EEXIST, EINVAL, ENOENT, ENXIO } from '../uapi/errno.ts';
-import {
-  KVM_DEV_VFIO_GROUP,
-  KVM_DEV_VFIO_GROUP_ADD,
-  KVM_DEV_VFIO_GROUP_DEL,
-  type kvm_device_attr,
-} from '../uapi/kvm.ts';
+import { KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL, type kvm_device_attr } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import type { Vm, VmDevice } from './vm.ts';
 
 export type DeviceAttribute = StructOf<typeof kvm_device_attr>;
-type FileIsGroup = (file: OpenFile) => boolean;
+type FileIsValid = (file: OpenFile) => boolean;
 type FileSetKvm = (file: OpenFile, kvm: object | undefined) => void;
 
 export class KvmVfioDevice implements VmDevice {
   readonly name = 'kvm-vfio';
   readonly #vm: Vm;
-  readonly #groups: OpenFile[] = [];
+  readonly #files: OpenFile[] = [];
 
   constructor(vm: Vm) {
     this.#vm = vm;
@@ -30,13 +25,15 @@ export class KvmVfioDevice implements VmDevice {
 
   /** 0 or -ENXIO. */
   hasAttribute(attribute: DeviceAttribute): number {
-    const known =
-      attribute.attr === BigInt(KVM_DEV_VFIO_GROUP_ADD) || attribute.attr === BigInt(KVM_DEV_VFIO_GROUP_DEL);
-    if (attribute.group === KVM_DEV_VFIO_GROUP && known) return 0;
-    return this.#vm.kernel.refuse(ENXIO, 'the kvm-vfio device has the attributes GROUP_ADD and GROUP_DEL only');
+    const known = attribute.attr === BigInt(KVM_DEV_VFIO_FILE_ADD) || attribute.attr === BigInt(KVM_DEV_VFIO_FILE_DEL);
+    if (attribute.group === KVM_DEV_VFIO_FILE && known) return 0;
+    return this.#vm.kernel.refuse(
+      ENXIO,
+      'the kvm-vfio device has the attributes FILE_ADD and FILE_DEL only (once GROUP_ADD and GROUP_DEL)',
+    );
   }
 
-  /** `addr` points to the group's fd as a 32-bit integer. */
+  /** `addr` points to the file's fd as a 32-bit integer. */
   setAttribute(attribute: DeviceAttribute): number {
     const missing = this.hasAttribute(attribute);
     if (missing < 0) return missing;
@@ -47,27 +44,28 @@ export class KvmVfioDevice implements VmDevice {
     const fd = new DataView(number.buffer).getInt32(0, true);
     const file = kernel.current.files.get(fd);
     if (file === undefined) return kernel.refuse(EBADF, `fd ${fd} is not open`);
-    return attribute.attr === BigInt(KVM_DEV_VFIO_GROUP_ADD) ? this.#add(file) : this.#remove(file);
+    return attribute.attr === BigInt(KVM_DEV_VFIO_FILE_ADD) ? this.#add(file) : this.#remove(file);
   }
 
   destroy(): void {
-    for (const file of this.#groups.splice(0)) this.#release(file);
+    for (const file of this.#files.splice(0)) this.#release(file);
   }
 
   #add(file: OpenFile): number {
     const { kernel } = this.#vm;
-    const isGroup = kernel.symbols.get('vfio_file_is_group') as FileIsGroup | undefined;
-    if (isGroup === undefined || !isGroup(file)) return kernel.refuse(EINVAL, `${file.path} is not a VFIO group`);
-    if (this.#groups.includes(file)) return kernel.refuse(EEXIST, `${file.path} is with this VM already`);
-    this.#groups.push(file.get());
+    const isValid = kernel.symbols.get('vfio_file_is_valid') as FileIsValid | undefined;
+    if (isValid === undefined || !isValid(file))
+      return kernel.refuse(EINVAL, `${file.path} is no group and no device of VFIO`);
+    if (this.#files.includes(file)) return kernel.refuse(EEXIST, `${file.path} is with this VM already`);
+    this.#files.push(file.get());
     this.#setKvm(file, this.#vm);
     return 0;
   }
 
   #remove(file: OpenFile): number {
-    const at = this.#groups.indexOf(file);
+    const at = this.#files.indexOf(file);
     if (at < 0) return this.#vm.kernel.refuse(ENOENT, `${file.path} was not added`);
-    this.#groups.splice(at, 1);
+    this.#files.splice(at, 1);
     this.#release(file);
     return 0;
   }

@@ -21,9 +21,13 @@ export const EMFILE = 24;
 export const ENOTTY = 25;
 export const ENOSPC = 28;
 export const ESPIPE = 29;
+export const EDEADLOCK = 35;
 export const ELOOP = 40;
+export const EOVERFLOW = 75;
 export const EUSERS = 87;
+export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
+export const EADDRINUSE = 98;
 
 const named: ReadonlyMap<number, readonly [name: string, text: string]> = new Map([
   [EPERM, ['EPERM', 'Operation not permitted']],
@@ -47,9 +51,13 @@ const named: ReadonlyMap<number, readonly [name: string, text: string]> = new Ma
   [ENOTTY, ['ENOTTY', 'Inappropriate ioctl for device']],
   [ENOSPC, ['ENOSPC', 'No space left on device']],
   [ESPIPE, ['ESPIPE', 'Illegal seek']],
+  [EDEADLOCK, ['EDEADLOCK', 'Resource deadlock avoided']],
   [ELOOP, ['ELOOP', 'Too many levels of symbolic links']],
+  [EOVERFLOW, ['EOVERFLOW', 'Value too large for defined data type']],
   [EUSERS, ['EUSERS', 'Too many users']],
+  [EMSGSIZE, ['EMSGSIZE', 'Message too long']],
   [EOPNOTSUPP, ['EOPNOTSUPP', 'Operation not supported']],
+  [EADDRINUSE, ['EADDRINUSE', 'Address already in use']],
 ]);
 
 /** All that are modeled. */

@@ -177,6 +177,10 @@ export const kvm_create_device = struct('kvm_create_device', { type: u32, fd: u3
 export const KVM_DEV_VFIO_GROUP = 1;
 export const KVM_DEV_VFIO_GROUP_ADD = 1;
 export const KVM_DEV_VFIO_GROUP_DEL = 2;
+/** What the three are called since 6.6, where the file may be a device as well. */
+export const KVM_DEV_VFIO_FILE = KVM_DEV_VFIO_GROUP;
+export const KVM_DEV_VFIO_FILE_ADD = KVM_DEV_VFIO_GROUP_ADD;
+export const KVM_DEV_VFIO_FILE_DEL = KVM_DEV_VFIO_GROUP_DEL;
 export const kvm_device_attr = struct('kvm_device_attr', { flags: u32, group: u32, attr: u64, addr: u64 });
 export const kvm_enable_cap = struct('kvm_enable_cap', {
   cap: u32,

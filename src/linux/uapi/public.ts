@@ -3,6 +3,7 @@
 export { hva, PAGE_SIZE } from '../../address.ts';
 export * from './errno.ts';
 export type { Ioctl } from './ioctl.ts';
+export * from './iommufd.ts';
 export * from './kvm.ts';
 export * from './pci.ts';
 export type { Members, Struct, StructOf, StructValue } from './struct.ts';

@@ -4,6 +4,7 @@
  */
 
 import type { Ioctl } from './ioctl.ts';
+import * as iommufd from './iommufd.ts';
 import * as kvm from './kvm.ts';
 import * as debug from './kvm-debug.ts';
 import * as vfio from './vfio.ts';
@@ -17,6 +18,7 @@ export type FdKind =
   | 'vfio-container'
   | 'vfio-group'
   | 'vfio-device'
+  | 'iommufd'
   | 'other';
 
 export const kvmSystemIoctls: readonly Ioctl[] = [
@@ -135,6 +137,21 @@ export const vfioDeviceIoctls: readonly Ioctl[] = [
   vfio.VFIO_DEVICE_PCI_HOT_RESET,
   vfio.VFIO_DEVICE_IOEVENTFD,
   vfio.VFIO_DEVICE_FEATURE,
+  vfio.VFIO_DEVICE_BIND_IOMMUFD,
+  vfio.VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  vfio.VFIO_DEVICE_DETACH_IOMMUFD_PT,
+];
+
+export const iommufdIoctls: readonly Ioctl[] = [
+  iommufd.IOMMU_DESTROY,
+  iommufd.IOMMU_IOAS_ALLOC,
+  iommufd.IOMMU_IOAS_ALLOW_IOVAS,
+  iommufd.IOMMU_IOAS_COPY,
+  iommufd.IOMMU_IOAS_IOVA_RANGES,
+  iommufd.IOMMU_IOAS_MAP,
+  iommufd.IOMMU_IOAS_UNMAP,
+  iommufd.IOMMU_OPTION,
+  iommufd.IOMMU_HWPT_ALLOC,
 ];
 
 const tables: Readonly<Record<FdKind, readonly Ioctl[]>> = {
@@ -145,6 +162,7 @@ const tables: Readonly<Record<FdKind, readonly Ioctl[]>> = {
   'vfio-container': vfioContainerIoctls,
   'vfio-group': vfioGroupIoctls,
   'vfio-device': vfioDeviceIoctls,
+  iommufd: iommufdIoctls,
   other: [],
 };
 
@@ -155,11 +173,12 @@ export const ioctlsOf = (kind: FdKind): readonly Ioctl[] => tables[kind];
 export function fdKindOf(path: string): FdKind {
   if (path === '/dev/kvm') return 'kvm';
   if (path === '/dev/vfio/vfio') return 'vfio-container';
+  if (path === '/dev/iommu') return 'iommufd';
   if (/^\/dev\/vfio\/(noiommu-)?\d+$/.test(path)) return 'vfio-group';
   if (path === 'anon_inode:kvm-vm') return 'kvm-vm';
   if (path.startsWith('anon_inode:kvm-vcpu:')) return 'kvm-vcpu';
   if (path.startsWith('anon_inode:kvm-')) return 'kvm-device';
-  if (path === 'anon_inode:[vfio-device]') return 'vfio-device';
+  if (path === 'anon_inode:[vfio-device]' || path.startsWith('/dev/vfio/devices/')) return 'vfio-device';
   return 'other';
 }
 

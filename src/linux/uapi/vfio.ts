@@ -1,5 +1,6 @@
 /**
- * VFIO's user API: structures and ioctls of container, group and device fds (include/uapi/linux/vfio.h of Linux 6.1).
+ * VFIO's user API: structures and ioctls of container, group and device fds (include/uapi/linux/vfio.h of Linux 6.1, and what a
+ * device's own node brought in 6.6).
  * Every number is `_IO(';', 100 + n)`: the size travels in `argsz`, and numbers repeat between the kinds of fd.
  */
 
@@ -86,6 +87,13 @@ export const VFIO_IRQ_SET_ACTION_TYPE_MASK = 56;
 export const vfio_irq_set = struct('vfio_irq_set', { argsz: u32, flags: u32, index: u32, start: u32, count: u32 });
 /** Header of VFIO_DEVICE_GET_PCI_HOT_RESET_INFO. */
 export const vfio_pci_hot_reset_info = struct('vfio_pci_hot_reset_info', { argsz: u32, flags: u32, count: u32 });
+/** Linux 6.6, for a device opened by its own node: each device's number in the iommufd stands where its group's would. */
+export const VFIO_PCI_HOT_RESET_FLAG_DEV_ID = 1;
+/** And all of them are this iommufd's: the bus can be reset. */
+export const VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED = 2;
+/** In the place of a number: nobody has bound the device, but it shares the group of one that is; or it is none of the iommufd's. */
+export const VFIO_PCI_DEVID_OWNED = 0;
+export const VFIO_PCI_DEVID_NOT_OWNED = 0xffff_ffff;
 /** One device that a hot reset hits; {@link vfio_pci_hot_reset_info} is followed by `count` of them. */
 export const vfio_pci_dependent_device = struct('vfio_pci_dependent_device', {
   group_id: u32,
@@ -106,6 +114,21 @@ export const vfio_device_ioeventfd = struct('vfio_device_ioeventfd', {
   reserved: u32,
 });
 export const vfio_device_feature = struct('vfio_device_feature', { argsz: u32, flags: u32 });
+
+/** Linux 6.6: the device fd is one of /dev/vfio/devices. `out_devid` is the device's number in the iommufd. */
+export const vfio_device_bind_iommufd = struct('vfio_device_bind_iommufd', {
+  argsz: u32,
+  flags: u32,
+  iommufd: s32,
+  out_devid: u32,
+});
+/** `pt_id`: an IOAS, or a page table; in the answer the page table, where there is one. */
+export const vfio_device_attach_iommufd_pt = struct('vfio_device_attach_iommufd_pt', {
+  argsz: u32,
+  flags: u32,
+  pt_id: u32,
+});
+export const vfio_device_detach_iommufd_pt = struct('vfio_device_detach_iommufd_pt', { argsz: u32, flags: u32 });
 
 /** The region index lives in the file offset's upper bits: `index << 40`. As a factor, since offsets are numbers. */
 export const VFIO_PCI_OFFSET_SHIFT = 40;
@@ -275,4 +298,22 @@ export const VFIO_DEVICE_FEATURE = row(
   17,
   both(vfio_device_feature),
   'Gets, sets, probes a feature.',
+);
+export const VFIO_DEVICE_BIND_IOMMUFD = row(
+  'VFIO_DEVICE_BIND_IOMMUFD',
+  18,
+  both(vfio_device_bind_iommufd),
+  'Opens a device of /dev/vfio/devices: its DMA is an iommufd’s.',
+);
+export const VFIO_DEVICE_ATTACH_IOMMUFD_PT = row(
+  'VFIO_DEVICE_ATTACH_IOMMUFD_PT',
+  19,
+  both(vfio_device_attach_iommufd_pt),
+  'Gives a bound device an I/O address space.',
+);
+export const VFIO_DEVICE_DETACH_IOMMUFD_PT = row(
+  'VFIO_DEVICE_DETACH_IOMMUFD_PT',
+  20,
+  takes(vfio_device_detach_iommufd_pt),
+  'Takes the I/O address space from a device.',
 );

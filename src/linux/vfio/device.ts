@@ -1,5 +1,5 @@
 /**
- * A VFIO device and the file that GROUP_GET_DEVICE_FD makes for it (`struct vfio_device`, vfio_device_fops in
+ * A VFIO device and its files, whether GROUP_GET_DEVICE_FD made them or its own node (`struct vfio_device`, vfio_device_fops in
  * drivers/vfio/vfio_main.c). Reads, writes and nearly every ioctl go to the driver's ops; the first open and the last
  * close are told to the driver, the ones between are not (5.10 told it each time).
  */
@@ -9,9 +9,11 @@ import type { FileOperations, OpenFile } from '../core/file.ts';
 import type { IommuGroup } from '../core/iommu-group.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { Vma } from '../core/vma.ts';
-import { EINVAL, ENOTTY } from '../uapi/errno.ts';
-import { VFIO_DEVICE_FEATURE, vfio_device_feature } from '../uapi/vfio.ts';
+import type { IommufdAccess } from '../iommufd/access.ts';
+import { EINVAL, ENODEV, ENOTTY } from '../uapi/errno.ts';
+import { VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_FEATURE, vfio_device_feature } from '../uapi/vfio.ts';
 import { getSized } from './argsz.ts';
+import type { UnmapListener } from './dma-space.ts';
 import { vfioDeviceRead, vfioDeviceWrite } from './events.ts';
 import type { Type1 } from './type1.ts';
 
@@ -36,6 +38,19 @@ export interface VfioDeviceOps {
 /** Called with an action and its data: `struct notifier_block`. */
 export interface NotifierBlock {
   notify(action: number, data: unknown): void;
+}
+
+/** What a device needs of the iommufd that it is bound to: it has a number there, and an I/O address space or none. */
+export interface IommufdBinding {
+  readonly id: number;
+  /** The file of the iommufd, to which the device's file holds a reference. */
+  readonly file: OpenFile;
+  /** Where the device is a mediated one: how its driver reaches memory. */
+  readonly access: IommufdAccess | undefined;
+  /** Give it the space, or the page table, of this number: the number of what it has now, or -errno. */
+  attach(id: number): number;
+  detach(): void;
+  unbind(): void;
 }
 
 /** What a device needs of its group. */
@@ -75,8 +90,14 @@ export class VfioDevice {
   /** Undefined before registration and after removal. */
   group: GroupOfDevice | undefined;
   openCount = 0;
-  /** The group's VM as it was at the first open; undefined while closed. Opaque to VFIO. */
+  /** Open files of it: those that count in `openCount`, and those of its own node that are not bound. */
+  files = 0;
+  /** The VM of the group, or of the device's own file, as it was at the first open; undefined while closed. Opaque to VFIO. */
   kvm: object | undefined;
+  /** While the device is open by its own node. */
+  iommufd: IommufdBinding | undefined;
+  /** Who else is told before a mapping of the iommufd's goes: notifiers of 5.10. */
+  readonly unmapListeners = new Set<UnmapListener>();
   /** The driver's, and VFIO's while the device is registered. */
   #references = 1;
 
@@ -93,6 +114,40 @@ export class VfioDevice {
 
   put(): void {
     if (--this.#references === 0) this.ops.release?.();
+  }
+
+  /**
+   * vfio_df_open: one open more. The first gives the device its VM and calls the driver; `prepare` comes before the driver.
+   * 0, -ENODEV while the module goes, or the refusal of either.
+   */
+  open(kvm: object | undefined, prepare: () => number = () => 0): number {
+    const { kernel } = this;
+    const module = kernel.modules.find(this.owner);
+    if (module?.tryGet() === false) return kernel.refuse(ENODEV, `module ${this.owner} is being unloaded`);
+    this.openCount++;
+    if (this.openCount > 1) return 0;
+    let error = prepare();
+    if (error === 0) {
+      this.kvm = kvm;
+      error = this.ops.openDevice?.() ?? 0;
+    }
+    if (error < 0) {
+      this.kvm = undefined;
+      this.openCount = 0;
+      module?.put();
+    }
+    return error;
+  }
+
+  /** vfio_df_close: the last close calls the driver, and then `release`. */
+  close(release: () => void = () => {}): void {
+    if (this.openCount === 1) {
+      this.ops.closeDevice?.();
+      release();
+      this.kvm = undefined;
+    }
+    this.openCount--;
+    this.kernel.modules.find(this.owner)?.put();
   }
 
   /** A mapping of the container goes; the driver unpins its pages of it. */
@@ -126,23 +181,29 @@ export class VfioDevice {
   }
 }
 
-/** What an open device file holds: the device, and what to do when the file goes. */
-export class DeviceFile {
+/** One open of a device: `struct vfio_device_file`. */
+export interface DeviceFile {
   readonly device: VfioDevice;
-  readonly release: () => void;
-
-  constructor(device: VfioDevice, release: () => void) {
-    this.device = device;
-    this.release = release;
-  }
+  /** The device may be used: from the start by a group's file, once bound to an iommufd by the device's own. */
+  readonly granted: boolean;
+  /** VFIO_DEVICE_BIND_IOMMUFD: 0 or -errno. */
+  bind(argument: number): number;
+  /** The ioctls that this kind of file has besides the device's; undefined for others. */
+  ioctl(request: number, argument: number): number | undefined;
+  release(): void;
 }
 
-const deviceOf = (file: OpenFile): VfioDevice => (file.privateData as DeviceFile).device;
+const fileOf = (file: OpenFile): DeviceFile => file.privateData as DeviceFile;
 
-/** Operations of an `anon_inode:[vfio-device]` file whose private data is a {@link DeviceFile}. Hot: read and write. */
+/** -EINVAL for whatever is asked of a device that is open by its own node and bound to nothing. */
+const notBound = ({ kernel, name }: VfioDevice): number =>
+  kernel.refuse(EINVAL, `${name} is bound to no iommufd yet: VFIO_DEVICE_BIND_IOMMUFD comes first`);
+
+/** Operations of a file of a device; its private data is a {@link DeviceFile}. Hot: read and write. */
 export const deviceOperations: FileOperations = {
   read(file, buffer, count, position) {
-    const device = deviceOf(file);
+    const { device, granted } = fileOf(file);
+    if (!granted) return notBound(device);
     if (vfioDeviceRead.on) {
       const [region, offset] = [regionOf(position), offsetInRegion(position)];
       vfioDeviceRead(device.kernel.stream, { device: device.name, region, offset, count });
@@ -151,7 +212,8 @@ export const deviceOperations: FileOperations = {
     return device.ops.read(buffer, count, position);
   },
   write(file, buffer, count, position) {
-    const device = deviceOf(file);
+    const { device, granted } = fileOf(file);
+    if (!granted) return notBound(device);
     if (vfioDeviceWrite.on) {
       const [region, offset] = [regionOf(position), offsetInRegion(position)];
       vfioDeviceWrite(device.kernel.stream, { device: device.name, region, offset, count });
@@ -160,11 +222,17 @@ export const deviceOperations: FileOperations = {
       return device.kernel.refuse(EINVAL, `the driver of ${device.name} has no write`);
     return device.ops.write(buffer, count, position);
   },
-  ioctl: (file, request, argument) => deviceOf(file).ioctl(request, argument),
+  ioctl(file, request, argument) {
+    const open = fileOf(file);
+    if (request === VFIO_DEVICE_BIND_IOMMUFD.number) return open.bind(argument);
+    if (!open.granted) return notBound(open.device);
+    return open.ioctl(request, argument) ?? open.device.ioctl(request, argument);
+  },
   mmap(file, vma) {
-    const device = deviceOf(file);
+    const { device, granted } = fileOf(file);
+    if (!granted) return notBound(device);
     if (device.ops.mmap === undefined) return device.kernel.refuse(EINVAL, `the driver of ${device.name} has no mmap`);
     return device.ops.mmap(vma);
   },
-  release: (file) => (file.privateData as DeviceFile).release(),
+  release: (file) => fileOf(file).release(),
 };

@@ -8,8 +8,8 @@ import { strict as assert } from 'node:assert';
 import { type Hpa, PAGE_SIZE } from '../../address.ts';
 import { IOMMU_READ, IOMMU_WRITE, type IommuDomain } from '../core/iommu.ts';
 import type { Kernel } from '../core/kernel.ts';
+import { IovaList } from '../iommu/iova-list.ts';
 import { EINVAL } from '../uapi/errno.ts';
-import { DmaList } from './dma-list.ts';
 import type { DmaMapping } from './dma-mapping.ts';
 import { vfioDmaMap, vfioDmaUnmap } from './events.ts';
 import type { IovaRange } from './iova-ranges.ts';
@@ -30,7 +30,7 @@ export class DmaSpace {
   readonly kernel: Kernel;
   /** Type1v2: an unmap may not cut a mapping. */
   readonly v2: boolean;
-  readonly mappings = new DmaList<DmaMapping>();
+  readonly mappings = new IovaList<DmaMapping>();
   /** Open devices whose drivers pin pages. */
   readonly listeners = new Set<UnmapListener>();
   /** Where mappings may lie; empty: everywhere. */

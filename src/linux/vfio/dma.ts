@@ -1,6 +1,6 @@
 /**
  * DMA by the CPU: how a mediated driver, which has no hardware that could, reaches the memory behind an I/O address
- * (vfio_dma_rw, vfio_iommu_type1_dma_rw in drivers/vfio/). With no virtual IOMMU QEMU maps RAM one to one, so an IOVA
+ * (vfio_dma_rw, vfio_iommu_type1_dma_rw in drivers/vfio/; iommufd_access_rw for a device that is bound to an iommufd). With no virtual IOMMU QEMU maps RAM one to one, so an IOVA
  * is a guest physical address; KVM is not needed.
  */
 
@@ -12,7 +12,8 @@ import { vfioDmaRw } from './events.ts';
 
 /**
  * Copy `data` to (`write`) or from the memory at `iova`, across mappings. 0, or -EINVAL if part of it is not mapped,
- * -EPERM if a mapping forbids it (reading must be allowed even to write), -EFAULT if the memory behind is gone.
+ * -EPERM if a mapping forbids it (reading must be allowed even to write), -EFAULT if the memory behind is gone. An iommufd says
+ * -ENOENT where nothing is mapped, and writes without a right to read.
  * On an error the first bytes may have been copied.
  */
 export function vfio_dma_rw(device: VfioDevice, iova: Iova, data: Uint8Array, write: boolean): number {
@@ -26,10 +27,13 @@ export function vfio_dma_rw(device: VfioDevice, iova: Iova, data: Uint8Array, wr
 function transfer(device: VfioDevice, iova: Iova, data: Uint8Array, write: boolean): number {
   const { kernel } = device;
   const iommu = device.group?.iommu;
-  if (iommu === undefined || device.openCount === 0) return kernel.refuse(EINVAL, `${device.name} is not open`);
+  const access = device.iommufd?.access;
+  if ((iommu === undefined && access === undefined) || device.openCount === 0)
+    return kernel.refuse(EINVAL, `${device.name} is not open`);
   if (data.length === 0) return kernel.refuse(EINVAL, 'a DMA of no bytes');
+  if (access !== undefined) return access.transfer(BigInt(iova), data, write);
   let done = 0;
-  while (done < data.length) {
+  while (iommu !== undefined && done < data.length) {
     const at = BigInt(iova) + BigInt(done);
     const mapping = iommu.space.mappings.find(at, at + 1n);
     if (mapping === undefined) return kernel.refuse(EINVAL, `iova 0x${at.toString(16)} is not mapped`);

@@ -23,7 +23,13 @@ import {
 } from '../uapi/vfio.ts';
 import { getSized, putSized } from './argsz.ts';
 import { containerFromFile, type VfioContainer } from './container.ts';
-import { DeviceFile, deviceOperations, type GroupOfDevice, type NotifierBlock, type VfioDevice } from './device.ts';
+import {
+  type DeviceFile,
+  deviceOperations,
+  type GroupOfDevice,
+  type NotifierBlock,
+  type VfioDevice,
+} from './device.ts';
 import { vfioDeviceClose, vfioDeviceOpen, vfioGroupSetKvm } from './events.ts';
 import { VFIO_GROUP_NOTIFY_SET_KVM } from './notifier.ts';
 import type { Type1 } from './type1.ts';
@@ -43,6 +49,8 @@ export class VfioGroup implements GroupOfDevice {
   #container: VfioContainer | undefined;
   /** Open device files: UNSET_CONTAINER must wait for them. */
   #openFiles = 0;
+  /** Files of its devices' own nodes that are bound, or being bound: the group cannot be opened beside them. */
+  #bound = 0;
   #kvm: object | undefined;
   #gone = false;
   /** A remover who is awake and has yet to take the group out of its container. */
@@ -79,13 +87,33 @@ export class VfioGroup implements GroupOfDevice {
     return this.#kvm;
   }
 
-  /** vfio_group_fops_open: the group's file, -ENODEV if its devices are gone, -EBUSY if somebody has it open. */
+  /** vfio_group_fops_open: the group's file, -ENODEV if its devices are gone, -EBUSY if somebody has it or a device of it open. */
   open(flags: number): OpenFile | number {
     if (this.#gone) return this.#kernel.refuse(ENODEV, `the devices of group ${this.id} are gone`);
+    if (this.#bound > 0) {
+      return this.#kernel.refuse(EBUSY, `a device of group ${this.id} is open by its own node and bound to an iommufd`);
+    }
     if (this.#opened !== undefined)
       return this.#kernel.refuse(EBUSY, `group ${this.id} is open: it can be opened once`);
     this.#opened = new OpenFile(this.path, groupOperations, flags, this);
     return this.#opened;
+  }
+
+  /** vfio_device_block_group: a device of it is being opened by its own node. -EBUSY if the group is open. */
+  block(): number {
+    if (this.#opened !== undefined) {
+      return this.#kernel.refuse(
+        EBUSY,
+        `group ${this.id} is open: its devices are had by the group, not by their nodes`,
+      );
+    }
+    this.#bound++;
+    return 0;
+  }
+
+  /** vfio_device_unblock_group. */
+  unblock(): void {
+    this.#bound--;
   }
 
   /** vfio_group_fops_unl_ioctl. */
@@ -141,8 +169,16 @@ export class VfioGroup implements GroupOfDevice {
       if (this.#devices.size === 0) this.#revoke(slept);
       removed();
     };
-    if (device.openCount === 0) finish(false);
+    if (device.files === 0) finish(false);
     else this.#removals.set(device, () => finish(true));
+  }
+
+  /** vfio_device_put_registration: a file of the device is gone. With the last one a removal that waits goes on. */
+  fileClosed(device: VfioDevice): void {
+    if (--device.files > 0) return;
+    const finish = this.#removals.get(device);
+    this.#removals.delete(device);
+    finish?.();
   }
 
   /**
@@ -226,57 +262,44 @@ export class VfioGroup implements GroupOfDevice {
     return fd;
   }
 
-  /** vfio_device_open: the first open gives the device its VM and calls the driver. */
+  /** vfio_device_open. */
   #openDevice(device: VfioDevice): number {
-    const kernel = this.#kernel;
-    const module = kernel.modules.find(device.owner);
-    if (module?.tryGet() === false) return kernel.refuse(ENODEV, `module ${device.owner} is being unloaded`);
+    const error = device.open(this.#kvm);
+    if (error < 0) return error;
     this.#openFiles++;
-    device.openCount++;
-    if (device.openCount === 1) {
-      device.kvm = this.#kvm;
-      const error = device.ops.openDevice?.() ?? 0;
-      if (error < 0) {
-        device.kvm = undefined;
-        device.openCount = 0;
-        this.#openFiles--;
-        module?.put();
-        return error;
-      }
-      if (device.ops.dmaUnmap !== undefined) this.iommu?.space.listeners.add(device);
-    }
+    device.files++;
+    if (device.openCount === 1 && device.ops.dmaUnmap !== undefined) this.iommu?.space.listeners.add(device);
     this.#opened?.get();
     if (vfioDeviceOpen.on) {
-      vfioDeviceOpen(kernel.stream, { device: device.name, group: this.id, opens: device.openCount });
+      vfioDeviceOpen(this.#kernel.stream, { device: device.name, group: this.id, opens: device.openCount });
     }
     return 0;
   }
 
   #deviceFile(device: VfioDevice): DeviceFile {
     const groupFile = this.#opened;
-    return new DeviceFile(device, () => {
-      this.#closeDevice(device);
-      groupFile?.put();
-    });
+    return {
+      device,
+      granted: true,
+      bind: () =>
+        this.#kernel.refuse(EINVAL, `${device.name} was opened by its group: only a file of its own node can be bound`),
+      ioctl: () => undefined,
+      release: () => {
+        this.#closeDevice(device);
+        groupFile?.put();
+      },
+    };
   }
 
-  /** vfio_device_fops_release: the last close calls the driver, and ends a removal that waits. */
+  /** vfio_device_fops_release. */
   #closeDevice(device: VfioDevice): void {
-    if (device.openCount === 1) {
-      this.iommu?.space.listeners.delete(device);
-      device.ops.closeDevice?.();
-    }
-    device.openCount--;
+    if (device.openCount === 1) this.iommu?.space.listeners.delete(device);
+    device.close();
     this.#openFiles--;
-    this.#kernel.modules.find(device.owner)?.put();
     if (vfioDeviceClose.on) {
       vfioDeviceClose(this.#kernel.stream, { device: device.name, group: this.id, opens: device.openCount });
     }
-    if (device.openCount > 0) return;
-    device.kvm = undefined;
-    const finish = this.#removals.get(device);
-    this.#removals.delete(device);
-    finish?.();
+    this.fileClosed(device);
   }
 }
 

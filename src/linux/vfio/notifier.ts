@@ -2,13 +2,15 @@
  * The notifiers of Linux 4.10 to 5.18 (vfio_register_notifier in drivers/vfio/vfio.c of 5.10): by that of the group a mediated
  * driver learned which VM its device was given to, by that of the IOMMU that a mapping goes whose pages it had pinned. Their
  * successors are the field `kvm` of the device, set before the first open, and `dmaUnmap` of its ops; both ways are there.
+ *
+ * Fidelity: no kernel had both these notifiers and iommufd. Here a driver that knows only the former serves a device of the latter
+ * as well: it is called with the VM that the device was opened for.
  */
 
 import type { Kernel } from '../core/kernel.ts';
 import { EINVAL, ENODEV } from '../uapi/errno.ts';
 import type { NotifierBlock, VfioDevice } from './device.ts';
 import type { UnmapListener } from './dma-space.ts';
-import type { Type1 } from './type1.ts';
 
 /** Notifier type: events of the container's IOMMU. */
 export const VFIO_IOMMU_NOTIFY = 0;
@@ -37,15 +39,16 @@ export function vfio_register_notifier(
   events: number,
   notifier: NotifierBlock,
 ): number {
-  const group = checked(kernel, device, type);
-  if (typeof group === 'number') return group;
-  if (type === VFIO_IOMMU_NOTIFY) return listen(kernel, group.iommu, events, notifier);
+  const found = checked(kernel, device, type);
+  if (typeof found === 'number') return found;
+  const { group, listeners, kvm } = found;
+  if (type === VFIO_IOMMU_NOTIFY) return listen(kernel, listeners, events, notifier);
   if (events !== VFIO_GROUP_NOTIFY_SET_KVM) {
     return kernel.refuse(EINVAL, 'the only group event is VFIO_GROUP_NOTIFY_SET_KVM');
   }
   if (group.notifiers.has(notifier)) return kernel.refuse(EINVAL, 'this notifier is registered already');
   group.notifiers.add(notifier);
-  if (group.kvm !== undefined) for (const each of [...group.notifiers]) each.notify(events, group.kvm);
+  if (kvm !== undefined) for (const each of [...group.notifiers]) each.notify(events, kvm);
   return 0;
 }
 
@@ -56,22 +59,25 @@ export function vfio_unregister_notifier(
   type: number,
   notifier: NotifierBlock,
 ): number {
-  const group = checked(kernel, device, type);
-  if (typeof group === 'number') return group;
-  const deleted = type === VFIO_IOMMU_NOTIFY ? forget(group.iommu, notifier) : group.notifiers.delete(notifier);
+  const found = checked(kernel, device, type);
+  if (typeof found === 'number') return found;
+  const { group, listeners } = found;
+  const deleted = type === VFIO_IOMMU_NOTIFY ? forget(listeners, notifier) : group.notifiers.delete(notifier);
   return deleted ? 0 : kernel.refuse(EINVAL, 'this notifier was not registered');
 }
 
+/** The device's group; who is told when a mapping of its container or iommufd goes; and the VM that it was given to, if any. */
 function checked(kernel: Kernel, device: VfioDevice | undefined, type: number) {
   const group = device?.group;
-  if (group === undefined) return kernel.refuse(ENODEV, 'the device is in no VFIO group');
+  if (device === undefined || group === undefined) return kernel.refuse(ENODEV, 'the device is in no VFIO group');
   if (type !== VFIO_GROUP_NOTIFY && type !== VFIO_IOMMU_NOTIFY) {
     return kernel.refuse(EINVAL, `there is no notifier type ${type}`);
   }
+  if (device.iommufd !== undefined) return { group, listeners: device.unmapListeners, kvm: device.kvm };
   if (group.iommu === undefined) {
     return kernel.refuse(EINVAL, `group ${group.id} is in no container with an IOMMU: register from open()`);
   }
-  return group;
+  return { group, listeners: group.iommu.space.listeners, kvm: group.kvm };
 }
 
 /** What hangs in the IOMMU's list for a notifier. */
@@ -88,19 +94,19 @@ class UnmapNotifier implements UnmapListener {
   }
 }
 
-function listen(kernel: Kernel, iommu: Type1 | undefined, events: number, notifier: NotifierBlock): number {
+function listen(kernel: Kernel, listeners: Set<UnmapListener>, events: number, notifier: NotifierBlock): number {
   if (events !== VFIO_IOMMU_NOTIFY_DMA_UNMAP) {
     return kernel.refuse(EINVAL, 'the only IOMMU event is VFIO_IOMMU_NOTIFY_DMA_UNMAP');
   }
-  if (find(iommu, notifier) !== undefined) return kernel.refuse(EINVAL, 'this notifier is registered already');
-  iommu?.space.listeners.add(new UnmapNotifier(notifier));
+  if (find(listeners, notifier) !== undefined) return kernel.refuse(EINVAL, 'this notifier is registered already');
+  listeners.add(new UnmapNotifier(notifier));
   return 0;
 }
 
-function forget(iommu: Type1 | undefined, notifier: NotifierBlock): boolean {
-  const listener = find(iommu, notifier);
-  return listener !== undefined && iommu?.space.listeners.delete(listener) === true;
+function forget(listeners: Set<UnmapListener>, notifier: NotifierBlock): boolean {
+  const listener = find(listeners, notifier);
+  return listener !== undefined && listeners.delete(listener);
 }
 
-const find = (iommu: Type1 | undefined, notifier: NotifierBlock): UnmapListener | undefined =>
-  [...(iommu?.space.listeners ?? [])].find((each) => each instanceof UnmapNotifier && each.notifier === notifier);
+const find = (listeners: Set<UnmapListener>, notifier: NotifierBlock): UnmapListener | undefined =>
+  [...listeners].find((each) => each instanceof UnmapNotifier && each.notifier === notifier);

@@ -1,6 +1,6 @@
 /**
  * Pages for a driver's own DMA: vfio_pin_pages and vfio_unpin_pages of Linux 6.1 (drivers/vfio/vfio_main.c, and
- * vfio_iommu_type1_pin_pages). A mediated driver pins what it will reach, by I/O address, and unpins it when it is done or when
+ * vfio_iommu_type1_pin_pages), and of 6.6 where the device is bound to an iommufd (iommufd_access_pin_pages). A mediated driver pins what it will reach, by I/O address, and unpins it when it is done or when
  * its `dmaUnmap` says that the mapping goes.
  */
 
@@ -19,7 +19,7 @@ export const MOST_PINNED_AT_ONCE = 512;
 /**
  * Pin `count` pages from I/O address `iova` on; `rights` of IOMMU_READ and IOMMU_WRITE is what the mapping must allow. The
  * frames, or -EINVAL (no pages, not open, not mapped, the driver has no dmaUnmap), -E2BIG, -EACCES on type1 v1, -EPERM, -EFAULT,
- * -ENOMEM. All or none.
+ * -ENOMEM. All or none. An iommufd says -ENOENT where nothing is mapped, and has no limit at once.
  */
 export function vfio_pin_pages(device: VfioDevice, iova: Iova, count: number, rights: number): readonly Hpa[] | number {
   const frames = pin(device, BigInt(iova), count, rights);
@@ -30,8 +30,17 @@ export function vfio_pin_pages(device: VfioDevice, iova: Iova, count: number, ri
   return frames;
 }
 
-/** Give back `count` pages from `iova` on, each of which {@link vfio_pin_pages} pinned; it stops at one that is not mapped. */
+/**
+ * Give back `count` pages from `iova` on, each of which {@link vfio_pin_pages} pinned; it stops at one that is not mapped. An
+ * iommufd takes back only what was pinned at once, all of it.
+ */
 export function vfio_unpin_pages(device: VfioDevice, iova: Iova, count: number): void {
+  const access = device.iommufd?.access;
+  if (access !== undefined && count > 0) {
+    access.unpin(pageOf(iova), BigInt(count * PAGE_SIZE));
+    if (vfioUnpinPages.on) vfioUnpinPages(device.kernel.stream, { device: device.name, iova: BigInt(iova), count });
+    return;
+  }
   const space = device.group?.iommu?.space;
   if (space === undefined || !space.v2 || count <= 0) return;
   for (let i = 0; i < count; i++) {
@@ -43,9 +52,17 @@ export function vfio_unpin_pages(device: VfioDevice, iova: Iova, count: number):
   if (vfioUnpinPages.on) vfioUnpinPages(device.kernel.stream, { device: device.name, iova: BigInt(iova), count });
 }
 
+/** VFIO leaves it to the driver to find its bytes in the page. */
+const pageOf = (iova: Iova): bigint => BigInt(iova - (iova % PAGE_SIZE));
+
 function pin(device: VfioDevice, iova: bigint, count: number, rights: number): readonly Hpa[] | number {
   const { kernel, group } = device;
   if (count <= 0) return kernel.refuse(EINVAL, 'no pages to pin');
+  const access = device.iommufd?.access;
+  if (access !== undefined) {
+    if (device.ops.dmaUnmap === undefined) return noUnmap(device);
+    return access.pin(pageOf(Number(iova) as Iova), BigInt(count * PAGE_SIZE), (rights & IOMMU_WRITE) !== 0);
+  }
   const iommu = group?.iommu;
   if (group === undefined || iommu === undefined || device.openCount === 0) {
     return kernel.refuse(EINVAL, `${device.name} is not open`);
@@ -58,9 +75,7 @@ function pin(device: VfioDevice, iova: bigint, count: number, rights: number): r
   if (space.mappings.all().some(({ vaddrInvalid }) => vaddrInvalid)) {
     return kernel.refuse(EBUSY, 'a mapping has no address now (UNMAP_DMA with VADDR)');
   }
-  if (space.listeners.size === 0) {
-    return kernel.refuse(EINVAL, `the driver of ${device.name} has no dma_unmap, which would tell it to unpin`);
-  }
+  if (space.listeners.size === 0) return noUnmap(device);
   const frames: Hpa[] = [];
   for (let i = 0; i < count; i++) {
     const frame = pinOne(space, iova + BigInt(i * PAGE_SIZE), rights);
@@ -73,6 +88,9 @@ function pin(device: VfioDevice, iova: bigint, count: number, rights: number): r
   iommu.pinsPages(group);
   return frames;
 }
+
+const noUnmap = ({ kernel, name }: VfioDevice): number =>
+  kernel.refuse(EINVAL, `the driver of ${name} has no dma_unmap, which would tell it to unpin`);
 
 function pinOne(space: DmaSpace, iova: bigint, rights: number): Hpa | number {
   const { kernel } = space;

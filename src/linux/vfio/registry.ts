@@ -1,5 +1,5 @@
 /**
- * What VFIO knows of one host: its groups, their nodes in /dev/vfio, and how a driver's device becomes a VFIO device
+ * What VFIO knows of one host: its groups and devices, their nodes in /dev/vfio, and how a driver's device becomes a VFIO device
  * (drivers/vfio/vfio_main.c). A device with an emulated IOMMU, such as an mdev, gets an IOMMU group of its own.
  */
 
@@ -8,10 +8,16 @@ import type { IommuGroup } from '../core/iommu-group.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { EINVAL } from '../uapi/errno.ts';
 import type { VfioDevice } from './device.ts';
+import { CDEV_FOLDER, openCdev } from './device-cdev.ts';
 import { VfioGroup } from './group.ts';
+import { type Binder, emulatedBinder, physicalBinder } from './iommufd.ts';
 
 /** Major number of the group nodes. Fidelity: Linux picks a free one at boot; this is what it picked where we looked. */
 const GROUP_MAJOR = 246;
+/** And of the devices' own nodes, as the kernel's documentation has it. */
+const CDEV_MAJOR = 511;
+/** Access is root's to give. */
+const NODE_MODE = 0o600;
 /** Class of the group nodes, and of the devices below their parents. */
 const GROUP_CLASS = 'vfio';
 const DEVICE_CLASS = 'vfio-dev';
@@ -55,14 +61,14 @@ export class VfioRegistry {
     const iommuGroup = this.#kernel.iommuGroups.allocate();
     iommuGroup.setName(EMULATED_GROUP_NAME);
     iommuGroup.add(device);
-    return this.#add(device, vfio, iommuGroup, true);
+    return this.#add(device, vfio, iommuGroup, emulatedBinder(vfio), true);
   }
 
   /** vfio_register_group_dev: a device that an IOMMU stands before. Its group's node comes with the first device. */
   registerGroupDevice(device: Device, vfio: VfioDevice): VfioGroup | number {
     const iommuGroup = device.iommuGroup === undefined ? undefined : this.#kernel.iommuGroups.find(device.iommuGroup);
     if (iommuGroup === undefined) return this.#kernel.refuse(EINVAL, `no IOMMU stands before ${device.name}`);
-    return this.#add(device, vfio, iommuGroup, false);
+    return this.#add(device, vfio, iommuGroup, physicalBinder(vfio, iommuGroup), false);
   }
 
   /**
@@ -79,6 +85,7 @@ export class VfioRegistry {
     const kernel = this.#kernel;
     const waiting: (() => void)[] = [];
     this.#departing.set(device, waiting);
+    kernel.files.unregisterDevice(`/dev/${CDEV_FOLDER}/${vfioDevice.name}`);
     group.removeDevice(vfio, () => {
       kernel.devices.remove(vfioDevice);
       this.#numbers.delete(vfioDevice.name);
@@ -106,11 +113,15 @@ export class VfioRegistry {
     else waiting.push(then);
   }
 
-  #add(device: Device, vfio: VfioDevice, iommuGroup: IommuGroup, emulated: boolean): VfioGroup {
-    const { devices } = this.#kernel;
+  #add(device: Device, vfio: VfioDevice, iommuGroup: IommuGroup, binder: Binder, emulated: boolean): VfioGroup {
+    const { devices, files } = this.#kernel;
     const registered = this.#groups.get(iommuGroup) ?? this.#addGroup(iommuGroup);
-    const vfioDevice = new Device({ name: this.#freeName(), parent: device, class: DEVICE_CLASS });
+    const minor = this.#freeIndex();
+    const node = `${CDEV_FOLDER}/vfio${minor}`;
+    const number = { major: CDEV_MAJOR, minor, node };
+    const vfioDevice = new Device({ name: `vfio${minor}`, parent: device, class: DEVICE_CLASS, number });
     devices.add(vfioDevice);
+    files.registerDevice(`/dev/${node}`, NODE_MODE, (flags) => openCdev(node, flags, vfio, registered.group, binder));
     registered.group.addDevice(vfio);
     registered.devices++;
     this.#registrations.set(vfio, { device, registered, vfioDevice, emulated });
@@ -124,17 +135,17 @@ export class VfioRegistry {
     const group = new VfioGroup(kernel, iommuGroup);
     const groupDevice = new Device({ name: String(id), class: GROUP_CLASS, number });
     kernel.devices.add(groupDevice);
-    kernel.files.registerDevice(group.path, 0o600, (flags) => group.open(flags));
+    kernel.files.registerDevice(group.path, NODE_MODE, (flags) => group.open(flags));
     const registered = { group, groupDevice, devices: 0 };
     this.#groups.set(iommuGroup, registered);
     return registered;
   }
 
-  #freeName(): string {
+  #freeIndex(): number {
     let index = 0;
     while (this.#numbers.has(`vfio${index}`)) index++;
     this.#numbers.add(`vfio${index}`);
-    return `vfio${index}`;
+    return index;
   }
 
   #freeMinor(): number {

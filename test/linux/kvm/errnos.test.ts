@@ -163,7 +163,7 @@ const groupAttribute =
     const fd = deviceFd(bench);
     const groupFile = bench.qemu.user.syscalls.open('/dev/null', O_RDWR);
     const file = bench.qemu.process.files.get(groupFile);
-    bench.kernel.symbols.set('vfio_file_is_group', (candidate: unknown) => candidate === file);
+    bench.kernel.symbols.set('vfio_file_is_valid', (candidate: unknown) => candidate === file);
     bench.kernel.symbols.set('vfio_file_set_kvm', () => {});
     const at = (bench.qemu.scratch + 512) as Hva;
     bench.qemu.user.memory.write(at, new Uint8Array(Int32Array.of(groupFd(bench, groupFile)).buffer));

@@ -239,7 +239,7 @@ describe('the kvm-vfio device', () => {
     create(bench);
     const { fd } = bench.qemu.answer(uapi.kvm_create_device);
     expect(attribute(bench, fd, 1n, groupFd)).toBe(-EINVAL); // vfio is not loaded
-    bench.kernel.symbols.set('vfio_file_is_group', (file: unknown) => file === groupFile);
+    bench.kernel.symbols.set('vfio_file_is_valid', (file: unknown) => file === groupFile);
     bench.kernel.symbols.set('vfio_file_set_kvm', (file: unknown, kvm: unknown) => told.push([file, kvm]));
     expect(attribute(bench, fd, 1n, 99)).toBe(-EBADF);
     expect(attribute(bench, fd, 1n, bench.kvmFd)).toBe(-EINVAL);

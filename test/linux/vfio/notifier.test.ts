@@ -54,7 +54,7 @@ const join = () => {
 
 describe('exported symbols', () => {
   test('tell a group file from others', () => {
-    const isGroup = symbol('vfio_file_is_group');
+    const isGroup = symbol('vfio_file_is_valid');
     expect([isGroup(file(group)), isGroup(file(container)), isGroup(file(0))]).toEqual([true, false, false]);
   });
 

@@ -1,6 +1,7 @@
 /**
- * The DMA mappings of one container: `iommu->dma_list` of drivers/vfio/vfio_iommu_type1.c, ranges of I/O virtual
- * addresses that never overlap, in order. IOVAs are full 64-bit values here (a mapping may end at 2^64 - 1), so bigints.
+ * The mappings of one I/O address space: `iommu->dma_list` of drivers/vfio/vfio_iommu_type1.c, `area_itree` of
+ * drivers/iommu/iommufd/io_pagetable.c. Ranges of I/O virtual addresses that never overlap, in order. IOVAs are full 64-bit
+ * values here (a mapping may end at 2^64 - 1), so bigints.
  */
 
 /** What is kept in order: a run of I/O addresses. */
@@ -10,7 +11,7 @@ export interface IovaRun {
 }
 
 /** Mappings sorted by IOVA; every look-up is a binary search. */
-export class DmaList<M extends IovaRun> {
+export class IovaList<M extends IovaRun> {
   readonly #mappings: M[] = [];
 
   get size(): number {

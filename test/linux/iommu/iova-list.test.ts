@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { DmaList, type IovaRun } from '../../../src/linux/vfio/dma-list.ts';
+import { IovaList, type IovaRun } from '../../../src/linux/iommu/iova-list.ts';
 
 const PAGE = 4096n;
 const mapping = (page: number, pages: number): IovaRun => ({
@@ -29,7 +29,7 @@ const step = fc.oneof(
 test('after any maps and unmaps, look-ups agree with a list searched from end to end', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), page, pages, (steps, queryPage, queryPages) => {
-      const list = new DmaList();
+      const list = new IovaList();
       const naive = new Naive();
       for (const { kind, page: at, pages: count } of steps) {
         const start = BigInt(at) * PAGE;
@@ -55,7 +55,7 @@ test('after any maps and unmaps, look-ups agree with a list searched from end to
 });
 
 test('a mapping may end at 2^64', () => {
-  const list = new DmaList();
+  const list = new IovaList();
   const last = { ...mapping(0, 1), iova: (1n << 64n) - PAGE };
   list.insert(last);
   expect(list.find((1n << 64n) - 1n, 1n << 64n)).toBe(last);
