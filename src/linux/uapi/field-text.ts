@@ -3,6 +3,7 @@
  * name, everything else in decimal, padding not at all.
  */
 
+import * as iommufd from './iommufd.ts';
 import * as kvm from './kvm.ts';
 import { kvmCapName } from './kvm-capability.ts';
 import type { Struct } from './struct.ts';
@@ -146,10 +147,28 @@ declare(vfio.vfio_iommu_type1_dma_unmap, {
   }),
 });
 
+const mapFlags = flags({
+  [iommufd.IOMMU_IOAS_MAP_FIXED_IOVA]: 'IOMMU_IOAS_MAP_FIXED_IOVA',
+  [iommufd.IOMMU_IOAS_MAP_WRITEABLE]: 'IOMMU_IOAS_MAP_WRITEABLE',
+  [iommufd.IOMMU_IOAS_MAP_READABLE]: 'IOMMU_IOAS_MAP_READABLE',
+});
+declare(iommufd.iommu_ioas_map, { flags: mapFlags });
+declare(iommufd.iommu_ioas_copy, { flags: mapFlags });
+declare(iommufd.iommu_option, {
+  option_id: oneOf({
+    [iommufd.IOMMU_OPTION_RLIMIT_MODE]: 'IOMMU_OPTION_RLIMIT_MODE',
+    [iommufd.IOMMU_OPTION_HUGE_PAGES]: 'IOMMU_OPTION_HUGE_PAGES',
+  }),
+  op: oneOf({
+    [iommufd.IOMMU_OPTION_OP_SET]: 'IOMMU_OPTION_OP_SET',
+    [iommufd.IOMMU_OPTION_OP_GET]: 'IOMMU_OPTION_OP_GET',
+  }),
+});
+
 /** Members that hold addresses, offsets or bit masks wherever they occur. */
 const hexadecimal =
-  /addr|^dirty_bitmap$|^vaddr$|^iova$|^offset$|^iova_pgsizes$|^base$|^limit$|^selector$|^r([a-z]{2}|[0-9]+|flags)$|^cr[0-8]$|^efer$|^apic_base$|^flags$/;
-const unsaid = /^pad(ding\d?)?$|^reserved$/;
+  /addr|^dirty_bitmap$|^vaddr$|iova$|^user_va$|^allowed_iovas$|^offset$|^iova_pgsizes$|^base$|^limit$|^selector$|^r([a-z]{2}|[0-9]+|flags)$|^cr[0-8]$|^efer$|^apic_base$|^flags$/;
+const unsaid = /^pad(ding\d?)?$|^(__)?reserved$/;
 
 /** `{slot=0, flags=0, guest_phys_addr=0, …}`; a structure that only wraps one pointed-to integer prints as `[3]`. */
 export function structText(struct: Struct, value: Readonly<Record<string, unknown>>): string {

@@ -119,9 +119,9 @@ class CdevFile implements DeviceFile {
   }
 
   #unbind(): void {
-    const binding = this.device.iommufd;
+    // The driver still has its access while it is told to give everything back.
+    this.device.iommufd?.unbind();
     this.device.iommufd = undefined;
-    binding?.unbind();
   }
 
   /** vfio_df_ioctl_attach_pt. */

@@ -37,6 +37,8 @@ export function bootDmaHost() {
     vfioOf(kernel).register(device, vfio);
     return { device, vfio };
   };
+  /** The driver lets go of a device; `then` runs when VFIO has. */
+  const unregister = (vfio: VfioDevice, then: () => void) => vfioOf(kernel).unregister(vfio, then);
   const openGroup = (id: number) => host.open(`/dev/vfio/${id}`);
   const join = (group: number, container: number) =>
     host.ioctlBytes(group, uapi.VFIO_GROUP_SET_CONTAINER, int(container));
@@ -62,13 +64,27 @@ export function bootDmaHost() {
   };
   const getDevice = (group: number, name: string) =>
     host.ioctlBytes(group, uapi.VFIO_GROUP_GET_DEVICE_FD, cString(name));
-  return { ...host, unit, iommu, addDevice, addMediated, openGroup, join, contain, buffer, map, unmap, getDevice };
+  return {
+    ...host,
+    unit,
+    iommu,
+    addDevice,
+    addMediated,
+    unregister,
+    openGroup,
+    join,
+    contain,
+    buffer,
+    map,
+    unmap,
+    getDevice,
+  };
 }
 
 export type DmaHost = ReturnType<typeof bootDmaHost>;
 
 /** What must be as before once every process is gone: pages, pins, locked memory. */
-export const held = ({ kernel, process }: DmaHost) => ({
+export const held = ({ kernel, process }: Pick<DmaHost, 'kernel' | 'process'>) => ({
   pages: kernel.pages.used,
   pinned: kernel.pages.pinned,
   locked: process.mm.lockedPages,
