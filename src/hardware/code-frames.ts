@@ -6,6 +6,8 @@
  */
 
 const PAGE_BITS = 12;
+const CODE = 1;
+const SHARED = 2;
 
 /** A processor that keeps decoded code, and translations by which its stores reach RAM unseen. */
 export interface CodeKeeper {
@@ -19,7 +21,10 @@ export interface CodeKeeper {
 export class CodeFrames {
   /** How often code was written. */
   changes = 0;
+  /** Of each frame, CODE and SHARED. */
   readonly #marks: Uint8Array;
+  /** Frames that are both. */
+  readonly #sharedCode: number[] = [];
   readonly #keepers: CodeKeeper[] = [];
 
   /** `size` bytes of RAM. */
@@ -29,19 +34,35 @@ export class CodeFrames {
 
   /** Whether the frame that host offset `host` lies in holds code. */
   holds(host: number): boolean {
-    return this.#marks[host >>> PAGE_BITS] !== 0;
+    return (this.#marks[host >>> PAGE_BITS]! & CODE) !== 0;
   }
 
   /** Somebody is about to decode from the frame. */
   add(host: number): void {
     if (this.holds(host)) return;
-    this.#marks[host >>> PAGE_BITS] = 1;
+    this.#mark(host, CODE);
     for (const keeper of this.#keepers) keeper.guard();
   }
 
   /** Bytes at `host`, all in one frame, have been written. Hot. */
   changed(host: number): void {
-    if (this.#marks[host >>> PAGE_BITS] !== 0) this.#tell(host - (host & ((1 << PAGE_BITS) - 1)));
+    if ((this.#marks[host >>> PAGE_BITS]! & CODE) !== 0) this.#tell(frameOf(host));
+  }
+
+  /** From now on the frame's bytes are also in the hands of somebody who says only when he may have written: {@link sharedChanged}. */
+  share(host: number): void {
+    if ((this.#marks[host >>> PAGE_BITS]! & SHARED) === 0) this.#mark(host, SHARED);
+  }
+
+  /** Who has frames in his hands may have written any of them. */
+  sharedChanged(): void {
+    for (const frame of this.#sharedCode) this.#tell(frame);
+  }
+
+  #mark(host: number, mark: number): void {
+    const page = host >>> PAGE_BITS;
+    this.#marks[page] = this.#marks[page]! | mark;
+    if (this.#marks[page] === (CODE | SHARED)) this.#sharedCode.push(frameOf(host));
   }
 
   #tell(frame: number): void {
@@ -58,3 +79,5 @@ export class CodeFrames {
     };
   }
 }
+
+const frameOf = (host: number): number => host - (host & ((1 << PAGE_BITS) - 1));

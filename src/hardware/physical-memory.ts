@@ -9,7 +9,7 @@ import { CodeFrames } from './code-frames.ts';
 
 const WASM_PAGE = 65536;
 /** Up to so many bytes, a loop is quicker than making a view of them. */
-const SHORT = 64;
+const SHORT = 16;
 
 /**
  * Behind RAM, in the same linear memory: storage of the processors' own, for what is silicon and no RAM, yet has to be reached

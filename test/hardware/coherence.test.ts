@@ -198,7 +198,7 @@ describe.each(Object.entries(TIERS))('%s', (_, eagerness) => {
   });
 });
 
-test('a CPU that is gone is told nothing', () => {
+test('who keeps code is told of what is written, or may be; who is gone is told nothing', () => {
   const { code } = new PhysicalMemory(MiB(1));
   const told: string[] = [];
   const stop = code.keep({ guard: () => told.push('guard'), written: (frame) => told.push(`written ${frame}`) });
@@ -208,6 +208,15 @@ test('a CPU that is gone is told nothing', () => {
   code.changed(0x3ff8);
   code.changed(0x4000);
   expect(told).toEqual(['guard', 'written 12288']);
+  code.sharedChanged();
+  expect(told).toHaveLength(2);
+  code.share(0x3000);
+  code.share(0x5000);
+  code.sharedChanged();
+  expect(told.splice(2)).toEqual(['written 12288']);
+  code.add(0x5000);
+  code.sharedChanged();
+  expect(told.splice(2)).toEqual(['guard', 'written 12288', 'written 20480']);
   stop();
   code.changed(0x3ff8);
   expect(told).toHaveLength(2);

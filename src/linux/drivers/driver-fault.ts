@@ -19,9 +19,12 @@ export class DriverFault extends Error {
 /** Calls into the user's file, from the kernel: what it throws is a fault at the callback that it threw in. */
 export class DriverCalls {
   readonly #file: string;
+  readonly #after: () => void;
 
-  constructor(file: string) {
+  /** `after` is called whenever code of the file has run. */
+  constructor(file: string, after: () => void) {
     this.#file = file;
+    this.#after = after;
   }
 
   /** Run a callback. */
@@ -31,6 +34,8 @@ export class DriverCalls {
     } catch (error) {
       if (error instanceof DriverFault) throw error;
       throw this.#fault(where, callback, error instanceof Error ? error.message : String(error), error);
+    } finally {
+      this.#after();
     }
   }
 

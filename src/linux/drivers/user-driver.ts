@@ -54,7 +54,7 @@ export class UserDriver {
   /** `file` is the name that messages have for it. */
   constructor(kernel: Kernel, file: string) {
     this.#kernel = kernel;
-    this.#calls = new DriverCalls(file);
+    this.#calls = new DriverCalls(file, () => kernel.memory.code.sharedChanged());
     this.exports = {
       ...driverSymbols(kernel, this.#calls),
       mdev_register_driver: (driver) => this.#registerDriver(driver),

@@ -1,6 +1,6 @@
 /** A VFIO device of a user's own driver: its functions, as VFIO calls them. */
 
-import { PAGE_SIZE } from '../../address.ts';
+import { type Hpa, PAGE_SIZE } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { Mdev } from '../mdev/device.ts';
 import { VfioDevice, type VfioDeviceOps } from '../vfio/device.ts';
@@ -77,6 +77,7 @@ export class UserPage implements api.Page {
 
   constructor(kernel: Kernel, frame: number) {
     this.pfn = frame / PAGE_SIZE;
-    this.bytes = kernel.memory.bytes.subarray(frame, frame + PAGE_SIZE);
+    this.bytes = kernel.memory.page(frame as Hpa);
+    kernel.memory.code.share(frame);
   }
 }

@@ -103,6 +103,25 @@ test('pages are pinned, shared with the process, and unpinned when it unmaps the
   expect(shown(linux.vfio_pin_pages(vdev, 0x10000, 1, both, pages))).toBe('-EINVAL');
 });
 
+test('what a callback may have written into pinned pages is told to the processors that have decoded it', () => {
+  const pages: api.Page[] = [];
+  load({
+    dma_unmap: (device, iova, length) => linux.vfio_unpin_pages(device, iova, length / 4096),
+    write: (_device, _buffer, count) => {
+      pages[0]!.bytes[0] = 0x90;
+      return count;
+    },
+  });
+  mapDma();
+  const { code } = host.kernel.memory;
+  expect(linux.vfio_pin_pages(vdev, 0x10000, 1, linux.IOMMU_READ | linux.IOMMU_WRITE, pages)).toBe(1);
+  host.syscalls.write(opened.device, host.scratch, 4);
+  expect(code.changes).toBe(0);
+  code.add(pages[0]!.pfn * 4096);
+  host.syscalls.write(opened.device, host.scratch, 4);
+  expect(code.changes).toBe(1);
+});
+
 test('without dma_unmap nothing can be pinned', () => {
   load();
   mapDma();
