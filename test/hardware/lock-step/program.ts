@@ -91,6 +91,10 @@ const COMMON: ReadonlySet<string> = new Set([
   'bt',
 ]);
 const common = forms.filter(({ shape }) => COMMON.has(shape.row.meaning));
+/** Registers that the addresses of a walk are made of; their low three bits say neither rsp nor rbp, which are encoded apart. */
+const WALKED = [3, 6, 7, 9, 11];
+const WALK_STEP = 8;
+const WALK_TURNS = 15;
 const RDTSC = [0x0f, 0x31];
 const OUT_DX_AL = [0xee];
 const IN_EAX_DX = [0xed];
@@ -188,9 +192,12 @@ export class RandomProgram {
 
   #part(routines: readonly number[], depth: number): void {
     const random = this.#random;
-    switch (random.below(8)) {
+    switch (random.below(9)) {
       case 0:
         this.#recoverable(() => this.#call(routines));
+        break;
+      case 8:
+        this.#recoverable(() => this.#walk());
         break;
       case 1: {
         // A branch over something.
@@ -231,6 +238,107 @@ export class RandomProgram {
     // dec qword [counter]; jnz head
     this.#emit(0x48, 0xff, 0x0c, 0x25, ...this.#long(counter));
     this.#emit(0x0f, 0x85, ...this.#long(head - (this.#here + 6)));
+  }
+
+  /** A loop of one block whose addresses go through memory step by step: over pages, into those that are none, into its code. */
+  #walk(): void {
+    const random = this.#random;
+    const index = random.pick(WALKED);
+    const bases = WALKED.filter((number) => number !== index);
+    const scale = random.below(4);
+    const start = random.pick([0n, BigInt(random.below(2000)), 0xffff_ff80n, 0x7fff_ffc0n, -64n]);
+    this.#load(index, start);
+    for (const base of bases) this.#load(base, this.#walkPlace() - BigInt.asUintN(64, start) * BigInt(1 << scale));
+    this.#load(WALK_STEP, BigInt(random.below(random.pick([9, 400, 9000])) - random.below(random.pick([9, 400]))));
+    this.#load(WALK_TURNS, BigInt(2 + random.below(random.pick([20, 200, 1000]))));
+    const head = this.#here;
+    const changes = 1 + random.below(3);
+    const accesses = 1 + random.below(4);
+    for (let each = 0; each < accesses + changes; each++)
+      if (random.below(accesses + changes) < accesses) this.#walkedAccess(random.pick(bases), index, scale);
+      else this.#walkedChange(random.once(2) ? index : random.pick(bases));
+    // dec turns; jnz head
+    this.#emit(0x49, 0xff, 0xc8 | (WALK_TURNS & 7));
+    this.#emit(0x0f, 0x85, ...this.#long(head - (this.#here + 6)));
+  }
+
+  /** Mostly a little before the end of a page; often where code is. */
+  #walkPlace(): bigint {
+    const random = this.#random;
+    const before = random.below(random.pick([64, 600, 4096]));
+    switch (random.below(6)) {
+      case 0:
+        return this.#place();
+      case 1:
+        return BigInt(PROGRAM + random.below(this.#bytes.length + 64));
+      case 2:
+        return BigInt(WINDOW + 6 * 4096 + random.below(this.#bytes.length + 64));
+      case 3:
+        return BigInt(WINDOW + 4096 * (1 + random.below(WINDOW_PAGES)) - before);
+      default:
+        return BigInt(DATA + 4096 * (1 + random.below(3)) - before);
+    }
+  }
+
+  /** An instruction on [base + index * 2^scale + some bytes]. */
+  #walkedAccess(base: number, index: number, scale: number): void {
+    const random = this.#random;
+    const register = random.pick([0, 1, 2, WALK_STEP, WALK_TURNS]);
+    const wide = random.once(2) ? 8 : 0;
+    const rex = 0x40 | wide | ((register >> 3) << 2) | ((index >> 3) << 1) | (base >> 3);
+    // mov, add, adc, xor to memory; mov, add, cmp from it; mov and add of a byte; movzx; lea
+    const opcode = random.pick([
+      [0x89],
+      [0x01],
+      [0x11],
+      [0x31],
+      [0x8b],
+      [0x03],
+      [0x3b],
+      [0x88],
+      [0x00],
+      [0x0f, 0xb6],
+      [0x8d],
+    ]);
+    const from = [0x8b, 0x03, 0xb6, 0x8d].includes(opcode.at(-1)!);
+    const steers = register === WALK_STEP || register === WALK_TURNS;
+    if (from && steers) return;
+    const displacement = random.pick([0, 8, -8, random.below(600), random.below(5000) - 2500]);
+    const sib = (scale << 6) | ((index & 7) << 3) | (base & 7);
+    this.#emit(rex, ...opcode, 0x84 | ((register & 7) << 3), sib, ...this.#long(displacement));
+  }
+
+  /** Move a register on, of 32 bits or 64. */
+  #walkedChange(register: number): void {
+    const random = this.#random;
+    const rex = 0x40 | (random.once(2) ? 0 : 8);
+    const low = register & 7;
+    const high = register >> 3;
+    switch (random.below(6)) {
+      case 0:
+        // add register, imm8
+        this.#emit(rex | high, 0x83, 0xc0 | low, random.below(256));
+        break;
+      case 1:
+        // sub register, imm8
+        this.#emit(rex | high, 0x83, 0xe8 | low, random.below(64));
+        break;
+      case 2:
+        // inc register
+        this.#emit(rex | high, 0xff, 0xc0 | low);
+        break;
+      case 3:
+        // add register, step
+        this.#emit(rex | 4 | high, 0x01, 0xc0 | ((WALK_STEP & 7) << 3) | low);
+        break;
+      case 4:
+        // lea register, [register + disp8]
+        this.#emit(rex | (high * 5), 0x8d, 0x40 | (low << 3) | low, random.below(256));
+        break;
+      default:
+        // mov edx, register; movsxd rcx, edx
+        this.#emit(0x40 | (high << 2), 0x89, 0xc2 | (low << 3), 0x48, 0x63, 0xca);
+    }
   }
 
   #call(routines: readonly number[]): void {

@@ -10,7 +10,10 @@
 import type { Meaning, Ops } from '../ops.ts';
 import { Emitter } from './emitter.ts';
 import type { Places } from './frame.ts';
+import { LoopTrace } from './loop-trace.ts';
 import type { Region, RegionBlock } from './region.ts';
+import { planStrip, type StripPlan } from './strip.ts';
+import { Strip } from './strip-entry.ts';
 import { SETTLED } from './wasm-flags.ts';
 import { NotTranslated, WasmOps } from './wasm-ops.ts';
 import type { WasmValue } from './wasm-value.ts';
@@ -24,6 +27,15 @@ export interface RegionFacts {
   /** Registers named, and changed, as bits. */
   readonly used: number;
   readonly changed: number;
+  /** Loops of one block that can be run in strips, by block. */
+  readonly strips: ReadonlyMap<number, StripFacts>;
+}
+
+/** What is known of a strip. */
+export interface StripFacts {
+  readonly plan: StripPlan;
+  /** Whether its turns need the flags they begin with. */
+  readonly needsFlags: boolean;
 }
 
 const NOWHERE = { direct: () => {}, indirect: () => {} };
@@ -31,9 +43,24 @@ const NOWHERE = { direct: () => {}, indirect: () => {} };
 export function examine(region: Region, meanings: Readonly<Record<string, Meaning>>, places: Places): RegionFacts {
   const emitter = new Emitter(places, { used: 0, changed: 0 });
   const interpreted = new Set<number>();
-  const needsFlags = region.blocks.map((block) => needsEntryFlags(block, emitter, meanings, interpreted));
-  const { used, changed } = emitter.frame;
-  return { needsFlags, interpreted, used, changed };
+  const { frame } = emitter;
+  const strips = new Map<number, StripFacts>();
+  const needsFlags = region.blocks.map((block, index) => {
+    const isLoop = block.ending === 'conditional' && block.successors.includes(index);
+    frame.trace = isLoop ? new LoopTrace() : undefined;
+    const needed = needsEntryFlags(block, emitter, meanings, interpreted);
+    const plan =
+      frame.trace && !block.instructions.some(({ address }) => interpreted.has(address)) && planStrip(frame.trace);
+    frame.trace = undefined;
+    if (plan) {
+      frame.strip = new Strip(frame, plan, block.instructions.length);
+      strips.set(index, { plan, needsFlags: needsEntryFlags(block, emitter, meanings, interpreted) });
+      frame.strip = undefined;
+    }
+    return needed;
+  });
+  const { used, changed } = frame;
+  return { needsFlags, interpreted, used, changed, strips };
 }
 
 function needsEntryFlags(

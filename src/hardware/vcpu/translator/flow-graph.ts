@@ -9,12 +9,14 @@ export class FlowGraph {
   readonly order: readonly number[];
   /** Blocks that each one immediately dominates, in reverse postorder. */
   readonly children: readonly (readonly number[])[];
+  readonly #successors: readonly (readonly number[])[];
   readonly #edges: Set<number>[];
   readonly #dominators: number[];
   readonly #size: number;
 
   constructor(successors: readonly (readonly number[])[]) {
     this.#size = successors.length;
+    this.#successors = successors;
     this.#edges = successors.map((each) => new Set(each));
     let order: number[];
     let sorted: number[];
@@ -46,9 +48,12 @@ export class FlowGraph {
     return this.#sources(block).some((from) => this.isBackEdge(from, block));
   }
 
-  /** Blocks that more than one edge leads forward to. */
+  /** Blocks that more than one edge leads forward to: of a branch to the next instruction, both. */
   isMerge(block: number): boolean {
-    return this.#sources(block).filter((from) => !this.isBackEdge(from, block)).length > 1;
+    let edges = 0;
+    for (const from of this.#sources(block))
+      if (!this.isBackEdge(from, block)) edges += this.#successors[from]!.filter((to) => to === block).length;
+    return edges > 1;
   }
 
   #sources(block: number): number[] {

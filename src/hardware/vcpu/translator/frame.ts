@@ -5,6 +5,8 @@
 
 import { SLOT, WORD } from '../state.ts';
 import { EMPTY_TAG, STORAGE } from './layout.ts';
+import type { LoopTrace } from './loop-trace.ts';
+import type { Strip } from './strip-entry.ts';
 import { ACCESS, type Label, OP, WasmFunction } from './wasm-function.ts';
 import type { ImportedFunction } from './wasm-module.ts';
 import { I32, I64, type Signature } from './wasm-types.ts';
@@ -56,6 +58,9 @@ export class Frame {
   /** Registers that the code names and changes, as bits: what the first pass finds out for the second. */
   used = 0;
   changed = 0;
+  /** The turn of a loop that is being followed, and the strip whose code is being written. */
+  trace: LoopTrace | undefined;
+  strip: Strip | undefined;
   #exit = 0 as Label;
 
   /** `loaded` and `stored` say which registers live in locals, and which of them the exit writes back. */

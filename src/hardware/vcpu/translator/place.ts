@@ -3,6 +3,7 @@
 import { INTERPRET } from '../execution.ts';
 import { OUTCOME } from '../interpreter/js-code.ts';
 import type { Frame } from './frame.ts';
+import { giveBackStrip } from './strip-entry.ts';
 import type { WasmFlags } from './wasm-flags.ts';
 import { OP } from './wasm-function.ts';
 
@@ -44,7 +45,8 @@ export class Exits {
 
   /** The instruction is the interpreter's to do, and nothing of it has been done. */
   interpret(place: Place): void {
-    const { code, outcome } = this.#frame;
+    const { code, outcome, strip } = this.#frame;
+    if (strip !== undefined) giveBackStrip(this.#frame, strip);
     code.i32(INTERPRET);
     code.set(outcome);
     this.#leaveAt(place.rip, place.unretired);

@@ -9,10 +9,13 @@ import { type Places, REGION, RUNTIME_FUNCTIONS, STEP } from './frame.ts';
 import { STORAGE, TLB_ENTRY } from './layout.ts';
 import type { Place } from './place.ts';
 import type { Region, RegionBlock } from './region.ts';
+import type { StripPlan } from './strip.ts';
+import { enterStrip, giveBackStrip, Strip } from './strip-entry.ts';
 import { type FlagState, SETTLED, valuesOf } from './wasm-flags.ts';
 import { ACCESS, type Label, OP } from './wasm-function.ts';
 import { wasmModule } from './wasm-module.ts';
 import { type Branches, WasmOps } from './wasm-ops.ts';
+import { I32 } from './wasm-types.ts';
 import { constant, type WasmValue } from './wasm-value.ts';
 
 /** What a region's code depends on beyond its instructions. */
@@ -57,8 +60,23 @@ function distinctDigits(addresses: readonly number[]): Digits | undefined {
 
 const pageOf = (address: number): number => Math.floor(address / 4096);
 
+/** A loop that is also run in strips: its block, and the copy of it that is a strip's turn. */
+interface StrippedLoop {
+  readonly block: number;
+  readonly copy: number;
+  readonly strip: Strip;
+  readonly needsFlags: boolean;
+  /** Local: turns until a strip is tried. */
+  readonly wait: number;
+}
+
+/** Turns of a loop before a strip is tried, and before it is tried again where that was not worth it. */
+const FIRST_WAIT = 3;
+const NEXT_WAIT = 16;
+
 class RegionWriter {
-  readonly #region: Region;
+  readonly #blocks: RegionBlock[];
+  readonly #indexes: ReadonlyMap<number, number>;
   readonly #facts: RegionFacts;
   readonly #surroundings: Surroundings;
   readonly #graph: FlowGraph;
@@ -68,19 +86,37 @@ class RegionWriter {
   readonly #forward = new Map<number, Label>();
   /** Values that code after the one being written still needs. */
   readonly #held: WasmValue[][] = [];
+  /** Stripped loops by their block, and by their copy. */
+  readonly #loops = new Map<number, StrippedLoop>();
+  readonly #copies = new Map<number, StrippedLoop>();
 
   constructor(region: Region, facts: RegionFacts, surroundings: Surroundings) {
-    this.#region = region;
+    this.#blocks = [...region.blocks];
+    this.#indexes = region.indexes;
     this.#facts = facts;
     this.#surroundings = surroundings;
-    this.#graph = new FlowGraph(region.blocks.map(({ successors }) => successors));
     this.#emitter = new Emitter(surroundings.places, facts);
+    for (const [block, { plan, needsFlags }] of facts.strips) this.#addStrip(block, plan, needsFlags);
+    this.#graph = new FlowGraph(this.#blocks.map(({ successors }) => successors));
+  }
+
+  #addStrip(block: number, plan: StripPlan, needsFlags: boolean): void {
+    const { frame } = this.#emitter;
+    const original = this.#blocks[block]!;
+    const copy = this.#blocks.length;
+    const successors = [...original.successors, copy];
+    this.#blocks[block] = { ...original, successors };
+    this.#blocks.push({ ...original, successors });
+    const strip = new Strip(frame, plan, original.instructions.length);
+    const loop = { block, copy, strip, needsFlags, wait: frame.code.local(I32) };
+    this.#loops.set(block, loop);
+    this.#copies.set(copy, loop);
   }
 
   write(): Emitter['frame']['code'] {
     const { frame } = this.#emitter;
     frame.begin();
-    this.#takeBudget(this.#region.blocks[0]!.instructions.length);
+    this.#takeBudget(this.#blocks[0]!.instructions.length);
     this.#tree(0);
     frame.finish();
     return frame.code;
@@ -120,13 +156,16 @@ class RegionWriter {
   }
 
   #block(index: number): void {
-    const block = this.#region.blocks[index]!;
+    const block = this.#blocks[index]!;
     const { flags, frame } = this.#emitter;
     const branches: Branches = {
       direct: (target) => this.#direct(index, Number(target)),
       indirect: (target) => this.#indirect(index, target),
     };
     if (this.#graph.isLoopHeader(index)) flags.state = SETTLED;
+    const strip = this.#copies.get(index)?.strip;
+    if (strip !== undefined) this.#beginTurn(strip);
+    frame.strip = strip;
     block.instructions.forEach(({ address, instruction }, at) => {
       frame.temporaries.keepOnly([...valuesOf(flags.state), ...this.#held.flat()]);
       const unretired = block.instructions.length - at;
@@ -140,6 +179,15 @@ class RegionWriter {
     });
     const interpreted = this.#facts.interpreted.has(block.instructions.at(-1)!.address);
     if (block.ending === 'conditional' || block.ending === 'next' || interpreted) this.#edge(index, block.next);
+  }
+
+  #beginTurn(strip: Strip): void {
+    const { code } = this.#emitter.frame;
+    strip.begin();
+    code.get(strip.remaining);
+    code.i32(1);
+    code.op(OP.I32_SUB);
+    code.set(strip.remaining);
   }
 
   /** An instruction that has no translation, between a look-out of everything to the state page and a look-in. */
@@ -181,8 +229,8 @@ class RegionWriter {
 
   /** To one of the places that the block is known to lead to, or outside. */
   #indirect(from: number, target: WasmValue): void {
-    const known = this.#region.blocks[from]!.successors.filter((index) => this.#graph.hasEdge(from, index));
-    const addresses = known.map((index) => this.#region.blocks[index]!.address);
+    const known = this.#blocks[from]!.successors.filter((index) => this.#graph.hasEdge(from, index));
+    const addresses = known.map((index) => this.#blocks[index]!.address);
     const digits = addresses.length > FEW ? distinctDigits(addresses) : undefined;
     if (digits === undefined) for (const address of addresses) this.#edgeIf(from, target, address);
     else this.#choose(from, target, addresses, digits);
@@ -229,22 +277,46 @@ class RegionWriter {
 
   /** On to the code at `target`, in the region or outside. */
   #edge(from: number, target: number): void {
-    const { exits, flags, frame } = this.#emitter;
-    const { code } = frame;
-    const to = this.#region.indexes.get(target);
-    const rip = BigInt(target);
-    if (to === undefined || !this.#graph.hasEdge(from, to)) {
-      exits.goOn(rip);
+    const { frame } = this.#emitter;
+    const { strip } = frame;
+    // The code beyond the edge is none of the strip's.
+    frame.strip = undefined;
+    const to = this.#indexes.get(target);
+    const loop = this.#copies.get(from);
+    if (loop !== undefined) this.#leaveStrip(loop, to);
+    if (to !== undefined && this.#graph.hasEdge(from, to)) this.#edgeWithin(from, to);
+    else this.#emitter.exits.goOn(BigInt(target));
+    frame.strip = strip;
+  }
+
+  /** Behind a turn of a strip: the next one if there is one, and it is to be had. */
+  #leaveStrip({ block, copy, strip, needsFlags }: StrippedLoop, to: number | undefined): void {
+    const { frame, flags } = this.#emitter;
+    if (to !== block) {
+      giveBackStrip(frame, strip);
       return;
     }
-    if (pageOf(target) !== pageOf(this.#region.blocks[from]!.instructions.at(-1)!.address)) this.#checkPage(target);
-    const count = this.#region.blocks[to]!.instructions.length;
+    frame.code.get(strip.remaining);
+    frame.code.if();
+    if (needsFlags) flags.settle();
+    frame.code.br(this.#back.get(copy)!);
+    frame.code.end();
+  }
+
+  #edgeWithin(from: number, to: number): void {
+    const { exits, flags, frame } = this.#emitter;
+    const { code } = frame;
+    const { address } = this.#blocks[to]!;
+    if (pageOf(address) !== pageOf(this.#blocks[from]!.instructions.at(-1)!.address)) this.#checkPage(address);
+    const loop = this.#loops.get(to);
+    if (loop !== undefined) this.#mayStrip(loop, from);
+    const count = this.#blocks[to]!.instructions.length;
     this.#takeBudget(count);
     code.get(frame.left);
     code.i32(0);
     code.op(OP.I32_LT_S);
     code.if();
-    exits.goOn(rip, count);
+    exits.goOn(BigInt(address), count);
     code.end();
     const isBack = this.#graph.isBackEdge(from, to);
     if (!isBack && !this.#graph.isMerge(to)) {
@@ -255,6 +327,31 @@ class RegionWriter {
     this.#settleFor(to);
     code.br((isBack ? this.#back : this.#forward).get(to)!);
     flags.state = SETTLED;
+  }
+
+  /** On the way to a turn of the loop: into a strip, when it is time to try. */
+  #mayStrip({ block, copy, strip, needsFlags, wait }: StrippedLoop, from: number): void {
+    const { frame, flags } = this.#emitter;
+    const { code } = frame;
+    if (from === block) {
+      code.get(wait);
+      code.i32(1);
+      code.op(OP.I32_SUB);
+      code.tee(wait);
+      code.i32(0);
+      code.op(OP.I32_LT_S);
+      code.if();
+      const no = code.block();
+      enterStrip(frame, strip, no);
+      this.#aside([], () => {
+        if (needsFlags) flags.settle();
+        this.#tree(copy);
+      });
+      code.end();
+    }
+    code.i32(from === copy ? 0 : from === block ? NEXT_WAIT : FIRST_WAIT);
+    code.set(wait);
+    if (from === block) code.end();
   }
 
   #settleFor(to: number): void {

@@ -1,8 +1,9 @@
 /** Arithmetic on WebAssembly values: every result is brought back to its width, and what is known is computed here. */
 
 import type { Width } from '../../../../lang/isa/instruction.ts';
+import { combined, extended, type LinearForm, lowHalf, scaled } from './linear-form.ts';
 import { OP, type WasmFunction } from './wasm-function.ts';
-import { constant, type Temporaries, type WasmValue } from './wasm-value.ts';
+import { constant, linearOf, type Temporaries, type WasmValue } from './wasm-value.ts';
 
 const MASK_32 = 0xffff_ffffn;
 const OPCODES = {
@@ -38,6 +39,22 @@ const folded: Readonly<Record<BinaryName, (a: bigint, b: bigint) => bigint>> = {
   or: (a, b) => a | b,
   xor: (a, b) => a ^ b,
 };
+
+/** a + factor · b, where one of them is traced. */
+function linearSum(a: WasmValue, b: WasmValue, factor: bigint): LinearForm | undefined {
+  if (a.linear === undefined && b.linear === undefined) return undefined;
+  const [left, right] = [linearOf(a), linearOf(b)];
+  return left && right && combined(left, right, factor);
+}
+
+/** a · b, where one is traced and the other known. */
+function linearProduct(a: WasmValue, b: WasmValue): LinearForm | undefined {
+  const [traced, known] = a.linear === undefined ? [b.linear, a.known] : [a.linear, b.known];
+  return traced && known !== undefined ? scaled(traced, known) : undefined;
+}
+
+const traced = (value: WasmValue, linear: LinearForm | undefined): WasmValue =>
+  linear === undefined ? value : { ...value, linear };
 
 const widthOf = (value: WasmValue): Width => value.width as Width;
 const unsignedOf = ({ known, width }: WasmValue): bigint => BigInt.asUintN(width, known!);
@@ -95,7 +112,16 @@ export class WasmArithmetic {
     this.#push(a);
     this.#push(b);
     this.#code.op(OPCODES[name][width === 64 ? 1 : 0]);
-    return name === 'and' || name === 'or' || name === 'xor' ? this.#temporaries.result(width) : this.#narrowed(width);
+    switch (name) {
+      case 'add':
+        return traced(this.#narrowed(width), linearSum(a, b, 1n));
+      case 'subtract':
+        return traced(this.#narrowed(width), linearSum(a, b, -1n));
+      case 'multiply':
+        return traced(this.#narrowed(width), linearProduct(a, b));
+      default:
+        return this.#temporaries.result(width);
+    }
   }
 
   not(a: WasmValue): WasmValue {
@@ -126,7 +152,11 @@ export class WasmArithmetic {
     if (width === 64) this.#pushWide(count, false);
     else this.#temporaries.pushLow(count);
     this.#code.op(SHIFTS[name][width === 64 ? 1 : 0]);
-    return name === 'arithmetic' ? this.#temporaries.result(width) : this.#narrowed(width);
+    if (name === 'arithmetic') return this.#temporaries.result(width);
+    const shifted = this.#narrowed(width);
+    const { linear } = a;
+    if (name === 'right' || linear === undefined || count.known === undefined) return shifted;
+    return traced(shifted, scaled(linear, 1n << unsignedOf(count)));
   }
 
   zeroExtend(width: Width, a: WasmValue): WasmValue {
@@ -134,7 +164,7 @@ export class WasmArithmetic {
     if (a.known !== undefined) return constant(width, unsignedOf(a));
     if (width === 64) this.#pushWide(a, false);
     else this.#pushUnsigned(a);
-    return this.#temporaries.result(width);
+    return traced(this.#temporaries.result(width), a.linear && width === 64 ? extended(a.linear, false) : undefined);
   }
 
   signExtend(width: Width, a: WasmValue): WasmValue {
@@ -142,14 +172,14 @@ export class WasmArithmetic {
     if (a.known !== undefined) return constant(width, a.known);
     if (width !== 64) return { width, local: a.local! };
     this.#temporaries.pushWide(a);
-    return this.#temporaries.result(64);
+    return traced(this.#temporaries.result(64), a.linear && extended(a.linear, true));
   }
 
   truncate(width: Width, a: WasmValue): WasmValue {
     if (a.width === width) return a;
     if (a.known !== undefined) return constant(width, a.known);
     this.#temporaries.pushLow(a);
-    return this.#narrowed(width);
+    return traced(this.#narrowed(width), a.linear && width === 32 ? lowHalf(a.linear) : undefined);
   }
 
   fromBoolean(width: Width, a: WasmValue): WasmValue {

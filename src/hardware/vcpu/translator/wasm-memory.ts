@@ -6,18 +6,17 @@
 
 import type { Width } from '../../../../lang/isa/instruction.ts';
 import { TLB_MASK } from '../tlb.ts';
+import type { AccessKind } from './access.ts';
 import type { Frame } from './frame.ts';
 import { STORAGE, TLB_ENTRY } from './layout.ts';
 import type { Exits, Place } from './place.ts';
 import { ACCESS, OP } from './wasm-function.ts';
 import { I32, I64 } from './wasm-types.ts';
-import type { WasmValue } from './wasm-value.ts';
+import { linearOf, type WasmValue } from './wasm-value.ts';
 
 const LOADS = { 8: ACCESS.I32_LOAD8_S, 16: ACCESS.I32_LOAD16_S, 32: ACCESS.I32_LOAD, 64: ACCESS.I64_LOAD } as const;
 const STORES = { 8: ACCESS.I32_STORE8, 16: ACCESS.I32_STORE16, 32: ACCESS.I32_STORE, 64: ACCESS.I64_STORE } as const;
 const PAGE_SHIFT = 12;
-
-export type AccessKind = 'read' | 'write';
 
 /** Memory accesses of one region. */
 export class WasmMemory {
@@ -34,7 +33,10 @@ export class WasmMemory {
    * another page number at its last byte, so it never matches the entry of its first.
    */
   translate(place: Place, width: Width, address: WasmValue, access: AccessKind): number {
-    const { code, temporaries } = this.#frame;
+    const { code, temporaries, trace, strip } = this.#frame;
+    trace?.access({ address: linearOf(address), bytes: width / 8, kind: access });
+    const known = strip?.nextAddend();
+    if (known !== undefined) return this.#known(address, known);
     const low = temporaries.take(I32);
     const addend = address.stack === true ? this.#nearby(place, width, address, access, low) : temporaries.take(I32);
     if (address.stack !== true) {
@@ -47,6 +49,15 @@ export class WasmMemory {
     code.op(OP.I32_ADD);
     code.set(host);
     return host;
+  }
+
+  /** Host offset of an access whose page a strip has looked up. */
+  #known(address: WasmValue, addend: number): number {
+    const { code, temporaries } = this.#frame;
+    temporaries.pushLow(address);
+    code.get(addend);
+    code.op(OP.I32_ADD);
+    return temporaries.result(32).local!;
   }
 
   /** The addend of the page that the last access to the stack was in, if this one is there too; else the TLB's. */

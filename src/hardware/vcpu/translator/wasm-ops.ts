@@ -6,6 +6,7 @@ import { type OperandShape, shapesOf } from '../interpreter/operand-shape.ts';
 import type { ExtraFlags, FlagName, Ops, PortForm, ServiceName } from '../ops.ts';
 import { SLOT } from '../state.ts';
 import type { Emitter } from './emitter.ts';
+import { extended, knownForm, type LinearForm, lowHalf } from './linear-form.ts';
 import type { Place } from './place.ts';
 import { OP } from './wasm-function.ts';
 import { constant, type WasmValue } from './wasm-value.ts';
@@ -28,6 +29,13 @@ export interface Branches {
 }
 
 type Shift = 'left' | 'right' | 'arithmetic';
+
+/** What a register is after the value has been put into it, as a sum. */
+function wholeRegister({ width, known, linear }: WasmValue): LinearForm | undefined {
+  if (width < 32) return undefined;
+  if (known !== undefined) return knownForm(64, width === 32 ? BigInt.asUintN(32, known) : known);
+  return linear && (width === 32 ? extended(linear, false) : linear);
+}
 
 /** One instruction at one place. */
 export class WasmOps implements Ops<WasmValue> {
@@ -191,11 +199,17 @@ export class WasmOps implements Ops<WasmValue> {
     if (width === 8) code.op(OP.I32_EXTEND8_S);
     if (width === 16) code.op(OP.I32_EXTEND16_S);
     const value = frame.temporaries.result(width);
+    if (frame.trace !== undefined && width >= 32) {
+      const whole = frame.trace.register(number);
+      const linear = whole && (width === 64 ? whole : lowHalf(whole));
+      return { ...value, stack: number === RSP || number === RBP, linear };
+    }
     return number === RSP || number === RBP ? { ...value, stack: true } : value;
   }
 
   setRegister(number: number, value: WasmValue): void {
     const { frame } = this.#emitter;
+    frame.trace?.set(number, wholeRegister(value));
     if (value.width === 8) this.#insert(number, value, 0n, 0xffn);
     else if (value.width === 16) this.#insert(number, value, 0n, 0xffffn);
     else if (value.known !== undefined) {
@@ -212,6 +226,7 @@ export class WasmOps implements Ops<WasmValue> {
   #insert(number: number, value: WasmValue, shift: bigint, mask: bigint): void {
     const { code, temporaries } = this.#emitter.frame;
     const register = this.#emitter.frame.changedRegister(number);
+    this.#emitter.frame.trace?.set(number, undefined);
     code.get(register);
     code.i64(~(mask << shift));
     code.op(OP.I64_AND);
@@ -418,14 +433,18 @@ export class WasmOps implements Ops<WasmValue> {
     const branches = this.#shapes.some(({ kind }) => kind === 'relative');
     if (!branches) flags.settled();
     const before = flags.state;
-    frame.temporaries.push(condition);
-    frame.code.if();
-    then();
-    if (!branches) flags.settled();
-    flags.state = before;
-    frame.code.else();
-    otherwise();
-    if (!branches) flags.settled();
+    const arms = () => {
+      frame.temporaries.push(condition);
+      frame.code.if();
+      then();
+      if (!branches) flags.settled();
+      flags.state = before;
+      frame.code.else();
+      otherwise();
+      if (!branches) flags.settled();
+    };
+    if (frame.trace === undefined) arms();
+    else frame.trace.sometimes(arms);
     frame.code.end();
     flags.state = branches ? before : { rule: 'settled', entry: false };
   }

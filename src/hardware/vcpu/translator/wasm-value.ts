@@ -1,6 +1,7 @@
 /** Values of translated code: WebAssembly locals, or constants known when the code is made. */
 
 import type { Width } from '../../../../lang/isa/instruction.ts';
+import { knownForm, type LinearForm } from './linear-form.ts';
 import { OP, type WasmFunction } from './wasm-function.ts';
 import { I32, I64, type ValueType } from './wasm-types.ts';
 
@@ -15,6 +16,8 @@ export interface WasmValue {
   readonly known?: bigint;
   /** As an address it is the stack's: mostly in the page that the last such access was in. */
   readonly stack?: boolean;
+  /** What it is of the registers that the turn of a loop begins with: only while the turn is traced. */
+  readonly linear?: LinearForm | undefined;
 }
 
 /** The known value as its width holds it. */
@@ -22,6 +25,12 @@ export const constant = (width: Width | 1, value: bigint): WasmValue => ({
   width,
   known: width === 1 ? value & 1n : BigInt.asIntN(width, value),
 });
+
+/** The value as a sum, if it is traced or known. */
+export function linearOf({ width, known, linear }: WasmValue): LinearForm | undefined {
+  if (linear !== undefined || known === undefined) return linear;
+  return width === 32 || width === 64 ? knownForm(width, known) : undefined;
+}
 
 const typeOf = (width: number): ValueType => (width === 64 ? I64 : I32);
 

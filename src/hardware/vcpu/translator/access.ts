@@ -1,0 +1,2 @@
+/** Kinds of access to guest memory that translated code makes. */
+export type AccessKind = 'read' | 'write';

@@ -1,0 +1,57 @@
+/** Bounds of the translator: how much code it makes, and that it forgets old code when there is too much of it. */
+
+import { expect, test } from 'vitest';
+import { EXIT_REASON } from '../../src/hardware/vcpu/exit.ts';
+import type { Eagerness } from '../../src/hardware/vcpu/translation.ts';
+import { MAX_REGIONS } from '../../src/hardware/vcpu/translator/region-cache.ts';
+import { FlatMachine } from './flat-machine.ts';
+import { assembled } from './privilege-machine.ts';
+
+const CODE = 0x10_0000;
+const HOT: Eagerness = { threshold: 2, eager: false };
+
+/** Run to HLT, and the same interpreted: both come to the same registers, rip and count of instructions. */
+function runBoth(text: string, eagerness = HOT) {
+  const code = assembled(`${text}\nhlt`, CODE);
+  const [interpreted, translated] = [new FlatMachine(code).cpu, new FlatMachine(code).cpu];
+  translated.translate(eagerness);
+  const seen = [interpreted, translated].map((cpu) => {
+    expect(cpu.run(1e9)).toBe(EXIT_REASON.HLT);
+    return {
+      rip: cpu.rip,
+      retired: cpu.retired,
+      registers: Array.from({ length: 16 }, (_, each) => cpu.register(each)),
+    };
+  });
+  expect(seen[1]).toEqual(seen[0]);
+  return translated.translation!;
+}
+
+test('code behind branches to the next instruction is made once, not once for each way', () => {
+  const branches = 'test al, 1\njz $ + 2\nadd eax, 3\n'.repeat(40);
+  const { regions, bytes } = runBoth(`mov ecx, 50\nagain: ${branches}\ndec ecx\njnz again`);
+  expect(regions).toBeGreaterThan(0);
+  expect(bytes).toBeLessThan(60_000);
+});
+
+test('old regions make room for new ones, and are made again when they are needed', () => {
+  const loops = MAX_REGIONS + 100;
+  const text = Array.from(
+    { length: loops },
+    (_, each) => `mov ecx, 9\nl${each}: add eax, ${each}\ndec ecx\njnz l${each}`,
+  );
+  const { regions, evicted } = runBoth(`mov r15d, 2\nagain:\n${text.join('\n')}\ndec r15d\njnz again`);
+  expect(evicted).toBeGreaterThanOrEqual(MAX_REGIONS / 4);
+  expect(regions).toBeGreaterThan(loops);
+  expect(regions - evicted).toBeLessThanOrEqual(MAX_REGIONS);
+});
+
+test('a region ends where it would take long to make', () => {
+  const straight = Array.from({ length: 5000 }, (_, each) => `add eax, ${each}`).join('\n');
+  const { regions, instructions, longest } = runBoth(
+    `mov ecx, 20\nagain: ${straight}\ndec ecx\njz done\njmp again\ndone:`,
+  );
+  expect(regions).toBeGreaterThan(5);
+  expect(instructions / regions).toBeLessThanOrEqual(700);
+  expect(longest).toBeGreaterThan(0);
+});
