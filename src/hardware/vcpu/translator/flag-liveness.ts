@@ -12,8 +12,7 @@ import { Emitter } from './emitter.ts';
 import type { Places } from './frame.ts';
 import { LoopTrace } from './loop-trace.ts';
 import type { Region, RegionBlock } from './region.ts';
-import { planStrip, type StripPlan } from './strip.ts';
-import { Strip } from './strip-entry.ts';
+import { planStrip, Strip, type StripPlan } from './strip.ts';
 import { SETTLED } from './wasm-flags.ts';
 import { NotTranslated, WasmOps } from './wasm-ops.ts';
 import type { WasmValue } from './wasm-value.ts';
@@ -53,7 +52,7 @@ export function examine(region: Region, meanings: Readonly<Record<string, Meanin
       frame.trace && !block.instructions.some(({ address }) => interpreted.has(address)) && planStrip(frame.trace);
     frame.trace = undefined;
     if (plan) {
-      frame.strip = new Strip(frame, plan, block.instructions.length);
+      frame.strip = new Strip(frame.code, plan, block.instructions.length);
       strips.set(index, { plan, needsFlags: needsEntryFlags(block, emitter, meanings, interpreted) });
       frame.strip = undefined;
     }

@@ -6,7 +6,7 @@
 import { SLOT, WORD } from '../state.ts';
 import { EMPTY_TAG, STORAGE } from './layout.ts';
 import type { LoopTrace } from './loop-trace.ts';
-import type { Strip } from './strip-entry.ts';
+import type { Strip } from './strip.ts';
 import { ACCESS, type Label, OP, WasmFunction } from './wasm-function.ts';
 import type { ImportedFunction } from './wasm-module.ts';
 import { I32, I64, type Signature } from './wasm-types.ts';

@@ -4,7 +4,7 @@ import { TLB_MASK } from '../tlb.ts';
 import type { Frame } from './frame.ts';
 import { STORAGE, TLB_ENTRY } from './layout.ts';
 import type { LinearForm } from './linear-form.ts';
-import type { AccessGroup, StripPlan, WrapGuard } from './strip.ts';
+import type { AccessGroup, Strip, WrapGuard } from './strip.ts';
 import { ACCESS, type Label, OP } from './wasm-function.ts';
 import { I32, I64 } from './wasm-types.ts';
 
@@ -14,38 +14,6 @@ const PAGE_SHIFT = 12;
 const FEWEST_TURNS = 6;
 const ALL = 2n ** 32n;
 const HALF = 2n ** 31n;
-
-/** What a strip keeps while it runs. */
-export class Strip {
-  readonly plan: StripPlan;
-  /** Instructions of one turn. */
-  readonly length: number;
-  /** Local: turns that have not begun. */
-  readonly remaining: number;
-  /** For each group the local of its page's addend. */
-  readonly addends: readonly number[];
-  #access = 0;
-
-  constructor({ code }: Frame, plan: StripPlan, length: number) {
-    this.plan = plan;
-    this.length = length;
-    this.remaining = code.local(I32);
-    this.addends = plan.groups.map(() => code.local(I32));
-  }
-
-  /** The code of a turn is about to be made. */
-  begin(): void {
-    this.#access = 0;
-  }
-
-  /** The next access of the turn: the local of its page's addend, undefined if that is to be looked up. */
-  nextAddend(): number | undefined {
-    const { groupOf } = this.plan;
-    if (this.#access === groupOf.length) throw new Error('a strip makes another access than the turn that was traced');
-    const group = groupOf[this.#access++];
-    return group === undefined ? undefined : this.addends[group];
-  }
-}
 
 /** Puts the value of a form on the stack. */
 function push(frame: Frame, { width, constant, terms }: LinearForm): void {

@@ -16,6 +16,8 @@ import {
   scaled,
 } from './linear-form.ts';
 import type { LoopTrace, TracedAccess } from './loop-trace.ts';
+import type { WasmFunction } from './wasm-function.ts';
+import { I32 } from './wasm-types.ts';
 
 /** Accesses near each other that move together. */
 export interface AccessGroup {
@@ -184,4 +186,36 @@ function groupOfCluster(near: readonly Candidate[]): AccessGroup {
     writes: near.some(({ access }) => access.kind === 'write'),
     step: near[0]!.motion.step,
   };
+}
+
+/** What a strip keeps while it runs. */
+export class Strip {
+  readonly plan: StripPlan;
+  /** Instructions of one turn. */
+  readonly length: number;
+  /** Local: turns that have not begun. */
+  readonly remaining: number;
+  /** For each group the local of its page's addend. */
+  readonly addends: readonly number[];
+  #access = 0;
+
+  constructor(code: WasmFunction, plan: StripPlan, length: number) {
+    this.plan = plan;
+    this.length = length;
+    this.remaining = code.local(I32);
+    this.addends = plan.groups.map(() => code.local(I32));
+  }
+
+  /** The code of a turn is about to be made. */
+  begin(): void {
+    this.#access = 0;
+  }
+
+  /** The next access of the turn: the local of its page's addend, undefined if that is to be looked up. */
+  nextAddend(): number | undefined {
+    const { groupOf } = this.plan;
+    if (this.#access === groupOf.length) throw new Error('a strip makes another access than the turn that was traced');
+    const group = groupOf[this.#access++];
+    return group === undefined ? undefined : this.addends[group];
+  }
 }
