@@ -11,6 +11,7 @@ import { Machine } from './machine.ts';
 import type { Output } from './output.ts';
 import { tellEvents } from './tell-events.ts';
 import { UsageError } from './usage-error.ts';
+import { userCodeWatch } from './user-code-watch.ts';
 import { loadUserDriver } from './user-driver.ts';
 import { runUserProgram } from './user-program.ts';
 
@@ -30,6 +31,8 @@ export class HostSession {
   readonly #shell: HostShell;
   readonly #output: Output;
   readonly #rules: string[] = [];
+  /** Lines run and system calls made by programs: the user's own code that never returns makes no more of them. */
+  #steps = 0;
   /** Where relative paths of the user's files begin. */
   folder = '.';
 
@@ -45,7 +48,7 @@ export class HostSession {
         output.console(new TextEncoder().encode(text));
         if (error !== undefined) output.message(error);
       },
-      readModule: (file) => loadUserDriver(kernel, file, this.folder),
+      readModule: (file) => loadUserDriver(kernel, file, this.folder, (path) => this.#watch(path, 'host driver')),
       runProgram: (file, args, stdio) => this.#runProgram(file, args, stdio ?? this.#stdio),
     });
     tellEvents(this.#machine, options, output);
@@ -55,6 +58,7 @@ export class HostSession {
   /** Run one line; what fails says which rule was broken. Returns the exit status. */
   run(line: string): number {
     this.#rules.length = 0;
+    this.#steps++;
     const result = this.#result(line);
     if (typeof result === 'number') return result;
     const { output, error } = result;
@@ -94,7 +98,14 @@ export class HostSession {
   }
 
   #runProgram(file: string, args: readonly string[], stdio: (fd: 1 | 2, bytes: Uint8Array) => void): number {
-    return runUserProgram(this.#machine.kernel, file, this.folder, args, stdio);
+    return runUserProgram(this.#machine.kernel, file, this.folder, args, stdio, {
+      loading: (path) => this.#watch(path, 'program'),
+      called: () => void this.#steps++,
+    });
+  }
+
+  #watch(file: string, what: 'host driver' | 'program'): void {
+    userCodeWatch.add(file, what, this.#output, () => String(this.#steps));
   }
 
   readonly #stdio = (fd: 1 | 2, bytes: Uint8Array): void => {

@@ -78,6 +78,8 @@ function runOn(
   output: Output,
   ended: (() => void) | undefined,
 ): number {
+  let calls = 0;
+  const progress = () => `${progressOf(machine)} ${calls}`;
   try {
     const shell = new HostShell(machine.kernel.spawn('sh', () => {}).user, {
       kernelLog: () => machine.kernel.log.lines,
@@ -85,10 +87,13 @@ function runOn(
       tell: (result) => tellLater(result, output),
       readModule: (file) =>
         loadUserDriver(machine.kernel, file, folderOf(program.name), (path) =>
-          userCodeWatch.add(path, 'host driver', output, () => progressOf(machine)),
+          userCodeWatch.add(path, 'host driver', output, progress),
         ),
       runProgram: (file, args, stdio) =>
-        runUserProgram(machine.kernel, file, folderOf(program.name), args, stdio ?? hostStdio(output)),
+        runUserProgram(machine.kernel, file, folderOf(program.name), args, stdio ?? hostStdio(output), {
+          loading: (path) => userCodeWatch.add(path, 'program', output, progress),
+          called: () => void calls++,
+        }),
     });
     for (const command of program.directives.host) runHostCommand(shell, command, machine, output);
     const { end, exitProcess } = runQemu(machine, program, chosen, output);

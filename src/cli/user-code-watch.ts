@@ -1,9 +1,9 @@
 /**
- * Ends a run in which a device or driver of the user's own never returns. The guest's instructions are counted, the user's
+ * Ends a run in which a device, driver or program of the user's own never returns. The guest's instructions are counted, the user's
  * JavaScript is not: a loop in it would hang gvm, and no handler of this thread would run any more.
  *
  * A second thread looks now and then, as a debugger does: it stops this one, asks it where it stands, and lets it go on. Where it
- * stands in the user's file, and the guest has not come further for seconds, the place is named and the run is over.
+ * stands in the user's file, and neither the guest nor a program has come further for seconds, the place is named and the run is over.
  * Nothing of this exists for runs without such files, and nothing for the first seconds of the others.
  */
 
@@ -25,7 +25,7 @@ const QUESTION = Symbol.for('gvm.userCodeIsStuck');
 /** Frames of a stack to look through: what is called from deep inside a callback is the callback's. */
 const FRAMES = 200;
 
-type What = 'device' | 'host driver';
+type What = 'device' | 'host driver' | 'program';
 
 /** Watches the files of one process; a run adds its own. */
 class UserCodeWatch {
@@ -38,7 +38,7 @@ class UserCodeWatch {
   #looks = 0;
   #started = false;
 
-  /** Look after `file` from now on; `progress` differs whenever the guest has come further. */
+  /** Look after `file` from now on; `progress` differs whenever the guest, or a program, has come further. */
   add(file: string, what: What, output: Output, progress: () => string): void {
     this.#files.set(file, what);
     this.#output = output;
@@ -79,9 +79,12 @@ class UserCodeWatch {
     }
     if (seconds - this.#since < PATIENCE_SECONDS && ++this.#looks < LOOKS) return false;
     this.#output?.end();
-    this.#output?.message(`${user.place}: error: it has run for ${PATIENCE_SECONDS} s and has not returned`);
+    const meanwhile = user.what === 'program' ? 'without a system call' : 'and has not returned';
+    this.#output?.message(`${user.place}: error: it has run for ${PATIENCE_SECONDS} s ${meanwhile}`);
     this.#output?.message(`gvm: a ${user.what} of your own failed`);
     process.exitCode = EXIT.HOST_FAILED;
+    // A shell waits for lines that nobody will run any more.
+    if ('unref' in process.stdin) process.stdin.unref();
     return true;
   }
 }
@@ -97,9 +100,11 @@ function lookAfterMainThread(inspector: typeof Inspector, { workerData }: typeof
     const leave = (): void => session.post('Debugger.resume', () => session.disconnect());
     session.on('Debugger.paused', ({ params }) => {
       const callFrameId = params.callFrames[0]!.callFrameId;
-      session.post('Debugger.evaluateOnCallFrame', { callFrameId, expression: question }, (_error, answer) => {
-        // Without catch or finally: the user's own code could go on in one.
-        if (answer?.result.value === true) session.post('Runtime.terminateExecution');
+      session.post('Debugger.evaluateOnCallFrame', { callFrameId, expression: question }, (error, answer) => {
+        // Without catch or finally: the user's own code could go on in one. A Ctrl-C that came just now has ended the question
+        // in place of the user's code.
+        const interrupted = /terminated/.test(error?.message ?? '');
+        if (interrupted || answer?.result.value === true) session.post('Runtime.terminateExecution');
         leave();
       });
     });

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import type { Kernel } from '../linux/core/kernel.ts';
 import { DriverFault } from '../linux/drivers/driver-fault.ts';
+import type { Syscalls } from '../linux/uapi/syscalls.ts';
 import type { Program } from '../linux/uapi/user-api.ts';
 import { EXIT } from './exit-status.ts';
 import { UsageError } from './usage-error.ts';
@@ -20,6 +21,12 @@ export class ProgramFault extends UsageError {
   }
 }
 
+/** Who has an eye on programs: told of a file before its code runs, and of each system call. */
+export interface ProgramWatch {
+  loading(file: string): void;
+  called(): void;
+}
+
 /** Run the program in `file`, which begins at `folder` if it is relative; `stdio` gets what it prints. Returns its exit status. */
 export function runUserProgram(
   kernel: Kernel,
@@ -27,16 +34,34 @@ export function runUserProgram(
   folder: string,
   args: readonly string[],
   stdio: (fd: 1 | 2, bytes: Uint8Array) => void,
+  watch: ProgramWatch,
 ): number {
   const path = isAbsolute(file) || folder === '.' ? file : `./${join(folder, file)}`;
   if (!existsSync(resolve(path))) throw new UsageError(`${file}: No such file or directory`);
+  watch.loading(path);
   const main = loadUserFile(path, file, { 'gvm/uapi': userUapi() })['default'];
   if (typeof main !== 'function') throw new UsageError(`${path}: error: the default export is no function`);
   const { process, user } = kernel.spawn(basename(path).replace(/\.\w+$/, ''), stdio);
-  const status: unknown = call(path, () => (main as Program)(user, args));
+  const status: unknown = call(path, () =>
+    (main as Program)({ ...user, syscalls: counted(user.syscalls, watch) }, args),
+  );
   process.exit();
   if (Number.isInteger(status) && (status as number) >= 0 && (status as number) <= 255) return status as number;
   throw new ProgramFault(`${path}: error: the program returned ${String(status)}, no exit status from 0 to 255`);
+}
+
+/** The same calls, each told of. */
+function counted(syscalls: Syscalls, watch: ProgramWatch): Syscalls {
+  type Call = (...args: unknown[]) => unknown;
+  const names = Object.getOwnPropertyNames(Object.getPrototypeOf(syscalls)).filter((name) => name !== 'constructor');
+  const told = (name: string): Call => {
+    const call = syscalls[name as keyof Syscalls] as Call;
+    return (...args) => {
+      watch.called();
+      return call.apply(syscalls, args);
+    };
+  };
+  return Object.fromEntries(names.map((name) => [name, told(name)])) as unknown as Syscalls;
 }
 
 function call(path: string, run: () => number): number {

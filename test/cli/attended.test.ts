@@ -76,6 +76,23 @@ test('Ctrl-C says where the guest was, with status 130, and leaves no trace file
   expect(readdirSync(folder)).toEqual(['p.gasm']);
 });
 
+test('Ctrl-C ends a device of the user’s own that does not return', { timeout: 30_000 }, async () => {
+  const read = "read() { console.error('here'); for (let n = 0; n >= 0; n++) if (n > 1e9) n = 0; return 0; }";
+  const bars = `[{ space: 'io', size: 16, registers: [{ name: 'a', offset: 0, size: 1,\n ${read} }] }]`;
+  writeFileSync(join(folder, 'dev.mjs'), `export default { name: 'dev', vendor: 0x1234, device: 1, bars: ${bars} };`);
+  const config = (register: number, value: number) =>
+    `mov eax, ${0x8000_2000 + register}\nmov edx, 0xcf8\nout dx, eax\nmov eax, ${value}\nmov edx, 0xcfc\nout dx, eax\n`;
+  const guest = `${config(0x10, 0x1000)}${config(4, 1)}mov edx, 0x1000\nin al, dx\nret\n`;
+  writeFileSync(file, `; gvm: -device ./dev.mjs,addr=4\nglobal init_module\ninit_module:\n${guest}`);
+  const ran = new Started('run', file);
+  await ran.said(/here/);
+  ran.child.kill('SIGINT');
+  expect(await ran.ended).toBe(130);
+  expect(ran.text).toMatch(
+    /gvm: interrupted after \d+ guest instructions at rip 0x[0-9a-f]+ init_module\+\S+ \(.*\)\n$/,
+  );
+});
+
 test('--watch runs again when the program is saved, and ends a run that goes on', { timeout: 60_000 }, async () => {
   const watched = new Started('run', file, '--watch', '--max-insns', '1e15');
   await watched.said(/PCI: Probing/);

@@ -79,6 +79,27 @@ describe('one that fails ends with its place, and with no stack of ours', () => 
     expect(ran.status).toBe(2);
   });
 
+  const SPIN = 'for (let n = 0; n >= 0; n++) if (n > 1e9) n = 0;';
+  test.each([
+    [
+      'of a program',
+      program(`  ${SPIN}\n  return 0;`),
+      './prog.ts',
+      /^\.\/prog\.ts:9: error: .* 3 s without a system call\n/,
+    ],
+    [
+      'of a host driver',
+      `export default { name: 'spin', init() {\n  ${SPIN}\n} };`,
+      'insmod ./prog.ts',
+      /^\.\/prog\.ts:2: error: .* has not returned\n/,
+    ],
+  ])('a loop %s', { timeout: 120_000 }, (_, file, line, message) => {
+    const ran = gvmWith({ 'prog.ts': file }, 'host', '-c', `${line}; echo behind`);
+    expect(ran.stderr).toMatch(message);
+    expect(ran.stderr).toMatch(/gvm: a (program|host driver) of your own failed\n$/);
+    expect(ran).toMatchObject({ stdout: '', status: 5 });
+  });
+
   test('a file that is not there', () => {
     expect(gvmWith({}, 'host', 'run', './prog.ts')).toEqual({
       stdout: '',

@@ -198,6 +198,8 @@ export class AddressSpace {
   read(address: number, data: DataView, at: number, length: number): number {
     let result = MEMTX_OK;
     let done = 0;
+    let odd: OddAccess['why'] | undefined;
+    let crosses = false;
     while (done < length) {
       const range = this.#view.lookup(address + done);
       if (range?.region.readsDirectly) {
@@ -209,11 +211,12 @@ export class AddressSpace {
       if (region.flushCoalesced) this.#coalescing.flushCoalesced();
       const size = memoryAccessSize(region.ops!, length - done, offset);
       const outcome = dispatchRead(this.#stream, this.cpu, region, offset, size, data, at + done);
-      if (done > 0) this.#crossing(range, address, length, false);
-      else if (outcome !== MEMTX_OK || region.unassigned) this.#odd(outcome, region, address, length, false);
+      if (done > 0) crosses ||= this.#crosses(range, address);
+      else if (outcome !== MEMTX_OK || region.unassigned) odd = oddness(outcome, region);
       result |= outcome;
       done += size;
     }
+    if (odd !== undefined || crosses) this.#tell(crosses ? 'crossing' : odd!, address, length, false);
     return result;
   }
 
@@ -221,6 +224,8 @@ export class AddressSpace {
   write(address: number, data: DataView, at: number, length: number): number {
     let result = MEMTX_OK;
     let done = 0;
+    let odd: OddAccess['why'] | undefined;
+    let crosses = false;
     while (done < length) {
       const range = this.#view.lookup(address + done);
       if (range?.region.kind === 'ram') {
@@ -234,11 +239,12 @@ export class AddressSpace {
       if (region.flushCoalesced) this.#coalescing.flushCoalesced();
       const size = memoryAccessSize(region.ops!, length - done, offset);
       const outcome = dispatchWrite(this.#stream, this.cpu, region, offset, size, data, at + done);
-      if (done > 0) this.#crossing(range, address, length, true);
-      else if (outcome !== MEMTX_OK || region.unassigned) this.#odd(outcome, region, address, length, true);
+      if (done > 0) crosses ||= this.#crosses(range, address);
+      else if (outcome !== MEMTX_OK || region.unassigned) odd = oddness(outcome, region);
       result |= outcome;
       done += size;
     }
+    if (odd !== undefined || crosses) this.#tell(crosses ? 'crossing' : odd!, address, length, true);
     return result;
   }
 
@@ -261,20 +267,27 @@ export class AddressSpace {
     return MEMTX_OK;
   }
 
-  /** The access's first piece met nothing, or was refused; that stands for the whole. */
-  #odd(outcome: number, region: MemoryRegion, address: number, size: number, write: boolean): void {
-    const why = region.unassigned ? 'nothing' : outcome & MEMTX_ACCESS_ERROR ? 'nested' : 'refused';
-    const name = region.unassigned ? undefined : region.name;
-    this.onOddAccess?.({ space: this.name, address, size, write, why, region: name });
+  /** One word about an access, however many pieces it had: what its first piece met, or that it went on elsewhere. */
+  #tell(why: OddAccess['why'], address: number, size: number, write: boolean): void {
+    if (this.onOddAccess === undefined) return;
+    const first = this.#view.lookup(address)?.region;
+    const region = first === undefined || first.unassigned ? undefined : first.name;
+    this.onOddAccess({ space: this.name, address, size, write, why, region });
   }
 
-  /** A further piece of an access: told if it lies in another region than the first. */
-  #crossing(range: FlatRange | undefined, address: number, size: number, write: boolean): void {
+  /** Whether a further piece, in `range`, of an access to `address` lies in another region than the first; from nothing to nothing is one. */
+  #crosses(range: FlatRange | undefined, address: number): boolean {
     const first = this.#view.lookup(address);
-    if (first === range || this.onOddAccess === undefined) return;
-    const region = first?.region.name;
-    this.onOddAccess({ space: this.name, address, size, write, why: 'crossing', region });
+    return first !== range && !(isNothing(first) && isNothing(range));
   }
+}
+
+const isNothing = (range: FlatRange | undefined): boolean => range === undefined || range.region.unassigned;
+
+/** Why an access of which this came is odd. */
+function oddness(outcome: number, region: MemoryRegion): OddAccess['why'] {
+  if (region.unassigned) return 'nothing';
+  return outcome & MEMTX_ACCESS_ERROR ? 'nested' : 'refused';
 }
 
 /** flat_range_coalesced_io_add, _del: the parts of the range whose writes may be collected. */

@@ -73,6 +73,8 @@ export interface BenchOptions {
   readonly features?: EptFeatures;
   /** Make the interrupt controllers in the kernel before the vCPU. */
   readonly irqchip?: boolean;
+  /** A booted host to start one more process on. */
+  readonly host?: { readonly kernel: Kernel; readonly module: KvmModule };
 }
 
 export class Bench {
@@ -90,11 +92,12 @@ export class Bench {
   readonly events: string[] = [];
 
   constructor(options: BenchOptions = {}) {
-    const { features, hardware, irqchip } = options;
+    const { features, hardware, irqchip, host } = options;
     const stream = new EventStream(() => 0n);
-    this.kernel = new Kernel({ memory: new PhysicalMemory(MiB(32)), stream });
-    this.module =
-      hardware === 'real' ? initKvm(this.kernel) : initKvm(this.kernel, (memory) => new ScriptedCpu(memory));
+    this.kernel = host?.kernel ?? new Kernel({ memory: new PhysicalMemory(MiB(32)), stream });
+    if (host !== undefined) this.module = host.module;
+    else if (hardware === 'real') this.module = initKvm(this.kernel);
+    else this.module = initKvm(this.kernel, (memory) => new ScriptedCpu(memory));
     if (features !== undefined) this.module.features = features;
     this.qemu = new User(this.kernel, 'qemu');
     const { syscalls, memory } = this.qemu.user;
@@ -103,7 +106,7 @@ export class Bench {
     if (irqchip) assert.equal(this.qemu.ioctl(this.vmFd, KVM_CREATE_IRQCHIP), 0);
     this.vcpuFd = this.qemu.ioctl(this.vmFd, KVM_CREATE_VCPU, 0);
     assert(this.vcpuFd > 0, `KVM_CREATE_VCPU: ${this.vcpuFd}`);
-    this.vm = this.module.vms[0]!;
+    this.vm = this.module.vms.at(-1)!;
     this.cpu = this.vm.vcpus[0]!.cpu as ScriptedCpu;
     const shared = syscalls.mmap(3 * 4096, READ_WRITE, MAP_SHARED, this.vcpuFd, 0) as Hva;
     const page = memory.view(shared, 4096);
