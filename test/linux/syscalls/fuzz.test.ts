@@ -1,7 +1,7 @@
 /**
  * Any sequence of system calls on descriptors of KVM, VFIO and eventfds, with arguments that nobody would pass: each call returns a number,
  * none throws, another process's VM keeps its memory and computes what it would have, and the dead process leaves nothing behind.
- * GVM_FUZZ_CASES makes a longer run, GVM_SEED another (scripts/fuzz.js).
+ * GVM_SYSCALL_CASES makes a longer run, GVM_SEED another.
  */
 
 import fc from 'fast-check';
@@ -19,7 +19,7 @@ import { initVfio } from '../../../src/linux/vfio/init.ts';
 import { User } from '../kvm/bench.ts';
 import { Guest } from '../kvm/guest.ts';
 
-const CASES = Number(process.env['GVM_FUZZ_CASES'] ?? 30);
+const CASES = Number(process.env['GVM_SYSCALL_CASES'] ?? 30);
 const COPIER = '0000:06:0d.0';
 const MTTY = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1003';
 /** Instructions that each VM may run; nothing that is called here may take for ever. */
