@@ -1,3 +1,6 @@
+/** A line that has become so long is handed on in pieces. */
+const LONGEST = 1 << 16;
+
 /** Bytes written in any pieces, handed on as whole lines. */
 export class LineSplitter {
   readonly #onLine: (line: string) => void;
@@ -12,6 +15,7 @@ export class LineSplitter {
     const lines = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split('\n');
     this.#rest = lines.pop()!;
     for (const line of lines) this.#onLine(line);
+    if (this.#rest.length >= LONGEST) this.end();
   }
 
   /** What was written after the last newline is a line too. */

@@ -85,13 +85,20 @@ export class MessagesOnly implements Output {
   }
 }
 
+/** Bytes of a transcript that are kept: more than anybody reads, and less than a guest that prints without end would take. */
+export const TRANSCRIPT_BYTES = 16 << 20;
+const FIRST_BYTES = 1 << 14;
+const NEWLINE = 0x0a;
+
 /** A run's words as one text: the console as it is, gvm's lines tagged and on lines of their own. */
 export class Transcript implements Output {
-  readonly #decoder = new TextDecoder();
-  #text = '';
+  readonly #encoder = new TextEncoder();
+  #bytes = new Uint8Array(FIRST_BYTES);
+  #used = 0;
+  #lost = 0;
 
   console(bytes: Uint8Array): void {
-    this.#text += this.#decoder.decode(bytes, { stream: true });
+    this.#keep(bytes);
   }
 
   line(tag: string, text: string): void {
@@ -99,13 +106,31 @@ export class Transcript implements Output {
   }
 
   message(text: string): void {
-    if (this.#text !== '' && !this.#text.endsWith('\n')) this.#text += '\n';
-    this.#text += `${text}\n`;
+    const apart = this.#used > 0 && this.#bytes[this.#used - 1] !== NEWLINE;
+    this.#keep(this.#encoder.encode(`${apart ? '\n' : ''}${text}\n`));
   }
 
   end(): void {}
 
   get text(): string {
-    return this.#text;
+    return new TextDecoder().decode(this.#bytes.subarray(0, this.#used));
+  }
+
+  /** Bytes beyond {@link TRANSCRIPT_BYTES}, which are not kept. */
+  get lost(): number {
+    return this.#lost;
+  }
+
+  #keep(bytes: Uint8Array): void {
+    const kept = Math.min(bytes.length, TRANSCRIPT_BYTES - this.#used);
+    this.#lost += bytes.length - kept;
+    const end = this.#used + kept;
+    if (end > this.#bytes.length) {
+      const grown = new Uint8Array(Math.min(TRANSCRIPT_BYTES, Math.max(end, 2 * this.#bytes.length)));
+      grown.set(this.#bytes.subarray(0, this.#used));
+      this.#bytes = grown;
+    }
+    this.#bytes.set(kept === bytes.length ? bytes : bytes.subarray(0, kept), this.#used);
+    this.#used = end;
   }
 }

@@ -48,11 +48,18 @@ export function traceToFile(path: string, choice: Choice, format?: string): Watc
       written = sink;
       const costs = machine.costs ?? modeledCosts;
       const time = new HostTime(costs, machine.costs !== undefined);
+      const { most = Number.POSITIVE_INFINITY } = sink;
+      let count = 0;
       file.write(sink.begin());
       machine.stream.subscribe([...costs.charged(), ...choice.events], (record) => {
         const stamped = time.stamp(record);
         sink.see?.(stamped);
-        if (chosen.has(record.event) && choice.wants(record)) file.write(sink.event(stamped));
+        if (!chosen.has(record.event) || !choice.wants(record)) return;
+        if (++count > most)
+          throw new UsageError(
+            `gvm: ${path}: more than ${most.toLocaleString('en')} events, which no browser shows: choose some with --trace, or write .jsonl`,
+          );
+        file.write(sink.event(stamped));
       });
       return undefined;
     },

@@ -8,6 +8,8 @@ export interface TraceFormat {
   see?(record: TimedRecord): void;
   event(record: TimedRecord): string;
   end(): string;
+  /** Events that a reader of the format can cope with; any number if absent. */
+  readonly most?: number;
 }
 
 /** Who ran when an event fired: the kernel's current task. */

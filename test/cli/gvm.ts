@@ -26,7 +26,7 @@ function gvmIn(folder: string, args: readonly string[], environment: NodeJS.Proc
     cwd: folder,
     encoding: 'utf8',
     env,
-    maxBuffer: 1 << 26,
+    maxBuffer: 1 << 28,
   });
   return { status, stdout, stderr };
 }
@@ -35,14 +35,22 @@ function gvmIn(folder: string, args: readonly string[], environment: NodeJS.Proc
 export const gvmUnder = (environment: NodeJS.ProcessEnv, ...args: string[]): Ran => gvmIn(ROOT, args, environment);
 
 /** Run gvm in a temporary folder that holds `files`. */
-export function gvmWith(files: Readonly<Record<string, string | Uint8Array>>, ...args: string[]): Ran {
+export const gvmWith = (files: Readonly<Record<string, string | Uint8Array>>, ...args: string[]): Ran =>
+  gvmWithUnder({}, files, ...args);
+
+/** Run gvm in a temporary folder that holds `files`, with more environment variables. */
+export function gvmWithUnder(
+  environment: NodeJS.ProcessEnv,
+  files: Readonly<Record<string, string | Uint8Array>>,
+  ...args: string[]
+): Ran {
   const folder = mkdtempSync(join(tmpdir(), 'gvm-test-'));
   try {
     for (const [name, content] of Object.entries(files)) {
       mkdirSync(dirname(join(folder, name)), { recursive: true });
       writeFileSync(join(folder, name), content);
     }
-    return gvmIn(folder, args);
+    return gvmIn(folder, args, environment);
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -1,5 +1,6 @@
 /** Trace files: ftrace's lines as a real host prints them, JSON lines, Chrome's trace events, the causal tree, perf's tables. */
 
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type EventRecord, EventStream, event } from '../../src/event.ts';
 import { exitReasonName } from '../../src/hardware/vcpu/exit.ts';
@@ -87,6 +88,26 @@ test('JSON lines: a versioned header, every field, 64 bits exact, and an end tha
   });
   expect(JSON.parse(end!)).toEqual({ end: true, events: 1 });
   expect(rest).toBe('');
+});
+
+test('JSON lines: an event without fields, and any text', () => {
+  const bare = event('test_bare', 'vfio', {}, () => '', 'An event of this test, without fields.');
+  const record = { event: bare as unknown as EventRecord['event'], fields: {}, time: 0n, access: 0, end: 5, cost: 0 };
+  expect(JSON.parse(jsonLines('p').event(record))).toEqual({
+    t: 5,
+    access: 0,
+    layer: 'vfio',
+    event: 'test_bare',
+    fields: {},
+    text: '',
+  });
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), (name) => {
+      const told = JSON.parse(jsonLines('p').event({ ...oneAccess[3]!, fields: { ...fields, name } }));
+      expect(told.fields.name).toBe(name);
+      expect(told.text).toBe(`${name} 18446744071578845184`);
+    }),
+  );
 });
 
 test('Chrome: a track a layer, slices that do not overlap on a track, and a flow an access', () => {

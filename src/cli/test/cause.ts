@@ -2,7 +2,7 @@
 
 import { type EventRecord, matchingEvents } from '../../event.ts';
 import type { Observer } from '../observer.ts';
-import { type Output, Transcript } from '../output.ts';
+import type { Output } from '../output.ts';
 import { traceLine } from '../trace.ts';
 
 /** Events of one access that are shown: the first ones, and those just before the line. */
@@ -11,7 +11,8 @@ const LAST = 4;
 
 /** Writes a transcript like any other, and stops to listen when line `line` begins. */
 export class CauseFinder implements Output {
-  readonly #transcript = new Transcript();
+  /** The transcript so far ends within a line. */
+  #inLine = false;
   readonly #line: number;
   #lines = 1;
   #events: EventRecord[] = [];
@@ -51,10 +52,10 @@ export class CauseFinder implements Output {
   }
 
   console(bytes: Uint8Array): void {
-    this.#transcript.console(bytes);
     for (const byte of bytes) {
       this.#look();
-      if (byte === 0x0a) this.#lines++;
+      this.#inLine = byte !== 0x0a;
+      if (!this.#inLine) this.#lines++;
     }
   }
 
@@ -63,13 +64,12 @@ export class CauseFinder implements Output {
   }
 
   message(text: string): void {
-    const before = this.#transcript.text;
-    if (before !== '' && !before.endsWith('\n')) this.#lines++;
+    if (this.#inLine) this.#lines++;
+    this.#inLine = false;
     for (const _ of text.split('\n')) {
       this.#look();
       this.#lines++;
     }
-    this.#transcript.message(text);
   }
 
   end(): void {}

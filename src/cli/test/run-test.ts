@@ -6,7 +6,7 @@ import { EXIT } from '../exit-status.ts';
 import { type GuestLibrary, includePath, isLibraryFile } from '../guest-program.ts';
 import { Legacy } from '../legacy.ts';
 import type { Observer } from '../observer.ts';
-import { type Output, Transcript } from '../output.ts';
+import { type Output, TRANSCRIPT_BYTES, Transcript } from '../output.ts';
 import { run } from '../run.ts';
 import { DEFAULT_TIER, type TierName } from '../tier.ts';
 import { UsageError } from '../usage-error.ts';
@@ -16,6 +16,7 @@ import { check } from './check/check.ts';
 import { checkFailureText } from './check-report.ts';
 import { holds } from './condition.ts';
 import { CoverageRecorder } from './coverage.ts';
+import { type DumpChoice, dumpInput } from './dump-input.ts';
 import { type Expectations, readExpectations } from './expectations.ts';
 import { hasFeature } from './features.ts';
 import { compare, type Divergence } from './golden.ts';
@@ -33,6 +34,8 @@ export interface TestOptions {
   readonly coverage: boolean;
   /** Words that check lines begin with. */
   readonly prefixes: readonly string[];
+  /** When the transcript is shown whole, with what its checks say of it; never if absent. */
+  readonly dumpInput?: DumpChoice;
 }
 
 /** Path of the golden that belongs to a source. */
@@ -95,6 +98,8 @@ export type Means = Pick<TestOptions, 'limit' | 'tier'>;
 interface Ran {
   readonly transcript: string;
   readonly status: number;
+  /** Bytes that the transcript had no room for. */
+  readonly lost: number;
 }
 
 /** What a run shows: its own checks, its golden, or in their absence what the program says of itself. */
@@ -104,9 +109,14 @@ function judgeRun(
   expected: Expectations,
   library: GuestLibrary,
   options: TestOptions,
-  { transcript, status }: Ran,
+  { transcript, status, lost }: Ran,
   before: readonly string[],
 ): Verdict {
+  if (lost > 0) {
+    const bytes = TRANSCRIPT_BYTES + lost;
+    const report = [...before, `${file}: the transcript has ${bytes} bytes; a test may have ${TRANSCRIPT_BYTES}`];
+    return { outcome: status === EXIT.LIMIT ? 'TIMEOUT' : 'FAIL', report };
+  }
   const golden = goldenOf(file);
   const hasGolden = existsSync(golden);
   const hasChecks = expected.checks.length > 0;
@@ -120,7 +130,8 @@ function judgeRun(
         report: [`has no golden (${golden}) and expects nothing itself; gvm test -u writes one`],
       };
   }
-  if (hasChecks) problems.push(...checkFailureText(file, text, transcript, check(expected.checks, transcript)));
+  const checked = check(expected.checks, transcript);
+  if (hasChecks) problems.push(...checkFailureText(file, text, transcript, checked));
   let updated = false;
   if (hasGolden || !hasChecks) {
     const divergence = compare(hasGolden ? readFileSync(golden, 'utf8') : '', transcript);
@@ -129,11 +140,16 @@ function judgeRun(
       updated = true;
     } else if (divergence !== undefined) problems.push(...divergenceText(file, library, options, divergence));
   }
+  const dump = (choice: DumpChoice) => (options.dumpInput === choice ? dumpInput(checked) : []);
   if (problems.length > 0) {
+    problems.push(...dump('fail'), ...dump('always'));
     problems.push(`   = reproduce: gvm test ${file}   (the run alone: gvm run ${file})`);
     return { outcome: status === EXIT.LIMIT ? 'TIMEOUT' : 'FAIL', report: problems };
   }
-  return { outcome: updated ? 'UPDATED' : 'PASS', report: updated ? [`wrote ${golden}`] : [] };
+  return {
+    outcome: updated ? 'UPDATED' : 'PASS',
+    report: [...(updated ? [`wrote ${golden}`] : []), ...dump('always')],
+  };
 }
 
 /** Where the transcript leaves its golden, and what the machine did when it wrote that line: for that it runs once more. */
@@ -152,7 +168,7 @@ function divergenceText(file: string, library: GuestLibrary, means: Means, diver
 export function transcriptOf(file: string, library: GuestLibrary, means: Means, observe?: Observer): Ran {
   const output = new Transcript();
   const status = transcribe(file, library, means, output, observe);
-  return { transcript: withoutHostPaths(output.text, file, library), status };
+  return { transcript: withoutHostPaths(output.text, file, library), status, lost: output.lost };
 }
 
 /** Tests follow each other in a process, each on a host of its own. */

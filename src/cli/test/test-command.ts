@@ -6,6 +6,7 @@ import { installedLibrary } from '../guest-program.ts';
 import { DEFAULT_MAX_INSNS } from '../run-options.ts';
 import { tierOption } from '../tier.ts';
 import { UsageError } from '../usage-error.ts';
+import { DUMP_CHOICES, type DumpChoice } from './dump-input.ts';
 import { serve, WORKER_WORD } from './pool.ts';
 import { test } from './test.ts';
 
@@ -49,6 +50,12 @@ const parser = () =>
       requiresArg: true,
       default: ['CHECK'],
       describe: 'word that check lines begin with',
+    })
+    .option('dump-input', {
+      choices: DUMP_CHOICES,
+      default: 'never' as DumpChoice,
+      requiresArg: true,
+      describe: 'show the whole transcript, with what each check line matched: of tests that fail, or always',
     })
     .option('v', { alias: 'verbose', type: 'boolean', default: false, describe: 'name every test' })
     .option('coverage', {
@@ -95,6 +102,7 @@ export const testCommand = (): Command => ({
       filter: filterOf(options.filter),
       shard: shardOf(options.shard),
       jobs: options.j,
+      dumpInput: options.dumpInput,
       verbose: options.v,
       format: options.json === true ? 'json' : options.tap === true ? 'tap' : 'text',
       junit: options.junit,

@@ -58,7 +58,8 @@ export async function test(options: TestCommandOptions): Promise<number> {
 
 function report(result: TestResult, verbose: boolean): void {
   const { outcome, name, report: lines } = result;
-  if (!verbose && !failed(result) && outcome !== 'UPDATED') return;
+  const told = failed(result) || outcome === 'UPDATED' || (outcome === 'PASS' && lines.length > 0);
+  if (!verbose && !told) return;
   const shown = outcome === 'XFAIL' ? [] : lines;
   process.stderr.write(`${[`${outcome}: ${name}`, ...shown].join('\n')}\n`);
   if (failed(result) && process.env['GITHUB_ACTIONS'] !== undefined)

@@ -45,6 +45,9 @@ class Table<T> {
 /** JSON that may stand in a script element. */
 const embedded = (value: unknown): string => JSON.stringify(value).replaceAll('<', '\\u003c');
 
+/** A page of so many events has 200 MiB; a browser opens no more, and what the page tells of accesses stays in memory until it is written. */
+const MOST_EVENTS = 2_000_000;
+
 /** Where the data goes in the page. */
 const PLACE_OF_DATA = '"@TRACE@"';
 
@@ -82,6 +85,7 @@ export function htmlReport(page: string, program: string, guide: ReportGuide): T
   };
 
   return {
+    most: MOST_EVENTS,
     begin: () => `${head}{"version":${REPORT_VERSION},"program":${embedded(program)},"events":[`,
     see(record) {
       if (record.event.title !== 'kvm_exit') return;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { junit } from '../../../src/cli/test/summary.ts';
-import { gvm, gvmUnder, gvmWith } from '../gvm.ts';
+import { gvm, gvmUnder, gvmWith, gvmWithUnder } from '../gvm.ts';
 
 const program = (body: string, head = '') =>
   `${head}        bits 64\n        default rel\n%include "linux/kernel.inc"\n        global init_module\n        section .text\ninit_module:\n${body}\n`;
@@ -183,6 +183,59 @@ describe('expectations in the source', () => {
     const ran = testing({ 'a.gasm': source }, '--timeout', '300000');
     expect(ran.stderr).toContain(message);
     expect(ran.status).toBe(status);
+  });
+});
+
+describe('--dump-input', () => {
+  const [good, bad] = ['; CHECK: PCI: Using\n; CHECK-LABEL: hel{{l+}}o\n', '; CHECK: hello\n; CHECK-NEXT: world\n'];
+
+  test('fail: the transcript of a test that fails, with what the checks matched, and where one did not', () => {
+    const ran = testing({ 'a.gasm': saying('hello', bad), 'b.gasm': saying('hello', good) }, '--dump-input=fail');
+    expect(ran.status).toBe(6);
+    expect(ran.stderr.match(/<<<<<</g)).toHaveLength(1);
+    const [dump] = /<<<<<<\n[\s\S]*>>>>>>/.exec(ran.stderr)!;
+    expect(dump).toMatch(/\n {11}1: PCI: Using configuration type 1 for base access\n/);
+    expect(dump).toMatch(
+      /\d: hello\nCHECK:1 {7}\^~~~~\nCHECK-NEXT:2 {7}X error: expected text not found\n *\d+: \[gvm\] exit status 0\n>>>>>>$/,
+    );
+  });
+
+  test('always: of one that passes, too; never is the default', () => {
+    const file = { 'b.gasm': saying('hello', good) };
+    const { stderr, status } = testing(file, '--dump-input', 'always');
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/1: PCI: Using configuration type 1 for base access\nCHECK:1 {8}\^~{9}\n/);
+    expect(stderr).toMatch(/: hello\nCHECK-LABEL:2 {2}\^~~~~\n/);
+    expect(testing(file).stderr).toBe('');
+    expect(testing(file, '--dump-input=sometimes').status).toBe(2);
+  });
+});
+
+describe('100 MB printed', () => {
+  const files = {
+    'flood.ts': `import * as uapi from 'gvm/uapi';
+export default ({ syscalls, memory }) => {
+  const page = syscalls.mmap(4096, 3, uapi.MAP_PRIVATE | uapi.MAP_ANONYMOUS, -1, 0);
+  memory.write(page, new TextEncoder().encode('x'.repeat(4095) + '\\n'));
+  for (let count = 0; count < 25600; count++) syscalls.write(1, page, 4096);
+  return 0;
+};
+`,
+    'a.gasm': saying('hello', '; host: ./flood.ts\n'),
+  };
+  const limited = { NODE_OPTIONS: '--max-old-space-size=160' };
+
+  test('a test fails by the size of its transcript, in bounded memory', () => {
+    const { status, stderr } = gvmWithUnder(limited, files, 'test', '--dump-input=never');
+    expect(stderr).toMatch(/^FAIL: a\.gasm\na\.gasm: the transcript has 1050\d{5} bytes; a test may have 16777216\n$/);
+    expect(status).toBe(6);
+  });
+
+  test('a run goes on, in bounded memory', () => {
+    const { status, stderr, stdout } = gvmWithUnder(limited, files, 'run', 'a.gasm');
+    expect(stderr.length).toBe(25600 * (4096 + '[host] '.length));
+    expect(stdout).toMatch(/hello\n$/);
+    expect(status).toBe(0);
   });
 });
 
