@@ -15,6 +15,9 @@ export interface Translated {
   /** Instructions that the interpreter carries out for it: their numbers. */
   readonly steps: readonly number[];
   readonly bytes: number;
+  /** How often it was entered from JavaScript since it was last judged, and what that has retired. */
+  entries: number;
+  retired: number;
 }
 
 /** Bounds: regions, and bytes of their binaries. Beyond them the oldest quarter goes. */

@@ -25,6 +25,15 @@ import { LinearTlb } from './tlb-mirror.ts';
  */
 const SLICE = 1 << 20;
 const TABLE_SLACK = 1;
+/**
+ * Going into WebAssembly and out again costs as much as this many interpreted instructions. A region that has done less each
+ * time, of so many times, because its code leaves the guest at once, is left alone until its block has been entered so often.
+ */
+const WORTH = 16;
+const TRIAL = 256;
+const REST = 1 << 16;
+/** A heat from which no block comes up: still a small integer, as all heats are, so that blocks stay alike for the engine. */
+const NEVER = -(2 ** 30);
 
 export class Translator {
   readonly statistics: TranslationStatistics = {
@@ -96,17 +105,27 @@ export class Translator {
     if (region === undefined) return 0;
     this.#regions.announce(region);
     const runtime = this.#runtime;
-    runtime.begin(execution.retired + budget);
+    const before = execution.retired;
+    runtime.begin(before + budget);
     const outcome = this.#drive(region.index, budget);
     runtime.end(outcome);
+    region.retired += execution.retired - before;
+    if (++region.entries === TRIAL) this.#judge(region, block);
     return outcome;
+  }
+
+  /** A region has been tried {@link TRIAL} times. */
+  #judge(region: Translated, block: Block): void {
+    if (!this.#eager && region.retired < WORTH * TRIAL) block.heat = -REST;
+    region.entries = 0;
+    region.retired = 0;
   }
 
   #translate(address: number, host: number, block: Block): Translated | undefined {
     const start = performance.now();
     const region = findRegion(address, this.#source(), ENDS_BLOCK);
     const translated = region === undefined ? undefined : this.#install(region, host);
-    if (translated === undefined) block.heat = Number.NEGATIVE_INFINITY;
+    if (translated === undefined) block.heat = NEVER;
     const elapsed = performance.now() - start;
     this.statistics.milliseconds += elapsed;
     this.statistics.longest = Math.max(this.statistics.longest, elapsed);
@@ -133,7 +152,7 @@ export class Translator {
     const index = this.#free.pop() ?? this.#table.grow(1);
     this.#table.set(index, instance.exports['region']);
     const frames = new Set(region.blocks.map(({ address }) => this.#frameOf(address)!));
-    const translated = { address: region.blocks[0]!.address, host, index, frames, steps, bytes: bytes.length };
+    const translated = { address: region.blocks[0]!.address, host, index, frames, steps, bytes: bytes.length, entries: 0, retired: 0 };
     this.#regions.add(translated);
     this.statistics.regions++;
     this.statistics.bytes += bytes.length;
