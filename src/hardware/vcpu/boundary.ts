@@ -4,11 +4,11 @@ import type { ControlServices } from './control-services.ts';
 import { DR6 } from './debug-registers.ts';
 import { guestInstruction } from './events.ts';
 import type { Execution } from './execution.ts';
-import { EXIT_REASON, type ExitReason } from './exit.ts';
+import { EXIT_REASON, type ExitReason, INTERRUPTIBILITY } from './exit.ts';
 import { IF, RF, TF } from './flags.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
 import { type EventKind, VECTOR } from './pending-event.ts';
-import type { Blocking, Processor } from './processor.ts';
+import type { Processor } from './processor.ts';
 import { SLOT, WORD } from './state.ts';
 
 /** The instruction boundaries of one vCPU. */
@@ -33,12 +33,12 @@ export class Boundary {
 
   /** Whether the guest would take an interrupt now: RFLAGS.IF, and not in the shadow of STI or MOV SS. */
   get interruptible(): boolean {
-    return (this.#cpu.state.words[WORD.FLAG_CONTROL]! & IF) !== 0 && this.#cpu.blocking.shadow === 'none';
+    return (this.#cpu.state.words[WORD.FLAG_CONTROL]! & IF) !== 0 && this.#cpu.blocking.shadow === 0;
   }
 
   /** Whether the guest would take an NMI now. */
   get nmiReady(): boolean {
-    return !this.#cpu.blocking.nmi && this.#cpu.blocking.shadow === 'none';
+    return !this.#cpu.blocking.nmi && this.#cpu.blocking.shadow === 0;
   }
 
   /** Whether something has to be looked at before each instruction, and not only between pages and blocks. */
@@ -46,7 +46,7 @@ export class Boundary {
     const control = this.#cpu.state.words[WORD.FLAG_CONTROL]!;
     return (
       (control & (TF | RF)) !== 0 ||
-      this.#cpu.blocking.shadow !== 'none' ||
+      this.#cpu.blocking.shadow !== 0 ||
       this.#cpu.debug.active ||
       this.#cpu.debug.pending !== 0 ||
       this.interruptWindow ||
@@ -65,7 +65,7 @@ export class Boundary {
     const { words } = this.#cpu.state;
     const { shadow } = this.#cpu.blocking;
     const { privilege } = this.#cpu.mmu;
-    if (this.#cpu.debug.pending !== 0 && shadow !== 'mov ss') return this.#debugTrap('trap');
+    if (this.#cpu.debug.pending !== 0 && shadow !== INTERRUPTIBILITY.MOV_SS) return this.#debugTrap('trap');
     if (this.tprThreshold > 0 && this.#controls.taskPriority < this.tprThreshold)
       return this.#window(EXIT_REASON.TPR_BELOW_THRESHOLD);
     if (this.nmiWindow && this.nmiReady) return this.#window(EXIT_REASON.NMI_WINDOW);
@@ -78,7 +78,7 @@ export class Boundary {
       if (this.#cpu.debug.pending !== held) return this.#debugTrap('fault');
     }
     words[WORD.FLAG_CONTROL] = control & ~RF;
-    this.#cpu.blocking.shadow = 'none';
+    this.#cpu.blocking.shadow = 0;
     this.#cpu.mmu.oneElement = true;
     const outcome = this.#execution.runPage(this.#execution.retired + 1);
     this.#cpu.mmu.oneElement = false;
@@ -93,7 +93,7 @@ export class Boundary {
     }
     // SYSCALL and SYSENTER take TF away before it would trap.
     const masked = this.#cpu.mmu.privilege < privilege && (words[WORD.FLAG_CONTROL]! & TF) === 0;
-    if ((control & TF) !== 0 && !masked && (this.#cpu.blocking.shadow as Blocking['shadow']) !== 'mov ss')
+    if ((control & TF) !== 0 && !masked && this.#cpu.blocking.shadow !== INTERRUPTIBILITY.MOV_SS)
       this.#cpu.debug.pending |= DR6.SINGLE_STEP;
     return outcome;
   }
@@ -121,7 +121,7 @@ export class Boundary {
   /** The hypervisor has carried out an instruction: what ends with one ends, and a single step is due. */
   completed(): void {
     const { state, blocking, debug } = this.#cpu;
-    blocking.shadow = 'none';
+    blocking.shadow = 0;
     const control = state.words[WORD.FLAG_CONTROL]!;
     state.words[WORD.FLAG_CONTROL] = control & ~RF;
     if ((control & TF) !== 0) debug.pending |= DR6.SINGLE_STEP;

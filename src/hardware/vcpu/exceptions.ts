@@ -161,7 +161,7 @@ export class Exceptions {
     }
     quads[SLOT.RSP] = top;
     quads[SLOT.RIP] = gate.target;
-    this.#cpu.blocking.shadow = 'none';
+    this.#cpu.blocking.shadow = 0;
     flags.write(rflags & ~(TF | NT | RF | VM) & ~(gate.trap ? 0 : IF));
     mmu.updateAlignment();
     return OUTCOME.JUMP;

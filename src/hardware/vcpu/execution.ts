@@ -95,8 +95,8 @@ export class Execution {
     let offset = host & 4095;
     const page = this.#pageAt(host - offset);
     const base = address - offset;
-    unsignedWords[2 * SLOT.PAGE_BASE] = base;
-    words[2 * SLOT.PAGE_BASE + 1] = Math.floor(base / TWO_TO_32);
+    unsignedWords[2 * SLOT.PAGE_BASE] = unsignedWords[2 * SLOT.RIP]! - offset;
+    words[2 * SLOT.PAGE_BASE + 1] = words[2 * SLOT.RIP + 1]!;
     for (;;) {
       const block = page.blocks[offset] ?? this.#code.block(page, offset);
       if ('failure' in block) {

@@ -9,9 +9,12 @@ import type { Parts } from './wiring.ts';
 /** Registers of one vCPU, as unsigned bigints. */
 export class GuestState {
   protected readonly parts: Parts;
+  /** General registers 0 to 15 and rip, live: each as its low and its high half, unsigned. */
+  readonly halves: Uint32Array;
 
   constructor(parts: Parts) {
     this.parts = parts;
+    this.halves = parts.state.unsignedWords;
   }
 
   /** General register 0 (rax) to 15 (r15). */
@@ -27,14 +30,6 @@ export class GuestState {
   }
   set rip(value: bigint) {
     this.parts.state.quads[SLOT.RIP] = value;
-  }
-
-  /** Both halves of {@link rip}, unsigned. Hot: once or twice an exit, where a bigint would be an allocation. */
-  get ripLow(): number {
-    return this.parts.state.unsignedWords[2 * SLOT.RIP]!;
-  }
-  get ripHigh(): number {
-    return this.parts.state.unsignedWords[2 * SLOT.RIP + 1]!;
   }
 
   /** RFLAGS.IF. Hot: the status flags, which would have to be worked out, are left alone. */
@@ -123,13 +118,11 @@ export class GuestState {
   /** What holds back interrupts and NMIs: {@link INTERRUPTIBILITY}. */
   get interruptibility(): number {
     const { shadow, nmi } = this.parts.blocking;
-    const bits = shadow === 'none' ? 0 : shadow === 'sti' ? INTERRUPTIBILITY.STI : INTERRUPTIBILITY.MOV_SS;
-    return bits | (nmi ? INTERRUPTIBILITY.NMI : 0);
+    return shadow | (nmi ? INTERRUPTIBILITY.NMI : 0);
   }
   set interruptibility(bits: number) {
     const { blocking } = this.parts;
-    const movSs = (bits & INTERRUPTIBILITY.MOV_SS) !== 0;
-    blocking.shadow = movSs ? 'mov ss' : (bits & INTERRUPTIBILITY.STI) !== 0 ? 'sti' : 'none';
+    blocking.shadow = bits & INTERRUPTIBILITY.MOV_SS || bits & INTERRUPTIBILITY.STI;
     blocking.nmi = (bits & INTERRUPTIBILITY.NMI) !== 0;
   }
 

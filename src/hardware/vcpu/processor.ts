@@ -11,8 +11,11 @@ import { type CpuState, SLOT } from './state.ts';
 
 /** What holds back events at the next instruction boundary (the guest interruptibility state, SDM vol. 3C table 25-3). */
 export interface Blocking {
-  /** The next instruction runs before interrupts are looked at (`sti`), and before debug traps too (`mov ss`). */
-  shadow: 'none' | 'sti' | 'mov ss';
+  /**
+   * The next instruction runs before interrupts are looked at (INTERRUPTIBILITY.STI), and before debug traps too (MOV_SS);
+   * 0: no shadow. A number, because every entry asks, and of a string the engine would look at the kind first.
+   */
+  shadow: number;
   /** An NMI was delivered and no IRET has run since. */
   nmi: boolean;
 }

@@ -3,7 +3,7 @@
  * software interrupts, the instructions that always exit. Each returns 0, or an outcome that ends the instruction.
  */
 
-import { EXIT_REASON } from './exit.ts';
+import { EXIT_REASON, INTERRUPTIBILITY } from './exit.ts';
 import { AC, CONTROL_FLAGS, IF, IOPL, RF, STATUS_FLAGS, VM } from './flags.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
 import type { OtherServices } from './interpreter/service-rooms.ts';
@@ -127,7 +127,7 @@ export class Services implements Record<OtherServices, Service> {
     if (this.#cpu.mmu.privilege > this.#iopl()) return refuse(this.#cpu);
     const { words } = this.#cpu.state;
     const control = words[WORD.FLAG_CONTROL]!;
-    if ((control & IF) === 0) this.#cpu.blocking.shadow = 'sti';
+    if ((control & IF) === 0) this.#cpu.blocking.shadow = INTERRUPTIBILITY.STI;
     words[WORD.FLAG_CONTROL] = control | IF;
     return OUTCOME.STOP;
   }

@@ -1,5 +1,6 @@
 /** Descriptor tables and segment registers as instructions reach them: SDM vol. 3A ch. 2.4, 3.4–3.5, 5.10. */
 
+import { INTERRUPTIBILITY } from './exit.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
 import type { ServicesOf } from './interpreter/service-rooms.ts';
 import { CR4_UMIP, isCanonical } from './paging.ts';
@@ -93,7 +94,7 @@ export class TableServices implements Record<ServicesOf<'tables'>, Service> {
   loadSegment(number: number, selector: number): number {
     const outcome = this.#cpu.segments.load(number, selector);
     if (outcome < 0 || number !== SS) return outcome;
-    this.#cpu.blocking.shadow = 'mov ss';
+    this.#cpu.blocking.shadow = INTERRUPTIBILITY.MOV_SS;
     return OUTCOME.STOP;
   }
 

@@ -49,7 +49,7 @@ export function wire(memory: PhysicalMemory, stateAt: Hpa, stream: EventStream):
     segments,
     flags,
     debug,
-    blocking: { shadow: 'none', nmi: false },
+    blocking: { shadow: 0, nmi: false },
   };
   const execution = new Execution(processor, code);
   const controls = new ControlServices(processor);

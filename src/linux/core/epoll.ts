@@ -5,7 +5,7 @@
 
 import { EBADF, EEXIST, EINVAL, ENOENT } from '../uapi/errno.ts';
 import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../uapi/syscalls.ts';
-import type { OpenFile } from './file.ts';
+import type { FileOperations, OpenFile } from './file.ts';
 
 interface Item {
   readonly fd: number;
@@ -16,6 +16,12 @@ interface Item {
 }
 
 const NOTHING: readonly number[] = [];
+
+/** eventpoll_fops. */
+export const epollOperations: FileOperations = { release: (file) => (file.privateData as Epoll).release() };
+
+/** is_file_epoll. Hot: comparing the operations is quicker than `instanceof`. */
+export const isEpollFile = (file: OpenFile): file is OpenFile<Epoll> => file.operations === epollOperations;
 
 /** struct eventpoll. */
 export class Epoll {

@@ -10,7 +10,7 @@ import { errnoName } from '../uapi/errno.ts';
 import { O_RDONLY, O_WRONLY, type UserProcess } from '../uapi/syscalls.ts';
 import { Clock } from './clock.ts';
 import { DeviceModel } from './device-model.ts';
-import type { Epoll } from './epoll.ts';
+import { type Epoll, epollOperations } from './epoll.ts';
 import { eventfdOperations } from './eventfd.ts';
 import { type FileOperations, OpenFile } from './file.ts';
 import { IommuGroups } from './iommu-group.ts';
@@ -100,7 +100,7 @@ export class Kernel {
 
   /** The open file of a new epoll set. */
   epollFile(set: Epoll, flags: number): OpenFile {
-    return this.anonFile('[eventpoll]', { release: () => set.release() }, flags, set);
+    return this.anonFile('[eventpoll]', epollOperations, flags, set);
   }
 
   /** kthread_create: a thread of the kernel, which has no user memory. */

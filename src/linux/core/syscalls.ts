@@ -30,7 +30,7 @@ import {
   type Syscalls,
 } from '../uapi/syscalls.ts';
 import type { Clock } from './clock.ts';
-import { Epoll } from './epoll.ts';
+import { Epoll, isEpollFile } from './epoll.ts';
 import { newEventfd } from './eventfd.ts';
 import type { OpenFile } from './file.ts';
 import type { ModuleRegistry } from './modules.ts';
@@ -41,6 +41,8 @@ import type { Vfs } from './vfs.ts';
 
 /** MAX_RW_COUNT: the most that one read or write moves. */
 const MAX_RW_COUNT = 0x7fff_f000;
+
+const NOTHING: readonly number[] = [];
 
 /** What the system calls need of the kernel. */
 export interface SyscallHost extends RefusingContext {
@@ -201,7 +203,7 @@ export class ProcessSyscalls implements Syscalls {
     const epoll = files.get(set);
     let result: number;
     if (epoll === undefined) result = this.#notOpen(set);
-    else if (!(epoll.privateData instanceof Epoll)) result = this.#kernel.refuse(EINVAL, `fd ${set} is no epoll set`);
+    else if (!isEpollFile(epoll)) result = this.#kernel.refuse(EINVAL, `fd ${set} is no epoll set`);
     else {
       result = epoll.privateData.control(operation, fd, files.get(fd), events);
       if (result < 0) this.#kernel.refuse(-result, `epoll_ctl of fd ${fd}`);
@@ -215,8 +217,8 @@ export class ProcessSyscalls implements Syscalls {
 
   /** A wait that finds nothing leaves no event: in life the thread would still be asleep in it. */
   epoll_wait(set: number): readonly number[] {
-    const epoll = this.#process.files.get(set)?.privateData;
-    const ready = epoll instanceof Epoll ? epoll.wait() : [];
+    const file = this.#process.files.get(set);
+    const ready = file !== undefined && isEpollFile(file) ? file.privateData.wait() : NOTHING;
     if (ready.length > 0 && strace.sysEpollWait.on) {
       strace.traceEpollWait(this.#kernel.stream, this.#process, set, ready);
     }

@@ -40,9 +40,11 @@ export interface Cpu {
   /** VMCS field TSC offset: the guest's counter is the instructions that have retired, and this. */
   tscOffset: number;
   rip: bigint;
-  /** Both halves of {@link rip}, unsigned: the exit path makes no bigint. */
-  readonly ripLow: number;
-  readonly ripHigh: number;
+  /**
+   * The general registers and, as number {@link RIP}, the instruction pointer, live: each as its low and its high half, unsigned.
+   * The exit path looks here and makes no bigint.
+   */
+  readonly halves: Uint32Array;
   rflags: bigint;
   /** RFLAGS.IF, without the flags that have to be worked out. */
   readonly interruptFlag: boolean;
@@ -111,6 +113,8 @@ export const RDX = 2;
 export const RBX = 3;
 export const RSI = 6;
 export const RDI = 7;
+/** The instruction pointer's number in {@link Cpu.halves}. */
+export const RIP = 16;
 
 /** Makes the CPU of a new vCPU; `stateAt` is a zeroed page frame for its state. */
 export type CpuFactory = (memory: PhysicalMemory, stateAt: Hpa, stream: EventStream) => Cpu;

@@ -10,19 +10,12 @@ import type { Members, Struct, StructValue } from '../uapi/struct.ts';
 
 type Row<Self> = (self: Self, argument: number) => number;
 
-/** No ioctl's number. */
-const NONE = -1;
-
 export class IoctlTable<Self extends { readonly kernel: Kernel }> {
   readonly #rows = new Map<number, Row<Self>>();
-  /** The ioctl asked for last, and its row: for a vCPU that is nearly always KVM_RUN. */
-  #lastRequest = NONE;
-  #lastRow: Row<Self> | undefined;
 
   /** The argument is an integer, nothing, or a pointer that the row looks at itself. */
   plain(ioctl: Ioctl, row: Row<Self>): this {
     this.#rows.set(ioctl.number, row);
-    this.#lastRequest = NONE;
     return this;
   }
 
@@ -60,12 +53,8 @@ export class IoctlTable<Self extends { readonly kernel: Kernel }> {
     });
   }
 
-  /** `undefined` when the table has no such ioctl. Hot. */
+  /** `undefined` when the table has no such ioctl. */
   dispatch(self: Self, request: number, argument: number): number | undefined {
-    if (request !== this.#lastRequest) {
-      this.#lastRow = this.#rows.get(request);
-      this.#lastRequest = request;
-    }
-    return this.#lastRow?.(self, argument);
+    return this.#rows.get(request)?.(self, argument);
   }
 }

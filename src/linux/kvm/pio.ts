@@ -12,8 +12,8 @@ import type { KvmVcpu } from './vcpu.ts';
 const QUIRK_PORT = 0x7e;
 
 /** Bytes of the access under way, one view for each size. */
-const buffer = new DataView(new ArrayBuffer(4));
-const bytesOf = [0, 1, 2, 3, 4].map((size) => new Uint8Array(buffer.buffer, 0, size));
+const word = new Uint32Array(1);
+const bytesOf = [0, 1, 2, 3, 4].map((size) => new Uint8Array(word.buffer, 0, size));
 
 /** handle_io: 1 to go on in the guest, 0 to return to user space. */
 export function handleIo(vcpu: KvmVcpu): number {
@@ -29,14 +29,15 @@ function fastOut(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {
   const { cpu, run, vm } = vcpu;
   const value = cpu.readAccumulator(size);
   if (kvmPio.on) kvmPio(vm.kernel.stream, { write: true, port, size, count: 1, value });
-  buffer.setUint32(0, value, true);
+  word[0] = value;
   const data = bytesOf[size]!;
   if (vm.pioBus.write(port, data) === 0) {
     cpu.skipInstruction();
     return 1;
   }
   run.exitIo(false, size, port, 1);
-  for (let i = 0; i < size; i++) run.pioData[i] = data[i]!;
+  const { pioData } = run;
+  for (let i = 0; i < size; i++) pioData[i] = data[i]!;
   if (port === QUIRK_PORT) {
     cpu.skipInstruction();
     return 0;
@@ -55,9 +56,9 @@ function fastIn(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {
   const { run, vm } = vcpu;
   vcpu.pioSize = size;
   vcpu.pioPort = port;
-  buffer.setUint32(0, 0, true);
+  word[0] = 0;
   if (vm.pioBus.read(port, bytesOf[size]!) === 0) {
-    finishIn(vcpu, buffer.getUint32(0, true));
+    finishIn(vcpu, word[0]!);
     return 1;
   }
   run.exitIo(true, size, port, 1);

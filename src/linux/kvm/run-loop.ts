@@ -25,7 +25,7 @@ import type { KvmVcpu } from './vcpu.ts';
 import { handleExit } from './vmx.ts';
 
 /** The VMX preemption timer is 32 bits wide: a longer limit takes several entries. */
-const TIMER_MAX = 2 ** 31;
+const TIMER_MAX = 2 ** 30;
 const NEVER = Number.POSITIVE_INFINITY;
 /** CR8 holds the task priority in four bits. */
 const CR8_BITS = 0xf;

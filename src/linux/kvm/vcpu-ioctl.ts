@@ -55,7 +55,6 @@ const MAX_MSRS = 256;
 const signalSet = struct('sigset_t', { value: u64 });
 
 const table = tscIoctls(fpuIoctls(debugIoctls(eventIoctls(new IoctlTable<KvmVcpu>()))))
-  .plain(KVM_RUN, runVcpu)
   .gives(KVM_GET_REGS, kvm_regs, getRegs)
   .takes(KVM_SET_REGS, kvm_regs, setRegs)
   .gives(KVM_GET_SREGS, kvm_sregs, getSregs)
@@ -191,6 +190,8 @@ export const vcpuOperations: FileOperations = {
     const vcpu = vcpuOf(file);
     const { kernel } = vcpu;
     if (kernel.current.mm !== vcpu.vm.mm) return kernel.refuse(EIO, 'the vCPU belongs to another process');
+    // Hot: a Map is not asked for what nearly all calls are.
+    if (request === KVM_RUN.number) return runVcpu(vcpu, argument);
     const result = table.dispatch(vcpu, request, argument);
     return result ?? kernel.refuse(EINVAL, 'no such vCPU ioctl');
   },

@@ -13,7 +13,7 @@ import {
   type kvm_cpuid_entry2,
 } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
-import type { Cpu } from './cpu.ts';
+import { type Cpu, RIP } from './cpu.ts';
 import { Emulation } from './emulation.ts';
 import { initialFpu } from './fpu-state.ts';
 import { type InjectedEvent, isException } from './injected-event.ts';
@@ -153,13 +153,15 @@ export class KvmVcpu implements VmVcpu {
 
   /** User space is to serve the port access at RIP. */
   leaveForPort(): void {
-    this.#pioRipLow = this.cpu.ripLow;
-    this.#pioRipHigh = this.cpu.ripHigh;
+    const { halves } = this.cpu;
+    this.#pioRipLow = halves[2 * RIP]!;
+    this.#pioRipHigh = halves[2 * RIP + 1]!;
   }
 
   /** RIP is still that access's; if user space has moved it away, the access is void. */
   get atPortAccess(): boolean {
-    return this.cpu.ripLow === this.#pioRipLow && this.cpu.ripHigh === this.#pioRipHigh;
+    const { halves } = this.cpu;
+    return halves[2 * RIP] === this.#pioRipLow && halves[2 * RIP + 1] === this.#pioRipHigh;
   }
 
   requestEvent(): void {

@@ -4,7 +4,7 @@
  */
 
 import type { Hpa } from '../../address.ts';
-import { Epoll } from '../core/epoll.ts';
+import { isEpollFile } from '../core/epoll.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { AddressSpace } from '../core/mm.ts';
 import { EEXIST, ENOSPC } from '../uapi/errno.ts';
@@ -233,8 +233,8 @@ export class Vm {
   userSpaceReady(): boolean {
     const { files } = this.kernel.current;
     return files.open().some((fd) => {
-      const set = files.get(fd)?.privateData;
-      return set instanceof Epoll && set.wait().length > 0;
+      const file = files.get(fd)!;
+      return isEpollFile(file) && file.privateData.wait().length > 0;
     });
   }
 

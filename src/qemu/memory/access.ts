@@ -1,6 +1,6 @@
 /**
- * One access to an io region: is it allowed, and in which pieces do the callbacks get it
- * (softmmu/memory.c: memory_region_access_valid, access_with_adjusted_size; softmmu/physmem.c: memory_access_size).
+ * One access to an io region, as its rules allow (softmmu/memory.c: memory_region_dispatch_read, memory_region_dispatch_write,
+ * access_with_adjusted_size).
  *
  * Bytes travel in a DataView (the data page of kvm_run, usually) in little-endian order; the pieces of a split access go
  * straight to and from their place in it, so no value is ever put together, and accesses up to 4 bytes never meet a
@@ -14,41 +14,13 @@ import {
   memoryRegionRamDeviceRead,
   memoryRegionRamDeviceWrite,
 } from '../trace-events.ts';
-import type { MemoryRegion, MemoryRegionOps } from './region.ts';
+import type { MemoryRegion } from './region.ts';
 
 /** MemTxResult. */
 export const MEMTX_OK = 0;
 export const MEMTX_ERROR = 1;
 export const MEMTX_DECODE_ERROR = 2;
 export const MEMTX_ACCESS_ERROR = 4;
-
-/** How many of `length` bytes at `offset` go to an io region in one dispatch; the caller loops over the rest. */
-export function memoryAccessSize(ops: MemoryRegionOps, length: number, offset: number): number {
-  let max = ops.valid.max === 0 ? 4 : ops.valid.max;
-  if (!ops.impl.unaligned) {
-    // The lowest set bit of the offset; offset 0 sets no bound.
-    const low = offset | 0;
-    const align = (low & -low) >>> 0;
-    if (align !== 0 && align < max) max = align;
-  }
-  const bound = Math.min(length, max);
-  return bound >= 8 ? 8 : bound >= 4 ? 4 : bound >= 2 ? 2 : 1;
-}
-
-/** memory_region_access_valid. */
-export function accessValid(ops: MemoryRegionOps, offset: number, size: number): boolean {
-  const valid = ops.valid;
-  if (ops.accepts !== undefined && !ops.accepts(offset, size)) return false;
-  if (!valid.unaligned && (offset & (size - 1)) !== 0) return false;
-  return valid.max === 0 || (size >= valid.min && size <= valid.max);
-}
-
-/** Width of one callback for an access of `size`: impl.min and impl.max with their defaults 1 and 4. */
-const callbackSize = (ops: MemoryRegionOps, size: number): number => {
-  const max = ops.impl.max === 0 ? 4 : ops.impl.max;
-  const min = ops.impl.min === 0 ? 1 : ops.impl.min;
-  return Math.max(Math.min(size, max), min);
-};
 
 /** memory_region_dispatch_read: `size` (1, 2, 4, 8) bytes at `offset` into `data` at `at`. A refused read gives zeros. Hot. */
 export function dispatchRead(
@@ -61,7 +33,8 @@ export function dispatchRead(
   at: number,
 ): number {
   const ops = region.ops!;
-  if (!accessValid(ops, offset, size)) {
+  const rules = region.rules!;
+  if (!rules.valid(offset, size)) {
     zero(data, at, size);
     return MEMTX_DECODE_ERROR;
   }
@@ -73,7 +46,7 @@ export function dispatchRead(
     }
     guard.engaged = true;
   }
-  const width = callbackSize(ops, size);
+  const width = rules.width(size);
   for (let i = 0; i < size; i += width) {
     const piece = Math.min(width, size);
     if (width === 8) {
@@ -104,13 +77,14 @@ export function dispatchWrite(
   at: number,
 ): number {
   const ops = region.ops!;
-  if (!accessValid(ops, offset, size)) return MEMTX_DECODE_ERROR;
+  const rules = region.rules!;
+  if (!rules.valid(offset, size)) return MEMTX_DECODE_ERROR;
   const guard = region.guard;
   if (guard !== undefined) {
     if (guard.engaged) return MEMTX_ACCESS_ERROR;
     guard.engaged = true;
   }
-  const width = callbackSize(ops, size);
+  const width = rules.width(size);
   for (let i = 0; i < size; i += width) {
     const piece = Math.min(width, size);
     if (width === 8) {

@@ -9,14 +9,7 @@
 import { hva, PAGE_SIZE } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { UserMemory } from '../../linux/uapi/syscalls.ts';
-import {
-  dispatchRead,
-  dispatchWrite,
-  MEMTX_ACCESS_ERROR,
-  MEMTX_DECODE_ERROR,
-  MEMTX_OK,
-  memoryAccessSize,
-} from './access.ts';
+import { dispatchRead, dispatchWrite, MEMTX_ACCESS_ERROR, MEMTX_DECODE_ERROR, MEMTX_OK } from './access.ts';
 import { type FlatRange, FlatView, renderFlatView, sameRange } from './flat-view.ts';
 import { added, visibleIoeventfds } from './ioeventfds.ts';
 import type { Ioeventfd, MemoryListener } from './listener.ts';
@@ -209,7 +202,7 @@ export class AddressSpace {
       const region = range === undefined ? this.#hole : range.region;
       const offset = range === undefined ? address + done : address + done - range.start + range.offset;
       if (region.flushCoalesced) this.#coalescing.flushCoalesced();
-      const size = memoryAccessSize(region.ops!, length - done, offset);
+      const size = region.rules!.cut(length - done, offset);
       const outcome = dispatchRead(this.#stream, this.cpu, region, offset, size, data, at + done);
       if (done > 0) crosses ||= this.#crosses(range, address);
       else if (outcome !== MEMTX_OK || region.unassigned) odd = oddness(outcome, region);
@@ -228,7 +221,7 @@ export class AddressSpace {
     let crosses = false;
     while (done < length) {
       const range = this.#view.lookup(address + done);
-      if (range?.region.kind === 'ram') {
+      if (range?.region.plainRam) {
         const size = Math.min(length - done, range.end - address - done);
         result |= this.#writeRam(range, address + done, data, at + done, size);
         done += size;
@@ -237,7 +230,7 @@ export class AddressSpace {
       const region = range === undefined ? this.#hole : range.region;
       const offset = range === undefined ? address + done : address + done - range.start + range.offset;
       if (region.flushCoalesced) this.#coalescing.flushCoalesced();
-      const size = memoryAccessSize(region.ops!, length - done, offset);
+      const size = region.rules!.cut(length - done, offset);
       const outcome = dispatchWrite(this.#stream, this.cpu, region, offset, size, data, at + done);
       if (done > 0) crosses ||= this.#crosses(range, address);
       else if (outcome !== MEMTX_OK || region.unassigned) odd = oddness(outcome, region);

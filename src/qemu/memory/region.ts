@@ -7,13 +7,9 @@
  */
 
 import type { Hva } from '../../address.ts';
+import { AccessRules, type AccessSizes } from './access-rules.ts';
 
-/** Widths of access in bytes. `max` 0 in `valid` means "any width is taken, and the core cuts at 4". */
-export interface AccessSizes {
-  readonly min: number;
-  readonly max: number;
-  readonly unaligned: boolean;
-}
+export type { AccessSizes } from './access-rules.ts';
 
 /** Callbacks of an io region. Values are unsigned; an access of 8 bytes goes through the `Wide` pair. */
 export interface MemoryRegionOps {
@@ -93,9 +89,13 @@ export class MemoryRegion {
   /** Stands for `mr %p` in traces: order of creation. */
   readonly id: number;
   readonly kind: RegionKind;
+  /** The kind is `ram`. Asked at every access, where the engine would look twice at a string. */
+  readonly plainRam: boolean;
   readonly name: string;
   readonly size: number;
   readonly ops: MemoryRegionOps | undefined;
+  /** What accesses the ops take. */
+  readonly rules: AccessRules | undefined;
   /** Where its memory lies in this process. */
   readonly host: Hva | undefined;
   readonly guard: ReentrancyGuard | undefined;
@@ -103,6 +103,7 @@ export class MemoryRegion {
   readonly alias: MemoryRegion | undefined;
   readonly aliasOffset: number;
   readonly #topology: Transactions;
+  readonly #romDevice: boolean;
   #container: MemoryRegion | undefined;
   #address = 0;
   #priority = 0;
@@ -121,9 +122,12 @@ export class MemoryRegion {
     this.#topology = topology;
     this.id = topology.nextId();
     this.kind = kind;
+    this.plainRam = kind === 'ram';
+    this.#romDevice = kind === 'rom-device';
     this.name = name;
     this.size = size;
     this.ops = target.ops;
+    this.rules = target.ops && new AccessRules(target.ops);
     this.host = target.host;
     this.#readonly = target.readonly ?? false;
     this.guard = target.guard;
@@ -185,12 +189,12 @@ export class MemoryRegion {
 
   /** romd_mode of a ROM device: reads go to its memory, not to its callbacks. */
   get romd(): boolean {
-    return this.kind === 'rom-device' && this.#romd;
+    return this.#romDevice && this.#romd;
   }
 
   /** memory_access_is_direct for a read: QEMU takes the bytes from its own memory. Hot. */
   get readsDirectly(): boolean {
-    return this.kind === 'ram' || (this.kind === 'rom-device' && this.#romd);
+    return this.plainRam || (this.#romDevice && this.#romd);
   }
 
   /** Whether an access must find KVM's coalesced ring empty. Hot. */

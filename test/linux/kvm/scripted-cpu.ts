@@ -14,7 +14,14 @@ import {
   type VmExit,
 } from '../../../src/hardware/vcpu/exit.ts';
 import { ModificationLog } from '../../../src/hardware/vcpu/modification-log.ts';
-import type { ControlRegister, Cpu, DescriptorTable, SegmentName, SegmentState } from '../../../src/linux/kvm/cpu.ts';
+import {
+  type ControlRegister,
+  type Cpu,
+  type DescriptorTable,
+  RIP,
+  type SegmentName,
+  type SegmentState,
+} from '../../../src/linux/kvm/cpu.ts';
 
 export type Step = (cpu: ScriptedCpu) => ExitReason;
 export type Instruction = (port: EmulatorPort, cpu: ScriptedCpu) => Emulated;
@@ -53,14 +60,14 @@ export class ScriptedCpu implements Cpu {
   tscOffset = 0;
   msrIntercepts: ((index: number, write: boolean) => boolean) | undefined = undefined;
   exceptionBitmap = 0;
-  rip = 0x1000n;
   rflags = 2n;
   efer = 0x500n;
   entries = 0;
   readonly injected: { readonly vector: number; readonly errorCode: number | undefined }[] = [];
   readonly msrs = new Map<number, bigint>([[0x10, 0n]]);
   readonly #memory: PhysicalMemory;
-  readonly #registers = new BigUint64Array(16);
+  readonly #registers = new BigUint64Array(RIP + 1);
+  readonly halves = new Uint32Array(this.#registers.buffer);
   readonly #segments = new Map<SegmentName, SegmentState>();
   readonly #tables = new Map<string, DescriptorTable>();
   readonly #debug = new Map<number, bigint>();
@@ -74,7 +81,15 @@ export class ScriptedCpu implements Cpu {
 
   constructor(memory: PhysicalMemory) {
     this.#memory = memory;
+    this.rip = 0x1000n;
     this.modificationLog = new ModificationLog(memory);
+  }
+
+  get rip(): bigint {
+    return this.#registers[RIP]!;
+  }
+  set rip(value: bigint) {
+    this.#registers[RIP] = value;
   }
 
   run(limit: number): ExitReason {
@@ -206,12 +221,6 @@ export class ScriptedCpu implements Cpu {
     return this.#controls.get(register) ?? 0n;
   }
 
-  get ripLow(): number {
-    return Number(this.rip & 0xffff_ffffn);
-  }
-  get ripHigh(): number {
-    return Number(this.rip >> 32n);
-  }
   get interruptFlag(): boolean {
     return (this.rflags & 0x200n) !== 0n;
   }

@@ -152,7 +152,16 @@ export class Translator {
     const index = this.#free.pop() ?? this.#table.grow(1);
     this.#table.set(index, instance.exports['region']);
     const frames = new Set(region.blocks.map(({ address }) => this.#frameOf(address)!));
-    const translated = { address: region.blocks[0]!.address, host, index, frames, steps, bytes: bytes.length, entries: 0, retired: 0 };
+    const translated = {
+      address: region.blocks[0]!.address,
+      host,
+      index,
+      frames,
+      steps,
+      bytes: bytes.length,
+      entries: 0,
+      retired: 0,
+    };
     this.#regions.add(translated);
     this.statistics.regions++;
     this.statistics.bytes += bytes.length;

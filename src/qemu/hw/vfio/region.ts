@@ -49,7 +49,7 @@ export class VfioRegion implements MemoryRegionOps {
   readonly #device: VfioDevice;
   readonly #system: System;
   readonly #topology: MemoryTopology;
-  readonly #eoi: () => void;
+  readonly #setup: RegionSetup;
   readonly #areas: readonly Area[];
   /** What of the areas is mapped. */
   readonly #mapped: MemoryRegion[] = [];
@@ -66,7 +66,7 @@ export class VfioRegion implements MemoryRegionOps {
     this.index = index;
     this.name = name;
     this.info = info;
-    this.#eoi = () => setup.eoi();
+    this.#setup = setup;
     this.region = topology.io(name, info.size, this);
     const scratch = this.#system.scratch(8);
     this.#buffer = scratch.at;
@@ -140,7 +140,7 @@ export class VfioRegion implements MemoryRegionOps {
     else if (size === 2) value = this.#bytes.getUint16(0, true);
     else value = this.#bytes.getUint32(0, true);
     if (vfioRegionRead.on) this.#traceRead(offset, size, BigInt(value));
-    this.#eoi();
+    this.#setup.eoi();
     return value;
   }
 
@@ -151,13 +151,13 @@ export class VfioRegion implements MemoryRegionOps {
     else this.#bytes.setUint32(0, value, true);
     this.#pwrite(offset, size);
     if (vfioRegionWrite.on) this.#traceWrite(offset, size, BigInt(value));
-    this.#eoi();
+    this.#setup.eoi();
   }
 
   readWide(offset: number): bigint {
     const value = this.#pread(offset, 8) ? this.#bytes.getBigUint64(0, true) : 0xffff_ffff_ffff_ffffn;
     if (vfioRegionRead.on) this.#traceRead(offset, 8, value);
-    this.#eoi();
+    this.#setup.eoi();
     return value;
   }
 
@@ -165,7 +165,7 @@ export class VfioRegion implements MemoryRegionOps {
     this.#bytes.setBigUint64(0, value, true);
     this.#pwrite(offset, 8);
     if (vfioRegionWrite.on) this.#traceWrite(offset, 8, value);
-    this.#eoi();
+    this.#setup.eoi();
   }
 
   #pread(offset: number, size: number): boolean {
