@@ -24,7 +24,7 @@ import { kvmEntry, kvmExit, kvmUserspaceExit } from './trace.ts';
 import type { KvmVcpu } from './vcpu.ts';
 import { handleExit } from './vmx.ts';
 
-/** The VMX preemption timer is 32 bits wide: a longer limit takes several entries. */
+/** The VMX preemption timer is 32 bits wide: a longer limit takes several entries. Up to here counts are small integers for the engine. */
 const TIMER_MAX = 2 ** 30;
 const NEVER = Number.POSITIVE_INFINITY;
 /** CR8 holds the task priority in four bits. */
