@@ -57,6 +57,8 @@ class UserCodeWatch {
       eval: true,
       workerData: { interval: INTERVAL_MILLISECONDS, question: `globalThis[Symbol.for('${QUESTION.description}')]()` },
     });
+    // What it throws it throws because this thread is ending.
+    worker.on('error', () => {});
     worker.unref();
   }
 
@@ -96,7 +98,12 @@ function lookAfterMainThread(inspector: typeof Inspector, { workerData }: typeof
   const { interval, question } = workerData as { interval: number; question: string };
   setInterval(() => {
     const session = new inspector.Session();
-    session.connectToMainThread();
+    try {
+      session.connectToMainThread();
+    } catch {
+      // That thread is ending: nobody is there to be asked, and nobody who would want to read of it.
+      return;
+    }
     const leave = (): void => session.post('Debugger.resume', () => session.disconnect());
     session.on('Debugger.paused', ({ params }) => {
       const callFrameId = params.callFrames[0]!.callFrameId;
