@@ -3,6 +3,7 @@
 import type { Expression } from '../syntax/ast.ts';
 import { Keywords, statementWords, type Vocabulary } from '../syntax/keywords.ts';
 import { endOf, type SourceLine, spanOf } from '../syntax/lexer.ts';
+import { distinct, expressionShapes, type KnownShapes, shapeOf, statementShapes } from '../syntax/line-shapes.ts';
 import { END_OF_LINE, type GrammarError, nasmParser, type ParsedLine, STARTS_BODY } from '../syntax/parser.ts';
 import type { Origin, Span } from '../syntax/source.ts';
 import { SyntaxFault } from '../syntax/syntax-fault.ts';
@@ -23,6 +24,8 @@ export class StatementParser {
   readonly #keywords: Keywords;
   readonly #words: InstructionWords;
   readonly #diagnostics: Diagnostics;
+  readonly #lines = statementShapes();
+  readonly #expressions = expressionShapes();
 
   constructor(words: InstructionWords, diagnostics: Diagnostics) {
     this.#keywords = new Keywords(words);
@@ -41,7 +44,7 @@ export class StatementParser {
     const list = tokens as t.Token[];
     this.classify(list);
     try {
-      return nasmParser().parseExpression(list);
+      return this.#again(this.#expressions, list, (own) => nasmParser().parseExpression(own));
     } catch (error) {
       this.#report(error, list, origin);
       return undefined;
@@ -70,11 +73,23 @@ export class StatementParser {
 
   #attempt(tokens: t.Token[], origin: Origin): ParsedLine {
     try {
-      return nasmParser().parseLine(tokens);
+      return this.#again(this.#lines, tokens, (own) => nasmParser().parseLine(own));
     } catch (error) {
       this.#report(error, tokens, origin);
       return { label: labelOf(tokens), times: undefined, body: { kind: 'none' } };
     }
+  }
+
+  /** The tree of a line whose shape is known, or what the parser makes of it. */
+  #again<T>(known: KnownShapes<T>, tokens: t.Token[], parse: (tokens: t.Token[]) => T): T {
+    const shape = shapeOf(tokens);
+    if (shape === undefined) return parse(tokens);
+    const tree = known.tree(shape, tokens);
+    if (tree !== undefined) return tree;
+    const own = distinct(tokens);
+    const parsed = parse(own);
+    known.keep(shape, own, parsed);
+    return parsed;
   }
 
   /** `movv rax, rbx` reads as a label followed by something that is no instruction: the first word is the mistake. */

@@ -10,6 +10,7 @@ const ALIGN = 4;
 
 /** The place that a name of flat output means: `section.NAME.start` (in the file, by its addresses) or `section.NAME.vstart`. */
 export function placeOfSection(name: string): { readonly section: string; readonly isVirtual: boolean } | undefined {
+  if (!name.startsWith('section.')) return undefined;
   const [, section, isVirtual] = /^section\.(.+)\.(v?)start$/.exec(name) ?? [];
   return section === undefined ? undefined : { section, isVirtual: isVirtual !== '' };
 }

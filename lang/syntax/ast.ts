@@ -88,6 +88,8 @@ export type Body =
       readonly kind: 'instruction';
       readonly prefixes: readonly string[];
       readonly mnemonic: string;
+      /** The mnemonic's token; undefined where prefixes stand alone. */
+      readonly name: Token | undefined;
       readonly at: Token;
       readonly operands: readonly OperandSyntax[];
     }

@@ -23,7 +23,7 @@ export interface ParsedLine {
   readonly body: Body;
 }
 
-type Operation = Pick<Extract<Body, { kind: 'instruction' }>, 'mnemonic' | 'at' | 'operands'>;
+type Operation = Pick<Extract<Body, { kind: 'instruction' }>, 'mnemonic' | 'name' | 'at' | 'operands'>;
 const NO_PREFIXES: readonly string[] = [];
 
 type Alternatives<T> = { ALT: () => T }[];
@@ -77,7 +77,7 @@ export class NasmParser extends EmbeddedActionsParser {
   readonly label = this.RULE('label', (): Label => {
     const at = this.CONSUME(t.Identifier);
     const colon = this.OPTION(() => this.CONSUME(t.Colon)) !== undefined;
-    return { name: symbolName(at.image), at, colon };
+    return { name: t.symbolName(at.image), at, colon };
   });
 
   readonly body = this.RULE('body', (): Body => {
@@ -106,6 +106,7 @@ export class NasmParser extends EmbeddedActionsParser {
             return {
               kind: 'instruction',
               mnemonic: '',
+              name: undefined,
               at: prefixes[0]!,
               operands: [],
               ...operation,
@@ -123,7 +124,7 @@ export class NasmParser extends EmbeddedActionsParser {
     const at = this.CONSUME(t.Mnemonic);
     const operands: OperandSyntax[] = [];
     this.MANY_SEP({ SEP: t.Comma, DEF: () => operands.push(this.SUBRULE(this.operand)) });
-    return { mnemonic: this.ACTION(() => at.image.toLowerCase()), at, operands };
+    return { mnemonic: this.ACTION(() => at.image.toLowerCase()), name: at, at, operands };
   });
 
   readonly operand = this.RULE('operand', (): OperandSyntax => {
@@ -289,7 +290,7 @@ export class NasmParser extends EmbeddedActionsParser {
       {
         ALT: (): Expression => {
           const at = this.CONSUME(t.Identifier);
-          return { kind: 'symbol', name: symbolName(at.image), at };
+          return { kind: 'symbol', name: t.symbolName(at.image), at };
         },
       },
       {
@@ -378,11 +379,6 @@ function segmentOf(before: Expression, colon: t.Token): t.Token {
 
 function unit(word: t.Token): number {
   return UNITS[word.image.at(-1)!.toLowerCase()]!;
-}
-
-/** `$name` is the symbol `name` even where that is a keyword. */
-function symbolName(image: string): string {
-  return image.charCodeAt(0) === 0x24 ? image.slice(1) : image;
 }
 
 /** The parser is built once, at first use. */

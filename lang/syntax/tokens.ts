@@ -14,6 +14,11 @@ export interface Token extends IToken {
   readonly glued?: boolean;
 }
 
+/** `$name` is the symbol `name` even where that is a keyword. */
+export function symbolName(image: string): string {
+  return image.charCodeAt(0) === 0x24 ? image.slice(1) : image;
+}
+
 /** Any UTF-16 unit, NUL included, in a form whose first character chevrotain can index. */
 const anyUnit = '[\\u0000-\\uffff]';
 
@@ -59,6 +64,11 @@ const binary = (name: string, pattern: RegExp | string, categories: TokenType[] 
 export const Sign = abstract('Sign');
 export const Plus = binary('Plus', '+', [Sign]);
 export const Minus = binary('Minus', '-', [Sign]);
+// Operators of several spellings.
+export const Equal = binary('Equal', /==?/);
+export const NotEqual = binary('NotEqual', /!=|<>/);
+export const ShiftLeft = binary('ShiftLeft', /<<<?/);
+export const ShiftRight = binary('ShiftRight', />>>?/);
 export const Tilde = token('Tilde', '~', { categories: [Sign] });
 export const Bang = token('Bang', '!', { categories: [Sign] });
 const operators = [
@@ -66,10 +76,10 @@ const operators = [
   binary('LogicalXor', '^^'),
   binary('LogicalAnd', '&&'),
   binary('Spaceship', '<=>'),
-  binary('Equal', /==?/),
-  binary('NotEqual', /!=|<>/),
-  binary('ShiftLeft', /<<<?/),
-  binary('ShiftRight', />>>?/),
+  Equal,
+  NotEqual,
+  ShiftLeft,
+  ShiftRight,
   binary('LessEqual', '<='),
   binary('GreaterEqual', '>='),
   binary('Less', '<'),

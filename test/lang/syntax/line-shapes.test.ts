@@ -1,0 +1,131 @@
+/** Trees made after a model are those that the parser makes. */
+
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { Keywords } from '../../../lang/syntax/keywords.ts';
+import { SourceLines } from '../../../lang/syntax/lexer.ts';
+import { distinct, shapeOf, statementShapes } from '../../../lang/syntax/line-shapes.ts';
+import { nasmParser, type ParsedLine } from '../../../lang/syntax/parser.ts';
+import { SourceFile } from '../../../lang/syntax/source.ts';
+import * as t from '../../../lang/syntax/tokens.ts';
+
+const keywords = new Keywords({
+  isMnemonic: (name) => ['mov', 'add', 'lea', 'jmp', 'movsb'].includes(name),
+  isRegister: (name) => ['rax', 'rbx', 'r9', 'al', 'fs'].includes(name),
+});
+
+function tokensOfLine(text: string): t.Token[] {
+  const line = new SourceLines(new SourceFile('test', text)).next();
+  const tokens = [...(line?.tokens ?? [])];
+  for (const token of tokens) {
+    if (token.tokenType !== t.Identifier) continue;
+    token.tokenType = keywords.type(token.image);
+    token.tokenTypeIdx = token.tokenType.tokenTypeIdx!;
+  }
+  return tokens;
+}
+
+/** What the parser makes of the line alone, and what the shapes make of it behind the model. */
+function bothWays(model: string, text: string): { again: ParsedLine | undefined; parsed: ParsedLine } {
+  const known = statementShapes();
+  const first = distinct(tokensOfLine(model));
+  const shape = shapeOf(first);
+  if (shape !== undefined) known.keep(shape, first, nasmParser().parseLine(first));
+  const tokens = tokensOfLine(text);
+  const own = shapeOf(tokens);
+  return { again: own === undefined ? undefined : known.tree(own, tokens), parsed: nasmParser().parseLine(tokens) };
+}
+
+const register = fc.constantFrom('rax', 'rbx', 'r9', 'al', 'RAX');
+const number = fc.constantFrom('1', '0x10', '12h', '$1f', '0b11', '1_000');
+const symbol = fc.constantFrom('a', 'a.b', '$rax', '.l', '..@3.x');
+const value: fc.Arbitrary<string> = fc.letrec<{ value: string }>((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 3 },
+    register,
+    number,
+    symbol,
+    fc.constantFrom("'ab'", '`\\n`', '$', '$$'),
+    fc.tuple(fc.constantFrom('-', '~', '!', '+'), tie('value')).map(([sign, of]) => `${sign} ${of}`),
+    fc
+      .tuple(
+        tie('value'),
+        fc.constantFrom('+', '*', '==', '=', '<<', '<<<', '>>>', '<>', '!=', '%%', '|'),
+        tie('value'),
+      )
+      .map(([left, operator, right]) => `${left} ${operator} ${right}`),
+    fc.tuple(tie('value'), tie('value'), tie('value')).map(([a, b, c]) => `(${a} ? ${b} : ${c})`),
+    fc.tuple(tie('value'), symbol).map(([of, base]) => `(1 + ${of}) wrt ${base}`),
+  ),
+})).value;
+const operand = fc.oneof(
+  value,
+  fc.tuple(fc.constantFrom('', 'byte ', 'qword ', 'strict dword '), value).map(([hint, of]) => `${hint}[${of}]`),
+  value.map((of) => `[rel fs:${of}]`),
+);
+const item: fc.Arbitrary<string> = fc.oneof(
+  value,
+  fc.constant('?'),
+  value.map((of) => `word 0 + ${of}`),
+  fc.tuple(value, value).map(([count, of]) => `(${count}) dup (${of}, ?)`),
+);
+const line = fc.oneof(
+  fc
+    .tuple(fc.constantFrom('', 'l: ', 'l ', 'rep ', 'times 3 ', '$mov: lock '), fc.constantFrom('mov', 'ADD', 'lea'))
+    .chain(([start, name]) => fc.array(operand, { maxLength: 3 }).map((list) => `${start}${name} ${list.join(', ')}`)),
+  fc
+    .tuple(fc.constantFrom('db', 'dw', 'DQ'), fc.array(item, { minLength: 1, maxLength: 4 }))
+    .map(([word, items]) => `${word} ${items.join(', ')}`),
+  fc.tuple(fc.constantFrom('resb', 'resq'), value).map(([word, of]) => `x ${word} ${of}`),
+  value.map((of) => `x equ ${of}`),
+  fc.constantFrom('lock', 'rep', 'l:', 'mov', 'movsb'),
+);
+
+/** The line with other words of the same kinds. */
+const OTHERS: Readonly<Record<string, string>> = { rax: 'r9', RAX: 'rbx', al: 'fs', mov: 'LEA', a: 'longer', l: '$z' };
+const reworded = (text: string) =>
+  text.replace(/(?<![\w$.@'`\\])(?:rax|RAX|al|mov|a|l)(?![\w.])/g, (word) => OTHERS[word]!).replace(/\b0x10\b/g, '77q');
+
+test('a line of a known shape has the tree that the parser makes of it', () => {
+  let known = 0;
+  fc.assert(
+    fc.property(line, (text) => {
+      const { again, parsed } = bothWays(text, reworded(text));
+      if (again === undefined) return;
+      known++;
+      expect(again).toEqual(parsed);
+    }),
+    { numRuns: 1500 },
+  );
+  expect(known).toBeGreaterThan(1000);
+});
+
+test('what the grammar tells by the word is told by it again', () => {
+  for (const [model, text] of [
+    ['x equ a == 1', 'x equ a = 1'],
+    ['x equ a << 1', 'x equ a <<< 1'],
+    ['db 1', 'dq 1'],
+    ['mov byte [a], 1', 'mov word [a], 1'],
+    ['rep movsb', 'repne movsb'],
+    ['dd 1', 'dd 1.5'],
+    ['mov rax, rax', 'mov rax, rbx'],
+  ] as const) {
+    const { again, parsed } = bothWays(model, text);
+    if (again !== undefined) expect(again, `${model} / ${text}`).toEqual(parsed);
+  }
+});
+
+test('directives have no shape', () => {
+  for (const text of ['[warning -label-orphan]', 'l: [list -]', 'section .text', "incbin 'a'"]) {
+    expect(bothWays(text, text).again, text).toBeUndefined();
+  }
+});
+
+test('a macro parameter named twice is two words of the next line', () => {
+  const [name, comma, , last] = tokensOfLine('mov , , rax') as [t.Token, t.Token, t.Token, t.Token];
+  const twice = distinct([name, last, comma, last]);
+  const known = statementShapes();
+  known.keep(shapeOf(twice)!, twice, nasmParser().parseLine(twice));
+  const tokens = tokensOfLine('mov rbx, r9');
+  expect(known.tree(shapeOf(tokens)!, tokens)).toEqual(nasmParser().parseLine(tokens));
+});
