@@ -53,6 +53,14 @@ export class Diagnostics {
     this.#add({ severity: 'error', message, span, notes });
   }
 
+  /** A word that means nothing: in the body of a macro that is one mistake, however often the macro is called. */
+  unknown(span: Span, message: string, ...notes: string[]): void {
+    const word = `${span.origin.file.name}:${span.start}:unknown`;
+    if (this.#places.has(word)) return;
+    this.#places.add(word);
+    this.error(span, message, ...notes);
+  }
+
   /** An instruction that does not take its operands, with the forms it has. */
   refusal(span: Span, message: string, forms: readonly string[]): void {
     this.#add({ severity: 'error', message, span, notes: [], forms });

@@ -48,8 +48,13 @@ export function directive(body: DirectiveBody, origin: Origin, building: Buildin
   const span = spanOf(body.at, body.words.at(-1) ?? body.at, origin);
   const meaning = MEANINGS.get(body.name);
   if (meaning !== undefined) return meaning(body, origin, span, building);
-  const text = `unknown directive \`${body.name}\`${didYouMean(body.name, MEANINGS.keys())}`;
-  building.assembly.diagnostics.error(spanOf(body.at, body.at, origin), text);
+  const place = spanOf(body.at, body.at, origin);
+  const { diagnostics } = building.assembly;
+  if (body.name === 'map') {
+    diagnostics.error(place, '`map` is a directive that gvm leaves out', 'gvm asm --map FILE writes a map');
+  } else {
+    diagnostics.unknown(place, `unknown directive \`${body.name}\`${didYouMean(body.name, MEANINGS.keys())}`);
+  }
   return undefined;
 }
 

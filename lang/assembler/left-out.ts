@@ -3,6 +3,8 @@
  * these alone on a line would pass for a label, and the program would be another one than NASM's.
  */
 
+import { foreignNames } from '../isa/foreign.ts';
+
 /** Instructions that may stand without operands: x87 and MMX, virtualisation, enclaves, transactions and other extensions. */
 const ALONE = new Set(
   (
@@ -15,11 +17,22 @@ const ALONE = new Set(
   ).split(' '),
 );
 
+/** Others that take operands and that iced-x86, whose names isa/foreign.ts has, does not know or has no vector in. */
+const WITH_OPERANDS = new Set(
+  'xabort xbegin bndcl bndcn bndcu bndldx bndmk bndmov bndstx ptwrite prefetchwt1'.split(' '),
+);
+
 const VECTOR_REGISTER = /^(?:[xyz]mm\d+|mm[0-7]|st[0-7]|k[0-7])$/i;
 
 /** True of a word that is an instruction to NASM where nothing follows it. */
 export function isLeftOutAlone(word: string): boolean {
   return ALONE.has(word.toLowerCase());
+}
+
+/** True of a word that is an instruction to NASM, with operands or without, and none to gvm. */
+export function isLeftOut(word: string): boolean {
+  const name = word.toLowerCase();
+  return ALONE.has(name) || WITH_OPERANDS.has(name) || foreignNames().has(name);
 }
 
 /** True where a line names a vector or floating-point register. */

@@ -9,7 +9,7 @@ import type { Origin, Span } from '../syntax/source.ts';
 import { SyntaxFault } from '../syntax/syntax-fault.ts';
 import * as t from '../syntax/tokens.ts';
 import type { Diagnostics } from './diagnostics.ts';
-import { isLeftOutAlone, LEFT_OUT_NOTE, usesVectorRegister } from './left-out.ts';
+import { isLeftOut, isLeftOutAlone, LEFT_OUT_NOTE, usesVectorRegister } from './left-out.ts';
 import { asWritten } from './shared-names.ts';
 import { didYouMean } from './suggest.ts';
 
@@ -108,10 +108,10 @@ export class StatementParser {
     }
     const word = tokens[at]!;
     const span = spanOf(word, word, origin);
-    if (usesVectorRegister(tokens.map((token) => token.image)) || isLeftOutAlone(word.image)) {
-      this.#diagnostics.error(span, `\`${word.image}\` is an instruction that gvm leaves out`, LEFT_OUT_NOTE);
+    if (usesVectorRegister(tokens.map((token) => token.image)) || isLeftOut(word.image)) {
+      this.#diagnostics.unknown(span, `\`${word.image}\` is an instruction that gvm leaves out`, LEFT_OUT_NOTE);
     } else {
-      this.#diagnostics.error(span, `unknown instruction \`${word.image}\`${this.#hint(word)}`);
+      this.#diagnostics.unknown(span, `unknown instruction \`${word.image}\`${this.#hint(word)}`);
     }
     return { label: at > 0 ? labelOf(tokens) : undefined, times: undefined, body: { kind: 'none' } };
   }
@@ -127,7 +127,7 @@ export class StatementParser {
   #loneWord(word: t.Token, origin: Origin): ParsedLine | undefined {
     const span = spanOf(word, word, origin);
     if (isLeftOutAlone(word.image)) {
-      this.#diagnostics.error(span, `\`${word.image}\` is an instruction that gvm leaves out`, LEFT_OUT_NOTE);
+      this.#diagnostics.unknown(span, `\`${word.image}\` is an instruction that gvm leaves out`, LEFT_OUT_NOTE);
       return { label: undefined, times: undefined, body: { kind: 'none' } };
     }
     const text = `\`${asWritten(word.image)}\` alone on a line is a label without its colon${this.#hint(word)}`;
@@ -226,6 +226,7 @@ const WANTED: Readonly<Record<string, string>> = {
   value: 'a value',
   signed: 'a value',
   parenthesis: 'a value',
+  transformed: 'a string',
   incbin: 'a file name in quotes',
   primitive: 'a directive',
 };

@@ -51,6 +51,18 @@ export function foreignInstruction(bytes: Uint8Array): Foreign | undefined {
   };
 }
 
+let names: ReadonlySet<string> | undefined;
+
+/** Names of all instructions in the list; some have a form that gvm knows. */
+export function foreignNames(): ReadonlySet<string> {
+  names ??= new Set(
+    Object.values(FOREIGN_NAMES).flatMap((line) =>
+      line.split(' ').flatMap((entry) => entry.slice(entry.indexOf(':') + 1).split('/')),
+    ),
+  );
+  return names;
+}
+
 function opcodeOf(bytes: Uint8Array): Opcode | undefined {
   let at = 0;
   let prefix = 0;

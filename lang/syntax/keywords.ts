@@ -4,6 +4,7 @@
 
 import type { TokenType } from 'chevrotain';
 import * as t from './tokens.ts';
+import { STRING_FUNCTIONS } from './unicode-strings.ts';
 
 /** What the syntax must know of the instruction set. Names come in lower case. */
 export interface Vocabulary {
@@ -39,6 +40,7 @@ add(t.Incbin, 'incbin');
 add(t.Dup, 'dup');
 add(t.Wrt, 'wrt');
 add(t.Seg, 'seg');
+add(t.StringFunction, STRING_FUNCTIONS.join(' '));
 add(
   t.Directive,
   'section segment global extern common static required default bits use64 use32 use16 align alignb org absolute cpu float sectalign',

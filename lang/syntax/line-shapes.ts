@@ -27,7 +27,13 @@ const TOLD_BY_WORD: ReadonlySet<t.Token['tokenType']> = new Set([
   t.ShiftRight,
 ]);
 /** What the parser does with these lines is not all in their tree, or it is little. */
-const NEVER: ReadonlySet<t.Token['tokenType']> = new Set([t.Directive, t.Incbin, t.OpenString, t.Stray]);
+const NEVER: ReadonlySet<t.Token['tokenType']> = new Set([
+  t.Directive,
+  t.Incbin,
+  t.StringFunction,
+  t.OpenString,
+  t.Stray,
+]);
 
 /** The shape of a line; undefined where it goes to the parser anyway. */
 export function shapeOf(tokens: readonly t.Token[]): string | undefined {

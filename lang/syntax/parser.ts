@@ -11,6 +11,7 @@ import { parseFloatingPoint, parseNumber, stringBytes } from './literals.ts';
 import { orderByPrecedence } from './precedence.ts';
 import { MAX_NESTING, MAX_OPERATORS, refuseDeepNesting, SyntaxFault } from './syntax-fault.ts';
 import * as t from './tokens.ts';
+import { unicodeString } from './unicode-strings.ts';
 
 /** What the parser reports of a line that does not parse, and the token it expects at the end of one. */
 export type GrammarError = IRecognitionException;
@@ -299,6 +300,7 @@ export class NasmParser extends EmbeddedActionsParser {
           return { kind: 'register', name: at.image.toLowerCase(), at };
         },
       },
+      { ALT: () => this.SUBRULE(this.transformed) },
       { ALT: (): Expression => ({ kind: 'here', at: this.CONSUME(t.Here) }) },
       { ALT: (): Expression => ({ kind: 'section-start', at: this.CONSUME(t.SectionStart) }) },
     ];
@@ -322,6 +324,19 @@ export class NasmParser extends EmbeddedActionsParser {
     const inner = this.SUBRULE(this.expression);
     this.CONSUME(t.RightParen);
     return inner;
+  });
+
+  /** `__?utf16?__('text')`; the parentheses may be left away. */
+  readonly transformed = this.RULE('transformed', (): Expression => {
+    const word = this.CONSUME(t.StringFunction);
+    const isParenthesized = this.OPTION(() => this.CONSUME(t.LeftParen)) !== undefined;
+    const at = this.CONSUME(t.Text);
+    if (isParenthesized) this.CONSUME(t.RightParen);
+    return this.ACTION((): Expression => {
+      const bytes = unicodeString(word.image, stringBytes(at.image));
+      if (bytes === undefined) throw new SyntaxFault(at, `\`${word.image}\` takes a string of UTF-8 text`);
+      return { kind: 'string', bytes, at };
+    });
   });
 
   readonly number = this.RULE('number', (): Expression => {

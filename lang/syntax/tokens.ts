@@ -122,6 +122,8 @@ export const Directive = abstract('Directive');
 export const Dup = abstract('Dup');
 export const Wrt = abstract('Wrt');
 export const Seg = abstract('Seg');
+/** `__?utf16?__` and its kin, in front of a string. */
+export const StringFunction = abstract('StringFunction');
 
 /** Types the lexer makes, in the order it tries them. */
 export const lexed: readonly TokenType[] = [
@@ -173,6 +175,7 @@ export const named: readonly TokenType[] = [
   Dup,
   Wrt,
   Seg,
+  StringFunction,
   Binary,
   Sign,
 ];

@@ -1,8 +1,6 @@
 /** `gvm asm`: its options, with NASM's letters. What they do is in asm.ts. */
 
 import { MAX_ERRORS } from '../../lang/assembler/diagnostics.ts';
-import { didYouMean } from '../../lang/assembler/suggest.ts';
-import { WarningSettings, warningNames } from '../../lang/assembler/warning-classes.ts';
 import { type AsmOptions, asm, type DependencyOptions } from './asm.ts';
 import { type Command, definitions, parserOf, sourceOptions } from './command.ts';
 import { quoteForMake } from './dependencies.ts';
@@ -11,6 +9,7 @@ import { installedLibrary } from './guest-program.ts';
 import { longOptions } from './nasm-options.ts';
 import type { Output } from './output.ts';
 import { UsageError } from './usage-error.ts';
+import { warningSettings } from './warning-options.ts';
 
 const EPILOGUE = `A value may be glued to NASM's letters (-felf64, -Ifolder, -w-label-orphan). -MG, -MF, -MD, -MT, -MQ and -MP are NASM's, too.
 Warnings have NASM's names: -w+x shows, -w-x hides, -Werror=x makes it an error, -Werror every warning.`;
@@ -57,17 +56,6 @@ const parser = () =>
     .epilogue(EPILOGUE);
 
 type Parsed = ReturnType<ReturnType<typeof parser>['parseSync']>;
-
-/** `-w` options as settings; a name that does not exist is a mistake of the user's. */
-function warningSettings(options: readonly string[]): WarningSettings {
-  const settings = new WarningSettings();
-  for (const option of options) {
-    if (settings.apply(option)) continue;
-    const name = option.replace(/^([-+*]|no-)?(error=)?/, '');
-    throw new UsageError(`gvm asm: -w: there is no warning '${name}'${didYouMean(name, warningNames())}`);
-  }
-  return settings;
-}
 
 /** The rule for make, if one is asked for: `-M` and `-MG` print it, `-MD` writes it beside the output. */
 function dependencyOptions(options: Parsed): DependencyOptions | undefined {
@@ -118,7 +106,7 @@ export const asmCommand = (output: Output): Command => ({
       defines: definitions(options.D),
       undefines: options.U,
       preIncludes: options.P,
-      warnings: warningSettings(options.w),
+      warnings: warningSettings('asm', options.w),
       maxErrors: options.maxErrors,
       json: options.json,
       library: installedLibrary().includes,

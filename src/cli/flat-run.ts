@@ -1,6 +1,7 @@
 /** `gvm run IMAGE --flat ADDR`: a flat 64-bit image on a bare processor, until it halts, and its registers as JSON. */
 
 import { assemble } from '../../lang/assembler/assemble.ts';
+import type { WarningSettings } from '../../lang/assembler/warning-classes.ts';
 import { toFlat } from '../../lang/object/flat.ts';
 import { MAX_INSTRUCTION_BYTES } from '../hardware/vcpu/code-cache.ts';
 import { EXIT_REASON, exitReasonName, INTERRUPTION } from '../hardware/vcpu/exit.ts';
@@ -12,7 +13,7 @@ import { EXIT } from './exit-status.ts';
 import { BareMachine } from './flat-machine.ts';
 import { binaryFiles, includePath, readUserFile } from './guest-program.ts';
 import { leftOut } from './left-out.ts';
-import { assemblyError, diagnosticsText } from './report-diagnostics.ts';
+import { assemblyError, diagnosticsJson, diagnosticsText } from './report-diagnostics.ts';
 import { eagernessOf, type TierName } from './tier.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -27,6 +28,9 @@ export interface FlatOptions {
   readonly tier: TierName;
   readonly includes: readonly string[];
   readonly defines: Readonly<Record<string, string>>;
+  readonly warnings?: WarningSettings;
+  /** Diagnostics as JSON. */
+  readonly json?: boolean;
 }
 
 const RSP = 4;
@@ -89,12 +93,14 @@ function imageOf(
       binaryPath: (name, from) => findBytes(name, from)?.bytes,
       defines: options.defines,
       format: 'bin',
+      ...(options.warnings === undefined ? {} : { warnings: options.warnings }),
     },
   );
-  if ('diagnostics' in assembled) throw assemblyError(assembled.diagnostics);
-  if (assembled.warnings.length > 0) warn(diagnosticsText(assembled.warnings));
+  if ('diagnostics' in assembled) throw assemblyError(assembled.diagnostics, options.json);
+  const { warnings } = assembled;
+  if (warnings.length > 0) warn(options.json ? diagnosticsJson(warnings) : diagnosticsText(warnings));
   const flat = toFlat(assembled.object, origin);
-  if ('diagnostics' in flat) throw assemblyError(flat.diagnostics);
+  if ('diagnostics' in flat) throw assemblyError(flat.diagnostics, options.json);
   return flat.bytes;
 }
 

@@ -4,13 +4,14 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { assemble } from '../../lang/assembler/assemble.ts';
 import type { IncludePath } from '../../lang/assembler/preprocessor/preprocessor.ts';
+import type { WarningSettings } from '../../lang/assembler/warning-classes.ts';
 import { type Archive, readArchive } from '../../lang/object/archive.ts';
 import { KERNEL_LAYOUT, link } from '../../lang/object/link.ts';
 import { isElf, readElf } from '../../lang/object/read-elf.ts';
 import { type Symbolizer, symbolizer } from '../../lang/object/symbolize.ts';
 import { type Directives, readDirectives } from './directives.ts';
 import { EXIT } from './exit-status.ts';
-import { assemblyError, diagnosticsText } from './report-diagnostics.ts';
+import { assemblyError, diagnosticsJson, diagnosticsText } from './report-diagnostics.ts';
 import { UsageError } from './usage-error.ts';
 
 /** What a program is linked with, and where it finds its includes. */
@@ -32,6 +33,15 @@ export interface GuestProgram {
   /** Names and source lines of its addresses; linked when first asked for, since most runs never ask. */
   readonly symbolizer: () => Symbolizer;
   readonly directives: Directives;
+}
+
+/** How the user wants a source to be read. */
+export interface SourceOptions {
+  readonly includes: readonly string[];
+  readonly defines: Readonly<Record<string, string>>;
+  readonly warnings?: WarningSettings;
+  /** Diagnostics as JSON. */
+  readonly json?: boolean;
 }
 
 /** What a program has to define: the library calls it once the machine is set up. */
@@ -98,7 +108,7 @@ function machineOf(image: Uint8Array, path: string): string {
 export function buildProgram(
   path: string,
   library: GuestLibrary,
-  options: { readonly includes: readonly string[]; readonly defines: Readonly<Record<string, string>> },
+  options: SourceOptions,
   warn: (text: string) => void,
 ): GuestProgram {
   const bytes = readUserFile(path);
@@ -119,11 +129,12 @@ export function buildProgram(
       binaryPath: (name, from) => findBytes(name, from)?.bytes,
       environment: (variable) => process.env[variable],
       defines: options.defines,
+      ...(options.warnings === undefined ? {} : { warnings: options.warnings }),
     },
   );
-  if ('diagnostics' in assembled) throw assemblyError(assembled.diagnostics);
+  if ('diagnostics' in assembled) throw assemblyError(assembled.diagnostics, options.json);
   const { object, warnings } = assembled;
-  if (warnings.length > 0) warn(diagnosticsText(warnings));
+  if (warnings.length > 0) warn(options.json ? diagnosticsJson(warnings) : diagnosticsText(warnings));
   if (!object.symbols.some(({ name, section }) => name === ENTRY && section !== 'undefined')) {
     throw new UsageError(
       `${path}: error: the program does not define \`${ENTRY}\`, where it begins\n   = note: write \`global ${ENTRY}\` and the label \`${ENTRY}:\``,

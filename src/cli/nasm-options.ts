@@ -45,6 +45,11 @@ const WORDS: Readonly<Record<string, Letter>> = {
   map: value('map'),
 };
 
+/** The words with `-wNAME` and `-WNAME` as long options, for commands whose other letters are their own. */
+export function warningOptions(words: readonly string[]): string[] {
+  return words.map((word) => word.replace(/^-[wW](?=.)/, '--warning='));
+}
+
 /** The words with NASM's letters as long options: `-felf64 -Ilib` becomes `--format=elf64 --include=lib`. */
 export function longOptions(words: readonly string[]): string[] {
   const result: string[] = [];

@@ -13,8 +13,8 @@ export function diagnosticsText(diagnostics: readonly Diagnostic[]): string {
 }
 
 /** Diagnostics as the error that ends the run. */
-export const assemblyError = (diagnostics: readonly Diagnostic[]): UsageError =>
-  new UsageError(diagnosticsText(diagnostics), EXIT.ASSEMBLY);
+export const assemblyError = (diagnostics: readonly Diagnostic[], json = false): UsageError =>
+  new UsageError(json ? diagnosticsJson(diagnostics) : diagnosticsText(diagnostics), EXIT.ASSEMBLY);
 
 /** `::error file=…,line=…,col=…::text` (GitHub's workflow commands). */
 export function annotation(diagnostic: Diagnostic): string {

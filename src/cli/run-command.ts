@@ -6,6 +6,7 @@ import { type Command, definitions, maxInsnsOption, parserOf, plugOption, source
 import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { runFlat } from './flat-run.ts';
 import { installedLibrary } from './guest-program.ts';
+import { warningOptions } from './nasm-options.ts';
 import type { Output } from './output.ts';
 import { Progress, watchedBy } from './progress.ts';
 import { deviceHelp } from './run.ts';
@@ -13,6 +14,7 @@ import { type Attended, splitQemuOptions } from './run-options.ts';
 import { tierOption } from './tier.ts';
 import { EVENT_CHOICE, eventList } from './trace.ts';
 import { UsageError } from './usage-error.ts';
+import { warningSettings } from './warning-options.ts';
 import { watchedRun } from './watched-run.ts';
 import type { Watcher } from './watcher.ts';
 
@@ -29,6 +31,22 @@ ${exitStatusHelp}`;
 const parser = () =>
   parserOf('run', USAGE)
     .options(sourceOptions)
+    .options({
+      w: {
+        alias: 'warning',
+        type: 'string',
+        array: true,
+        nargs: 1,
+        requiresArg: true,
+        default: [] as string[],
+        describe: "show, hide or promote a warning of the source, as gvm asm's -w does",
+      },
+      json: {
+        type: 'boolean',
+        default: false,
+        describe: "the source's errors and warnings as one JSON object on stderr",
+      },
+    } as const)
     .option('trace', {
       type: 'string',
       requiresArg: true,
@@ -148,15 +166,20 @@ export const runCommand = (plain: Output, extras?: RunExtras): Command => ({
     }
     const helped = deviceHelp(qemu, plain);
     if (helped !== undefined) return helped;
-    const options = parser().parseSync(words as string[]);
+    const options = parser().parseSync(warningOptions(words));
     if (options['help'] === true) return EXIT.OK;
     if (!(options.maxInsns > 0)) throw new UsageError('gvm run: --max-insns takes a number of instructions, 1 or more');
-    const program = { file: String(options._[0]), includes: options.I, defines: definitions(options.D) };
+    const program = {
+      file: String(options._[0]),
+      includes: options.I,
+      defines: definitions(options.D),
+      warnings: warningSettings('run', options.w),
+    };
     if (options.flat !== undefined) {
       if (qemu.length > 0) throw new UsageError(`gvm run: ${qemu[0]} means a machine, and --flat runs without one`);
-      const { flat, map, stack, maxInsns, tier } = options;
+      const { flat, map, stack, maxInsns, tier, json } = options;
       const warn = (text: string) => plain.message(text);
-      return runFlat({ ...program, flat, map, stack, maxInsns, tier }, installedLibrary().includes, warn);
+      return runFlat({ ...program, flat, map, stack, maxInsns, tier, json }, installedLibrary().includes, warn);
     }
     if (options.map.length > 0 || options.stack !== undefined || options.regs !== undefined)
       throw new UsageError('gvm run: --map, --stack and --regs go with --flat');

@@ -1,5 +1,6 @@
 /** Options of a run: the command line's, completed by the program's own `; gvm:` lines. */
 
+import type { WarningSettings } from '../../lang/assembler/warning-classes.ts';
 import type { Vcpu } from '../hardware/vcpu/vcpu.ts';
 import { optionArity } from '../qemu/options.ts';
 import { sortArguments } from './command-line.ts';
@@ -43,6 +44,10 @@ export interface RunOptions {
   readonly plug?: readonly string[];
   /** -D NAME=VALUE. */
   readonly defines: Readonly<Record<string, string>>;
+  /** -w: which warnings the source gives. */
+  readonly warnings?: WarningSettings;
+  /** Diagnostics of the source as JSON. */
+  readonly json?: boolean;
 }
 
 /** QEMU's options that gvm passes on; help and version are gvm's own. */

@@ -29,6 +29,7 @@ function run(tool: string, ...args: string[]) {
   return { status, stdout, stderr };
 }
 const asm = (...args: string[]) => run(process.execPath, COMMAND, 'asm', ...args);
+const asmless = (...args: string[]) => run(process.execPath, COMMAND, ...args);
 const bytes = (name: string) => readFileSync(join(folder, name)).toString('hex');
 
 describe('letters', () => {
@@ -56,6 +57,18 @@ describe('letters', () => {
 });
 
 describe('warnings', () => {
+  test('gvm run takes -w and --json, too', () => {
+    const run = (...args: string[]) => asmless('run', ...args);
+    expect(run('warn.asm').stderr).toMatch(/label-orphan[\s\S]*number-overflow[\s\S]*init_module/);
+    expect(run('-w-all', 'warn.asm').stderr).not.toMatch(/-w\+/);
+    expect(run('-w', 'error=label-orphan', '-w-number-overflow', 'warn.asm')).toMatchObject({ status: 3 });
+    expect(run('--warning=nothing', 'warn.asm')).toMatchObject({ status: 2 });
+    expect(run('--flat', '0x1000', '-w-all', 'warn.asm').stderr).not.toMatch(/-w\+/);
+    const { status, stderr } = run('--json', 'wrong.asm');
+    expect(status).toBe(3);
+    expect(JSON.parse(stderr).diagnostics).toHaveLength(2);
+  });
+
   test('-w-x hides, -Werror ends with status 3 and no output', () => {
     expect(asm('-o', 'w.bin', '-w-number-overflow', '-w-label', 'warn.asm')).toMatchObject({ status: 0, stderr: '' });
     const { status, stderr } = asm('-o', 'none.bin', '-Werror=number-overflow', '-Wno-label-orphan', 'warn.asm');

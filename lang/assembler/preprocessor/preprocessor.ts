@@ -370,7 +370,7 @@ export class Preprocessor {
     const text = LEFT_OUT.has(word)
       ? `\`${word}\` is a directive that gvm leaves out`
       : `unknown preprocessor directive \`${word}\`${didYouMean(word, [...MEANINGS.keys(), ...CONDITION_NAMES, '%else', '%endif'])}`;
-    this.#diagnostics.error(span, text);
+    this.#diagnostics.unknown(span, text);
   }
 
   #branch({ word, span }: Pick<DirectiveLine, 'word' | 'span'>, last: boolean, test: () => boolean): void {

@@ -5,6 +5,7 @@
 
 import { quoteBytes } from '../../syntax/literals.ts';
 import { SourceFile, type Span } from '../../syntax/source.ts';
+import { UNICODE_ENCODINGS } from '../../syntax/unicode-strings.ts';
 import { plainMacro } from './definitions.ts';
 import type { Directing } from './directive.ts';
 
@@ -94,6 +95,9 @@ export function defineStandard(to: Directing, format: string): SourceFile {
   }
   for (const each of [...Object.keys(known), ...Object.keys(COMPUTED)]) {
     names.define({ name: `__${each}__`, parameters: undefined, body: [], ignoreCase: false, alias: name(each) });
+  }
+  for (const each of UNICODE_ENCODINGS) {
+    names.define({ ...plainMacro(`__${each}__`, name(each), span), ignoreCase: true });
   }
   return structures;
 }

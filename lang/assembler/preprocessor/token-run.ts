@@ -24,6 +24,7 @@ const NAMES = new Set([
   t.Dup,
   t.Wrt,
   t.Seg,
+  t.StringFunction,
 ]);
 
 export class TokenRun {

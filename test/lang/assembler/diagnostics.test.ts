@@ -104,6 +104,19 @@ const CASES: readonly (readonly [text: string, expected: string])[] = [
     ].join('\n'),
   ],
   [
+    // One mistake in the body is one error, however often the macro is called.
+    '%macro m 0\n movx\teax, 1\n%endmacro\n m\n m\n%rep 3\n m\n%endrep',
+    'main.asm:2:2: error: unknown instruction `movx`; did you mean `mov`?\n    2 |  movx\teax, 1\n      |  ^~~~\n   = note: in macro `m`, called at main.asm:4',
+  ],
+  [
+    ' xsave [rax]',
+    'main.asm:1:2: error: `xsave` is an instruction that gvm leaves out\n    1 |  xsave [rax]\n      |  ^~~~~\n   = note: gvm has the general and system instructions of x86-64; compile C with -mgeneral-regs-only',
+  ],
+  [
+    '[map all]',
+    'main.asm:1:2: error: `map` is a directive that gvm leaves out\n    1 | [map all]\n      |  ^~~\n   = note: gvm asm --map FILE writes a map',
+  ],
+  [
     '%macro m 1\n mov al, %1\n%endmacro\n m ebx',
     // The operand came from the call, so the caret stands there.
     'main.asm:4:4',
