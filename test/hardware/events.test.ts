@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { EXIT_REASON, INTERRUPTION } from '../../src/hardware/vcpu/exit.ts';
-import { CODE, IST1, PrivilegeMachine, STACK, USER } from './privilege-machine.ts';
+import { CODE, IST1, KERNEL_DATA, PrivilegeMachine, STACK, USER } from './privilege-machine.ts';
 
 const IF = 0x202n;
 const TF = 0x100n;
@@ -111,6 +111,15 @@ describe('interrupts', () => {
     other.cpu.rflags = IF;
     other.cpu.interruptWindow = true;
     expect(other.run()).toMatchObject({ reason: EXIT_REASON.INTERRUPT_WINDOW, rip: at(7) });
+  });
+
+  test('lss casts no shadow: it sets rsp as well', () => {
+    const machine = new PrivilegeMachine(
+      `lss rsp, [rel pointer]\n nop\n hlt\n pointer: dq ${STACK}\n dw ${KERNEL_DATA}`,
+    );
+    machine.cpu.rflags = IF;
+    expect(machine.cpu.run(1)).toBe(EXIT_REASON.PREEMPTION_TIMER);
+    expect([machine.cpu.register(4), machine.cpu.interruptible]).toEqual([BigInt(STACK), true]);
   });
 
   test('hlt behind sti exits inside the shadow, and the hypervisor’s completion ends it', () => {

@@ -143,6 +143,16 @@ describe('fast system calls', () => {
     expect(machine.run()).toMatchObject({ vector: GP, errorCode: 0, cs: KERNEL_CODE });
   });
 
+  test('selectors are counted modulo 2^16', () => {
+    const machine = new PrivilegeMachine(
+      `${wrmsr(0xc0000080, 0x901n)}${wrmsr(0xc0000081, 0xfff8n << 48n)} mov rcx, ${USER}\n xor r11d, r11d\n o64 sysret`,
+    );
+    machine.place('mov eax, cs\n mov ebx, ss\n ud2', USER);
+    machine.cpu.setRegister(4, BigInt(USER_STACK));
+    expect(machine.run()).toMatchObject({ vector: UD, cs: 0xb });
+    expect([machine.cpu.register(0), machine.cpu.register(3)]).toEqual([0xbn, 3n]);
+  });
+
   test('swapgs exchanges the bases', () => {
     const machine = new PrivilegeMachine(`${wrmsr(0xc0000102, 0x300000n)} swapgs\n mov eax, [gs:4]\n hlt`);
     machine.memory.view.setUint32(0x300004, 0x1234, true);
@@ -218,6 +228,7 @@ describe('control registers and MSRs', () => {
     ['mov cr0 with NW and not CD', 'mov eax, 0xa0010001\n mov cr0, rax', 5],
     ['mov cr0 with upper bits', 'mov rax, 0x180010001\n mov cr0, rax', 10],
     ['mov cr4 without PAE', 'xor eax, eax\n mov cr4, rax', 2],
+    ['mov cr4 with VME, which CPUID has not', 'mov eax, 0x21\n mov cr4, rax', 5],
     ['mov cr4 with VMXE', 'mov eax, 0x2020\n mov cr4, rax', 5],
     ['mov cr4 with OSXSAVE', 'mov eax, 0x40020\n mov cr4, rax', 5],
     ['mov cr3 beyond MAXPHYADDR', 'mov rax, 0x400000002000\n mov cr3, rax', 10],

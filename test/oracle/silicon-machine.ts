@@ -3,7 +3,7 @@
  * Every vector leads to a handler that halts, so that a fault can be read off its frame.
  */
 
-import { hpa, MiB } from '../../src/address.ts';
+import { hpa, MiB, PAGE_SIZE } from '../../src/address.ts';
 import { EventStream } from '../../src/event.ts';
 import { PhysicalMemory } from '../../src/hardware/physical-memory.ts';
 import { EXIT_REASON } from '../../src/hardware/vcpu/exit.ts';
@@ -32,6 +32,7 @@ const HANDLERS = SYSTEM + 0x3000;
 const STACK = SYSTEM + 0x8000;
 /** The program's pages in RAM. */
 const DATA_FRAMES = 0x80000;
+const DATA_PAGES = 4;
 const CODE_FRAME = 0x90000;
 /** System structures are mapped in the kernel's half. */
 const KERNEL = 0xffff800000000000n;
@@ -68,7 +69,7 @@ export class SiliconMachine {
   constructor(eagerness?: Eagerness) {
     this.cpu = new Vcpu(this.memory, hpa(0x1000), new EventStream(() => 0n));
     if (eagerness !== undefined) this.cpu.translate(eagerness);
-    for (let page = 0; page < 4; page++)
+    for (let page = 0; page < DATA_PAGES; page++)
       this.#map(BigInt(0x10000000 + page * 4096), BigInt(DATA_FRAMES + page * 4096), DATA_RIGHTS);
     this.#map(BigInt(CODE), BigInt(CODE_FRAME), WRITABLE | USER);
     for (let page = 0; page < 16; page++)
@@ -187,7 +188,10 @@ export class SiliconMachine {
    * as the CPU does while it has breakpoints or waits for a window: here for a task priority below 1, which stays 1.
    */
   outcomeOf(record: CaseRecord, stepwise: boolean): string | undefined {
-    const { cpu } = this;
+    const { cpu, memory } = this;
+    // Nothing of an earlier run is in reach of this one.
+    memory.bytes.fill(0, DATA_FRAMES, DATA_FRAMES + DATA_PAGES * PAGE_SIZE);
+    memory.clear(hpa(CODE_FRAME));
     this.#prepare(record);
     cpu.setControl(8, 1n);
     cpu.tprThreshold = stepwise ? 1 : 0;

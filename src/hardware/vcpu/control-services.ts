@@ -20,8 +20,10 @@ import {
 import { VECTOR } from './pending-event.ts';
 import { answer, isPrivileged, type Processor, refuse, type Service } from './processor.ts';
 
-/** VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT UMIP FSGSBASE PCIDE SMEP SMAP. The others are reserved here. */
-const CR4_KNOWN = 0x0033_0fffn;
+/** PE MP EM TS ET NE WP AM NW CD PG. Writes of the others in the low half are ignored (SDM vol. 3A §2.5). */
+const CR0_KNOWN = 0xe005_003fn;
+/** TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT UMIP FSGSBASE PCIDE SMEP SMAP. The others are reserved here: CPUID has no VME. */
+const CR4_KNOWN = 0x0033_0ffcn;
 /** CR3 bit 63, with PCIDs on: keep the translations. This TLB drops them in spite of it, as every processor may. */
 const CR3_KEEP = 1n << 63n;
 const CR3_ADDRESS = (1n << BigInt(PHYSICAL_ADDRESS_BITS)) - 1n;
@@ -94,7 +96,7 @@ export class ControlServices implements Record<ServicesOf<'controls'>, Service> 
     const unsigned = BigInt.asUintN(64, value);
     if (this.get(number) === undefined) return this.#cpu.event.raise(VECTOR.UD);
     if (this.#isInvalid(number, unsigned)) return refuse(this.#cpu);
-    this.set(number, unsigned);
+    this.set(number, number === 0 ? unsigned & CR0_KNOWN : unsigned);
     return OUTCOME.STOP;
   }
 

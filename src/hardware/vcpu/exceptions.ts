@@ -61,8 +61,8 @@ export class Exceptions {
     const { event, state } = this.#cpu;
     let { vector, errorCode, kind } = event;
     const start = state.quads[SLOT.RIP]!;
+    if (vector === VECTOR.PF && kind === 'fault') this.#setFaultAddress(event.faultAddress);
     for (;;) {
-      if (vector === VECTOR.PF && kind === 'fault') this.#setFaultAddress(event.faultAddress);
       if (isInstruction(kind)) state.quads[SLOT.RIP] = start + BigInt(length);
       const outcome = this.#deliver(vector, errorCode, kind);
       if (outcome !== OUTCOME.FAULT) {
@@ -73,6 +73,8 @@ export class Exceptions {
         return outcome;
       }
       const second = event.vector;
+      // Even if it makes a double fault, or comes while one is delivered (SDM vol. 3A §6.15, interrupt 14).
+      if (second === VECTOR.PF) this.#setFaultAddress(event.faultAddress);
       if (vector === VECTOR.DF && isException(kind)) return event.leave(EXIT_REASON.TRIPLE_FAULT);
       const escalates =
         isException(kind) &&

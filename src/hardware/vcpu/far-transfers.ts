@@ -1,7 +1,8 @@
 /** Control transfers that change segments: far jumps, calls and returns, IRET, SYSCALL and SYSENTER (SDM vol. 2; vol. 3A ch. 5.8). */
 
+import { DR6 } from './debug-registers.ts';
 import { EPT_QUALIFICATION, EXIT_REASON } from './exit.ts';
-import { CONTROL_FLAGS, IF, IOPL, NT, RF, STATUS_FLAGS, VM } from './flags.ts';
+import { CONTROL_FLAGS, IF, IOPL, NT, RF, STATUS_FLAGS, TF, VM } from './flags.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
 import type { ServicesOf } from './interpreter/service-rooms.ts';
 import { MSR, type MsrServices } from './msr-services.ts';
@@ -241,8 +242,8 @@ export class FarTransfers implements Record<ServicesOf<'transfers'>, Service> {
   /** Arrive at `offset` in flat segments of `privilege`, whose descriptors nobody reads. */
   #fast(offset: bigint, selector: number, stackSelector: number, privilege: number): number {
     const { segments } = this.#cpu;
-    segments.set('ss', flatStack(stackSelector, privilege));
-    this.#changeLevel(flatCode(selector, privilege));
+    segments.set('ss', flatStack(stackSelector & 0xffff, privilege));
+    this.#changeLevel(flatCode(selector & 0xffff, privilege));
     return this.#go(offset);
   }
 
@@ -261,12 +262,15 @@ export class FarTransfers implements Record<ServicesOf<'transfers'>, Service> {
 
   /** SYSRET to 64-bit code. */
   systemReturn(width: number): number {
-    const { event, flags, state } = this.#cpu;
+    const { debug, event, flags, state } = this.#cpu;
     if (!this.#enabled()) return event.raise(VECTOR.UD);
     const target = state.quads[RCX]!;
     // Fidelity: SYSRET without REX.W goes to 32-bit code, which this processor does not run.
     if (!isPrivileged(this.#cpu) || width !== 64 || !isCanonical(Number(target))) return refuse(this.#cpu);
-    flags.write(Number(BigInt.asIntN(32, state.quads[R11]!)) & SYSRET_FLAGS);
+    const rflags = Number(BigInt.asIntN(32, state.quads[R11]!)) & SYSRET_FLAGS;
+    flags.write(rflags);
+    // TF as it is restored traps before the program's next instruction, as if SYSCALL had just completed there.
+    if ((rflags & TF) !== 0) debug.pending |= DR6.SINGLE_STEP;
     const selector = Number((this.#msrs.get(MSR.STAR)! >> 48n) & 0xffffn);
     return this.#fast(target, (selector + 16) | 3, (selector + 8) | 3, 3);
   }

@@ -90,6 +90,7 @@ export type ServiceName =
   | 'loadLocalTable'
   | 'readLocalTable'
   | 'loadSegment'
+  | 'loadStackSegment'
   | 'readSegment'
   | 'verifySegment'
   | 'segmentRights'

@@ -54,7 +54,9 @@ export class TableServices implements Record<ServicesOf<'tables'>, Service> {
     const host = this.#cpu.mmu.writeSlow(address + 2, 8, false);
     if (host < 0) return host;
     const limit = writeMemory(this.#cpu, address, BigInt(table.limit), 2);
-    return limit < 0 ? limit : writeMemory(this.#cpu, address + 2, table.base, 8);
+    const base = limit < 0 ? limit : writeMemory(this.#cpu, address + 2, table.base, 8);
+    // It may have gone into the code that follows.
+    return base < 0 ? base : OUTCOME.STOP;
   }
 
   storeGdt(address: number): number {
@@ -90,10 +92,14 @@ export class TableServices implements Record<ServicesOf<'tables'>, Service> {
     return answer(this.#cpu, BigInt(this.#cpu.segments.get(SEGMENT_NAMES[number]!).selector));
   }
 
-  /** MOV and POP to a segment register; after ss no event comes before the next instruction has run. */
   loadSegment(number: number, selector: number): number {
-    const outcome = this.#cpu.segments.load(number, selector);
-    if (outcome < 0 || number !== SS) return outcome;
+    return this.#cpu.segments.load(number, selector);
+  }
+
+  /** MOV to ss: no event comes before the next instruction has run, which sets rsp. LSS needs no such thing (SDM vol. 3A §6.8.3). */
+  loadStackSegment(selector: number): number {
+    const outcome = this.#cpu.segments.load(SS, selector);
+    if (outcome < 0) return outcome;
     this.#cpu.blocking.shadow = INTERRUPTIBILITY.MOV_SS;
     return OUTCOME.STOP;
   }

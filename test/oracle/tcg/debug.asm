@@ -220,4 +220,14 @@ tests:
 .entry: mov     rsp, [stack]
         and     r11d, 0x100
         DONE_SHOW r11
+        TRY     'sysret that restores TF traps before the next instruction'
+        WRMSR   0xc0000081, 0x0020001000000000
+        mov     rcx, USER(.back)
+        mov     r11d, 0x102
+        mov     rsp, USTACK
+        o64 sysret
+.back:  nop
+        nop
+        ud2
+        DONE
         jmp     finish

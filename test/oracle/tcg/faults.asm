@@ -146,6 +146,54 @@ tests:
         mov     eax, TSS2
         mov     ds, eax
         DONE
+        TRY     'lss, and the register'
+        mov     rcx, rsp
+        lss     eax, [.far]
+        mov     edx, ss
+        jmp     .loaded
+.far:   dd      0x12345678
+        dw      KDATA
+.loaded:
+        DONE_SHOW rax, rdx
+        TRY     'lss of user data leaves the register'
+        lss     eax, [.user_data]
+.user_data:
+        dd      0x12345678
+        dw      UDATA
+        DONE_SHOW rax
+        TRY     'sgdt over what follows'
+        mov     eax, FRAMES             ; the base's bytes add to and from [rax]
+        mov     qword [rax], 0
+        mov     qword [rax + 8], 0
+        mov     word [.table], 0x07b0
+        lgdt    [.table]
+        jmp     .store
+.table: dw      0
+        dq      GDT
+        align   4
+.store: sgdt    [.after]
+.after: nop
+        nop
+        jmp     .stored
+        nop
+        nop
+        nop
+        nop
+        nop
+        nop
+.stored:
+        mov     word [.table], LAST - 1
+        lgdt    [.table]
+        movzx   eax, al
+        DONE_SHOW rax
+        TRY     'mov cr0: bits that are not there'
+        mov     rax, cr0
+        mov     rcx, rax
+        or      eax, 0x2ffc0
+        mov     cr0, rax
+        mov     rdx, cr0
+        mov     cr0, rcx
+        DONE_SHOW rdx
         TRY     'ltr of a busy TSS'
         mov     eax, TSS2
         ltr     ax
@@ -299,6 +347,13 @@ tests:
         mov     rsp, WINDOW + 0x5800
         push    rax
         DONE
+        TRY     'double fault: CR2 is of the second page fault'
+        mov     rsp, WINDOW + 0x5800
+        mov     al, [WINDOW + 0x6123]
+        DONE
+        mov     rax, cr2
+        call    show
+        call    newline
         TRY     'x87 with CR0.EM'
         mov     rax, cr0
         or      eax, 4

@@ -35,6 +35,7 @@ const ROOMS = {
     'loadLocalTable',
     'readLocalTable',
     'loadSegment',
+    'loadStackSegment',
     'readSegment',
     'verifySegment',
     'segmentRights',

@@ -13,7 +13,8 @@ const selectorOf = <V>(o: Ops<V>, k: number): V => o.zeroExtend(32, o.read(k, 16
 
 const movSegment: Meaning = (o) => {
   if (!o.isGeneral(0) && !o.isMemory(0)) {
-    o.service('loadSegment', number(o, o.registerNumber(0)), selectorOf(o, 1));
+    if (o.registerNumber(0) === SS) o.service('loadStackSegment', selectorOf(o, 1));
+    else o.service('loadSegment', number(o, o.registerNumber(0)), selectorOf(o, 1));
     return;
   }
   storeSelector(o, o.query('readSegment', number(o, o.registerNumber(1))));
