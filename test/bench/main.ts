@@ -7,6 +7,7 @@ import { readArchive } from '../../lang/object/archive.ts';
 import { toFlat } from '../../lang/object/flat.ts';
 import { FlatMachine } from '../hardware/flat-machine.ts';
 import { assemblerFigures } from './assembler.ts';
+import { boundsFigures } from './bounds.ts';
 import { computeFigures, printCompute } from './compute.ts';
 import { cpuFigures } from './cpu.ts';
 import { kvmFigures } from './kvm.ts';
@@ -64,6 +65,7 @@ const figures = computeOnly
       ...vfioFigures(library),
       ...kvmFigures(),
       ...observeFigures(library),
+      ...boundsFigures(),
       ...assemblerFigures(),
       testRunnerFigure(),
     ];

@@ -52,6 +52,18 @@ test('a region ends where it would take long to make', () => {
     `mov ecx, 20\nagain: ${straight}\ndec ecx\njz done\njmp again\ndone:`,
   );
   expect(regions).toBeGreaterThan(5);
-  expect(instructions / regions).toBeLessThanOrEqual(700);
+  expect(instructions / regions).toBeLessThanOrEqual(400);
   expect(longest).toBeGreaterThan(0);
+});
+
+test('large code is translated about once, wherever its regions happen to end', () => {
+  const part = (each: number) =>
+    `add rax, rcx\nadd ecx, 1\ntest cl, 1\njz s${each}\nadd edi, 3\ns${each}: xor eax, ecx`;
+  const parts = Array.from({ length: 400 }, (_, each) => part(each));
+  const { instructions } = runBoth(`mov r15d, 60\nagain:\n${parts.join('\n')}\ndec r15d\njnz again`, {
+    threshold: 5,
+    eager: false,
+  });
+  expect(instructions).toBeGreaterThan(2000);
+  expect(instructions).toBeLessThan(3 * 2400);
 });

@@ -14,6 +14,8 @@ export interface Translated {
   readonly frames: ReadonlySet<number>;
   /** Instructions that the interpreter carries out for it: their numbers. */
   readonly steps: readonly number[];
+  /** Guest instructions in it. */
+  readonly instructions: number;
   readonly bytes: number;
   /** How often it was entered from JavaScript since it was last judged, and what that has retired. */
   entries: number;

@@ -48,7 +48,12 @@ export interface Region {
 }
 
 /** Bounds of one region: with them the code is made and compiled in a few milliseconds. */
-const MAX_INSTRUCTIONS = 600;
+const MAX_INSTRUCTIONS = 300;
+/**
+ * A region of so many instructions is not taken into another one that leads to it: or large code, in which regions end wherever
+ * they are full, would be translated again from each of the places where one of them happens to end.
+ */
+export const LARGE_REGION = MAX_INSTRUCTIONS / 2;
 const MAX_BLOCK = 100;
 /** The first block of a region is entered only with a budget of this many instructions: it holds at most so many. */
 export const ENTRY_BUDGET = MAX_BLOCK;
@@ -130,7 +135,7 @@ export function findRegion(start: number, source: CodeSource, endsBlock: Readonl
   const indexes = new Map<number, number>();
   for (const leader of leaders) if (instructions.has(leader)) indexes.set(leader, indexes.size);
   if (!indexes.has(start)) return undefined;
-  const blocks = [...indexes.keys()].map((address) => blockAt(address, instructions, indexes, endsBlock));
+  const blocks = straightened([...indexes.keys()].map((address) => blockAt(address, instructions, indexes, endsBlock)));
   const returns = blocks
     .filter(({ ending, next }) => ending === 'call' && indexes.has(next))
     .map(({ next }) => indexes.get(next)!)
@@ -157,6 +162,24 @@ function blockAt(
     if (indexes.has(address)) break;
   }
   return { address: start, instructions, next: address, ending, successors: [] };
+}
+
+/**
+ * Blocks of which each that runs on into the one that ends its loop is made one with it: a loop that is entered in its middle,
+ * as GCC makes them, goes round in one block then.
+ */
+function straightened(blocks: readonly RegionBlock[]): RegionBlock[] {
+  const byAddress = new Map(blocks.map((block) => [block.address, block]));
+  return blocks.map((block) => {
+    const end = block.ending === 'next' ? byAddress.get(block.next) : undefined;
+    if (end?.ending !== 'conditional' || end === block) return block;
+    const last = end.instructions.at(-1)!;
+    const instructions = [...block.instructions, ...end.instructions];
+    const inOnePage = Math.floor(block.address / 4096) === Math.floor(last.address / 4096);
+    const goesRound = targetOf(last.address, last.instruction) === block.address;
+    if (!inOnePage || !goesRound || instructions.length > MAX_BLOCK) return block;
+    return { ...end, address: block.address, instructions, successors: [] };
+  });
 }
 
 function connect(

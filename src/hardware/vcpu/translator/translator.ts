@@ -13,7 +13,7 @@ import { TLB_MASK } from '../tlb.ts';
 import type { TranslationStatistics } from '../translation.ts';
 import { dispatcherModule } from './dispatcher.ts';
 import type { Places } from './frame.ts';
-import { type CodeSource, ENTRY_BUDGET, findRegion, type Region } from './region.ts';
+import { type CodeSource, ENTRY_BUDGET, findRegion, LARGE_REGION, type Region } from './region.ts';
 import { RegionCache, type Translated } from './region-cache.ts';
 import { regionModule } from './region-writer.ts';
 import { Runtime } from './runtime.ts';
@@ -86,7 +86,10 @@ export class Translator {
     this.statistics.invalidated += this.#regions.dropFrame(frame);
   }
 
-  #dropped({ index, steps }: Translated): void {
+  #dropped({ index, steps, host }: Translated): void {
+    // It has to be hot once more, or code that does not fit the cache would be translated all the time.
+    const block = this.#code.page(host - pageOffset(host)).blocks[pageOffset(host)];
+    if (block !== undefined) block.heat = Math.min(block.heat, 0);
     this.#table.set(index, this.#nothing);
     this.#free.push(index);
     this.#runtime.forget(steps);
@@ -152,12 +155,14 @@ export class Translator {
     const index = this.#free.pop() ?? this.#table.grow(1);
     this.#table.set(index, instance.exports['region']);
     const frames = new Set(region.blocks.map(({ address }) => this.#frameOf(address)!));
+    const instructions = region.blocks.reduce((sum, block) => sum + block.instructions.length, 0);
     const translated = {
       address: region.blocks[0]!.address,
       host,
       index,
       frames,
       steps,
+      instructions,
       bytes: bytes.length,
       entries: 0,
       retired: 0,
@@ -165,7 +170,7 @@ export class Translator {
     this.#regions.add(translated);
     this.statistics.regions++;
     this.statistics.bytes += bytes.length;
-    for (const { instructions } of region.blocks) this.statistics.instructions += instructions.length;
+    this.statistics.instructions += instructions;
     return translated;
   }
 
@@ -197,6 +202,8 @@ export class Translator {
       follow: (address) => {
         const frame = this.#frameOf(address);
         if (frame === undefined) return false;
+        const known = this.#regions.find(address, frame + pageOffset(address));
+        if (known !== undefined && known.instructions >= LARGE_REGION) return false;
         return this.#eager || this.#code.page(frame).blocks[pageOffset(address)] !== undefined;
       },
     };

@@ -1,0 +1,90 @@
+/** What must not grow: time an instruction with the size of the code, memory with the instructions run, pauses with either. */
+
+import { MiB } from '../../src/address.ts';
+import type { Eagerness } from '../../src/hardware/vcpu/translation.ts';
+import { FlatMachine } from '../hardware/flat-machine.ts';
+import { assembled } from '../hardware/privilege-machine.ts';
+import type { Figure } from './measure.ts';
+
+const CODE = 0x10_0000;
+const DATA = 0x300_0000;
+const RAM = MiB(64);
+/** Nine instructions, the last but one of them jumped over every other time. */
+const UNIT = `
+        add     rax, rcx
+        imul    rdx, rax, 7
+        mov     [rbx + 8], rdx
+        xor     rsi, [rbx + 8]
+        lea     r8, [rdi + rsi * 2]
+        add     rcx, 1
+        test    cl, 1
+        jz      $ + 6
+        add     rdi, 3
+`;
+const INSTRUCTIONS = 9;
+const SIZES = [1e3, 1e4, 1e5, 1e6, 1e7] as const;
+const MEASURED = 6e6;
+const WARM_PASSES = 14;
+const EARLY: Eagerness = { threshold: 10, eager: false };
+
+/** A vCPU at the start of `size` bytes of code that it goes through over and over. */
+function codeOf(size: number, eagerness: Eagerness | undefined): { cpu: FlatMachine['cpu']; pass: number } {
+  const unit = assembled(UNIT, CODE);
+  const units = Math.floor(size / unit.length);
+  const machine = new FlatMachine(new Uint8Array(0), RAM);
+  const { cpu, memory } = machine;
+  for (let each = 0; each < units; each++) memory.bytes.set(unit, CODE + each * unit.length);
+  const end = CODE + units * unit.length;
+  memory.bytes.set(assembled(`jmp ${CODE}`, end), end);
+  cpu.setRegister(3, BigInt(DATA));
+  if (eagerness !== undefined) cpu.translate(eagerness);
+  return { cpu, pass: units * INSTRUCTIONS };
+}
+
+/** Nanoseconds of CPU that an instruction takes, behind a warm-up. */
+function perInstruction(size: number, eagerness: Eagerness | undefined): number {
+  const { cpu, pass } = codeOf(size, eagerness);
+  cpu.run(pass * (eagerness === undefined ? 1 : WARM_PASSES));
+  const before = cpu.retired;
+  const start = process.cpuUsage();
+  cpu.run(Math.max(pass, MEASURED));
+  const { user, system } = process.cpuUsage(start);
+  return ((user + system) * 1000) / (cpu.retired - before);
+}
+
+const inWords = (sizes: readonly number[], eagerness: Eagerness | undefined): string =>
+  sizes.map((size) => perInstruction(size, eagerness).toFixed(1)).join(', ');
+
+/** MiB of the process after 10^8 and after 10^9 translated instructions. */
+function memoryFigure(): Figure {
+  const machine = new FlatMachine(assembled(`again: mov [rbx], rax\nadd rax, rcx\nadd ecx, 1\njmp again`, CODE), RAM);
+  const { cpu } = machine;
+  cpu.setRegister(3, BigInt(DATA));
+  cpu.translate(EARLY);
+  const after = (instructions: number): number => {
+    while (cpu.retired < instructions) cpu.run(1e6);
+    return process.memoryUsage().rss / MiB(1);
+  };
+  const [some, many] = [after(1e8), after(1e9)];
+  return {
+    name: 'memory of the process after 10⁸ and after 10⁹ instructions',
+    value: `${some.toFixed(0)}, ${many.toFixed(0)} MiB`,
+    limit: 'flat',
+  };
+}
+
+export function boundsFigures(): Figure[] {
+  return [
+    {
+      name: 'interpreted, ns an instruction, by 10³, 10⁴ … 10⁷ bytes of code',
+      value: inWords(SIZES, undefined),
+      limit: 'does not grow with the code',
+    },
+    {
+      name: 'translated, ns an instruction, by 10³, 10⁴ … 10⁶ bytes of code',
+      value: inWords(SIZES.slice(0, -1), EARLY),
+      limit: 'does not grow with the code',
+    },
+    memoryFigure(),
+  ];
+}
