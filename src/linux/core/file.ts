@@ -28,6 +28,11 @@ export class OpenFile<Private = unknown> {
   /** As /proc/PID/fd shows it: `/dev/vfio/0`, `anon_inode:kvm-vm`. */
   readonly path: string;
   readonly operations: FileOperations;
+  /** Of the operations, what system calls ask for again and again: their objects are of many shapes, files are of one. */
+  readonly ioctl: FileOperations['ioctl'];
+  readonly read: FileOperations['read'];
+  readonly write: FileOperations['write'];
+  readonly stream: boolean;
   readonly flags: number;
   readonly privateData: Private;
   position = 0;
@@ -36,6 +41,10 @@ export class OpenFile<Private = unknown> {
   constructor(path: string, operations: FileOperations, flags: number, privateData: Private) {
     this.path = path;
     this.operations = operations;
+    this.ioctl = operations.ioctl;
+    this.read = operations.read;
+    this.write = operations.write;
+    this.stream = operations.stream === true;
     this.flags = flags;
     this.privateData = privateData;
   }

@@ -29,6 +29,8 @@ export const MMAP_BASE = 0x7fff_f7ff_f000;
 /** vm.mmap_min_addr. */
 const MMAP_MIN_ADDRESS = 0x10000;
 
+/** A product with a power of two is exact, and quicker than a quotient. */
+const PAGES_A_BYTE = 1 / PAGE_SIZE;
 /** Entries of the look-aside cache in front of the mappings; direct mapped by page number. */
 const CACHED_PAGES = 64;
 const READABLE = 1;
@@ -147,7 +149,7 @@ export class AddressSpace {
    * protection forbids the access, -ENOMEM if no frame is left.
    */
   frame(address: number, write: boolean): Hpa | number {
-    const page = Math.floor(address / PAGE_SIZE);
+    const page = Math.floor(address * PAGES_A_BYTE);
     const slot = page & (CACHED_PAGES - 1);
     const needed = write ? WRITABLE : READABLE;
     if (this.#cachedPage[slot] === page && ((this.#cachedRights[slot] as number) & needed) !== 0) {

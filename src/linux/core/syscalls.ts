@@ -129,8 +129,8 @@ export class ProcessSyscalls implements Syscalls {
     const file = this.#process.files.get(fd);
     let result: number;
     if (file === undefined) result = this.#notOpen(fd);
-    else if (file.operations.ioctl === undefined) result = this.#kernel.refuse(ENOTTY, `${file.path} has no ioctls`);
-    else result = file.operations.ioctl(file, request, argument);
+    else if (file.ioctl === undefined) result = this.#kernel.refuse(ENOTTY, `${file.path} has no ioctls`);
+    else result = file.ioctl.call(file.operations, file, request, argument);
     this.#kernel.current = before;
     if (told !== undefined) strace.endIoctl(told, this.#kernel.stream, this.#process, result);
     return result;
@@ -323,16 +323,15 @@ export class ProcessSyscalls implements Syscalls {
   #transfer(fd: number, buffer: Hva, count: number, offset: number | undefined, writing: boolean): number {
     const file = this.#process.files.get(fd);
     if (file === undefined) return this.#notOpen(fd);
-    const { operations } = file;
-    const method = writing ? operations.write : operations.read;
+    const method = writing ? file.write : file.read;
     const wrongMode = (file.flags & O_ACCMODE) === (writing ? O_RDONLY : O_WRONLY);
-    const unseekable = offset !== undefined && (offset < 0 || operations.stream === true);
+    const unseekable = offset !== undefined && (offset < 0 || file.stream);
     if (method === undefined || wrongMode || unseekable || !this.#process.mm.accessOk(buffer, count)) {
       return this.#refuseTransfer(file, buffer, count, offset, writing);
     }
     const length = Math.min(count, MAX_RW_COUNT);
-    const result = method.call(operations, file, buffer, length, offset ?? file.position);
-    if (offset === undefined && result > 0 && operations.stream !== true) file.position += result;
+    const result = method.call(file.operations, file, buffer, length, offset ?? file.position);
+    if (offset === undefined && result > 0 && !file.stream) file.position += result;
     return result;
   }
 
@@ -341,13 +340,13 @@ export class ProcessSyscalls implements Syscalls {
     const kernel = this.#kernel;
     const verb = writing ? 'write' : 'read';
     if (offset !== undefined && offset < 0) return kernel.refuse(EINVAL, `offset ${offset} is negative`);
-    if (offset !== undefined && file.operations.stream === true) {
+    if (offset !== undefined && file.stream) {
       return kernel.refuse(ESPIPE, `${file.path} has no positions`);
     }
     if ((file.flags & O_ACCMODE) === (writing ? O_RDONLY : O_WRONLY)) {
       return kernel.refuse(EBADF, `${file.path} was not opened for ${verb}`);
     }
-    if ((writing ? file.operations.write : file.operations.read) === undefined) {
+    if ((writing ? file.write : file.read) === undefined) {
       return kernel.refuse(EINVAL, `${file.path} has no ${verb} operation`);
     }
     return kernel.refuse(EFAULT, `${count} bytes at 0x${buffer.toString(16)} are not user space`);

@@ -161,8 +161,10 @@ export class Vm {
 
   /** Guest instructions retired so far, all vCPUs; those that KVM completed for the CPU count too. */
   get retired(): number {
+    const { vcpus } = this;
     let total = 0;
-    for (const { cpu } of this.vcpus) total += cpu.retired;
+    // Hot: asked before every entry, and an iterator is slower than an index.
+    for (let i = 0; i < vcpus.length; i++) total += vcpus[i]!.cpu.retired;
     return total;
   }
 
