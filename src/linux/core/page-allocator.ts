@@ -103,7 +103,7 @@ export class PageAllocator {
   /** get_page: hold the block that `address` lies in. It stays until {@link put} was called as often, and its owner freed it. */
   get(address: Hpa): void {
     const block = this.#blockOf(pageNumber(address));
-    assert(block !== undefined, `page ${address.toString(16)} is held, but nobody allocated it`);
+    if (block === undefined) assert.fail(`page ${address.toString(16)} is held, but nobody allocated it`);
     this.#pins[block] = this.#pins[block]! + 1;
     this.#pinned++;
   }
@@ -111,7 +111,7 @@ export class PageAllocator {
   /** put_page: undo {@link get}. The last reference frees the block. */
   put(address: Hpa): void {
     const block = this.#blockOf(pageNumber(address));
-    assert(block !== undefined, `page ${address.toString(16)} is let go, but nobody holds it`);
+    if (block === undefined) assert.fail(`page ${address.toString(16)} is let go, but nobody holds it`);
     this.free(hpa(block * PAGE_SIZE), this.#blockOrder[block]);
   }
 
@@ -123,11 +123,10 @@ export class PageAllocator {
       this.#pinned--;
       return;
     }
-    assert(
-      page >= this.#firstPage && page + (1 << order) <= this.#endPage && page % (1 << order) === 0,
-      `freed page ${address.toString(16)} of order ${order} is no block of this allocator`,
-    );
-    assert(!this.#isFree(page), `page ${address.toString(16)} was freed twice`);
+    const inside = page >= this.#firstPage && page + (1 << order) <= this.#endPage;
+    if (!inside || page % (1 << order) !== 0)
+      assert.fail(`freed page ${address.toString(16)} of order ${order} is no block of this allocator`);
+    if (this.#isFree(page)) assert.fail(`page ${address.toString(16)} was freed twice`);
     this.#used -= 1 << order;
     this.#blockOrder[page] = NOT_ALLOCATED;
     let size = order;

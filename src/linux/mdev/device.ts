@@ -25,7 +25,8 @@ export class Mdev<State = unknown> {
 
   /** drvdata, which a driver's `create` sets and its `remove` clears. */
   get state(): State {
-    assert(this.drvdata !== undefined, `mdev ${this.uuid} has no state: its driver has not created it`);
+    // Hot: every access comes here, and the sentence is made only when it is needed.
+    if (this.drvdata === undefined) assert.fail(`mdev ${this.uuid} has no state: its driver has not created it`);
     return this.drvdata;
   }
 }
