@@ -53,7 +53,8 @@ const fish = ({ commands, events, devices, topics }: Vocabulary): string =>
         `complete -c gvm -n __fish_use_subcommand -f -a ${name} -d '${summary.replaceAll("'", "\\'")}'`,
     ),
     `complete -c gvm -n '__fish_seen_subcommand_from explain' -f -a '${topics.join(' ')}'`,
-    `complete -c gvm -l trace -x -a '${events.join(' ')}'`,
+    // fish's own function for lists with commas.
+    `complete -c gvm -l trace -x -a '(__fish_append , ${events.join(' ')})'`,
     `complete -c gvm -o device -x -a '${devices.join(' ')} help'`,
     '',
   ].join('\n');

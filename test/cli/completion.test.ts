@@ -1,8 +1,11 @@
 /** `gvm completion`: the scripts do in their shells what they are for; zsh and fish are asked where they are installed. */
 
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { gvm } from './gvm.ts';
+import { gvm, ROOT } from './gvm.ts';
 
 const has = (shell: string): boolean => spawnSync(shell, ['--version']).status === 0;
 
@@ -30,14 +33,44 @@ describe.skipIf(!has('bash'))('bash', () => {
   });
 });
 
-test.skipIf(!has('zsh'))('zsh takes the script', () => {
-  expect(spawnSync('zsh', ['-f', '-c', gvm('completion', 'zsh').stdout]).status).toBe(0);
+/** What zsh makes of the line when Tab is pressed: it completes on a terminal only. */
+test.skipIf(!has('zsh'))('zsh', { timeout: 30_000 }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'gvm-zsh-'));
+  const file = join(folder, '_gvm');
+  writeFileSync(file, gvm('completion', 'zsh').stdout);
+  const ask = `zmodload zsh/zpty
+    zpty shell 'zsh -f -i'
+    zpty -w shell 'PS1="> "; source ${file}; bindkey "^I" complete-word; echo rea''dy'
+    zpty -r -m shell out '*ready*'
+    zpty -n -w shell $'gvm run --trace kvm_pio,vfio_region_w\\t'
+    zpty -r -m shell out '*vfio_region_write*'
+    print -r -- $out`;
+  const { stdout } = spawnSync('zsh', ['-f', '-c', ask], { encoding: 'utf8', timeout: 20_000 });
+  rmSync(folder, { recursive: true });
+  expect(stdout).toContain('kvm_pio,vfio_region_write');
 });
 
 test('fish: every command with its summary, quotes escaped', () => {
   const { stdout } = gvm('completion', 'fish');
   expect(stdout).toContain("complete -c gvm -n __fish_use_subcommand -f -a regs -d 'the processor\\'s registers when");
-  if (has('fish')) expect(spawnSync('fish', ['--no-config', '-c', stdout]).status).toBe(0);
+});
+
+test.skipIf(!has('fish')).each([
+  ['tra', ['trace']],
+  ['run --trace kvm_fast', ['kvm_fast_mmio']],
+  ['run --trace kvm_pio,vfio_region_w', ['kvm_pio,vfio_region_write']],
+  ['run -device vfio', ['vfio-pci', 'vfio-platform']],
+  ['explain KVM_IRQF', ['KVM_IRQFD']],
+  ['run READ', ['README.md']],
+])('fish: %s', (words, expected) => {
+  const ask = `${gvm('completion', 'fish').stdout}\ncomplete -C 'gvm ${words}'`;
+  const { stdout } = spawnSync('fish', ['--no-config', '-c', ask], { encoding: 'utf8', cwd: ROOT });
+  expect(
+    stdout
+      .trim()
+      .split('\n')
+      .map((line) => line.split('\t')[0]),
+  ).toEqual(expected);
 });
 
 test('another shell is refused', () => {
