@@ -173,6 +173,7 @@ try {
   await bundle('src/cli/run-main.ts', join(fresh, 'gvm-run.cjs'), [prepared(names, forms)]);
   await bundle('src/cli/asm-main.ts', join(fresh, 'gvm-asm.cjs'));
   await bundle('src/linux/uapi/public.ts', join(fresh, 'gvm-uapi.cjs'));
+  await bundle('src/cli/test/expect-golden.ts', join(fresh, 'gvm-testing.cjs'), [prepared(names, forms)]);
   await bundle('src/cli/main.ts', join(fresh, 'gvm.cjs'), [prepared(names, forms)]);
   warmUp(['run', sample], { GVM_RECORD_CODE: join(fresh, 'gvm-run.cache') });
   const object = join(fresh, 'sample.o');

@@ -1,0 +1,25 @@
+/** `gvm/testing`: a guest program as a test of the user's own test runner, be it vitest, jest or node:test. */
+
+import { type GuestLibrary, installedLibrary } from '../guest-program.ts';
+import { DEFAULT_MAX_INSNS } from '../run-options.ts';
+import { runTest } from './run-test.ts';
+
+let found: GuestLibrary | undefined;
+const own = (): GuestLibrary => {
+  found ??= installedLibrary();
+  return found;
+};
+
+/**
+ * Run the program `file` (a .gasm with its golden beside it, with expectations of its own, or one that tests itself) as `gvm test`
+ * does. Throws an error with the report if it does not pass. `library`: the guest library to link with, gvm's own if absent.
+ */
+export function expectGolden(file: string, library: GuestLibrary = own()): void {
+  const { outcome, report } = runTest(file, library, {
+    limit: DEFAULT_MAX_INSNS,
+    update: false,
+    coverage: false,
+    prefixes: ['CHECK'],
+  });
+  if (outcome !== 'PASS' && outcome !== 'XFAIL') throw new Error(`${outcome}: ${file}\n${report.join('\n')}`);
+}
