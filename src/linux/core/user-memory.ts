@@ -19,8 +19,10 @@ export class ProcessMemory implements UserMemory {
       `a view of ${length} bytes at 0x${address.toString(16)} crosses a page: its frames need not be neighbours`,
     );
     const at = this.#frame(address, false) + pageOffset(address);
-    assert(at < this.#process.mm.memory.size, `0x${address.toString(16)} is a device's register: no view shows it`);
-    return this.#process.mm.memory.bytes.subarray(at, at + length);
+    const { memory } = this.#process.mm;
+    assert(at < memory.size, `0x${address.toString(16)} is a device's register: no view shows it`);
+    memory.code.share(at);
+    return memory.bytes.subarray(at, at + length);
   }
 
   // & keeps the low 12 bits of a 47-bit address right.

@@ -35,6 +35,8 @@ export function runVcpu(vcpu: KvmVcpu, argument: number): number {
   const { kernel } = vcpu.vm;
   if (argument !== 0) return kernel.refuse(EINVAL, 'the argument of KVM_RUN is 0');
   vcpu.vm.runningVcpu = vcpu;
+  // User space may have written guest code through a view of its memory, which no kernel sees.
+  kernel.memory.code.sharedChanged();
   const result = arrive(vcpu);
   vcpu.vm.runningVcpu = undefined;
   if (kvmUserspaceExit.on) kvmUserspaceExit(kernel.stream, { reason: vcpu.run.exitReason, result });

@@ -16,8 +16,15 @@ const TIERS = { interpreted: undefined, translated: { threshold: 2, eager: true 
 /** `mov eax, value`, `ret`, and two bytes of nothing. */
 const returns = (value: number): Uint8Array => Uint8Array.of(0xb8, value, 0, 0, 0, 0xc3, 0x90, 0x90);
 
+/** Taken once, before the guest runs. */
+const VIEWS = new WeakMap<Guest, Uint8Array>();
 const WRITERS: Readonly<Record<string, (guest: Guest, bytes: Uint8Array) => void>> = {
   'a store of user space': ({ qemu, ram }, bytes) => qemu.user.memory.write((ram + FUNCTION) as Hva, bytes),
+  'a live view of user space': (guest, bytes) => {
+    const view = VIEWS.get(guest) ?? guest.qemu.user.memory.view((guest.ram + FUNCTION) as Hva, 8);
+    VIEWS.set(guest, view);
+    view.set(bytes);
+  },
   'read(2) into guest memory': ({ qemu, ram }, bytes) => {
     const { syscalls, memory } = qemu.user;
     const fd = syscalls.eventfd(0, 0);
