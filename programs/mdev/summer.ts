@@ -2,7 +2,8 @@
  * A host driver of one's own, in one file: a PCI function that adds up the bytes of a buffer in the guest's memory.
  *
  * BAR 0 has 16 ports: the buffer's guest physical address at 0 and 4, its length at 8, which starts the work; the sum at 12. After
- * `delay` microseconds, a parameter of the module, the function raises its interrupt.
+ * `delay` microseconds, a parameter of the module, the function raises its interrupt. With the parameter `dma` it reads the buffer by I/O
+ * address, as a physical device would, and needs no VM: QEMU maps the guest's memory one to one.
  *
  * The functions are those of Linux 6.1, and what is done with them is what samples/vfio-mdev/mtty.c does.
  */
@@ -32,6 +33,7 @@ import {
   type VfioDevice,
   type VfioDeviceOps,
   vfio_alloc_device,
+  vfio_dma_rw,
   vfio_put_device,
   vfio_register_emulated_iommu_dev,
   vfio_set_irqs_validate_and_prepare,
@@ -54,6 +56,7 @@ interface Summer {
 type Vdev = VfioDevice<Summer>;
 
 let delay = 1;
+let byDma = false;
 let card: { readonly cls: Class; readonly device: Device } | undefined;
 
 /** Vendor and device, I/O ports on, class "other", an I/O BAR, INTA#. */
@@ -85,10 +88,13 @@ function bytesAt({ state }: Vdev, position: number, count: number): Uint8Array |
 }
 
 /** The length has been written: add up, and interrupt a little later. */
-function sum({ name, kvm, state }: Vdev): void {
+function sum(vdev: Vdev): void {
+  const { name, kvm, state } = vdev;
   const gpa = state.registers.getBigUint64(ADDRESS, true);
   const buffer = new Uint8Array(Math.min(state.registers.getUint32(LENGTH, true), MOST));
-  const error = kvm === undefined ? -uapi.ENODEV : kvm_read_guest(kvm, gpa, buffer);
+  let error: number;
+  if (byDma) error = vfio_dma_rw(vdev, Number(gpa), buffer, false);
+  else error = kvm === undefined ? -uapi.ENODEV : kvm_read_guest(kvm, gpa, buffer);
   const total = error < 0 ? 0 : buffer.reduce((before, byte) => before + byte, 0);
   pr_info(`summer ${name}: ${buffer.length} bytes at 0x${gpa.toString(16)}: ${error < 0 ? error : total}`);
   state.registers.setUint32(SUM, total, true);
@@ -200,9 +206,10 @@ const driver: MdevDriver = {
 
 export default {
   name: 'summer',
-  parameters: { delay: 'integer' },
+  parameters: { delay: 'integer', dma: 'boolean' },
   init(parameters) {
     delay = parameters.delay ?? delay;
+    byDma = parameters.dma ?? byDma;
     if (delay < 0) return refuse(uapi.EINVAL, `delay is ${delay} microseconds`);
     const cls = class_create('summer');
     if (typeof cls === 'number') return cls;
@@ -224,4 +231,4 @@ export default {
     device_unregister(card.device);
     class_destroy(card.cls);
   },
-} satisfies KernelModule<{ delay: 'integer' }>;
+} satisfies KernelModule<{ delay: 'integer'; dma: 'boolean' }>;

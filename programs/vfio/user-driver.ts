@@ -1,7 +1,8 @@
 /**
  * A driver in user space, without QEMU (seed 002, "user access vfio"): it takes a PCI device from VFIO, maps memory for its DMA, lets it
  * copy, and waits for its interrupt on an eventfd. What Linux's Documentation/driver-api/uapi.rst shows in C, step by step, with the same
- * calls. `gvm host run programs/vfio/user-driver.ts` runs it.
+ * calls. `gvm host run programs/vfio/user-driver.ts` runs it; with `iommufd` behind, it has the device by the road of Linux 6.6, by
+ * the device's own node and /dev/iommu.
  *
  * Before it runs somebody has bound the device to vfio-pci and left the group to this process:
  *
@@ -31,8 +32,8 @@ class Failure extends Error {}
 type Address = ReturnType<typeof hva>;
 const { hva, PAGE_SIZE, strerror } = uapi;
 
-/** Run the driver: its exit status. */
-const main: Program = ({ syscalls, memory }) => {
+/** Run the driver: its exit status. `road`: `iommufd`, or by the group. */
+const main: Program = ({ syscalls, memory }, [road]) => {
   const anonymous = (bytes: number): Address =>
     hva(
       must(
@@ -69,7 +70,8 @@ const main: Program = ({ syscalls, memory }) => {
   const setWord = (address: number, value: number): void =>
     memory.write(hva(address), new Uint8Array(Uint32Array.of(value).buffer));
 
-  try {
+  /** By group and container: both pages mapped, and the device. */
+  const openByGroup = (pages: Address): number => {
     // The group: the smallest set of devices that the IOMMU can keep apart from the rest.
     const link = syscalls.readlink(`/sys/bus/pci/devices/${DEVICE}/iommu_group`);
     if (typeof link === 'number') throw new Failure(`${DEVICE}: ${strerror(-link)}`);
@@ -84,7 +86,6 @@ const main: Program = ({ syscalls, memory }) => {
     const fd = pass(new Uint8Array(Int32Array.of(container).buffer));
     must('SET_CONTAINER', syscalls.ioctl(group, uapi.VFIO_GROUP_SET_CONTAINER.number, fd));
     must('SET_IOMMU', syscalls.ioctl(container, uapi.VFIO_SET_IOMMU.number, uapi.VFIO_TYPE1v2_IOMMU));
-    const pages = anonymous(2 * PAGE_SIZE);
     ask(container, uapi.VFIO_IOMMU_MAP_DMA, uapi.vfio_iommu_type1_dma_map, {
       argsz: uapi.vfio_iommu_type1_dma_map.size,
       flags: uapi.VFIO_DMA_MAP_FLAG_READ | uapi.VFIO_DMA_MAP_FLAG_WRITE,
@@ -93,10 +94,48 @@ const main: Program = ({ syscalls, memory }) => {
       size: BigInt(2 * PAGE_SIZE),
     });
     print(`2 pages mapped for DMA at iova 0x${IOVA.toString(16)}`);
-
-    // The device.
     const name = pass(new TextEncoder().encode(`${DEVICE}\0`));
-    const device = must('GET_DEVICE_FD', syscalls.ioctl(group, uapi.VFIO_GROUP_GET_DEVICE_FD.number, name));
+    return must('GET_DEVICE_FD', syscalls.ioctl(group, uapi.VFIO_GROUP_GET_DEVICE_FD.number, name));
+  };
+
+  /** By the device's own node and an iommufd: the same. */
+  const openByNode = (pages: Address): number => {
+    // The node: sysfs has its name below the device.
+    const nodes = syscalls.readdir(`/sys/bus/pci/devices/${DEVICE}/vfio-dev`);
+    if (typeof nodes === 'number') throw new Failure(`${DEVICE}: ${strerror(-nodes)}`);
+    const path = `/dev/vfio/devices/${nodes.map(({ name }) => name).find((name) => name.startsWith('vfio'))}`;
+    const device = must(`open ${path}`, syscalls.open(path, uapi.O_RDWR));
+    const iommufd = must('open /dev/iommu', syscalls.open('/dev/iommu', uapi.O_RDWR));
+    const { out_devid: id } = ask(device, uapi.VFIO_DEVICE_BIND_IOMMUFD, uapi.vfio_device_bind_iommufd, {
+      argsz: uapi.vfio_device_bind_iommufd.size,
+      iommufd,
+    });
+    print(`${path} is bound: object ${id} of the iommufd`);
+
+    // The address space, with the pages in it, and the device in that.
+    const { out_ioas_id: ioas } = ask(iommufd, uapi.IOMMU_IOAS_ALLOC, uapi.iommu_ioas_alloc, {
+      size: uapi.iommu_ioas_alloc.size,
+    });
+    const { pt_id: pagetable } = ask(device, uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, uapi.vfio_device_attach_iommufd_pt, {
+      argsz: uapi.vfio_device_attach_iommufd_pt.size,
+      pt_id: ioas,
+    });
+    print(`address space ${ioas}, page table ${pagetable}`);
+    ask(iommufd, uapi.IOMMU_IOAS_MAP, uapi.iommu_ioas_map, {
+      size: uapi.iommu_ioas_map.size,
+      flags: uapi.IOMMU_IOAS_MAP_FIXED_IOVA | uapi.IOMMU_IOAS_MAP_READABLE | uapi.IOMMU_IOAS_MAP_WRITEABLE,
+      ioas_id: ioas,
+      user_va: BigInt(pages),
+      length: BigInt(2 * PAGE_SIZE),
+      iova: BigInt(IOVA),
+    });
+    print(`2 pages mapped for DMA at iova 0x${IOVA.toString(16)}`);
+    return device;
+  };
+
+  try {
+    const pages = anonymous(2 * PAGE_SIZE);
+    const device = road === 'iommufd' ? openByNode(pages) : openByGroup(pages);
     const info = ask(device, uapi.VFIO_DEVICE_GET_INFO, uapi.vfio_device_info, { argsz: 16 });
     print(`${DEVICE}: ${info.num_regions} regions, ${info.num_irqs} interrupt indexes`);
     const region = (index: number) =>

@@ -22,6 +22,7 @@ import type { PciBus } from './hw/pci/pci-bus.ts';
 import { routeInterrupts } from './interrupt-routing.ts';
 import { OptionError } from './key-values.ts';
 import type { AddressSpace } from './memory/address-space.ts';
+import { addObject } from './object-add.ts';
 import { type Options, parseOptions } from './options.ts';
 import { System } from './system.ts';
 
@@ -84,7 +85,7 @@ export class Qemu {
       machine.addSerial(options.serial === 'stdio' ? new StdioBackend(system) : nullBackend);
     }
     for (const netdev of options.netdevs) machine.network.addNetdev(netdev);
-    for (const object of options.objects) machine.network.addObject(object);
+    for (const object of options.objects) addObject(machine, object);
     for (const device of options.devices) addDevice(machine, device, this.#own);
     machine.hotplug.map();
     if (options.kernel === undefined) throw new ConfigurationError('no guest: give a kernel with -kernel PATH');

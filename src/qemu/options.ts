@@ -82,8 +82,8 @@ const table: readonly OptionRow[] = [
   },
   {
     names: ['object'],
-    value: 'filter-dump,id=ID,netdev=ID,file=PATH[,maxlen=N]',
-    doc: 'Write the frames that pass a netdev to a pcap file',
+    value: 'TYPE,id=ID[,PROPERTY=VALUE]…',
+    doc: '`filter-dump,id=ID,netdev=ID,file=PATH[,maxlen=N]` writes the frames that pass a netdev to a pcap file; `iommufd,id=ID` is for devices with `iommufd=ID`',
     take: (reading, where, value) => {
       reading.objects.push(parseKeyValues(where, value, 'qom-type'));
     },

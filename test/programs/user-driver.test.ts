@@ -11,12 +11,12 @@ function boot() {
   const host = bootPciHost();
   const pci = host.pciHost.add(host.copier.function);
   registerVfioPci(host.kernel, host.pciHost.bus);
-  const run = () => {
+  const run = (...args: readonly string[]) => {
     let printed = '';
     const { process, user } = host.kernel.spawn('user-driver', (_, bytes) => {
       printed += new TextDecoder().decode(bytes);
     });
-    const status = main(user, []);
+    const status = main(user, args);
     process.exit();
     expect(process.mm.lockedPages).toBe(0);
     return { status, printed };
@@ -78,4 +78,29 @@ test('a group that shares its DMA with a native driver is not viable', () => {
   host.bind();
   expect(host.kernel.iommuGroups.find(0)?.useDefaultDomain()).toBe(0);
   expect(host.run()).toEqual({ status: 1, printed: 'user-driver: group 0 is not viable\n' });
+});
+
+test('by the device’s own node it is the same device, with the same end', () => {
+  const host = boot();
+  host.bind();
+  const { pages } = host.kernel;
+  const before = pages.used;
+  const { status, printed } = host.run('iommufd');
+  expect(status).toBe(0);
+  expect(printed.split('\n').slice(0, 3)).toEqual([
+    '/dev/vfio/devices/vfio0 is bound: object 1 of the iommufd',
+    'address space 2, page table 3',
+    '2 pages mapped for DMA at iova 0x100000',
+  ]);
+  const same = (text: string) => text.slice(text.indexOf('regions'));
+  expect(same(printed)).toBe(same(host.run().printed));
+  expect([pages.used, pages.pinned, vectorsInUse(host.pci)]).toEqual([before, 0, 0]);
+});
+
+test('while somebody has the group the node cannot be bound', () => {
+  const host = boot();
+  host.bind();
+  host.open('/dev/vfio/0');
+  const printed = 'user-driver: VFIO_DEVICE_BIND_IOMMUFD: Device or resource busy\n';
+  expect(host.run('iommufd')).toEqual({ status: 1, printed });
 });

@@ -3,6 +3,8 @@
 import { Device } from '../core/device.ts';
 import { type FileOperations, OpenFile } from '../core/file.ts';
 import type { Kernel } from '../core/kernel.ts';
+// Declared from the start, so that --trace knows them before /dev/iommu is opened and the rest is loaded.
+import './events.ts';
 import { IommufdContext } from './iommufd-context.ts';
 
 const PATH = '/dev/iommu';

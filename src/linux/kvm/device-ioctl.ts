@@ -34,9 +34,10 @@ export const deviceOperations: FileOperations = {
     if (kernel.current.mm !== vm.mm) return kernel.refuse(EIO, 'the device belongs to another process');
     return table.dispatch(device, request, argument) ?? kernel.refuse(ENOTTY, 'no such device ioctl');
   },
-  // The device itself lives as long as the VM.
   release(file) {
-    deviceOf(file).vm.put();
+    const { device, vm } = deviceOf(file);
+    device.release();
+    vm.put();
   },
 };
 

@@ -11,7 +11,7 @@ import type { StructOf } from '../uapi/struct.ts';
 import type { Vm, VmDevice } from './vm.ts';
 
 export type DeviceAttribute = StructOf<typeof kvm_device_attr>;
-type FileIsValid = (file: OpenFile) => boolean;
+type FilePredicate = (file: OpenFile) => boolean;
 type FileSetKvm = (file: OpenFile, kvm: object | undefined) => void;
 
 export class KvmVfioDevice implements VmDevice {
@@ -47,13 +47,25 @@ export class KvmVfioDevice implements VmDevice {
     return attribute.attr === BigInt(KVM_DEV_VFIO_FILE_ADD) ? this.#add(file) : this.#remove(file);
   }
 
+  /**
+   * The descriptor is closed. Groups stay until the VM ends, as in 6.1; devices go at once, as all files do in 6.6 (kvm_vfio_release):
+   * a driver may hold the VM as long as its device is open.
+   */
+  release(): void {
+    const isGroup = this.#vm.kernel.symbols.get('vfio_file_is_group') as FilePredicate | undefined;
+    for (const file of this.#files.filter((each) => isGroup?.(each) === false)) {
+      this.#files.splice(this.#files.indexOf(file), 1);
+      this.#release(file);
+    }
+  }
+
   destroy(): void {
     for (const file of this.#files.splice(0)) this.#release(file);
   }
 
   #add(file: OpenFile): number {
     const { kernel } = this.#vm;
-    const isValid = kernel.symbols.get('vfio_file_is_valid') as FileIsValid | undefined;
+    const isValid = kernel.symbols.get('vfio_file_is_valid') as FilePredicate | undefined;
     if (isValid === undefined || !isValid(file))
       return kernel.refuse(EINVAL, `${file.path} is no group and no device of VFIO`);
     if (this.#files.includes(file)) return kernel.refuse(EEXIST, `${file.path} is with this VM already`);

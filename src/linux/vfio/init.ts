@@ -16,6 +16,7 @@ const CONTAINER_MODE = 0o666;
 
 /** Signatures of the exported symbols, by name. KVM gets them with symbol_get and knows nothing else of VFIO. */
 export interface VfioSymbols {
+  vfio_file_is_group(file: OpenFile): boolean;
   /** A group, or a device open by its own node. */
   vfio_file_is_valid(file: OpenFile): boolean;
   /** Give the group or the device its VM, or take it away (undefined). Other files are left alone. */
@@ -24,6 +25,7 @@ export interface VfioSymbols {
 }
 
 const symbols: VfioSymbols = {
+  vfio_file_is_group: (file) => groupFromFile(file) !== undefined,
   vfio_file_is_valid: (file) => groupFromFile(file) !== undefined || cdevFromFile(file) !== undefined,
   vfio_file_set_kvm: (file, kvm) => (groupFromFile(file) ?? cdevFromFile(file))?.setKvm(kvm),
   vfio_file_enforced_coherent: (file) => (groupFromFile(file) ?? cdevFromFile(file))?.enforcedCoherent ?? true,

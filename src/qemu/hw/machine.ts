@@ -11,6 +11,7 @@ import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../../linux/u
 import { KvmIoListener } from '../accel/kvm/io-listener.ts';
 import type { KvmState } from '../accel/kvm/kvm-all.ts';
 import { KvmMemoryListener } from '../accel/kvm/memory-listener.ts';
+import type { IommufdBackend } from '../backends/iommufd.ts';
 import type { DeviceFault } from '../device-fault.ts';
 import { ConfigurationError } from '../error.ts';
 import { GuestErrors } from '../guest-errors.ts';
@@ -64,6 +65,8 @@ export class Machine {
   readonly topology: MemoryTopology;
   readonly mainLoop: MainLoop;
   readonly network: Network;
+  /** What `-object iommufd` made, by id. */
+  readonly iommufds = new Map<string, IommufdBackend>();
   readonly guestErrors: GuestErrors;
   /** The guest's physical memory and its ports. */
   readonly memory: AddressSpace;

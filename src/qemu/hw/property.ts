@@ -69,6 +69,12 @@ export const stringProperty = (doc: string): Property<string | undefined> => ({
   parse: (text) => text,
 });
 
+/** The id of an object of this type; undefined if it is not given. */
+export const linkProperty = (type: string, doc: string): Property<string | undefined> => ({
+  ...stringProperty(doc),
+  type: `link<${type}>`,
+});
+
 export const boolProperty = (initial: boolean, doc: string): Property<boolean> => ({
   type: 'bool',
   doc,

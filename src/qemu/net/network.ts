@@ -40,10 +40,7 @@ export class Network {
   }
 
   /** `-object filter-dump,id=ID,netdev=NETDEV,file=PATH[,maxlen=N]`. Refusals are OptionErrors. */
-  addObject({ where, kind, values }: KeyValueOption): void {
-    if (kind !== 'filter-dump') {
-      throw new OptionError(where, `Parameter 'qom-type' does not accept value '${kind}'`, 'Known: filter-dump');
-    }
+  addFilterDump({ where, values }: KeyValueOption): void {
     const { netdev, file } = required(where, values, ['id', 'netdev', 'file'], ['maxlen']);
     const maxlen = values.get('maxlen');
     if (maxlen !== undefined && !/^[1-9]\d*$/.test(maxlen)) {

@@ -4,6 +4,7 @@ import { EventStream } from '../../../src/event.ts';
 import { KvmState } from '../../../src/qemu/accel/kvm/kvm-all.ts';
 import { addDevice } from '../../../src/qemu/device-add.ts';
 import { Machine } from '../../../src/qemu/hw/machine.ts';
+import { addObject } from '../../../src/qemu/object-add.ts';
 import { parseOptions } from '../../../src/qemu/options.ts';
 import { System } from '../../../src/qemu/system.ts';
 import { Host } from '../bench.ts';
@@ -22,7 +23,7 @@ export class Unplugged {
     const system = new System(user, this.stream);
     this.machine = new Machine(system, new KvmState(system), options.memory);
     for (const netdev of options.netdevs) this.machine.network.addNetdev(netdev);
-    for (const object of options.objects) this.machine.network.addObject(object);
+    for (const object of options.objects) addObject(this.machine, object);
     for (const device of options.devices) addDevice(this.machine, device);
     this.machine.reset();
     this.host.kernel.clock.drivenBy(() => this.#time);

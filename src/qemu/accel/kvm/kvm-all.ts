@@ -10,7 +10,9 @@ import {
   KVM_CREATE_DEVICE,
   KVM_CREATE_VM,
   KVM_DEV_TYPE_VFIO,
-  KVM_DEV_VFIO_GROUP,
+  KVM_DEV_VFIO_FILE,
+  KVM_DEV_VFIO_FILE_ADD,
+  KVM_DEV_VFIO_FILE_DEL,
   KVM_DEV_VFIO_GROUP_ADD,
   KVM_DEV_VFIO_GROUP_DEL,
   KVM_GET_API_VERSION,
@@ -105,33 +107,54 @@ export class KvmState {
   /** vfio_kvm_device_add_group: tell KVM of an open VFIO group, so that its drivers can learn of this VM. */
   addVfioGroup(group: number, groupFd: number): void {
     const system = this.#system;
-    if (this.#vfioDevice < 0) {
-      const made = system.exchange(this.vm, KVM_CREATE_DEVICE, kvm_create_device, { type: KVM_DEV_TYPE_VFIO });
-      if (made.result < 0) {
-        system.error(`Failed to create KVM VFIO device: ${strerror(-made.result)}`);
-        return;
-      }
-      this.#vfioDevice = made.value.fd;
-      system.isKvmFile(made.value.fd, 'device');
+    const made = this.#makeVfioDevice();
+    if (made < 0) {
+      system.error(`Failed to create KVM VFIO device: ${strerror(-made)}`);
+      return;
     }
-    const result = this.#setGroup(KVM_DEV_VFIO_GROUP_ADD, groupFd);
+    const result = this.#setFile(KVM_DEV_VFIO_GROUP_ADD, groupFd);
     if (result < 0) system.error(`Failed to add group ${group} to KVM VFIO device: ${strerror(-result)}`);
+  }
+
+  /** vfio_kvm_device_add_fd of QEMU 9: a device that is open by its own node. Refusals are ConfigurationErrors. */
+  addVfioDevice(fd: number): void {
+    const made = this.#makeVfioDevice();
+    if (made < 0) throw new ConfigurationError(`Failed to create KVM VFIO device: ${strerror(-made)}`);
+    const result = this.#setFile(KVM_DEV_VFIO_FILE_ADD, fd);
+    if (result < 0) throw new ConfigurationError(`Failed to add fd ${fd} to KVM VFIO device: ${strerror(-result)}`);
+  }
+
+  /** vfio_kvm_device_del_fd. */
+  removeVfioDevice(fd: number): void {
+    const result = this.#setFile(KVM_DEV_VFIO_FILE_DEL, fd);
+    if (result < 0) this.#system.error(`Failed to remove fd ${fd} from KVM VFIO device: ${strerror(-result)}`);
   }
 
   /** vfio_kvm_device_del_group. */
   removeVfioGroup(group: number, groupFd: number): void {
     if (this.#vfioDevice < 0) return;
-    const result = this.#setGroup(KVM_DEV_VFIO_GROUP_DEL, groupFd);
+    const result = this.#setFile(KVM_DEV_VFIO_GROUP_DEL, groupFd);
     if (result < 0) this.#system.error(`Failed to remove group ${group} from KVM VFIO device: ${strerror(-result)}`);
   }
 
-  #setGroup(attribute: number, groupFd: number): number {
+  /** The kvm-vfio device, once for the VM: 0 or -errno. */
+  #makeVfioDevice(): number {
+    if (this.#vfioDevice >= 0) return 0;
+    const system = this.#system;
+    const made = system.exchange(this.vm, KVM_CREATE_DEVICE, kvm_create_device, { type: KVM_DEV_TYPE_VFIO });
+    if (made.result < 0) return made.result;
+    this.#vfioDevice = made.value.fd;
+    system.isKvmFile(made.value.fd, 'device');
+    return 0;
+  }
+
+  #setFile(attribute: number, fd: number): number {
     const system = this.#system;
     return system.heap.scoped(() =>
       system.ioctlStruct(this.#vfioDevice, KVM_SET_DEVICE_ATTR, kvm_device_attr, {
-        group: KVM_DEV_VFIO_GROUP,
+        group: KVM_DEV_VFIO_FILE,
         attr: BigInt(attribute),
-        addr: BigInt(system.heap.put(intArgument, { value: groupFd })),
+        addr: BigInt(system.heap.put(intArgument, { value: fd })),
       }),
     );
   }

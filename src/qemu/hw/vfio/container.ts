@@ -27,6 +27,7 @@ import { ConfigurationError, prepending } from '../../error.ts';
 import type { System } from '../../system.ts';
 import type { Machine } from '../machine.ts';
 import { VfioDmaListener } from './dma-listener.ts';
+import { type1Target } from './type1-dma.ts';
 
 /** IOMMU types in the order QEMU asks for them. */
 const IOMMU_TYPES = [VFIO_TYPE1v2_IOMMU, VFIO_TYPE1_IOMMU, VFIO_SPAPR_TCE_v2_IOMMU, VFIO_SPAPR_TCE_IOMMU];
@@ -164,7 +165,7 @@ export class VfioGroups {
       }
       this.#initContainer(fd, setContainer);
       this.#machine.kvm.addVfioGroup(number, groupFd);
-      const listener = new VfioDmaListener(system, fd);
+      const listener = new VfioDmaListener(system, type1Target(system, fd));
       this.#machine.memory.register(listener);
       if (listener.error !== undefined) {
         throw new ConfigurationError(`memory listener initialization failed: ${listener.error}`);

@@ -52,27 +52,34 @@ export class VfioDevice {
   readonly irqCount: number;
   readonly system: System;
 
-  /** vfio_get_device: GET_DEVICE_FD, then GET_INFO. */
-  constructor(system: System, group: VfioGroup, name: string) {
+  /** GET_INFO of the device whose file `fd` is. */
+  constructor(system: System, name: string, fd: number) {
     this.system = system;
     this.name = name;
-    this.fd = system.heap.scoped(() => system.ioctl(group.fd, VFIO_GROUP_GET_DEVICE_FD, system.heap.putString(name)));
-    if (this.fd < 0) {
-      throw new ConfigurationError(
-        `error getting device from group ${group.number}: ${strerror(-this.fd)}`,
-        `Verify all devices in group ${group.number} are bound to vfio-<bus> or pci-stub and not already in use`,
-      );
-    }
+    this.fd = fd;
     const argsz = vfio_device_info.size;
     const info = system.exchange(this.fd, VFIO_DEVICE_GET_INFO, vfio_device_info, { argsz });
     if (info.result < 0) throw new ConfigurationError(`error getting device info: ${strerror(-info.result)}`);
     this.flags = info.value.flags;
     this.regionCount = info.value.num_regions;
     this.irqCount = info.value.num_irqs;
-    if (vfioGetDevice.on) {
-      const fields = { name, flags: this.flags, regions: this.regionCount, irqs: this.irqCount };
-      vfioGetDevice(system.stream, fields);
+  }
+
+  /** vfio_get_device: GET_DEVICE_FD, then GET_INFO. */
+  static ofGroup(system: System, group: VfioGroup, name: string): VfioDevice {
+    const fd = system.heap.scoped(() => system.ioctl(group.fd, VFIO_GROUP_GET_DEVICE_FD, system.heap.putString(name)));
+    if (fd < 0) {
+      throw new ConfigurationError(
+        `error getting device from group ${group.number}: ${strerror(-fd)}`,
+        `Verify all devices in group ${group.number} are bound to vfio-<bus> or pci-stub and not already in use`,
+      );
     }
+    const device = new VfioDevice(system, name, fd);
+    if (vfioGetDevice.on) {
+      const { flags, regionCount: regions, irqCount: irqs } = device;
+      vfioGetDevice(system.stream, { name, flags, regions, irqs });
+    }
+    return device;
   }
 
   /** Whether VFIO_DEVICE_RESET does something. */

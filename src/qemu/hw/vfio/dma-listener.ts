@@ -1,15 +1,7 @@
-/** Guest RAM becomes DMA mappings of the container (hw/vfio/common.c: vfio_listener_region_add, _del). */
+/** Guest RAM becomes DMA mappings of a container, or of an I/O address space (hw/vfio/common.c: vfio_listener_region_add, _del). */
 
 import { PAGE_SIZE } from '../../../address.ts';
 import { strerror } from '../../../linux/uapi/errno.ts';
-import {
-  VFIO_DMA_MAP_FLAG_READ,
-  VFIO_DMA_MAP_FLAG_WRITE,
-  VFIO_IOMMU_MAP_DMA,
-  VFIO_IOMMU_UNMAP_DMA,
-  vfio_iommu_type1_dma_map,
-  vfio_iommu_type1_dma_unmap,
-} from '../../../linux/uapi/vfio.ts';
 import { Abort } from '../../error.ts';
 import type { FlatRange } from '../../memory/flat-view.ts';
 import type { MemoryListener } from '../../memory/listener.ts';
@@ -21,18 +13,27 @@ import {
   vfioListenerRegionDelSkip,
 } from './trace-events.ts';
 
+/** Where mappings go. */
+export interface DmaTarget {
+  /** What a failure to map is told as, without the last arguments and the bracket: `vfio_dma_map(0x7`. */
+  readonly call: string;
+  /** 0 or -errno, which the target has told of. */
+  map(iova: number, size: number, vaddr: number, readonly: boolean): number;
+  unmap(iova: number, size: number): void;
+}
+
 export class VfioDmaListener implements MemoryListener {
   readonly name = 'vfio';
   readonly priority = 0;
   readonly #system: System;
-  readonly #container: number;
+  readonly #target: DmaTarget;
   #initialised = false;
   /** The first failure while the existing ranges were replayed; the container is then given up. */
   error: string | undefined;
 
-  constructor(system: System, container: number) {
+  constructor(system: System, target: DmaTarget) {
     this.#system = system;
-    this.#container = container;
+    this.#target = target;
   }
 
   regionAdd(range: FlatRange): void {
@@ -47,7 +48,7 @@ export class VfioDmaListener implements MemoryListener {
     if (vfioListenerRegionAddRam.on) {
       vfioListenerRegionAddRam(this.#system.stream, { start, end: start + size - 1, vaddr });
     }
-    const result = this.#map(start, size, vaddr, range.readonly);
+    const result = this.#target.map(start, size, vaddr, range.readonly);
     if (result < 0) this.#failed({ start, size, vaddr, fatal: range.region.kind !== 'ram-device' }, result);
   }
 
@@ -60,27 +61,12 @@ export class VfioDmaListener implements MemoryListener {
     const { start, size } = wholePages(range);
     if (size <= 0) return;
     if (vfioListenerRegionDel.on) vfioListenerRegionDel(this.#system.stream, { start, end: start + size - 1 });
-    const result = this.#system.ioctlStruct(this.#container, VFIO_IOMMU_UNMAP_DMA, vfio_iommu_type1_dma_unmap, {
-      argsz: vfio_iommu_type1_dma_unmap.size,
-      iova: BigInt(start),
-      size: BigInt(size),
-    });
-    if (result < 0) this.#system.error(`VFIO_UNMAP_DMA failed: ${strerror(-result)}`);
+    this.#target.unmap(start, size);
   }
 
   /** The replay at registration is over: from now on a failure cannot be taken back. */
   commit(): void {
     this.#initialised = true;
-  }
-
-  #map(iova: number, size: number, vaddr: number, readonly: boolean): number {
-    return this.#system.ioctlStruct(this.#container, VFIO_IOMMU_MAP_DMA, vfio_iommu_type1_dma_map, {
-      argsz: vfio_iommu_type1_dma_map.size,
-      flags: VFIO_DMA_MAP_FLAG_READ | (readonly ? 0 : VFIO_DMA_MAP_FLAG_WRITE),
-      vaddr: BigInt(vaddr),
-      iova: BigInt(iova),
-      size: BigInt(size),
-    });
   }
 
   /** A device that other devices cannot reach is not worth giving up for; RAM that none can is. */
@@ -89,8 +75,7 @@ export class VfioDmaListener implements MemoryListener {
     result: number,
   ): void {
     const hex = (value: number) => `0x${value.toString(16)}`;
-    this.#system.error(`VFIO_MAP_DMA failed: ${strerror(-result)}`);
-    const call = `vfio_dma_map(${hex(this.#container)}, ${hex(what.start)}, ${hex(what.size)}, ${hex(what.vaddr)})`;
+    const call = `${this.#target.call}, ${hex(what.start)}, ${hex(what.size)}, ${hex(what.vaddr)})`;
     const text = `${call} = ${result} (${strerror(-result)})`;
     if (!what.fatal) {
       this.#system.error(text);

@@ -1,4 +1,4 @@
-/** Which device of the host `-device vfio-pci` names: its directory in sysfs and its IOMMU group (vfio_realize). */
+/** Which device of the host `-device vfio-pci` names: its directory in sysfs, its IOMMU group, its bus (vfio_realize). */
 
 import { strerror } from '../../../linux/uapi/errno.ts';
 import { ConfigurationError } from '../../error.ts';
@@ -8,25 +8,25 @@ export interface HostDevice {
   /** Last part of its path in sysfs: a PCI address, or an mdev's UUID. */
   readonly name: string;
   readonly sysfs: string;
-  readonly group: number;
 }
 
 const basename = (path: string) => path.slice(path.lastIndexOf('/') + 1);
 
-/** stat(2) the directory and read the link `iommu_group`. */
+/** stat(2) the directory. */
 export function findHostDevice(system: System, sysfs: string): HostDevice {
   const stat = system.syscalls.stat(sysfs);
   if (typeof stat === 'number') {
     throw new ConfigurationError(`vfio ${sysfs}: no such host device: ${strerror(-stat)}`);
   }
-  const name = basename(sysfs);
+  return { name: basename(sysfs), sysfs };
+}
+
+/** The number of its IOMMU group, by the link `iommu_group`. */
+export function groupOf(system: System, { sysfs }: HostDevice): number {
   const link = system.syscalls.readlink(`${sysfs}/iommu_group`);
-  if (typeof link === 'number') {
-    throw new ConfigurationError(`vfio ${name}: no iommu_group found: ${strerror(-link)}`);
-  }
-  const group = /^\d+$/.test(basename(link)) ? Number(basename(link)) : undefined;
-  if (group === undefined) throw new ConfigurationError(`vfio ${name}: failed to read ${link}`);
-  return { name, sysfs, group };
+  if (typeof link === 'number') throw new ConfigurationError(`no iommu_group found: ${strerror(-link)}`);
+  if (!/^\d+$/.test(basename(link))) throw new ConfigurationError(`failed to read ${link}`);
+  return Number(basename(link));
 }
 
 /** Whether its bus is the mdev bus. */

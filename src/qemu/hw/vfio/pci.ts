@@ -31,15 +31,16 @@ import {
   VFIO_PCI_REQ_IRQ_INDEX,
   vfio_pci_hot_reset_info,
 } from '../../../linux/uapi/vfio.ts';
+import type { IommufdBackend } from '../../backends/iommufd.ts';
 import { ConfigurationError } from '../../error.ts';
 import type { Machine } from '../machine.ts';
 import type { PciBus } from '../pci/pci-bus.ts';
 import { PciDevice } from '../pci/pci-device.ts';
+import { type Attachment, attachByGroup, attachByNode } from './attach.ts';
 import { addCapabilities, type EmulatedCapabilities } from './capabilities.ts';
 import { VfioConfigSpace } from './config-space.ts';
-import { type VfioGroup, VfioGroups } from './container.ts';
-import { type RegionInfo, VfioDevice } from './device.ts';
-import { type HostDevice, isMdev } from './host-device.ts';
+import type { RegionInfo, VfioDevice } from './device.ts';
+import { groupOf, type HostDevice, isMdev } from './host-device.ts';
 import { VfioIntx } from './intx.ts';
 import { VfioMessages } from './messages.ts';
 import { VfioRegion } from './region.ts';
@@ -64,6 +65,8 @@ export interface VfioPciOptions {
   readonly multifunction: boolean;
   /** `x-no-mmap`: no BAR is mapped, every access is trapped. */
   readonly noMmap: boolean;
+  /** `iommufd`: the device is had by its own node, not by its group. */
+  readonly iommufd: IommufdBackend | undefined;
 }
 
 export class VfioPciDevice extends PciDevice {
@@ -75,7 +78,7 @@ export class VfioPciDevice extends PciDevice {
   readonly #regions: readonly VfioRegion[];
   readonly #messages: VfioMessages;
   readonly #capabilities: EmulatedCapabilities;
-  readonly #group: VfioGroup;
+  readonly #attachment: Attachment;
   /** vfio_exitfn, step by step. */
   readonly #atExit: (() => void)[] = [];
 
@@ -92,15 +95,8 @@ export class VfioPciDevice extends PciDevice {
     const { system } = machine;
     this.#machine = machine;
     this.#host = host;
-    if (vfioRealize.on) vfioRealize(system.stream, { name: host.name, group: host.group });
-    const group = VfioGroups.of(machine).get(host.group);
-    this.#group = group;
-    if (group.devices.some((other) => other.name === host.name)) {
-      throw new ConfigurationError('device is already attached');
-    }
-    const mdev = isMdev(system, host);
-    if (vfioMdev.on) vfioMdev(system.stream, { name: host.name, is_mdev: mdev });
-    this.#device = new VfioDevice(system, group, host.name);
+    this.#attachment = attach(machine, host, options.iommufd);
+    this.#device = this.#attachment.device;
     this.#intx = new VfioIntx(this.#device, machine.mainLoop, machine.kvm.irqchip, {
       setLevel: (level) => this.setIrq(level),
       setMmapsEnabled: (enabled) => this.#setMmapsEnabled(enabled),
@@ -122,7 +118,7 @@ export class VfioPciDevice extends PciDevice {
       this.#enableIntx();
     }
     if (options.req) this.#registerRequestNotifier();
-    group.devices.push({
+    this.#attachment.realized({
       name: host.name,
       // vfio_pci_compute_needs_reset, for a device without power management.
       needsReset: !this.#device.resetWorks,
@@ -232,13 +228,12 @@ export class VfioPciDevice extends PciDevice {
     });
   }
 
-  /** vfio_exitfn, then vfio_put_device: the last descriptor goes, and with the group's last device the group. */
+  /** vfio_exitfn, then vfio_put_device, or vfio_detach_device of QEMU 9. */
   protected override exit(): void {
     for (const step of this.#atExit) step();
     this.#disableInterrupts();
     for (const region of this.#regions) region.unmap();
-    this.#machine.system.syscalls.close(this.#device.fd);
-    VfioGroups.of(this.#machine).put(this.#group, this.#host.name);
+    this.#attachment.detach();
   }
 
   /** vfio_pci_read_config. */
@@ -332,4 +327,20 @@ export class VfioPciDevice extends PciDevice {
     }
     if (!single) this.#postReset();
   }
+}
+
+/** By group QEMU 7.2 asks what the device is once it has the group; by node QEMU 9 asks first. */
+function attach(machine: Machine, host: HostDevice, iommufd: IommufdBackend | undefined): Attachment {
+  const { system } = machine;
+  const tellMdev = () => {
+    const mdev = isMdev(system, host);
+    if (vfioMdev.on) vfioMdev(system.stream, { name: host.name, is_mdev: mdev });
+  };
+  if (iommufd !== undefined) {
+    tellMdev();
+    return attachByNode(machine, host, iommufd);
+  }
+  const group = groupOf(system, host);
+  if (vfioRealize.on) vfioRealize(system.stream, { name: host.name, group });
+  return attachByGroup(machine, host, group, tellMdev);
 }

@@ -2,7 +2,8 @@
 
 import { ConfigurationError, prepending } from '../../error.ts';
 import { deviceModel } from '../device-model.ts';
-import { boolProperty, pciAddressProperty, stringProperty, u32Property } from '../property.ts';
+import { boolProperty, linkProperty, pciAddressProperty, stringProperty, u32Property } from '../property.ts';
+import { iommufdOf } from './attach.ts';
 import { findHostDevice } from './host-device.ts';
 import { VfioPciDevice } from './pci.ts';
 
@@ -23,6 +24,7 @@ export const vfioPci = deviceModel({
   properties: {
     addr: pciAddressProperty('Slot and optional function number, example: 06.0 or 06'),
     host: stringProperty('Address (bus/device/function) of the host device, example: 04:10.0'),
+    iommufd: linkProperty('iommufd', 'The iommufd object by which the device is had, not by its group'),
     multifunction: boolProperty(false, 'on/off'),
     rombar: u32Property(1, 'Look for a ROM BAR'),
     sysfsdev: stringProperty('Directory of the host device in sysfs'),
@@ -41,7 +43,8 @@ export const vfioPci = deviceModel({
     }
     const device = findHostDevice(machine.system, sysfsdev ?? sysfsOfHost(host!));
     const { 'x-req': req, 'x-no-mmap': noMmap } = properties;
-    const options = { rombar: rombar !== 0, req, multifunction, noMmap };
+    const iommufd = iommufdOf(machine, properties.iommufd);
+    const options = { rombar: rombar !== 0, req, multifunction, noMmap, iommufd };
     prepending(`vfio ${device.name}: `, () => {
       bus.attach(new VfioPciDevice(machine, bus, devfn, id, device, options));
     });

@@ -6,14 +6,16 @@
 import { strerror } from '../../../linux/uapi/errno.ts';
 import { O_RDONLY } from '../../../linux/uapi/syscalls.ts';
 import { VFIO_DEVICE_FLAGS_PLATFORM } from '../../../linux/uapi/vfio.ts';
+import type { IommufdBackend } from '../../backends/iommufd.ts';
 import { ConfigurationError, prepending } from '../../error.ts';
 import type { System } from '../../system.ts';
 import { deviceModel } from '../device-model.ts';
 import type { Machine } from '../machine.ts';
 import { PlatformBus } from '../platform-bus.ts';
-import { boolProperty, stringProperty } from '../property.ts';
-import { VfioGroups } from './container.ts';
-import { VfioDevice } from './device.ts';
+import { boolProperty, linkProperty, stringProperty } from '../property.ts';
+import { type Attachment, attachByGroup, attachByNode, iommufdOf } from './attach.ts';
+import type { VfioDevice } from './device.ts';
+import { groupOf, type HostDevice } from './host-device.ts';
 import { VfioIntps } from './intp.ts';
 import { VfioRegion } from './region.ts';
 import { vfioPlatformBaseDeviceInit, vfioPlatformRealize } from './trace-events.ts';
@@ -28,16 +30,24 @@ export const vfioPlatform = deviceModel({
   description: 'VFIO-based platform device assignment: memory from 0xf0000000, interrupts 5, 7 and 9',
   properties: {
     host: stringProperty('Name of the host device, example: ee300000.sata'),
+    iommufd: linkProperty('iommufd', 'The iommufd object by which the device is had, not by its group'),
     sysfsdev: stringProperty('Directory of the host device in sysfs'),
     'x-no-mmap': boolProperty(false, 'on/off'),
   },
-  realize(machine, { host, sysfsdev, 'x-no-mmap': noMmap }) {
+  realize(machine, { host, sysfsdev, iommufd, 'x-no-mmap': noMmap }) {
     const name = sysfsdev === undefined ? host : basename(sysfsdev);
-    prepending(`vfio ${name ?? '(null)'}: `, () => realize(machine, name, sysfsdev, noMmap));
+    const backend = iommufdOf(machine, iommufd);
+    prepending(`vfio ${name ?? '(null)'}: `, () => realize(machine, name, sysfsdev, noMmap, backend));
   },
 });
 
-function realize(machine: Machine, name: string | undefined, sysfsdev: string | undefined, noMmap: boolean): void {
+function realize(
+  machine: Machine,
+  name: string | undefined,
+  sysfsdev: string | undefined,
+  noMmap: boolean,
+  backend: IommufdBackend | undefined,
+): void {
   const { system } = machine;
   if (name === undefined || (sysfsdev === undefined && name.includes('/'))) {
     throw new ConfigurationError(
@@ -47,7 +57,7 @@ function realize(machine: Machine, name: string | undefined, sysfsdev: string | 
   }
   const sysfs = sysfsdev ?? `/sys/bus/platform/devices/${name}`;
   if (vfioPlatformRealize.on) vfioPlatformRealize(system.stream, { name: sysfs });
-  const device = openDevice(machine, name, sysfs);
+  const device = openDevice(machine, { name, sysfs }, backend);
   const regions: VfioRegion[] = [];
   const intps = new VfioIntps(machine, device, regions);
   regions.push(...populateRegions(machine, device, noMmap, () => intps.eoi()));
@@ -62,24 +72,26 @@ function realize(machine: Machine, name: string | undefined, sysfsdev: string | 
 }
 
 /** vfio_base_device_init: from the name to the device's file. */
-function openDevice(machine: Machine, name: string, sysfs: string): VfioDevice {
+function openDevice(machine: Machine, host: HostDevice, backend: IommufdBackend | undefined): VfioDevice {
   const { system } = machine;
+  const { name, sysfs } = host;
   const stat = system.syscalls.stat(sysfs);
   if (typeof stat === 'number') {
     throw new ConfigurationError(`failed to get the sysfs host device file status: ${strerror(-stat)}`);
   }
-  const link = system.syscalls.readlink(`${sysfs}/iommu_group`);
-  if (typeof link === 'number') throw new ConfigurationError(`no iommu_group found: ${strerror(-link)}`);
-  const number = Number(basename(link));
-  if (!Number.isInteger(number)) throw new ConfigurationError(`failed to read ${link}`);
-  if (vfioPlatformBaseDeviceInit.on) vfioPlatformBaseDeviceInit(system.stream, { name, group: number });
-  const group = VfioGroups.of(machine).get(number);
-  if (group.devices.some((other) => other.name === name)) throw new ConfigurationError('device is already attached');
-  const device = new VfioDevice(system, group, name);
+  const attachment = backend === undefined ? attachGroup(machine, host) : attachByNode(machine, host, backend);
+  const { device } = attachment;
   if ((device.flags & VFIO_DEVICE_FLAGS_PLATFORM) === 0) throw new ConfigurationError("this isn't a platform device");
   // vfio_platform_compute_needs_reset, vfio_platform_hot_reset_multi: there is no bus to reset.
-  group.devices.push({ name, needsReset: false, hotResetMulti: () => undefined });
+  attachment.realized({ name, needsReset: false, hotResetMulti: () => undefined });
   return device;
+}
+
+function attachGroup(machine: Machine, host: HostDevice): Attachment {
+  const { system } = machine;
+  const group = groupOf(system, host);
+  if (vfioPlatformBaseDeviceInit.on) vfioPlatformBaseDeviceInit(system.stream, { name: host.name, group });
+  return attachByGroup(machine, host, group);
 }
 
 function populateRegions(machine: Machine, device: VfioDevice, noMmap: boolean, eoi: () => void): VfioRegion[] {

@@ -1,0 +1,30 @@
+/** `-object`: what stands behind devices (qom/object_interfaces.c: user_creatable_add_qapi). */
+
+import { IommufdBackend } from './backends/iommufd.ts';
+import type { Machine } from './hw/machine.ts';
+import { type KeyValueOption, OptionError } from './key-values.ts';
+
+/** Make the object. Refusals are OptionErrors. */
+export function addObject(machine: Machine, option: KeyValueOption): void {
+  const { where, kind, values } = option;
+  switch (kind) {
+    case 'filter-dump':
+      machine.network.addFilterDump(option);
+      return;
+    case 'iommufd': {
+      const id = values.get('id');
+      if (id === undefined) throw new OptionError(where, "Parameter 'id' is missing");
+      const unknown = [...values.keys()].find((key) => key !== 'id');
+      if (unknown !== undefined) throw new OptionError(where, `Invalid parameter '${unknown}'`);
+      if (machine.iommufds.has(id)) {
+        throw new OptionError(where, `attempt to add duplicate property '${id}' to object (type 'container')`);
+      }
+      machine.iommufds.set(id, new IommufdBackend(machine.system));
+      return;
+    }
+    default: {
+      const known = 'Known: filter-dump, iommufd';
+      throw new OptionError(where, `Parameter 'qom-type' does not accept value '${kind}'`, known);
+    }
+  }
+}
