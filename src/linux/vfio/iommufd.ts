@@ -7,6 +7,7 @@ import type { OpenFile } from '../core/file.ts';
 import type { IommuGroup } from '../core/iommu-group.ts';
 import { contextFromFile } from '../iommufd/file.ts';
 import { EBADF, EINVAL } from '../uapi/errno.ts';
+import { VFIO_PCI_DEVID_OWNED } from '../uapi/vfio.ts';
 import type { IommufdBinding, VfioDevice } from './device.ts';
 
 /** Binds a device to the iommufd behind a file: what it is then, or -errno. */
@@ -18,6 +19,12 @@ export function iommufdFile({ kernel }: VfioDevice, fd: number): OpenFile | numb
   if (file === undefined) return kernel.refuse(EBADF, `fd ${fd} is not open`);
   if (contextFromFile(file) === undefined) return kernel.refuse(EINVAL, `fd ${fd} (${file.path}) is no iommufd`);
   return file;
+}
+
+/** vfio_iommufd_get_dev_id: the number of a device in the iommufd of `binding`; undefined if it is none of its devices nor of their groups. */
+export function numberIn(binding: IommufdBinding, vfio: VfioDevice, group: IommuGroup): number | undefined {
+  if (vfio.iommufd?.file === binding.file) return vfio.iommufd.id;
+  return contextFromFile(binding.file)?.hasGroup(group) === true ? VFIO_PCI_DEVID_OWNED : undefined;
 }
 
 /** vfio_iommufd_physical_bind, _attach_ioas, _detach_ioas, _unbind. */

@@ -122,7 +122,7 @@ class AssignedDevice implements VfioDeviceOps {
       case VFIO_DEVICE_RESET.number:
         return this.#reset();
       case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO.number:
-        return getHotResetInfo(this.#pci, this.#set.bus, argument);
+        return getHotResetInfo(this.#pci, this.#set, argument);
       case VFIO_DEVICE_PCI_HOT_RESET.number:
         return hotReset(this.#pci, this.#set, argument);
       case VFIO_DEVICE_IOEVENTFD.number:
@@ -195,6 +195,7 @@ export function registerVfioPci(kernel: Kernel, bus: PciBus): void {
           const assigned = new AssignedDevice(pci, {
             bus,
             groupOf: (device) => devices.get(device)?.group,
+            deviceOf: (device) => devices.get(device)?.vfio,
             zap: (device) => devices.get(device)?.assigned.zap(),
           });
           const vfio = new VfioDevice(kernel, pci.name, MODULE, assigned);

@@ -40,11 +40,11 @@ function boot() {
     const result = shown(host.ioctlBytes(device, uapi.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, bytes));
     const answer = host.memory.read(host.scratch, bytes.length);
     const view = new DataView(answer.buffer, answer.byteOffset);
-    const { count } = uapi.vfio_pci_hot_reset_info.read(view);
+    const { count, flags } = uapi.vfio_pci_hot_reset_info.read(view);
     const devices = Array.from({ length: Math.min(count, room) }, (_, i) =>
       uapi.vfio_pci_dependent_device.read(view, 12 + 8 * i),
     );
-    return { result, count, devices };
+    return { result, count, devices, flags };
   };
   const hotReset = (device: number, groups: readonly number[], flags = 0, argsz = 12) => {
     const bytes = new Uint8Array(12 + 4 * groups.length);
@@ -147,6 +147,35 @@ describe('hot reset', () => {
     expect(host.hotReset(device, [container])).toBe('-EINVAL');
     expect(host.hotReset(device, [group], 1)).toBe('-EINVAL');
     expect(host.hotReset(device, [group], 0, 8)).toBe('-EINVAL');
+  });
+
+  test('by its own node a device says the numbers of an iommufd, which has to have the whole bus', () => {
+    host.give(FIRST);
+    host.give(ALONE);
+    const iommufd = host.open('/dev/iommu');
+    const bind = (node: string, fd = iommufd) => {
+      const device = host.open(`/dev/vfio/devices/${node}`);
+      const value = { argsz: uapi.vfio_device_bind_iommufd.size, iommufd: fd };
+      host.ioctlStruct(device, uapi.VFIO_DEVICE_BIND_IOMMUFD, uapi.vfio_device_bind_iommufd, value);
+      return device;
+    };
+    const device = bind('vfio0');
+    const numbers = () => {
+      const { flags, devices } = host.resetInfo(device, 4);
+      return [flags, ...devices.map(({ group_id: id }) => id)];
+    };
+    const [DEV_ID, OWNED] = [uapi.VFIO_PCI_HOT_RESET_FLAG_DEV_ID, uapi.VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED];
+    // The second function is not VFIO's; then it is nobody's, in a group of which a device is bound; then it is bound itself.
+    expect(numbers()).toEqual([DEV_ID, 1, uapi.VFIO_PCI_DEVID_NOT_OWNED]);
+    expect(host.hotReset(device, [])).toBe('-EINVAL');
+    expect(host.refusals.at(-1)).toBe(`${SECOND} is on the bus too, and not of this iommufd`);
+    host.give(SECOND);
+    expect(numbers()).toEqual([DEV_ID | OWNED, 1, uapi.VFIO_PCI_DEVID_OWNED]);
+    expect(host.hotReset(device, [])).toBe('0');
+    bind('vfio2');
+    expect(numbers()).toEqual([DEV_ID | OWNED, 1, 2]);
+    expect([host.hotReset(device, []), host.hotReset(device, [host.open('/dev/vfio/1')])]).toEqual(['0', '-EINVAL']);
+    expect(host.resetInfo(device, 1)).toMatchObject({ result: '-ENOSPC', count: 2, flags: DEV_ID | OWNED });
   });
 
   test('bus 0 has no bridge above it that could reset it', () => {
