@@ -27,9 +27,13 @@ export function didYouMean(word: string, candidates: Iterable<string>): string {
   return near === undefined ? '' : `; did you mean \`${near}\`?`;
 }
 
+/** Fingers swap letters more often than they hit a wrong one: among words as near as each other, that one is meant. */
+const SWAP = 0.9;
+
 /** Damerau–Levenshtein distance (optimal string alignment), cut off at `stop`. */
 function editDistance(a: string, b: string, stop: number): number {
   let older: number[] = [];
+  let leastBefore = 0;
   let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const current = [i];
@@ -37,11 +41,13 @@ function editDistance(a: string, b: string, stop: number): number {
     for (let j = 1; j <= b.length; j++) {
       const same = a[i - 1] === b[j - 1];
       let cost = Math.min(previous[j]! + 1, current[j - 1]! + 1, previous[j - 1]! + (same ? 0 : 1));
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) cost = Math.min(cost, older[j - 2]! + 1);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) cost = Math.min(cost, older[j - 2]! + SWAP);
       current.push(cost);
       least = Math.min(least, cost);
     }
-    if (least >= stop) return stop;
+    // A swap reaches back over a row.
+    if (least >= stop && leastBefore + SWAP >= stop) return stop;
+    leastBefore = least;
     older = previous;
     previous = current;
   }

@@ -1,5 +1,6 @@
 /** Starts a command: finds it among those there are, and turns whatever goes wrong into a message and an exit status. */
 
+import { didYouMean } from '../../lang/assembler/suggest.ts';
 import type { Command } from './command.ts';
 import { EXIT, exitStatusHelp } from './exit-status.ts';
 import type { Output } from './output.ts';
@@ -38,7 +39,10 @@ function main(argv: readonly string[], commands: Commands): number | Promise<num
   if (name === undefined) throw new UsageError(overview(commands).trimEnd());
   const command = commands.get(name);
   if (command !== undefined) return command.main(argv.toSpliced(argv.indexOf(name), 1));
-  throw new UsageError(`gvm: there is no command '${name}'; there are ${[...commands.keys()].join(', ')}`);
+  const names = [...commands.keys()];
+  throw new UsageError(
+    `gvm: there is no command '${name}'${didYouMean(name, names) || `; there are ${names.join(', ')}`}`,
+  );
 }
 
 /** Tell the user what went wrong. */

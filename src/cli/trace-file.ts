@@ -16,6 +16,7 @@ const reasons: Readonly<Record<string, string>> = {
   EPIPE: 'the reader of the pipe is gone',
   ENOENT: 'No such file or directory',
   EACCES: 'Permission denied',
+  EFBIG: 'File too large',
   EISDIR: 'Is a directory',
   ENOTDIR: 'Not a directory',
 };

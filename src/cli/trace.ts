@@ -60,7 +60,7 @@ function unknown(word: string, name: string | undefined): string {
           name,
           events().map(({ title }) => title),
         );
-  return `gvm: --trace: no event matches '${word}'${suggestion}; --trace help lists them`;
+  return `gvm: --trace: no event matches '${word}'${suggestion}${suggestion.endsWith('?') ? '' : ';'} --trace help lists them`;
 }
 
 type Field = boolean | number | bigint | string;

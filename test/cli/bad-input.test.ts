@@ -112,7 +112,8 @@ test.each([
   [['run', 'programs/vm-buffer/vm-buffer.gasm', '--max-insns', '0'], 2, '--max-insns takes a number'],
   [['run', 'programs/vm-buffer/vm-buffer.gasm', '-m', 'much'], 2, "-m much: Parameter 'size' expects"],
   [['run', 'programs/vm-buffer/vm-buffer.gasm', '-device'], 2, '-device: requires an argument'],
-  [['ruin'], 2, "gvm: there is no command 'ruin'"],
+  [['ruin'], 2, "gvm: there is no command 'ruin'; did you mean `run`?"],
+  [['fly'], 2, "gvm: there is no command 'fly'; there are run, trace,"],
   [[], 2, 'Commands:'],
   [['asm', 'missing.asm'], 2, 'gvm: missing.asm: No such file or directory'],
 ] as const)('gvm %j', (args, status, message) => {
