@@ -5,6 +5,7 @@ import { KVM_CLOCK_TSC_STABLE } from '../uapi/kvm.ts';
 import { KVM_CAP } from '../uapi/kvm-capability.ts';
 import { KVM_COALESCED_RING_OFFSET } from '../uapi/kvm-run.ts';
 import { INITIALLY_SET, MANUAL_PROTECT_ENABLE } from './dirty-log.ts';
+import { MAX_RING_BYTES } from './dirty-ring.ts';
 import { MAX_ROUTES } from './irq-routing.ts';
 import { KVM_ADDRESS_SPACES, KVM_USER_MEM_SLOTS } from './memslots.ts';
 import { SYNCED_SETS } from './sync-regs.ts';
@@ -64,6 +65,7 @@ const capabilities: ReadonlyMap<number, number> = new Map<number, number>([
   [KVM_CAP.IMMEDIATE_EXIT, 1],
   [KVM_CAP.COALESCED_PIO, 1],
   [KVM_CAP.IOREGIONFD, 1],
+  [KVM_CAP.DIRTY_LOG_RING, MAX_RING_BYTES],
   [KVM_CAP.MANUAL_DIRTY_LOG_PROTECT2, Number(MANUAL_PROTECT_ENABLE | INITIALLY_SET)],
 ]);
 

@@ -5,7 +5,7 @@
  */
 
 import { copyFromUser, copyToUser } from '../core/uaccess.ts';
-import { EFAULT, EINVAL, ENOENT } from '../uapi/errno.ts';
+import { EFAULT, EINVAL, ENOENT, ENXIO } from '../uapi/errno.ts';
 import type { kvm_clear_dirty_log, kvm_dirty_log } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import { BITS_PER_LONG, type DirtyBitmap } from './dirty-bitmap.ts';
@@ -29,7 +29,7 @@ export function setManualProtect(vm: Vm, flags: number, mode: bigint): number {
   return 0;
 }
 
-/** KVM_GET_DIRTY_LOG: 0, -EINVAL, -ENOENT or -EFAULT. */
+/** KVM_GET_DIRTY_LOG: 0, -ENXIO, -EINVAL, -ENOENT or -EFAULT. */
 export function getDirtyLog(vm: Vm, log: StructOf<typeof kvm_dirty_log>): number {
   const slot = loggedSlot(vm, log.slot);
   if (typeof slot === 'number') return slot;
@@ -39,11 +39,12 @@ export function getDirtyLog(vm: Vm, log: StructOf<typeof kvm_dirty_log>): number
   return copyToUser(vm.kernel, Number(log.dirty_bitmap), reported) < 0 ? -EFAULT : 0;
 }
 
-/** KVM_CLEAR_DIRTY_LOG: 0, -EINVAL, -ENOENT or -EFAULT. */
+/** KVM_CLEAR_DIRTY_LOG: 0, -ENXIO, -EINVAL, -ENOENT or -EFAULT. */
 export function clearDirtyLog(vm: Vm, log: StructOf<typeof kvm_clear_dirty_log>): number {
   const { kernel } = vm;
   const { num_pages: count } = log;
-  if (log.first_page % BigInt(BITS_PER_LONG)) return kernel.refuse(EINVAL, 'the first page is a multiple of 64');
+  if (vm.dirtyRingBytes === 0 && log.first_page % BigInt(BITS_PER_LONG))
+    return kernel.refuse(EINVAL, 'the first page is a multiple of 64');
   const slot = loggedSlot(vm, log.slot);
   if (typeof slot === 'number') return slot;
   const left = slot.pages - Number(log.first_page);
@@ -59,6 +60,7 @@ export function clearDirtyLog(vm: Vm, log: StructOf<typeof kvm_clear_dirty_log>)
 
 function loggedSlot(vm: Vm, number: number): LoggedSlot | number {
   const { kernel } = vm;
+  if (vm.dirtyRingBytes !== 0) return kernel.refuse(ENXIO, 'the VM notes dirty pages in rings');
   const id = number & 0xffff;
   const asId = number >>> 16;
   if (asId >= KVM_ADDRESS_SPACES || id >= KVM_USER_MEM_SLOTS)

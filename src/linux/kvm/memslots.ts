@@ -24,7 +24,7 @@ export interface Memslot {
   readonly pages: number;
   readonly flags: number;
   readonly userspaceAddress: Hva;
-  /** Present while the slot logs dirty pages. */
+  /** Present while the slot logs dirty pages, unless they go into rings. */
   readonly dirty: DirtyBitmap | undefined;
   /** Frames whose writes somebody tracks, with how many do (page_track). */
   readonly tracked: Map<number, number>;
@@ -114,6 +114,8 @@ export class Memslots {
   readonly #listener: MemslotListener;
   /** KVM_DIRTY_LOG_INITIALLY_SET is on: a new bitmap says that every page is dirty. */
   initiallyDirty = false;
+  /** Dirty pages are noted in bitmaps of the slots, not in rings of the vCPUs. */
+  keepsBitmaps = true;
 
   constructor(options: {
     /** access_ok of the VM's process. */
@@ -207,7 +209,8 @@ export class Memslots {
       return refuse(EINVAL, 'the slot ends above the highest guest physical address');
     // Moving makes new metadata: what was tracked at the old place is not at the new one. The bitmap moves along.
     const tracked = kind === 'flags' && old !== undefined ? old.tracked : new Map<number, number>();
-    const dirty = flags & KVM_MEM_LOG_DIRTY_PAGES ? (old?.dirty ?? this.#newBitmap(pages)) : undefined;
+    const logs = this.keepsBitmaps && (flags & KVM_MEM_LOG_DIRTY_PAGES) !== 0;
+    const dirty = logs ? (old?.dirty ?? this.#newBitmap(pages)) : undefined;
     return this.#apply(table, kind, old, { id, asId, baseGfn, pages, flags, userspaceAddress, dirty, tracked });
   }
 
@@ -226,7 +229,7 @@ export class Memslots {
     }
     table.replace((added ?? removed!).id, added);
     this.#listener.updated(table.generation);
-    if (kind === 'flags' && removed!.dirty !== added!.dirty) this.#listener.loggingChanged(added!);
+    if (kind === 'flags' && logsDirtyPages(removed!) !== logsDirtyPages(added!)) this.#listener.loggingChanged(added!);
     return 0;
   }
 

@@ -7,6 +7,7 @@ import { EXIT_REASON } from '../../hardware/vcpu/exit.ts';
 import { EINTR, EINVAL } from '../uapi/errno.ts';
 import { KVM_MP_STATE_RUNNABLE } from '../uapi/kvm.ts';
 import {
+  KVM_EXIT_DIRTY_RING_FULL,
   KVM_EXIT_INTR,
   KVM_EXIT_IRQ_WINDOW_OPEN,
   RUN_APIC_BASE,
@@ -20,7 +21,7 @@ import {
 import { completeInjection } from './injection.ts';
 import { block, injectPending, signalled } from './interrupts.ts';
 import { SYNCED_SETS, storeRegisters, takeRegisters } from './sync-regs.ts';
-import { kvmEntry, kvmExit, kvmUserspaceExit } from './trace.ts';
+import { kvmDirtyRingExit, kvmEntry, kvmExit, kvmUserspaceExit } from './trace.ts';
 import type { KvmVcpu } from './vcpu.ts';
 import { handleExit } from './vmx.ts';
 
@@ -120,6 +121,11 @@ function loop(vcpu: KvmVcpu): number {
 function enterGuest(vcpu: KvmVcpu): number {
   const { cpu, vm } = vcpu;
   const { kernel, mmu } = vm;
+  if (vcpu.dirtyRing?.softFull === true) {
+    vcpu.run.exit(KVM_EXIT_DIRTY_RING_FULL);
+    if (kvmDirtyRingExit.on) kvmDirtyRingExit(kernel.stream, { vcpu: vcpu.id });
+    return 0;
+  }
   let budget = vm.instructionLimit - vm.retired;
   if (budget <= 0) {
     kernel.current.pendingSignal = 'SIGXCPU';

@@ -145,3 +145,30 @@ export const kvmInjException = event(
   },
   'KVM raises an exception in the guest.',
 );
+
+const ringText = (e: { vcpu: number; dirty: number; reset: number }) =>
+  `ring ${e.vcpu}: dirty 0x${hex(e.dirty)} reset 0x${hex(e.reset)}`;
+
+export const kvmDirtyRingPush = event(
+  'kvm_dirty_ring_push',
+  'kvm',
+  { vcpu: 'u32', dirty: 'u32', reset: 'u32', used: 'u32', slot: 'u32', offset: 'u64' },
+  (e) => `${ringText(e)} slot ${e.slot} offset 0x${hex(e.offset)} (used ${e.used})`,
+  'A page that the guest has written goes into the dirty ring of its vCPU.',
+);
+
+export const kvmDirtyRingReset = event(
+  'kvm_dirty_ring_reset',
+  'kvm',
+  { vcpu: 'u32', dirty: 'u32', reset: 'u32', used: 'u32' },
+  (e) => `${ringText(e)} (used ${e.used})`,
+  'Entries of a dirty ring that user space has taken were given back.',
+);
+
+export const kvmDirtyRingExit = event(
+  'kvm_dirty_ring_exit',
+  'kvm',
+  { vcpu: 'u32' },
+  (e) => `vcpu ${e.vcpu}`,
+  'The dirty ring is nearly full: the vCPU stays out of the guest until user space has emptied it.',
+);

@@ -1,12 +1,13 @@
 /** The vCPU fd: its mapping and its ioctls (virt/kvm/kvm_main.c: kvm_vcpu_ioctl; arch/x86/kvm/x86.c: kvm_arch_vcpu_ioctl). */
 
 import type { Hpa } from '../../address.ts';
-import { gva } from '../../address.ts';
+import { gva, PAGE_SIZE } from '../../address.ts';
 import type { FileOperations, OpenFile } from '../core/file.ts';
 import { copyFromUser, copyToUser, getStruct, putStruct } from '../core/uaccess.ts';
 import type { Vma } from '../core/vma.ts';
 import { E2BIG, EFAULT, EINVAL, EIO } from '../uapi/errno.ts';
 import {
+  KVM_DIRTY_LOG_PAGE_OFFSET,
   KVM_ENABLE_CAP,
   KVM_GET_CPUID2,
   KVM_GET_MP_STATE,
@@ -198,7 +199,14 @@ export const vcpuOperations: FileOperations = {
   mmap(file, vma) {
     const vcpu = vcpuOf(file);
     const frames: readonly Hpa[] = [vcpu.run.frame, vcpu.run.pioFrame, vcpu.vm.ringFrame];
-    mapFrames(vma, frames);
+    const ring = vcpu.dirtyRing?.frames ?? [];
+    // kvm_vcpu_mmap: a private copy of a ring would show nothing.
+    const [first, last] = [vma.offset, vma.offset + vma.length - PAGE_SIZE].map(
+      (at) => at / PAGE_SIZE - KVM_DIRTY_LOG_PAGE_OFFSET,
+    );
+    if (!vma.shared && (first! in ring || last! in ring))
+      return vcpu.vm.kernel.refuse(EINVAL, 'a dirty ring is mapped shared');
+    mapFrames(vma, frames, ring);
     return 0;
   },
   release(file) {
@@ -208,7 +216,7 @@ export const vcpuOperations: FileOperations = {
 
 const vcpuOf = (file: OpenFile) => file.privateData as KvmVcpu;
 
-/** kvm_vcpu_fault: kvm_run, the port data, the coalesced ring; beyond them a touch is SIGBUS. */
-function mapFrames(vma: Vma, frames: readonly Hpa[]): void {
-  vma.fault = (page) => frames[page] ?? -EFAULT;
+/** kvm_vcpu_fault: kvm_run, the port data, the coalesced ring, further on the dirty ring; beyond them a touch is SIGBUS. */
+function mapFrames(vma: Vma, frames: readonly Hpa[], ring: readonly Hpa[]): void {
+  vma.fault = (page) => frames[page] ?? ring[page - KVM_DIRTY_LOG_PAGE_OFFSET] ?? -EFAULT;
 }

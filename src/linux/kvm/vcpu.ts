@@ -14,6 +14,7 @@ import {
 } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import { type Cpu, RIP } from './cpu.ts';
+import { DirtyRing } from './dirty-ring.ts';
 import { Emulation } from './emulation.ts';
 import { initialFpu } from './fpu-state.ts';
 import { type InjectedEvent, isException } from './injected-event.ts';
@@ -37,6 +38,8 @@ export interface VcpuFrames {
   readonly pio: Hpa;
   /** The CPU's page-modification log, where it keeps one. */
   readonly modifications: Hpa | undefined;
+  /** The pages of its dirty ring, where the VM has such rings. */
+  readonly ring: readonly Hpa[];
 }
 
 const NO_EXCEPTION = -1;
@@ -53,6 +56,7 @@ export class KvmVcpu implements VmVcpu {
   readonly msrs = defaultMsrs();
   fpu = initialFpu();
   readonly stats = new VcpuStats();
+  readonly dirtyRing: DirtyRing | undefined;
   /** KVM_SET_SIGNAL_MASK: signals that do not end KVM_RUN, a bit each from signal 1 on; `undefined`: the process's own mask. */
   signalMask: bigint | undefined;
   /** KVM_GUESTDBG_* in force, and where the guest stood when they were set. */
@@ -98,6 +102,7 @@ export class KvmVcpu implements VmVcpu {
     this.id = id;
     this.#frames = frames;
     this.cpu = vm.makeCpu(memory, frames.state, stream);
+    this.dirtyRing = frames.ring.length > 0 ? new DirtyRing(vm, id, memory, frames.ring) : undefined;
     this.run = new RunPage(memory, frames.run, frames.pio);
     this.fault = { vcpu: id, gpa: 0 as Gpa, write: false, present: false };
     this.logModifications(vm.logsModifications);
@@ -246,7 +251,7 @@ export class KvmVcpu implements VmVcpu {
     for (let index = log.index + 1; index < LOG_ENTRIES; index++) {
       const gfn = pageNumber(Number(memory.readEntry((log.page + index * 8) as Hpa)));
       const slot = this.vm.memslots.find(gfn);
-      slot?.dirty?.mark(gfn - slot.baseGfn);
+      if (slot !== undefined) this.vm.logDirty(slot, gfn, this);
     }
     log.index = LOG_ENTRIES - 1;
   }
@@ -259,5 +264,6 @@ export class KvmVcpu implements VmVcpu {
     pages.free(this.#frames.run);
     pages.free(this.#frames.pio);
     if (this.#frames.modifications !== undefined) pages.free(this.#frames.modifications);
+    for (const frame of this.#frames.ring) pages.free(frame);
   }
 }

@@ -1,5 +1,6 @@
 /** The VM fd's ioctls (virt/kvm/kvm_main.c: kvm_vm_ioctl; arch/x86/kvm/x86.c: kvm_arch_vm_ioctl). */
 
+import { PAGE_SIZE } from '../../address.ts';
 import type { FileOperations, OpenFile } from '../core/file.ts';
 import { getStruct, putStruct } from '../core/uaccess.ts';
 import { EBUSY, EEXIST, EINVAL, EIO, ENODEV, ENOMEM, ENOTTY } from '../uapi/errno.ts';
@@ -16,6 +17,7 @@ import {
   KVM_GET_STATS_FD,
   KVM_IOEVENTFD,
   KVM_REGISTER_COALESCED_MMIO,
+  KVM_RESET_DIRTY_RINGS,
   KVM_SET_BOOT_CPU_ID,
   KVM_SET_IDENTITY_MAP_ADDR,
   KVM_SET_IOREGION,
@@ -42,6 +44,7 @@ import { checkExtension, KVM_MAX_VCPU_IDS, KVM_MAX_VCPUS } from './capabilities.
 import { clockIoctls } from './clock-ioctl.ts';
 import { DeviceFile, deviceOperations } from './device-ioctl.ts';
 import { clearDirtyLog, getDirtyLog, setManualProtect } from './dirty-log.ts';
+import { enableDirtyRing, resetDirtyRings } from './dirty-ring.ts';
 import { IoctlTable } from './ioctl-table.ts';
 import { interruptIoctls } from './irqchip-ioctl.ts';
 import { setMsrFilter } from './msr-filter-ioctl.ts';
@@ -85,6 +88,7 @@ const table = clockIoctls(interruptIoctls(new IoctlTable<Vm>()))
   .takes(KVM_REGISTER_COALESCED_MMIO, kvm_coalesced_mmio_zone, (vm, zone) => vm.coalesced.register(zone))
   .takes(KVM_UNREGISTER_COALESCED_MMIO, kvm_coalesced_mmio_zone, (vm, zone) => vm.coalesced.unregister(zone))
   .takes(KVM_X86_SET_MSR_FILTER, kvm_msr_filter, setMsrFilter)
+  .plain(KVM_RESET_DIRTY_RINGS, resetDirtyRings)
   .plain(KVM_GET_STATS_FD, vmStatsFd)
   .takes(KVM_ENABLE_CAP, kvm_enable_cap, enableCapability);
 
@@ -93,6 +97,9 @@ function enableCapability(vm: Vm, { cap, flags, arg0 }: StructOf<typeof kvm_enab
   switch (cap) {
     case KVM_CAP.MANUAL_DIRTY_LOG_PROTECT2:
       return setManualProtect(vm, flags, arg0);
+    case KVM_CAP.DIRTY_LOG_RING:
+      if (flags !== 0) return vm.kernel.refuse(EINVAL, 'a dirty ring has no flags');
+      return enableDirtyRing(vm, arg0);
     case KVM_CAP.X86_USER_SPACE_MSR:
       if (flags !== 0 || arg0 & ~USER_SPACE_MSR_REASONS)
         return vm.kernel.refuse(EINVAL, 'MSRs go to user space for being invalid, unknown or filtered');
@@ -117,11 +124,14 @@ function createVcpu(vm: Vm, id: number): number {
   const logs = vm.features.modificationLog;
   const frames = [pages.allocate(), pages.allocate(), pages.allocate(), logs ? pages.allocate() : undefined] as const;
   const [state, run, pio, modifications] = frames;
-  if (state === undefined || run === undefined || pio === undefined || (logs && modifications === undefined)) {
-    for (const frame of frames) if (frame !== undefined) pages.free(frame);
+  const asked = Array.from({ length: vm.dirtyRingBytes / PAGE_SIZE }, () => pages.allocate());
+  const ring = asked.filter((frame) => frame !== undefined);
+  const short = state === undefined || run === undefined || pio === undefined || ring.length < asked.length;
+  if (short || (logs && modifications === undefined)) {
+    for (const frame of [...frames, ...ring]) if (frame !== undefined) pages.free(frame);
     return kernel.refuse(ENOMEM, 'no page frames for a vCPU');
   }
-  const vcpu = new KvmVcpu(vm, id, { state, run, pio, modifications });
+  const vcpu = new KvmVcpu(vm, id, { state, run, pio, modifications, ring });
   const fd = install(vm, `kvm-vcpu:${id}`, vcpuOperations, vcpu);
   if (fd < 0) vcpu.destroy();
   else vm.addVcpu(vcpu);

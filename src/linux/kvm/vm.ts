@@ -10,6 +10,7 @@ import type { AddressSpace } from '../core/mm.ts';
 import { EEXIST, ENOSPC } from '../uapi/errno.ts';
 import { CoalescedZones } from './coalesced-io.ts';
 import type { Cpu, CpuFactory } from './cpu.ts';
+import type { DirtyRing } from './dirty-ring.ts';
 import { DirtyTracking } from './dirty-tracking.ts';
 import { IoBus } from './io-bus.ts';
 import { Ioeventfds } from './ioeventfd.ts';
@@ -38,6 +39,7 @@ export interface VmVcpu {
   /** Follow {@link Vm.msrFilter}. */
   interceptMsrs(): void;
   readonly lapic: Lapic | undefined;
+  readonly dirtyRing: DirtyRing | undefined;
   /** KVM_REQ_EVENT. */
   requestEvent(): void;
 }
@@ -83,6 +85,8 @@ export class Vm {
   msrFilter: MsrFilter | undefined;
   /** KVM_CAP_X86_USER_SPACE_MSR: KVM_MSR_EXIT_REASON_* for which an MSR is user space's. */
   userSpaceMsrs = 0;
+  /** KVM_CAP_DIRTY_LOG_RING: bytes of each vCPU's ring of dirty pages, which stands for the bitmaps then; 0 for none. */
+  #dirtyRingBytes = 0;
   /** Times that the translations of all vCPUs were dropped. */
   flushes = 0;
   /** In order of creation. */
@@ -149,7 +153,7 @@ export class Vm {
       memslots: this.memslots,
       accessedDirty: this.features.accessedDirty,
       flush: () => this.flushTranslations(),
-      markDirty: (slot, gfn) => slot.dirty?.mark(gfn - slot.baseGfn),
+      markDirty: (slot, gfn) => this.logDirty(slot, gfn, this.runningVcpu),
     });
     this.dirtyTracking = new DirtyTracking(this.mmu, this.memslots, this.features.modificationLog);
     this.pageTrack = new PageTrack(this.mmu);
@@ -240,6 +244,14 @@ export class Vm {
     });
   }
 
+  get dirtyRingBytes(): number {
+    return this.#dirtyRingBytes;
+  }
+  set dirtyRingBytes(bytes: number) {
+    this.#dirtyRingBytes = bytes;
+    this.memslots.keepsBitmaps = bytes === 0;
+  }
+
   /** Some slot logs dirty pages and the CPU can tell them by itself. */
   get logsModifications(): boolean {
     return this.features.modificationLog && this.memslots.all().some(logsDirtyPages);
@@ -250,13 +262,19 @@ export class Vm {
     for (const vcpu of this.vcpus) vcpu.flushModificationLog();
   }
 
+  /** mark_page_dirty_in_slot: frame `gfn` of `slot`, if that logs, goes into its bitmap or into the ring of `vcpu`. */
+  logDirty(slot: Memslot, gfn: number, vcpu: VmVcpu | undefined): void {
+    if (slot.dirty !== undefined) slot.dirty.mark(gfn - slot.baseGfn);
+    else if (logsDirtyPages(slot)) vcpu?.dirtyRing?.push(this, slot, gfn);
+  }
+
   /**
    * mark_page_dirty: KVM has written frame `gfn` of `slot` itself. Linux 6.1 takes note only in the context of a vCPU; a
    * driver that writes from a system call loses the mark, and the kernel warns, once.
    */
   markDirty(slot: Memslot, gfn: number): void {
-    if (slot.dirty === undefined) return;
-    if (this.runningVcpu !== undefined) slot.dirty.mark(gfn - slot.baseGfn);
+    if (!logsDirtyPages(slot)) return;
+    if (this.runningVcpu !== undefined) this.logDirty(slot, gfn, this.runningVcpu);
     else if (!this.#dirtyWithoutVcpu) {
       this.#dirtyWithoutVcpu = true;
       const { pid } = this.kernel.current;

@@ -53,6 +53,7 @@ export const KVM_CAP = {
   MANUAL_DIRTY_LOG_PROTECT2: 168,
   X86_USER_SPACE_MSR: 188,
   X86_MSR_FILTER: 189,
+  DIRTY_LOG_RING: 192,
   BINARY_STATS_FD: 203,
   /** Not in Linux: a number of the model's own. */
   IOREGIONFD: 0x10000,

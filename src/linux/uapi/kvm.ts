@@ -22,6 +22,11 @@ export const kvm_userspace_memory_region = struct('kvm_userspace_memory_region',
   userspace_addr: u64,
 });
 export const kvm_dirty_log = struct('kvm_dirty_log', { slot: u32, padding1: u32, dirty_bitmap: u64 });
+/** One entry of a dirty ring, which begins at page KVM_DIRTY_LOG_PAGE_OFFSET of the vCPU's mapping. */
+export const kvm_dirty_gfn = struct('kvm_dirty_gfn', { flags: u32, slot: u32, offset: u64 });
+export const KVM_DIRTY_GFN_F_DIRTY = 1;
+export const KVM_DIRTY_GFN_F_RESET = 2;
+export const KVM_DIRTY_LOG_PAGE_OFFSET = 64;
 export const kvm_clear_dirty_log = struct('kvm_clear_dirty_log', {
   slot: u32,
   num_pages: u32,
@@ -399,6 +404,12 @@ export const KVM_X86_SET_MSR_FILTER = takes(
   0xc6,
   kvm_msr_filter,
   'Which MSRs the guest may use.',
+);
+export const KVM_RESET_DIRTY_RINGS = plain(
+  'KVM_RESET_DIRTY_RINGS',
+  0xc7,
+  none,
+  'Gives back the entries of the dirty rings that user space has taken.',
 );
 export const KVM_GET_STATS_FD = plain('KVM_GET_STATS_FD', 0xce, none, 'A file of binary statistics.');
 /**

@@ -60,6 +60,7 @@ export const kvmVmIoctls: readonly Ioctl[] = [
   kvm.KVM_SIGNAL_MSI,
   kvm.KVM_CLEAR_DIRTY_LOG,
   kvm.KVM_X86_SET_MSR_FILTER,
+  kvm.KVM_RESET_DIRTY_RINGS,
   kvm.KVM_GET_STATS_FD,
   kvm.KVM_CREATE_DEVICE,
   kvm.KVM_CREATE_XCHE,

@@ -73,6 +73,8 @@ export interface BenchOptions {
   readonly features?: EptFeatures;
   /** Make the interrupt controllers in the kernel before the vCPU. */
   readonly irqchip?: boolean;
+  /** What the process does with the new VM before it has a vCPU. */
+  readonly prepare?: (bench: Bench) => void;
   /** A booted host to start one more process on. */
   readonly host?: { readonly kernel: Kernel; readonly module: KvmModule };
 }
@@ -104,6 +106,7 @@ export class Bench {
     this.kvmFd = syscalls.open('/dev/kvm', O_RDWR);
     this.vmFd = this.qemu.ioctl(this.kvmFd, KVM_CREATE_VM);
     if (irqchip) assert.equal(this.qemu.ioctl(this.vmFd, KVM_CREATE_IRQCHIP), 0);
+    options.prepare?.(this);
     this.vcpuFd = this.qemu.ioctl(this.vmFd, KVM_CREATE_VCPU, 0);
     assert(this.vcpuFd > 0, `KVM_CREATE_VCPU: ${this.vcpuFd}`);
     this.vm = this.module.vms.at(-1)!;

@@ -138,6 +138,15 @@ const toMsi = (gsi: number) => ({
   u: new Uint8Array(Uint32Array.of(0xfee00000, 0, 0x31, 0, 0, 0, 0, 0).buffer),
 });
 const enableCap = (value: object) => passVm(uapi.KVM_ENABLE_CAP, uapi.kvm_enable_cap, value);
+const ring = (bytes: bigint) => enableCap({ cap: KVM_CAP.DIRTY_LOG_RING, arg0: bytes });
+/** On a VM without a vCPU; then also one whose dirty pages go into rings. */
+const withoutVcpu = (next: (bench: Bench) => number) => (bench: Bench) =>
+  next({ ...bench, qemu: bench.qemu, vmFd: emptyVm(bench) } as Bench);
+const withRings = (next: (bench: Bench) => number) =>
+  withoutVcpu((bench) => {
+    expect(ring(65536n)(bench)).toBe(0);
+    return next(bench);
+  });
 const msrs =
   (ioctl: Ioctl, fd: 'kvmFd' | 'vcpuFd', nmsrs: number, at?: number) =>
   (bench: Bench): number =>
@@ -310,6 +319,14 @@ const vm: readonly Line[] = [
     'the bitmap cannot be written',
     withSlot(LOG, dirtyLog({ slot: 0, dirty_bitmap: BigInt(BAD_POINTER) })),
   ],
+  ['kvm-vm', uapi.KVM_GET_DIRTY_LOG, ENXIO, 'dirty pages are in rings', withRings(dirtyLog({ slot: 0 }))],
+  ['kvm-vm', uapi.KVM_CLEAR_DIRTY_LOG, ENXIO, 'dirty pages are in rings', withRings(clearLog({ first_page: 1n }))],
+  ['kvm-vm', uapi.KVM_RESET_DIRTY_RINGS, EINVAL, 'no rings', vmCall(uapi.KVM_RESET_DIRTY_RINGS, 0)],
+  ['kvm-vm', uapi.KVM_ENABLE_CAP, EINVAL, 'a ring before the first vCPU', ring(65536n)],
+  ['kvm-vm', uapi.KVM_ENABLE_CAP, EINVAL, 'a ring of a power of two', withoutVcpu(ring(65537n))],
+  ['kvm-vm', uapi.KVM_ENABLE_CAP, EINVAL, 'a ring of a page', withoutVcpu(ring(2048n))],
+  ['kvm-vm', uapi.KVM_ENABLE_CAP, E2BIG, 'a ring of 65536 entries', withoutVcpu(ring(2n ** 21n))],
+  ['kvm-vm', uapi.KVM_ENABLE_CAP, EINVAL, 'the size of rings once', withRings(ring(65536n))],
   ['kvm-vm', uapi.KVM_CLEAR_DIRTY_LOG, EINVAL, 'no such address space', clearLog({ slot: 2 << 16 })],
   ['kvm-vm', uapi.KVM_CLEAR_DIRTY_LOG, EINVAL, 'from a multiple of 64', clearLog({ first_page: 1n })],
   ['kvm-vm', uapi.KVM_CLEAR_DIRTY_LOG, EINVAL, 'a multiple of 64 pages', withSlot(LOG, clearLog({ num_pages: 63 }))],
