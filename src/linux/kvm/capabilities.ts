@@ -5,7 +5,7 @@ import { KVM_CLOCK_TSC_STABLE } from '../uapi/kvm.ts';
 import { KVM_CAP } from '../uapi/kvm-capability.ts';
 import { KVM_COALESCED_RING_OFFSET } from '../uapi/kvm-run.ts';
 import { INITIALLY_SET, MANUAL_PROTECT_ENABLE } from './dirty-log.ts';
-import { MAX_RING_BYTES } from './dirty-ring.ts';
+import { MAX_RING_BYTES } from './dirty-ring-ioctl.ts';
 import { MAX_ROUTES } from './irq-routing.ts';
 import { KVM_ADDRESS_SPACES, KVM_USER_MEM_SLOTS } from './memslots.ts';
 import { SYNCED_SETS } from './sync-regs.ts';

@@ -15,6 +15,7 @@ import {
 import type { StructOf } from '../uapi/struct.ts';
 import { type Cpu, RIP } from './cpu.ts';
 import { DirtyRing } from './dirty-ring.ts';
+import { reservedEntries } from './dirty-ring-ioctl.ts';
 import { Emulation } from './emulation.ts';
 import { initialFpu } from './fpu-state.ts';
 import { type InjectedEvent, isException } from './injected-event.ts';
@@ -102,7 +103,8 @@ export class KvmVcpu implements VmVcpu {
     this.id = id;
     this.#frames = frames;
     this.cpu = vm.makeCpu(memory, frames.state, stream);
-    this.dirtyRing = frames.ring.length > 0 ? new DirtyRing(vm, id, memory, frames.ring) : undefined;
+    this.dirtyRing =
+      frames.ring.length > 0 ? new DirtyRing(vm.kernel, id, frames.ring, reservedEntries(vm)) : undefined;
     this.run = new RunPage(memory, frames.run, frames.pio);
     this.fault = { vcpu: id, gpa: 0 as Gpa, write: false, present: false };
     this.logModifications(vm.logsModifications);

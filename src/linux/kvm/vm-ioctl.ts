@@ -44,7 +44,7 @@ import { checkExtension, KVM_MAX_VCPU_IDS, KVM_MAX_VCPUS } from './capabilities.
 import { clockIoctls } from './clock-ioctl.ts';
 import { DeviceFile, deviceOperations } from './device-ioctl.ts';
 import { clearDirtyLog, getDirtyLog, setManualProtect } from './dirty-log.ts';
-import { enableDirtyRing, resetDirtyRings } from './dirty-ring.ts';
+import { enableDirtyRing, resetDirtyRings } from './dirty-ring-ioctl.ts';
 import { IoctlTable } from './ioctl-table.ts';
 import { interruptIoctls } from './irqchip-ioctl.ts';
 import { setMsrFilter } from './msr-filter-ioctl.ts';

@@ -265,7 +265,7 @@ export class Vm {
   /** mark_page_dirty_in_slot: frame `gfn` of `slot`, if that logs, goes into its bitmap or into the ring of `vcpu`. */
   logDirty(slot: Memslot, gfn: number, vcpu: VmVcpu | undefined): void {
     if (slot.dirty !== undefined) slot.dirty.mark(gfn - slot.baseGfn);
-    else if (logsDirtyPages(slot)) vcpu?.dirtyRing?.push(this, slot, gfn);
+    else if (logsDirtyPages(slot)) vcpu?.dirtyRing?.push(slot, gfn);
   }
 
   /**

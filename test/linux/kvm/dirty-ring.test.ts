@@ -76,7 +76,8 @@ test.each([
   expect(harvest()).toEqual([]);
   expect([reset(), reset()]).toEqual([3, 0]);
   expect(guest.resume()).toBe(0);
-  expect(harvest()).toEqual([5, 2]);
+  // vmx_flush_pml_buffer goes through the CPU's log from its newest entry on.
+  expect(harvest()).toEqual(log ? [2, 5] : [5, 2]);
   expect(guest.events.slice(0, 4)).toEqual([
     'kvm_dirty_ring_push: ring 0: dirty 0x1 reset 0x0 slot 3 offset 0x5 (used 1)',
     'kvm_dirty_ring_push: ring 0: dirty 0x2 reset 0x0 slot 3 offset 0x2 (used 2)',

@@ -36,7 +36,8 @@ const COUNTING = 'mov ebx, 0x20000\n.again: inc dword [rbx]\n mov eax, [rbx]\n o
 /** Numbers that mean something to one call or another, and those at the edges of a width. */
 const NUMBERS: readonly bigint[] = [
   ...[
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 20, 24, 32, 40, 63, 64, 68, 100, 255, 256, 1024, 4095, 4096, 4097, 8192,
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 20, 24, 32, 40, 63, 64, 68, 100, 168, 192, 255, 256, 1024, 4095, 4096, 4097,
+    8192,
   ].map(BigInt),
   ...[0x10000n, 0x20000n, 0xfee00000n, 0xfec00000n, 0xfebc0000n, 0x7fffffffn, 0x80000000n, 0xfffff000n, 0xffffffffn],
   ...[1n << 32n, 1n << 40n, 7n << 40n, (1n << 46n) - 4096n, 1n << 47n, 0x7fffffffffffffffn, 1n << 63n],
