@@ -2,7 +2,7 @@
  * A 16550A UART on the ISA bus, as COM1 (National's PC16550D data sheet; hw/char/serial.c for what QEMU answers).
  *
  * Transmission takes no time: a byte written to THR has left before the next instruction, so LSR always shows an empty
- * transmitter. There is no interrupt line yet: drivers poll. Received bytes wait in the FIFO (16 deep) or, with the FIFO
+ * transmitter. Fidelity: no interrupt line, drivers poll. Received bytes wait in the FIFO (16 deep) or, with the FIFO
  * off, in RBR.
  */
 
