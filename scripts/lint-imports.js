@@ -38,6 +38,7 @@ const LAW = {
     'src/hardware',
     'src/linux/uapi',
     'src/linux/core',
+    'src/linux/pci',
     'src/linux/platform',
     'src/linux/vfio',
     'src/linux/mdev',

@@ -12,6 +12,7 @@ import { Iommu, sourceId } from '../hardware/iommu.ts';
 import type { PciFunction, PciSlot } from '../hardware/pci/function.ts';
 import type { Kernel } from '../linux/core/kernel.ts';
 import { AHCI_COMPATIBLE, registerAhci } from '../linux/drivers/ahci-platform.ts';
+import { registerCopier } from '../linux/drivers/copier.ts';
 import { IntelIommu } from '../linux/iommu/intel.ts';
 import { PciHost } from '../linux/pci/scan.ts';
 import { PlatformBus } from '../linux/platform/bus.ts';
@@ -82,7 +83,10 @@ class Plugboard {
 
   /** Modules that the devices there are may be given to. */
   registerDrivers(): void {
-    if (this.#pci !== undefined) registerVfioPci(this.#kernel, this.#pci.bus);
+    if (this.#pci !== undefined) {
+      registerVfioPci(this.#kernel, this.#pci.bus);
+      registerCopier(this.#kernel, this.#pci.bus);
+    }
     if (this.#platform !== undefined) registerVfioPlatform(this.#kernel, this.#platform);
   }
 
