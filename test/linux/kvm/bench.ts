@@ -4,6 +4,8 @@ import { strict as assert } from 'node:assert';
 import { type Hva, MiB } from '../../../src/address.ts';
 import { EventStream, matchingEvents } from '../../../src/event.ts';
 import { PhysicalMemory } from '../../../src/hardware/physical-memory.ts';
+import type { Eagerness } from '../../../src/hardware/vcpu/translation.ts';
+import { Vcpu } from '../../../src/hardware/vcpu/vcpu.ts';
 import { Kernel } from '../../../src/linux/core/kernel.ts';
 import type { Process } from '../../../src/linux/core/process.ts';
 import { initKvm, type KvmModule } from '../../../src/linux/kvm/kvm.ts';
@@ -71,6 +73,8 @@ export interface BenchOptions {
   /** The model's CPU; else a scripted one. */
   readonly hardware?: 'real';
   readonly features?: EptFeatures;
+  /** The model's CPU translates code, this eagerly. */
+  readonly eagerness?: Eagerness;
   /** Make the interrupt controllers in the kernel before the vCPU. */
   readonly irqchip?: boolean;
   /** What the process does with the new VM before it has a vCPU. */
@@ -94,10 +98,16 @@ export class Bench {
   readonly events: string[] = [];
 
   constructor(options: BenchOptions = {}) {
-    const { features, hardware, irqchip, host } = options;
+    const { features, hardware, irqchip, host, eagerness } = options;
     const stream = new EventStream(() => 0n);
     this.kernel = host?.kernel ?? new Kernel({ memory: new PhysicalMemory(MiB(32)), stream });
     if (host !== undefined) this.module = host.module;
+    else if (eagerness !== undefined)
+      this.module = initKvm(this.kernel, (memory, stateAt, events) => {
+        const cpu = new Vcpu(memory, stateAt, events);
+        cpu.translate(eagerness);
+        return cpu;
+      });
     else if (hardware === 'real') this.module = initKvm(this.kernel);
     else this.module = initKvm(this.kernel, (memory) => new ScriptedCpu(memory));
     if (features !== undefined) this.module.features = features;
