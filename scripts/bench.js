@@ -37,8 +37,17 @@ const bundle = (entry, outfile, plugins = []) =>
     },
   });
 
+/** V8's flags as the command sets them: what is measured runs with them too. */
+const flags = [
+  ...readFileSync(join(root, 'scripts/launcher.cjs'), 'utf8').matchAll(/setFlagsFromString\('([^']+)'\)/g),
+].map(([, flag]) => flag);
+
 const run = (name, stdio) =>
-  spawnSync(process.execPath, [join(folder, name), ...process.argv.slice(2)], { stdio, cwd: root, encoding: 'utf8' });
+  spawnSync(process.execPath, [...flags, join(folder, name), ...process.argv.slice(2)], {
+    stdio,
+    cwd: root,
+    encoding: 'utf8',
+  });
 
 /** The exit path of this build against one without event sites, in turn: the median of the ratios. */
 async function eventSites() {
