@@ -37,9 +37,9 @@ const bundle = (entry, outfile, plugins = []) =>
     },
   });
 
-/** V8's flags as the command sets them: what is measured runs with them too. */
+/** V8's bounds of inlining as the command sets them. Its patience with short runs would only make the warm-up longer. */
 const flags = [
-  ...readFileSync(join(root, 'scripts/launcher.cjs'), 'utf8').matchAll(/setFlagsFromString\('([^']+)'\)/g),
+  ...readFileSync(join(root, 'scripts/launcher.cjs'), 'utf8').matchAll(/setFlagsFromString\('(--max-inlined[^']+)'\)/g),
 ].map(([, flag]) => flag);
 
 const run = (name, stdio) =>

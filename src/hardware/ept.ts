@@ -113,7 +113,7 @@ export class EptWalker {
   /** Walk the tables of `eptp` for `address`. */
   walk(eptp: number, address: number): EptOutcome {
     const { words } = this.#memory;
-    let table = eptp - (eptp % 4096);
+    let table = eptp - (eptp & 4095);
     let rights = RWX;
     this.rights = 0;
     for (let level = LEVELS; ; level--) {
@@ -127,7 +127,7 @@ export class EptWalker {
       const target = (words[(at >> 2) + 1]! & HIGH_ADDRESS) * TWO_TO_32 + ((low & LOW_ADDRESS) >>> 0);
       if (level === 1 || (low & LARGE_PAGE) !== 0) {
         this.pageBytes = SPANS[level]!;
-        this.host = target + (address % this.pageBytes);
+        this.host = target + (address & (this.pageBytes - 1));
         this.rights = rights;
         return EPT_OUTCOME.MAPPED;
       }

@@ -331,11 +331,11 @@ export class Mmu {
       if (level === 1 || large) {
         const pageBytes = 2 ** (12 + 9 * (level - 1));
         // Bit 12 of a large page's entry is its PAT bit.
-        const base = large ? target - (target % 8192) : target;
-        if (large && base % pageBytes !== 0)
+        const base = large ? target - (target & 8191) : target;
+        if (large && (base & (pageBytes - 1)) !== 0)
           return this.#fault(address, access, PAGE_FAULT.PRESENT | PAGE_FAULT.RESERVED);
         if (!this.#permits(access, flags, noExecute)) return this.#fault(address, access, PAGE_FAULT.PRESENT);
-        const within = ((address % pageBytes) + pageBytes) % pageBytes;
+        const within = address & (pageBytes - 1);
         this.#physical = base + within;
         if (large) this.#large = true;
         break;

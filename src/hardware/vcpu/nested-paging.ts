@@ -70,9 +70,10 @@ export class NestedPaging {
    * structures.
    */
   translate(address: number, access: Access, final: boolean, linear: number): number {
-    const within = address % 4096;
+    // & of an exact integer of any size keeps its low bits right; % is a loop of FPREM beyond 31 bits.
+    const within = address & 4095;
     const page = address - within;
-    const entry = (page / 4096) % ENTRIES;
+    const entry = (page / 4096) & (ENTRIES - 1);
     const right = RIGHT[access];
     if (this.#tags[entry] === page && (this.#rights[entry]! & right) !== 0) {
       const host = this.#hosts[entry]!;
@@ -110,9 +111,9 @@ export class NestedPaging {
       walker.markAccessed(access === 'write');
     }
     const { host } = walker;
-    const page = address - (address % 4096);
+    const page = address - (address & 4095);
     const known = this.#tags[entry] === page ? this.#rights[entry]! : 0;
-    const frame = host - (host % 4096);
+    const frame = host - (host & 4095);
     const memory = host < this.#memory.size;
     this.#tags[entry] = page;
     this.#hosts[entry] = memory ? frame : OUTCOME.DEVICE;

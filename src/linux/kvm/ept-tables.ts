@@ -227,4 +227,4 @@ export class EptTables {
 }
 
 const entryAt = (table: Hpa, gfn: number, level: number): Hpa =>
-  (table + (Math.floor(gfn / FRAMES[level]!) % ENTRIES) * ENTRY_BYTES) as Hpa;
+  (table + (Math.floor(gfn / FRAMES[level]!) & (ENTRIES - 1)) * ENTRY_BYTES) as Hpa;
