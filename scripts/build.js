@@ -4,7 +4,16 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -29,6 +38,16 @@ const prepared = (names, forms) => ({
         contents: `export const preparedFor = ${JSON.stringify(names)};\nexport const preparedForms = {${entries.join(',\n')}};`,
       };
     });
+  },
+});
+
+/** Puts shapes of lines in the place of the empty prepared-shapes.ts. */
+const shaped = (shapes) => ({
+  name: 'prepared-shapes',
+  setup(build) {
+    build.onLoad({ filter: /prepared-shapes\.ts$/ }, () => ({
+      contents: `export const preparedShapes = ${JSON.stringify(shapes)};`,
+    }));
   },
 });
 
@@ -142,6 +161,13 @@ async function reportPage(outfile) {
   writeFileSync(outfile, page);
 }
 
+/** The programs, in an order that does not depend on the disk. */
+const programs = () =>
+  readdirSync(join(root, 'programs'), { recursive: true })
+    .filter((name) => name.endsWith('.gasm'))
+    .sort()
+    .map((name) => join(root, 'programs', name));
+
 const sample = join(root, 'programs/vm-buffer/vm-buffer.gasm');
 /** Run a command of the build, so that what it compiles is recorded. */
 const warmUp = (args, record) =>
@@ -154,10 +180,9 @@ rmSync(fresh, { recursive: true, force: true });
 mkdirSync(fresh, { recursive: true });
 try {
   await bundle('src/cli/librarian.ts', join(fresh, 'librarian.cjs'));
-  createRequire(import.meta.url)(join(fresh, 'librarian.cjs')).buildLibrary(
-    join(root, 'lang/library'),
-    join(fresh, 'libgvm.a'),
-  );
+  const { buildLibrary, shapesOf } = createRequire(import.meta.url)(join(fresh, 'librarian.cjs'));
+  buildLibrary(join(root, 'lang/library'), join(fresh, 'libgvm.a'));
+  const shapes = shaped(shapesOf(join(root, 'lang/library'), programs()));
   rmSync(join(fresh, 'librarian.cjs'));
 
   // What is built is CommonJS, whatever the package says.
@@ -165,16 +190,16 @@ try {
   copyFileSync(join(root, 'scripts/launcher.cjs'), join(fresh, 'gvm.js'));
   chmodSync(join(fresh, 'gvm.js'), 0o755);
   await reportPage(join(fresh, 'report.html'));
-  await bundle('src/cli/run-main.ts', join(fresh, 'gvm-run.cjs'));
+  await bundle('src/cli/run-main.ts', join(fresh, 'gvm-run.cjs'), [shapes]);
   const record = join(fresh, 'forms.json');
   warmUp(['run', sample], { GVM_RECORD_FORMS: record });
   const { names, forms } = JSON.parse(readFileSync(record, 'utf8'));
   rmSync(record);
-  await bundle('src/cli/run-main.ts', join(fresh, 'gvm-run.cjs'), [prepared(names, forms)]);
-  await bundle('src/cli/asm-main.ts', join(fresh, 'gvm-asm.cjs'));
+  await bundle('src/cli/run-main.ts', join(fresh, 'gvm-run.cjs'), [shapes, prepared(names, forms)]);
+  await bundle('src/cli/asm-main.ts', join(fresh, 'gvm-asm.cjs'), [shapes]);
   await bundle('src/linux/uapi/public.ts', join(fresh, 'gvm-uapi.cjs'));
   await bundle('src/cli/test/expect-golden.ts', join(fresh, 'gvm-testing.cjs'), [prepared(names, forms)]);
-  await bundle('src/cli/main.ts', join(fresh, 'gvm.cjs'), [prepared(names, forms)]);
+  await bundle('src/cli/main.ts', join(fresh, 'gvm.cjs'), [shapes, prepared(names, forms)]);
   warmUp(['run', sample], { GVM_RECORD_CODE: join(fresh, 'gvm-run.cache') });
   const object = join(fresh, 'sample.o');
   warmUp(['asm', '-f', 'elf64', '-o', object, sample], { GVM_RECORD_CODE: join(fresh, 'gvm-asm.cache') });

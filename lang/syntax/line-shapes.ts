@@ -7,6 +7,7 @@
 import type { Body, DataItem, Expression, Label, OperandSyntax } from './ast.ts';
 import { parseNumber, stringBytes } from './literals.ts';
 import type { ParsedLine } from './parser.ts';
+import { preparedShapes } from './prepared-shapes.ts';
 import * as t from './tokens.ts';
 
 /** Longer lines are rare and mostly data, no two of one length. */
@@ -26,7 +27,7 @@ const TOLD_BY_WORD: ReadonlySet<t.Token['tokenType']> = new Set([
   t.ShiftLeft,
   t.ShiftRight,
 ]);
-/** What the parser does with these lines is not all in their tree, or it is little. */
+/** Lines whose trees are of their own. */
 const NEVER: ReadonlySet<t.Token['tokenType']> = new Set([
   t.Directive,
   t.Incbin,
@@ -37,6 +38,8 @@ const NEVER: ReadonlySet<t.Token['tokenType']> = new Set([
 
 /** The shape of a line; undefined where it goes to the parser anyway. */
 export function shapeOf(tokens: readonly t.Token[]): string | undefined {
+  const first = tokens[0]?.tokenType;
+  if (first === t.Directive) return tokens.some(isRightBracket) ? undefined : directiveShape();
   if (tokens.length > MOST_TOKENS) return undefined;
   let shape = '';
   for (let i = 0; i < tokens.length; i++) {
@@ -51,6 +54,10 @@ export function shapeOf(tokens: readonly t.Token[]): string | undefined {
 }
 
 const LETTERS: string[] = [];
+const isRightBracket = ({ tokenType }: t.Token) => tokenType === t.RightBracket;
+
+/** Of every line that begins with a directive: the words behind it have no grammar. */
+const directiveShape = () => letter(t.Directive, t.Directive.tokenTypeIdx!);
 
 /** One letter for each type, none of which a word holds. */
 function letter(type: t.Token['tokenType'], index: number): string {
@@ -58,44 +65,70 @@ function letter(type: t.Token['tokenType'], index: number): string {
   return String.fromCharCode(0xe000 + index);
 }
 
-/** A tree that the parser made, with the number of each of its tokens in the line. */
-interface Model<T> {
-  readonly tree: T;
-  readonly numbers: ReadonlyMap<t.Token, number>;
+/** In the tree of a shape a token is a place: its number in the line. */
+type Place = t.Token & { readonly place: number };
+
+/** Shapes with their trees as JSON, made ahead of time for a {@link vocabulary}. */
+export interface PreparedShapes {
+  readonly vocabulary: string;
+  readonly statements: Readonly<Record<string, string>>;
+  readonly expressions: Readonly<Record<string, string>>;
 }
 
 /** The trees of one of the grammar's rules. */
 export class KnownShapes<T> {
-  readonly #models = new Map<string, Model<T>>();
+  readonly #trees = new Map<string, T>();
   readonly #again: (tree: T, words: Words) => T;
-  readonly #isKept: (tree: T) => boolean;
+  readonly #isKept: (tree: T, shape: string) => boolean;
+  readonly #prepared: Readonly<Record<string, string>>;
 
-  /** `again` makes the tree of a model with other words; `isKept` is false of trees that it cannot make. */
-  constructor(again: (tree: T, words: Words) => T, isKept: (tree: T) => boolean = () => true) {
+  /** `again` makes the tree of a shape with other words; `isKept` is false of trees that it cannot make. */
+  constructor(
+    again: (tree: T, words: Words) => T,
+    isKept: (tree: T, shape: string) => boolean,
+    prepared: Readonly<Record<string, string>> = {},
+  ) {
     this.#again = again;
     this.#isKept = isKept;
+    this.#prepared = prepared;
   }
 
   /** The tree of a line of this shape; undefined where none is known, or the line has a number that is none. */
   tree(shape: string, tokens: readonly t.Token[]): T | undefined {
-    const model = this.#models.get(shape);
-    if (model === undefined) return undefined;
-    const words = new Words(tokens, model.numbers);
-    const tree = this.#again(model.tree, words);
+    const known = this.#trees.get(shape) ?? this.#fromPrepared(shape);
+    if (known === undefined) return undefined;
+    const words = new LineWords(tokens);
+    const tree = this.#again(known, words);
     return words.areNumbers ? tree : undefined;
+  }
+
+  #fromPrepared(shape: string): T | undefined {
+    const text = this.#prepared[shape];
+    if (text === undefined) return undefined;
+    const tree = JSON.parse(text) as T;
+    this.#trees.set(shape, tree);
+    return tree;
   }
 
   /** Keeps what the parser made of a line of {@link distinct} tokens. */
   keep(shape: string, tokens: readonly t.Token[], tree: T): void {
-    if (this.#models.size >= MOST_SHAPES || !this.#isKept(tree)) return;
-    const numbers = new Map<t.Token, number>();
-    for (let i = 0; i < tokens.length; i++) {
-      const token = tokens[i]!;
-      if (token.tokenType === t.Numeral && parseNumber(token.image) === undefined) return;
-      numbers.set(token, i);
-    }
-    this.#models.set(shape, { tree, numbers });
+    if (this.#trees.size >= MOST_SHAPES || !this.#isKept(tree, shape)) return;
+    const places = new LinePlaces(tokens);
+    const kept = this.#again(tree, places);
+    if (places.areNumbers) this.#trees.set(shape, kept);
   }
+
+  /** What is known, for {@link PreparedShapes}. */
+  record(): Readonly<Record<string, string>> {
+    return Object.fromEntries([...this.#trees].map(([shape, tree]) => [shape, JSON.stringify(tree, placesAlone)]));
+  }
+}
+
+/** Values come from the words of the line; of a place its number is enough. */
+function placesAlone(_: string, value: unknown): unknown {
+  if (typeof value === 'bigint' || value instanceof Uint8Array) return undefined;
+  const place = (value as Partial<Place> | null)?.place;
+  return place === undefined ? value : { place };
 }
 
 /** The tokens, none of them twice: a macro's argument may stand in a line several times as one token. */
@@ -108,22 +141,14 @@ export function distinct(tokens: readonly t.Token[]): t.Token[] {
   });
 }
 
-/** The tokens of a line that has the shape of another. */
-class Words {
-  /** False once a number of the line was none of those that an integer is written as. */
+/** What takes the places of a tree's tokens. */
+abstract class Words {
+  /** False once a number of the line was no integer: what it is worth, its type does not tell. */
   areNumbers = true;
-  readonly #tokens: readonly t.Token[];
-  readonly #numbers: ReadonlyMap<t.Token, number>;
 
-  constructor(tokens: readonly t.Token[], numbers: ReadonlyMap<t.Token, number>) {
-    this.#tokens = tokens;
-    this.#numbers = numbers;
-  }
-
-  /** What stands where `token` stood in the line of the model. */
-  at(token: t.Token): t.Token {
-    return this.#tokens[this.#numbers.get(token)!]!;
-  }
+  abstract at(token: t.Token): t.Token;
+  /** All behind the token, which begins its line. */
+  abstract behind(token: t.Token): readonly t.Token[];
 
   number(at: t.Token): bigint {
     const value = parseNumber(at.image);
@@ -132,17 +157,86 @@ class Words {
   }
 }
 
-/** Statements by their shapes. The words of a directive have no grammar. */
+/** The tokens of a line, for the tree of its shape. */
+class LineWords extends Words {
+  readonly #tokens: readonly t.Token[];
+
+  constructor(tokens: readonly t.Token[]) {
+    super();
+    this.#tokens = tokens;
+  }
+
+  at(token: t.Token): t.Token {
+    return this.#tokens[(token as Place).place]!;
+  }
+
+  behind(): readonly t.Token[] {
+    return this.#tokens.slice(1);
+  }
+}
+
+/** The places of a line's tokens, for the tree that the parser made of it. */
+class LinePlaces extends Words {
+  readonly #places: ReadonlyMap<t.Token, Place>;
+
+  constructor(tokens: readonly t.Token[]) {
+    super();
+    this.#places = new Map(tokens.map((token, place) => [token, { image: token.image, place } as Place]));
+  }
+
+  at(token: t.Token): t.Token {
+    const place = this.#places.get(token);
+    if (place === undefined) throw new Error(`\`${token.image}\` is no token of its line`);
+    return place;
+  }
+
+  behind(): readonly t.Token[] {
+    return [];
+  }
+}
+
+/** Names and numbers of all token types: what the letters of a shape mean. */
+export function vocabulary(): string {
+  return [...t.lexed, ...t.named].map((type) => `${type.name} ${type.tokenTypeIdx}`).join();
+}
+
+let statements: KnownShapes<ParsedLine> | undefined;
+let expressions: KnownShapes<Expression> | undefined;
+
+/** Statements by their shapes, of all sources of the process. Only where a line begins with a directive are its words known. */
 export function statementShapes(): KnownShapes<ParsedLine> {
-  return new KnownShapes(lineAgain, ({ body }) => body.kind !== 'directive' && body.kind !== 'incbin');
+  statements ??= new KnownShapes<ParsedLine>(
+    lineAgain,
+    isStatementKept,
+    areForUs(preparedShapes) ? preparedShapes.statements : {},
+  );
+  return statements;
 }
 
-/** Expressions by their shapes. */
+/** Expressions by their shapes, of all sources of the process. */
 export function expressionShapes(): KnownShapes<Expression> {
-  return new KnownShapes(expressionAgain);
+  expressions ??= new KnownShapes<Expression>(
+    expressionAgain,
+    () => true,
+    areForUs(preparedShapes) ? preparedShapes.expressions : {},
+  );
+  return expressions;
 }
 
-function lineAgain({ label, times, body }: ParsedLine, words: Words): ParsedLine {
+/** False of trees that hold more than places of tokens. */
+export function isStatementKept({ body }: ParsedLine, shape: string): boolean {
+  return body.kind !== 'incbin' && (body.kind !== 'directive' || shape === directiveShape());
+}
+
+const areForUs = (prepared: PreparedShapes): boolean => prepared.vocabulary === vocabulary();
+
+/** For the build: the shapes of the sources read so far. */
+export function recordedShapes(): PreparedShapes {
+  return { vocabulary: vocabulary(), statements: statementShapes().record(), expressions: expressionShapes().record() };
+}
+
+/** A statement with other words. */
+export function lineAgain({ label, times, body }: ParsedLine, words: Words): ParsedLine {
   return {
     label: label === undefined ? undefined : labelAgain(label, words),
     times: times === undefined ? undefined : expressionAgain(times, words),
@@ -185,8 +279,11 @@ function bodyAgain(body: Body, words: Words): Body {
       };
     case 'equ':
       return { kind: 'equ', value: expressionAgain(body.value, words), at: words.at(body.at) };
+    case 'directive': {
+      const at = words.at(body.at);
+      return { kind: 'directive', name: at.image.toLowerCase(), words: words.behind(at), at };
+    }
     case 'incbin':
-    case 'directive':
       throw new Error(`a line with \`${body.at.image}\` has no shape`);
   }
 }
@@ -243,7 +340,8 @@ function expressionAgain(expression: Expression, words: Words): Expression {
     case 'number':
       return { kind: 'number', value: words.number(at), at };
     case 'float':
-      throw new Error(`a line with \`${at.image}\` has no shape`);
+      words.areNumbers = false;
+      return expression;
     case 'string':
       return { kind: 'string', bytes: stringBytes(at.image), at };
     case 'symbol':

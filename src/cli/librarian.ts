@@ -2,8 +2,11 @@
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { assemble } from '../../lang/assembler/assemble.ts';
 import { formatDiagnostic } from '../../lang/assembler/diagnostics.ts';
 import { buildLibrary as assembleLibrary } from '../../lang/object/library-archive.ts';
+import { type PreparedShapes, recordedShapes } from '../../lang/syntax/line-shapes.ts';
+import { includePath } from './guest-program.ts';
 
 /** The archive of all `.gasm` files of `folder`, whose includes lie in `folder`/include. A mistake in them is thrown as text. */
 export function libraryArchive(folder: string): Uint8Array {
@@ -17,6 +20,14 @@ export function libraryArchive(folder: string): Uint8Array {
   });
   if ('archive' in result) return result.archive;
   throw new Error(result.diagnostics.map(formatDiagnostic).join('\n'));
+}
+
+/** The shapes of lines in the library and in these programs. A program that is there to be refused gives those it has. */
+export function shapesOf(folder: string, programs: readonly string[]): PreparedShapes {
+  libraryArchive(folder);
+  const include = includePath([], join(folder, 'include'));
+  for (const name of programs) assemble({ name, text: readFileSync(name, 'utf8') }, { includePath: include });
+  return recordedShapes();
 }
 
 /** Write the archive to `target`. */

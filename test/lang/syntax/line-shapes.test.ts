@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Keywords } from '../../../lang/syntax/keywords.ts';
 import { SourceLines } from '../../../lang/syntax/lexer.ts';
-import { distinct, shapeOf, statementShapes } from '../../../lang/syntax/line-shapes.ts';
+import { distinct, isStatementKept, KnownShapes, lineAgain, shapeOf } from '../../../lang/syntax/line-shapes.ts';
 import { nasmParser, type ParsedLine } from '../../../lang/syntax/parser.ts';
 import { SourceFile } from '../../../lang/syntax/source.ts';
 import * as t from '../../../lang/syntax/tokens.ts';
@@ -25,12 +25,17 @@ function tokensOfLine(text: string): t.Token[] {
   return tokens;
 }
 
+const freshShapes = (prepared: Readonly<Record<string, string>> = {}) =>
+  new KnownShapes<ParsedLine>(lineAgain, isStatementKept, prepared);
+
 /** What the parser makes of the line alone, and what the shapes make of it behind the model. */
 function bothWays(model: string, text: string): { again: ParsedLine | undefined; parsed: ParsedLine } {
-  const known = statementShapes();
+  const learned = freshShapes();
   const first = distinct(tokensOfLine(model));
   const shape = shapeOf(first);
-  if (shape !== undefined) known.keep(shape, first, nasmParser().parseLine(first));
+  if (shape !== undefined) learned.keep(shape, first, nasmParser().parseLine(first));
+  // As the build passes it on.
+  const known = freshShapes(learned.record());
   const tokens = tokensOfLine(text);
   const own = shapeOf(tokens);
   return { again: own === undefined ? undefined : known.tree(own, tokens), parsed: nasmParser().parseLine(tokens) };
@@ -115,16 +120,26 @@ test('what the grammar tells by the word is told by it again', () => {
   }
 });
 
-test('directives have no shape', () => {
-  for (const text of ['[warning -label-orphan]', 'l: [list -]', 'section .text', "incbin 'a'"]) {
-    expect(bothWays(text, text).again, text).toBeUndefined();
+test('primitive directives, files and fractions have no shape', () => {
+  for (const text of ['[warning -label-orphan]', 'l: [list -]', "incbin 'a'", 'dd 1.5']) {
+    const tokens = tokensOfLine(text);
+    const shape = shapeOf(tokens);
+    const known = freshShapes();
+    if (shape !== undefined) known.keep(shape, tokens, nasmParser().parseLine(tokens));
+    expect(known.record(), text).toEqual({});
   }
+});
+
+test('a directive keeps its own words', () => {
+  const { again, parsed } = bothWays('section .text', 'Global a:function, b');
+  expect(again).toEqual(parsed);
+  expect(parsed.body).toMatchObject({ kind: 'directive', name: 'global' });
 });
 
 test('a macro parameter named twice is two words of the next line', () => {
   const [name, comma, , last] = tokensOfLine('mov , , rax') as [t.Token, t.Token, t.Token, t.Token];
   const twice = distinct([name, last, comma, last]);
-  const known = statementShapes();
+  const known = freshShapes();
   known.keep(shapeOf(twice)!, twice, nasmParser().parseLine(twice));
   const tokens = tokensOfLine('mov rbx, r9');
   expect(known.tree(shapeOf(tokens)!, tokens)).toEqual(nasmParser().parseLine(tokens));
