@@ -7,7 +7,7 @@
 import type { Body, DataItem, Expression, Label, OperandSyntax } from './ast.ts';
 import { parseNumber, stringBytes } from './literals.ts';
 import type { ParsedLine } from './parser.ts';
-import { preparedShapes } from './prepared-shapes.ts';
+import { type PreparedShapes, preparedShapes } from './prepared-shapes.ts';
 import * as t from './tokens.ts';
 
 /** Longer lines are rare and mostly data, no two of one length. */
@@ -68,13 +68,6 @@ function letter(type: t.Token['tokenType'], index: number): string {
 /** In the tree of a shape a token is a place: its number in the line. */
 type Place = t.Token & { readonly place: number };
 
-/** Shapes with their trees as JSON, made ahead of time for a {@link vocabulary}. */
-export interface PreparedShapes {
-  readonly vocabulary: string;
-  readonly statements: Readonly<Record<string, string>>;
-  readonly expressions: Readonly<Record<string, string>>;
-}
-
 /** The trees of one of the grammar's rules. */
 export class KnownShapes<T> {
   readonly #trees = new Map<string, T>();
@@ -118,7 +111,7 @@ export class KnownShapes<T> {
     if (places.areNumbers) this.#trees.set(shape, kept);
   }
 
-  /** What is known, for {@link PreparedShapes}. */
+  /** What is known, for {@link recordedShapes}. */
   record(): Readonly<Record<string, string>> {
     return Object.fromEntries([...this.#trees].map(([shape, tree]) => [shape, JSON.stringify(tree, placesAlone)]));
   }
@@ -230,7 +223,7 @@ export function isStatementKept({ body }: ParsedLine, shape: string): boolean {
 
 const areForUs = (prepared: PreparedShapes): boolean => prepared.vocabulary === vocabulary();
 
-/** For the build: the shapes of the sources read so far. */
+/** For the build: the shapes of the sources read so far, see {@link preparedShapes}. */
 export function recordedShapes(): PreparedShapes {
   return { vocabulary: vocabulary(), statements: statementShapes().record(), expressions: expressionShapes().record() };
 }

@@ -3,6 +3,12 @@
  * without the parser, which takes longer to build than a short source to assemble; without a build there are none.
  */
 
-import type { PreparedShapes } from './line-shapes.ts';
+/** Shapes with their trees as JSON. */
+export interface PreparedShapes {
+  /** The token types whose letters the shapes are made of; shapes of other types are of no use. */
+  readonly vocabulary: string;
+  readonly statements: Readonly<Record<string, string>>;
+  readonly expressions: Readonly<Record<string, string>>;
+}
 
 export const preparedShapes: PreparedShapes = { vocabulary: '', statements: {}, expressions: {} };

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { assemble } from '../../lang/assembler/assemble.ts';
 import { formatDiagnostic } from '../../lang/assembler/diagnostics.ts';
 import { buildLibrary as assembleLibrary } from '../../lang/object/library-archive.ts';
-import { type PreparedShapes, recordedShapes } from '../../lang/syntax/line-shapes.ts';
+import { recordedShapes } from '../../lang/syntax/line-shapes.ts';
+import type { PreparedShapes } from '../../lang/syntax/prepared-shapes.ts';
 import { includePath } from './guest-program.ts';
 
 /** The archive of all `.gasm` files of `folder`, whose includes lie in `folder`/include. A mistake in them is thrown as text. */
