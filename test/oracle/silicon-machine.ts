@@ -192,6 +192,8 @@ export class SiliconMachine {
     // Nothing of an earlier run is in reach of this one.
     memory.bytes.fill(0, DATA_FRAMES, DATA_FRAMES + DATA_PAGES * PAGE_SIZE);
     memory.clear(hpa(CODE_FRAME));
+    // Nor does its time stamp counter tell the runs apart.
+    cpu.tscOffset = -cpu.retired;
     this.#prepare(record);
     cpu.setControl(8, 1n);
     cpu.tprThreshold = stepwise ? 1 : 0;
