@@ -23,7 +23,7 @@ export interface Options {
   readonly devices: readonly DeviceOption[];
   readonly netdevs: readonly KeyValueOption[];
   readonly objects: readonly KeyValueOption[];
-  /** KVM's own interrupt controllers: `kernel-irqchip=on`. */
+  /** KVM's own interrupt controllers: on but for `kernel-irqchip=off`. */
   readonly irqchip: boolean;
   /** `-help`: print the options and do nothing. */
   readonly help: boolean;
@@ -122,7 +122,7 @@ const table: readonly OptionRow[] = [
   {
     names: ['M', 'machine'],
     value: 'pc[,kernel-irqchip=on|off]',
-    doc: 'The machine: there is one',
+    doc: 'The machine: there is one; kernel-irqchip is on, and off is without interrupt controllers',
     take: (reading, where, value) => {
       reading.irqchip = parseMachine(where, value) ?? reading.irqchip;
     },
@@ -178,7 +178,7 @@ export function parseOptions(argv: readonly string[]): Options {
     kernel: undefined,
     serial: undefined,
     defaults: true,
-    irqchip: false,
+    irqchip: true,
     help: false,
     devices: [],
     netdevs: [],

@@ -9,7 +9,7 @@ const program = (driver: string, type: string, device: string) => `; host: modpr
 ; host: at 0.5ms rmmod ${driver}
 ; host: at 1ms echo 1 > /sys/bus/mdev/devices/${UUID}/remove; at 1.5ms ls /dev/vfio
 ; host: at 2ms echo 1 > /sys/bus/mdev/devices/${UUID}/remove
-; gvm: -M pc,kernel-irqchip=on -device pci-bridge,id=br0,chassis_nr=1,addr=5
+; gvm: -device pci-bridge,id=br0,chassis_nr=1,addr=5
 ; gvm: -device vfio-pci,sysfsdev=/sys/bus/mdev/devices/${UUID},${device}
 bits 64
 default rel

@@ -127,7 +127,7 @@ describe('what is refused', () => {
 
   test('the same device twice: its node is another’s already', () => {
     expect(stderr(...OBJECT, ...device(MDEV), ...device(MDEV))).toContain(
-      `vfio ${UUID}: error bind device fd=12 to iommufd=7: Invalid argument`,
+      `vfio ${UUID}: error bind device fd=13 to iommufd=7: Invalid argument`,
     );
   });
 

@@ -22,7 +22,7 @@ function run(guest: string, irqchip: boolean, events: string) {
   host.modprobe('vfio_pci');
   host.echo('vfio-pci', `/sys/bus/pci/devices/${NAME}/driver_override`);
   host.echo(NAME, '/sys/bus/pci/drivers_probe');
-  const machine = irqchip ? ['-M', 'pc,kernel-irqchip=on'] : [];
+  const machine = irqchip ? [] : ['-M', 'pc,kernel-irqchip=off'];
   const devices = ['-device', 'isa-debug-exit', '-device', `vfio-pci,host=${NAME},addr=4`];
   const { end, trace } = host.qemu([...machine, ...devices], PLACED + guest + exitWith('0'), events);
   expect(end?.reason).toBe('debug-exit');

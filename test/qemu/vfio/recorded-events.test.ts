@@ -121,7 +121,7 @@ const GATE = `gate: mov eax, edi\n and eax, 0xffff\n mov ecx, cs\n shl ecx, 16\n
 test('the events of a recorded guest, their order and their text', () => {
   const host = new Host();
   host.createMdev('mtty');
-  const machine = ['-M', 'pc,kernel-irqchip=on', '-nodefaults', '-m', '64'];
+  const machine = ['-nodefaults', '-m', '64'];
   const devices = ['-device', 'isa-debug-exit,iobase=0xf4,iosize=0x04', '-device', `vfio-pci,sysfsdev=${MDEV},addr=4`];
   const source = `${PREPARE.join('\n')}\n mov al, 0x7e\n out 0x80, al\n${guest(recorded)}\n hlt\n${GATE}`;
   const { init, trace } = host.qemu([...machine, ...devices], source, EVENTS);

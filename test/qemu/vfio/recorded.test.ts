@@ -126,7 +126,7 @@ function replay(lines: readonly string[]): string {
 }
 
 const EVENTS = 'sys_*,kvm_pio,kvm_userspace_exit';
-const MACHINE = ['-M', 'pc,kernel-irqchip=on', '-nodefaults', '-m', '64'];
+const MACHINE = ['-nodefaults', '-m', '64'];
 const DEVICES = ['-device', 'isa-debug-exit,iobase=0xf4,iosize=0x04', '-device', `vfio-pci,sysfsdev=${MDEV},addr=4`];
 /** What the firmware had done by the time the guest was recorded: BAR 0, COMMAND, the interrupt's line. */
 const configured = (bar: number): string =>
