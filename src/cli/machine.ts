@@ -14,7 +14,7 @@ import { initMdev } from '../linux/mdev/core.ts';
 import { initVfio } from '../linux/vfio/init.ts';
 import type { CostTable } from '../observe/cost-table.ts';
 import type { Qemu } from '../qemu/main.ts';
-import type { Legacy } from './legacy.ts';
+import type { Leftovers } from './leftovers.ts';
 import { plugIn } from './physical-devices.ts';
 
 /** RAM of a host for a guest of `guestBytes`: twice as much, at least 256 MiB. What is not touched costs nothing. */
@@ -36,27 +36,27 @@ export class Machine {
   costs: CostTable | undefined;
   /** Its work was broken off half-way: it is good for a look at registers only. */
   interrupted = false;
-  readonly #legacy: Legacy | undefined;
+  readonly #leftovers: Leftovers | undefined;
 
   /**
-   * `guestBytes`: RAM that the guest will ask for; `plugged`: physical devices, as `--plug` takes them; `legacy`: whose RAM it
+   * `guestBytes`: RAM that the guest will ask for; `plugged`: physical devices, as `--plug` takes them; `leftovers`: whose RAM it
    * has, if it is to be used again; `eagerness`: how much of the guest's code is translated, if any; `Cpu` makes its processors.
    */
   constructor(
     guestBytes: number,
     plugged: readonly string[] = [],
-    legacy?: Legacy,
+    leftovers?: Leftovers,
     eagerness?: Eagerness,
     Cpu: typeof Vcpu = Vcpu,
   ) {
     this.stream = new EventStream(() => BigInt(this.kernel.clock.now));
     const size = hostRamBytes(guestBytes);
-    const memory = legacy === undefined ? new PhysicalMemory(size) : legacy.take(size);
-    this.#legacy = legacy;
+    const memory = leftovers === undefined ? new PhysicalMemory(size) : leftovers.take(size);
+    this.#leftovers = leftovers;
     this.kernel = new Kernel({ memory, stream: this.stream });
     this.kvm = initKvm(this.kernel, (ram, stateAt, stream) => {
       const cpu = new Cpu(ram, stateAt, stream);
-      cpu.codeMemory = legacy?.code;
+      cpu.codeMemory = leftovers?.code;
       if (eagerness !== undefined) cpu.translate(eagerness);
       this.cpus.push(cpu);
       this.onCpu?.(cpu);
@@ -79,7 +79,7 @@ export class Machine {
   /** Nothing runs any more, and nobody looks at the RAM. */
   powerOff(): void {
     this.stream.close();
-    this.#legacy?.giveBack(this.kernel.memory, this.kernel.pages);
+    this.#leftovers?.giveBack(this.kernel.memory, this.kernel.pages);
   }
 
   /** Guest instructions retired by all vCPUs; each is a nanosecond of virtual time. */

@@ -16,7 +16,7 @@ import type { CommandResult } from './host-commands.ts';
 import { isHostFailure, reportDriverFault, reportHostFailure } from './host-failure.ts';
 import { HostShell } from './host-shell.ts';
 import { interruptible } from './interruptible.ts';
-import type { Legacy } from './legacy.ts';
+import type { Leftovers } from './leftovers.ts';
 import { LineSplitter } from './line-splitter.ts';
 import { Machine } from './machine.ts';
 import type { Observer } from './observer.ts';
@@ -33,18 +33,18 @@ import { runUserProgram } from './user-program.ts';
 
 /**
  * Run the program at `options.file`; returns the exit status. A user's mistake is thrown as a {@link UsageError}. `observe`
- * is shown the machine before anything happens on it; `legacy` is what the process's last run left, to leave to the next.
+ * is shown the machine before anything happens on it; `leftovers` is what the process's last run left, to leave to the next.
  */
 export function run(
   options: RunOptions,
   library: GuestLibrary,
   output: Output,
   observe?: Observer,
-  legacy?: Legacy,
+  leftovers?: Leftovers,
 ): number {
   const program = buildProgram(options.file, library, options, (warning) => output.message(warning));
   const chosen = withDirectives(options, program.directives);
-  const machine = powerOn(chosen, output, legacy);
+  const machine = powerOn(chosen, output, leftovers);
   try {
     machine.stream.placeOf = remembering((rip) => guestLine(program, rip));
     const ended = observe?.({ machine, program });
@@ -125,11 +125,11 @@ export function deviceHelp(qemu: readonly string[], output: Output): number | un
 }
 
 /** A host whose log, and the events asked for, go to `output`. */
-function powerOn(options: RunOptions, output: Output, legacy: Legacy | undefined): Machine {
+function powerOn(options: RunOptions, output: Output, leftovers: Leftovers | undefined): Machine {
   const machine = new Machine(
     requestedMemory(options.qemu),
     options.plug,
-    legacy,
+    leftovers,
     eagernessOf(options.tier),
     options.attended?.Cpu,
   );

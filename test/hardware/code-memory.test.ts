@@ -1,7 +1,7 @@
 /** Decoded code that processor after processor uses: known again by its bytes, and by nothing else. */
 
 import { expect, test } from 'vitest';
-import { Legacy } from '../../src/cli/legacy.ts';
+import { Leftovers } from '../../src/cli/leftovers.ts';
 import { Transcript } from '../../src/cli/output.ts';
 import { run } from '../../src/cli/run.ts';
 import { CodeMemory } from '../../src/hardware/vcpu/code-memory.ts';
@@ -40,7 +40,7 @@ test('a block at the end of a page does not depend on what lies behind', () => {
 });
 
 test('a run says the same, whatever ran before it in the process', () => {
-  const said = (file: string, legacy?: Legacy) => {
+  const said = (file: string, leftovers?: Leftovers) => {
     const output = new Transcript();
     const status = run(
       {
@@ -56,12 +56,12 @@ test('a run says the same, whatever ran before it in the process', () => {
       library,
       output,
       undefined,
-      legacy,
+      leftovers,
     );
     return `${output.text}${status}`;
   };
   const files = ['programs/lessons/01-hello-port.gasm', 'programs/vm-buffer/virtual-address.gasm'];
-  const legacy = new Legacy();
+  const leftovers = new Leftovers();
   const alone = files.map((file) => said(file));
-  for (const _ of [1, 2]) expect(files.map((file) => said(file, legacy))).toEqual(alone);
+  for (const _ of [1, 2]) expect(files.map((file) => said(file, leftovers))).toEqual(alone);
 });

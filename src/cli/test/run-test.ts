@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { EXIT } from '../exit-status.ts';
 import { type GuestLibrary, includePath, isLibraryFile } from '../guest-program.ts';
-import { Legacy } from '../legacy.ts';
+import { Leftovers } from '../leftovers.ts';
 import type { Observer } from '../observer.ts';
 import { type Output, TRANSCRIPT_BYTES, Transcript } from '../output.ts';
 import { run } from '../run.ts';
@@ -172,7 +172,7 @@ export function transcriptOf(file: string, library: GuestLibrary, means: Means, 
 }
 
 /** Tests follow each other in a process, each on a host of its own. */
-const legacy = new Legacy();
+const leftovers = new Leftovers();
 
 function transcribe(
   file: string,
@@ -198,7 +198,7 @@ function transcribe(
       library,
       output,
       observe,
-      legacy,
+      leftovers,
     );
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { MiB } from '../../src/address.ts';
-import { Legacy } from '../../src/cli/legacy.ts';
+import { Leftovers } from '../../src/cli/leftovers.ts';
 import { Transcript } from '../../src/cli/output.ts';
 import { run } from '../../src/cli/run.ts';
 import { DEFAULT_MAX_INSNS } from '../../src/cli/run-options.ts';
@@ -13,10 +13,10 @@ test.each([
   ["by a device's DMA in QEMU", 'programs/edu/dma.gasm'],
   ["by a physical device's DMA", 'programs/vfio/pci-dma.gasm'],
 ])('what was written %s is gone, in the same memory', (_, file) => {
-  const legacy = new Legacy();
-  const before = legacy.take(MiB(256));
+  const leftovers = new Leftovers();
+  const before = leftovers.take(MiB(256));
   const { wasm } = before;
-  legacy.giveBack(before, { scrub: () => {} });
+  leftovers.giveBack(before, { scrub: () => {} });
   const output = new Transcript();
   const options = {
     file,
@@ -37,10 +37,10 @@ test.each([
       () => {
         wrote = machine.kernel.pages.used;
       },
-    legacy,
+    leftovers,
   );
   expect(wrote).toBeGreaterThan(10);
-  const after = legacy.take(MiB(256));
+  const after = leftovers.take(MiB(256));
   expect(after.wasm).toBe(wasm);
   expect(after.quads.every((quad) => quad === 0n)).toBe(true);
 });

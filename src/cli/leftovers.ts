@@ -8,7 +8,7 @@ import { PhysicalMemory } from '../hardware/physical-memory.ts';
 import { CodeMemory } from '../hardware/vcpu/code-memory.ts';
 import type { PageAllocator } from '../linux/core/page-allocator.ts';
 
-export class Legacy {
+export class Leftovers {
   readonly code = new CodeMemory();
   #spare: WebAssembly.Memory | undefined;
 
