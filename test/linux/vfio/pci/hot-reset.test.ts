@@ -106,7 +106,7 @@ describe('hot reset', () => {
   test('the info names every device of the bus; with too little room only how many', () => {
     host.give(FIRST);
     const device = host.openDevice(host.openGroup(0).group, FIRST);
-    expect(host.resetInfo(device, 0)).toEqual({ result: '-ENOSPC', count: 2, devices: [] });
+    expect(host.resetInfo(device, 0)).toEqual({ result: '-ENOSPC', count: 2, devices: [], flags: 0 });
     expect(host.resetInfo(device, 2)).toEqual({
       result: '0',
       count: 2,
@@ -114,6 +114,7 @@ describe('hot reset', () => {
         { group_id: 0, segment: 0, bus: 6, devfn: 0x68 },
         { group_id: 0, segment: 0, bus: 6, devfn: 0x69 },
       ],
+      flags: 0,
     });
     expect(host.resetInfo(device, 2, 8).result).toBe('-EINVAL');
   });
