@@ -58,8 +58,8 @@ async function eventSites() {
   console.log(`event sites, tracing off, of the exit path: ${((ratios[3] - 1) * 100).toFixed(1)} %   less than 2 %`);
 }
 
-// It stands beside the command, and so beside what is measured.
-copyFileSync(join(root, 'dist/report.html'), join(folder, 'report.html'));
+// They stand beside the command, and so beside what is measured.
+for (const file of ['report.html', 'libgvm.a']) copyFileSync(join(root, 'dist', file), join(folder, file));
 await bundle('test/bench/main.ts', 'bench.mjs');
 const { status } = run('bench.mjs', 'inherit');
 await eventSites();
