@@ -4,9 +4,12 @@
  * heap; and most code of a small program is the guest library's, the same each time.
  */
 
+import { GiB } from '../address.ts';
 import { PhysicalMemory } from '../hardware/physical-memory.ts';
 import { CodeMemory } from '../hardware/vcpu/code-memory.ts';
 import type { PageAllocator } from '../linux/core/page-allocator.ts';
+
+const LARGE = GiB(1);
 
 export class Leftovers {
   readonly code = new CodeMemory();
@@ -19,8 +22,9 @@ export class Leftovers {
     return memory;
   }
 
-  /** Give back the RAM that `pages` manages; its host must not run any more. */
+  /** Give back the RAM that `pages` manages; its host must not run any more. Of a large one, to make zeros takes longer. */
   giveBack(memory: PhysicalMemory, pages: Pick<PageAllocator, 'scrub'>): void {
+    if (memory.size > LARGE) return;
     pages.scrub();
     this.#spare = memory.wasm;
   }

@@ -3,7 +3,7 @@
  * pages, so that interpreter, translator and devices share everything without copies.
  */
 
-import { type Hpa, MiB, PAGE_SIZE } from '../address.ts';
+import { GiB, type Hpa, MiB, PAGE_SIZE } from '../address.ts';
 import { AddressBus } from './address-bus.ts';
 import { CodeFrames } from './code-frames.ts';
 
@@ -16,8 +16,8 @@ const SHORT = 16;
  * by translated code. No physical address leads there. Untouched pages cost nothing.
  */
 const STORAGE_BYTES = MiB(4);
-/** The most RAM that a host can have. */
-export const MAX_RAM = MiB(2048) - STORAGE_BYTES - WASM_PAGE;
+/** The most RAM that a host can have: frames fit int32. */
+export const MAX_RAM = GiB(2);
 
 /** RAM with the typed views its users need. The views never detach: the memory is made at its final size. */
 export class PhysicalMemory {
@@ -34,7 +34,7 @@ export class PhysicalMemory {
   readonly code: CodeFrames;
 
   /**
-   * `size` bytes, rounded up to 64 KiB; untouched pages cost nothing. Below 2 GiB, so that an offset is an int32. `used` is the
+   * `size` bytes, rounded up to 64 KiB; untouched pages cost nothing. At most 2 GiB, so that an offset is an int32. `used` is the
    * memory of a host that is gone, all zeros again: it is taken if it has that size.
    */
   constructor(size: number, used?: WebAssembly.Memory) {

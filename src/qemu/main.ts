@@ -10,6 +10,7 @@ import type { UserProcess } from '../linux/uapi/syscalls.ts';
 import { setCpuid, supportedCpuid } from './accel/kvm/cpuid.ts';
 import { KvmState } from './accel/kvm/kvm-all.ts';
 import { KvmVcpu } from './accel/kvm/vcpu.ts';
+import { type MemoryBackend, memoryBackends } from './backends/memory-backend.ts';
 import { bootRegs, bootSregs, loadKernel, writeBootStructures } from './boot.ts';
 import { assignBridgeWindows } from './bridge-windows.ts';
 import { addDevice, requestedHelp } from './device-add.ts';
@@ -23,10 +24,23 @@ import { routeInterrupts } from './interrupt-routing.ts';
 import { OptionError } from './key-values.ts';
 import type { AddressSpace } from './memory/address-space.ts';
 import { addObject } from './object-add.ts';
-import { type Options, parseOptions } from './options.ts';
+import { DEFAULT_MEMORY, type Options, parseOptions } from './options.ts';
 import { System } from './system.ts';
 
 const STDOUT = 1;
+
+/** Size of RAM, or the object that it is to be. */
+export function ramOf(options: Options, backends: ReadonlyMap<string, MemoryBackend>): number | MemoryBackend {
+  const { memory, memoryBackend: id } = options;
+  if (id === undefined) return memory ?? DEFAULT_MEMORY;
+  const backend = backends.get(id);
+  if (backend === undefined) throw new ConfigurationError(`Memory backend '${id}' not found`);
+  if (memory !== undefined && memory !== backend.size)
+    throw new ConfigurationError(
+      "Size specified by -m option must match size of explicitly specified 'memory-backend' property",
+    );
+  return backend;
+}
 
 export class Qemu {
   readonly #system: System;
@@ -76,7 +90,8 @@ export class Qemu {
   #start(options: Options): void {
     const system = this.#system;
     const kvm = new KvmState(system, options);
-    const machine = new Machine(system, kvm, options.memory);
+    const backends = memoryBackends(system, options.objects);
+    const machine = new Machine(system, kvm, ramOf(options, backends), backends);
     const cpuid = supportedCpuid(system, kvm);
     const vcpu = new KvmVcpu(system, kvm, 0, machine.memory, machine.io);
     setCpuid(system, vcpu.fd, cpuid);

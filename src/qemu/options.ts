@@ -1,7 +1,8 @@
 /** The command line: QEMU's own words (qemu-options.hx, softmmu/vl.c), as far as this VMM has what they ask for. */
 
-import { GiB, MiB } from '../address.ts';
+import { MiB } from '../address.ts';
 import { type KeyValueOption, OptionError, parseKeyValues } from './key-values.ts';
+import { parseSize } from './size.ts';
 
 /** One `-device`, taken apart: `name,prop=value,…`. */
 export interface DeviceOption {
@@ -15,8 +16,10 @@ export interface DeviceOption {
 }
 
 export interface Options {
-  /** Bytes of guest RAM. */
-  readonly memory: number;
+  /** Bytes of guest RAM; undefined if nothing was said. */
+  readonly memory: number | undefined;
+  /** `-machine memory-backend=ID`: the object that RAM is. */
+  readonly memoryBackend: string | undefined;
   readonly kernel: string | undefined;
   /** What COM1 is connected to; `none` leaves the port out. */
   readonly serial: 'stdio' | 'null' | 'none';
@@ -29,12 +32,14 @@ export interface Options {
   readonly help: boolean;
 }
 
-const DEFAULT_MEMORY = MiB(64);
+/** RAM of a guest that says nothing of it. */
+export const DEFAULT_MEMORY = MiB(64);
 const RAM_GRANULE = 8192;
 
 /** What the options add up to while they are read. */
 interface Reading {
-  memory: number;
+  memory: number | undefined;
+  memoryBackend: string | undefined;
   kernel: string | undefined;
   serial: Options['serial'] | undefined;
   defaults: boolean;
@@ -83,7 +88,7 @@ const table: readonly OptionRow[] = [
   {
     names: ['object'],
     value: 'TYPE,id=ID[,PROPERTY=VALUE]…',
-    doc: '`filter-dump,id=ID,netdev=ID,file=PATH[,maxlen=N]` writes the frames that pass a netdev to a pcap file; `iommufd,id=ID` is for devices with `iommufd=ID`',
+    doc: '`filter-dump,id=ID,netdev=ID,file=PATH[,maxlen=N]` writes the frames that pass a netdev to a pcap file; `iommufd,id=ID` is for devices with `iommufd=ID`; `memory-backend-ram,id=ID,size=SIZE` and `memory-backend-memfd,id=ID,size=SIZE[,hugetlb=on[,hugetlbsize=1G]]` are memory for `memdev=ID` or the machine',
     take: (reading, where, value) => {
       reading.objects.push(parseKeyValues(where, value, 'qom-type'));
     },
@@ -121,10 +126,10 @@ const table: readonly OptionRow[] = [
   },
   {
     names: ['M', 'machine'],
-    value: 'pc[,kernel-irqchip=on|off]',
-    doc: 'The machine: there is one; kernel-irqchip is on, and off is without interrupt controllers',
+    value: 'pc[,kernel-irqchip=on|off][,memory-backend=ID]',
+    doc: 'The machine: there is one; kernel-irqchip is on, and off is without interrupt controllers; RAM may be an object',
     take: (reading, where, value) => {
-      reading.irqchip = parseMachine(where, value) ?? reading.irqchip;
+      Object.assign(reading, parseMachine(where, value));
     },
   },
   {
@@ -174,7 +179,8 @@ export function optionHelp(): string {
 /** Parse the arguments after the program's name. Throws OptionError. */
 export function parseOptions(argv: readonly string[]): Options {
   const reading: Reading = {
-    memory: DEFAULT_MEMORY,
+    memory: undefined,
+    memoryBackend: undefined,
     kernel: undefined,
     serial: undefined,
     defaults: true,
@@ -205,29 +211,33 @@ export function parseOptions(argv: readonly string[]): Options {
   return { ...rest, serial: serial ?? (defaults ? 'stdio' : 'none') };
 }
 
-/** Bytes of guest RAM that `argv` asks for; the default where it says nothing, or nothing that can be understood. */
+/**
+ * Bytes of memory that `argv` asks for: the guest's RAM, the default where it says nothing of it, and objects. What cannot be
+ * understood counts for nothing.
+ */
 export function requestedMemory(argv: readonly string[]): number {
-  const value = argv[argv.lastIndexOf('-m') + 1];
-  if (!argv.includes('-m') || value === undefined) return DEFAULT_MEMORY;
-  try {
-    return parseMemory('-m', value) || DEFAULT_MEMORY;
-  } catch {
-    return DEFAULT_MEMORY;
-  }
+  const valuesOf = (name: string) => argv.filter((_, i) => new RegExp(`^--?${name}$`).test(argv[i - 1] ?? ''));
+  const ram = sizeOfMemory(valuesOf('m').at(-1) ?? '') || DEFAULT_MEMORY;
+  const objects = valuesOf('object').map((object) => /^memory-backend-.*,size=([^,]+)/.exec(object)?.[1] ?? '');
+  return objects.reduce((sum, size) => sum + (parseSize(size, 1) ?? 0), ram);
 }
 
 /** `-m 64`, `-m 64M`, `-m 1.5G`, `-m size=64M`: MiB without a suffix; rounded up to 8 KiB. */
 function parseMemory(where: string, value: string): number {
-  const match = /^(?:size=)?(\d+(?:\.\d+)?)([bkmgt]?)$/i.exec(value);
-  if (match === null) {
+  const size = sizeOfMemory(value);
+  if (size === undefined) {
     throw new OptionError(
       where,
       "Parameter 'size' expects a non-negative number below 2^64",
       'Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.',
     );
   }
-  const unit = { b: 1, k: 1024, m: MiB(1), g: GiB(1), t: GiB(1024) }[match[2]!.toLowerCase() || 'm']!;
-  return Math.ceil((Number(match[1]) * unit) / RAM_GRANULE) * RAM_GRANULE;
+  return size;
+}
+
+function sizeOfMemory(value: string): number | undefined {
+  const size = parseSize(value.replace(/^size=/, ''), MiB(1));
+  return size && Math.ceil(size / RAM_GRANULE) * RAM_GRANULE;
 }
 
 function parseSerial(where: string, value: string): Options['serial'] {
@@ -236,21 +246,24 @@ function parseSerial(where: string, value: string): Options['serial'] {
   throw new OptionError(where, `'${value}' is not a valid char driver`, 'Known: stdio, null, none');
 }
 
-/** Whether KVM is to have interrupt controllers; undefined if `value` does not say. */
-function parseMachine(where: string, value: string): boolean | undefined {
-  let irqchip: boolean | undefined;
+/** What `-machine` says; nothing of what it leaves open. */
+function parseMachine(where: string, value: string): Partial<Pick<Reading, 'irqchip' | 'memoryBackend'>> {
+  const said: Partial<Pick<Reading, 'irqchip' | 'memoryBackend'>> = {};
   const [type, ...properties] = value.replace(/^type=/, '').split(',');
-  if (type !== 'pc' && !/^pc-i440fx-\d/.test(type!) && !/^accel=/.test(type!)) {
+  const leading = /^(accel|memory-backend)=/.test(type!);
+  if (type !== 'pc' && !/^pc-i440fx-\d/.test(type!) && !leading) {
     throw new OptionError(where, 'unsupported machine type', 'Supported machines are: pc');
   }
-  for (const property of properties) {
-    const asked = /^kernel[-_]irqchip=(on|off)$/.exec(property)?.[1];
-    if (asked !== undefined) irqchip = asked === 'on';
+  for (const property of leading ? [type!, ...properties] : properties) {
+    const irqchip = /^kernel[-_]irqchip=(on|off)$/.exec(property)?.[1];
+    const memory = /^memory-backend=(.+)$/.exec(property)?.[1];
+    if (irqchip !== undefined) said.irqchip = irqchip === 'on';
+    else if (memory !== undefined) said.memoryBackend = memory;
     else if (!/^(accel=kvm|usb=off)$/.test(property)) {
       throw new OptionError(where, `Property 'pc-machine.${property.replace(/=.*/, '')}' not found`);
     }
   }
-  return irqchip;
+  return said;
 }
 
 function parseDevice(where: string, text: string): DeviceOption {

@@ -13,6 +13,10 @@ export interface FileOperations {
   ioctl?(file: OpenFile, request: number, argument: number): number;
   /** Fill the pages of a new mapping: set `vma.pages` or `vma.fault`. The frames stay the file's own. */
   mmap?(file: OpenFile, vma: Vma): number;
+  /** Its mappings are of pages of 2^n small ones (hstate_file); small ones if this is missing. */
+  pageOrder?(file: OpenFile): number;
+  /** ftruncate: make it `size` bytes long. Missing: EINVAL. */
+  truncate?(file: OpenFile, size: number): number;
   /** Mask of POLLIN | POLLOUT … that are ready. */
   poll?(file: OpenFile): number;
   /** Hang `waiter` on the file's wait queue: called when what `poll` says may have changed. Returns how to leave. */

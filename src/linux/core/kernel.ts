@@ -13,6 +13,7 @@ import { DeviceModel } from './device-model.ts';
 import { type Epoll, epollOperations } from './epoll.ts';
 import { eventfdOperations } from './eventfd.ts';
 import { type FileOperations, OpenFile } from './file.ts';
+import { HugePages } from './hugetlb.ts';
 import { IommuGroups } from './iommu-group.ts';
 import { AddressSpace } from './mm.ts';
 import { ModuleRegistry } from './modules.ts';
@@ -46,6 +47,7 @@ export class Kernel {
   readonly stream: EventStream;
   readonly clock = new Clock();
   readonly pages: PageAllocator;
+  readonly hugePages: HugePages;
   readonly log: KernelLog;
   readonly files: Vfs;
   readonly sysfs: Sysfs;
@@ -63,8 +65,9 @@ export class Kernel {
     this.memory = options.memory;
     this.stream = options.stream;
     this.pages = new PageAllocator(this.memory, FIRST_FREE);
+    this.hugePages = new HugePages(this.pages);
     this.log = new KernelLog(this.stream);
-    this.current = new Process(this, 0, 'swapper', new AddressSpace(this.memory, this.pages));
+    this.current = new Process(this, 0, 'swapper', new AddressSpace(this.memory, this.pages, this.hugePages));
     this.files = new Vfs(this);
     this.sysfs = new Sysfs(this, this.files);
     this.devices = new DeviceModel(this);
@@ -72,6 +75,7 @@ export class Kernel {
     this.modules = new ModuleRegistry<Kernel>(this, this);
     this.#eventfdOperations = eventfdOperations(this);
     this.sysfs.directory('/sys/module');
+    this.hugePages.show(this.sysfs, (errno, because) => this.refuse(errno, because));
     const nullOperations: FileOperations = { read: () => 0, write: (_file, _buffer, count) => count };
     const openNull = (flags: number) => new OpenFile('/dev/null', nullOperations, flags, undefined);
     this.files.registerDevice('/dev/null', 0o666, openNull);
@@ -105,7 +109,7 @@ export class Kernel {
 
   /** kthread_create: a thread of the kernel, which has no user memory. */
   kthread(name: string): Process {
-    return new Process(this, ++this.#lastPid, name, new AddressSpace(this.memory, this.pages));
+    return new Process(this, ++this.#lastPid, name, new AddressSpace(this.memory, this.pages, this.hugePages));
   }
 
   /**
@@ -116,7 +120,7 @@ export class Kernel {
     name: string,
     stdio: (fd: 1 | 2, bytes: Uint8Array) => void,
   ): { readonly process: Process; readonly user: UserProcess } {
-    const process = new Process(this, ++this.#lastPid, name, new AddressSpace(this.memory, this.pages));
+    const process = new Process(this, ++this.#lastPid, name, new AddressSpace(this.memory, this.pages, this.hugePages));
     const operations: FileOperations = {
       stream: true,
       read: () => 0,

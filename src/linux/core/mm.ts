@@ -17,6 +17,7 @@ import {
   PROT_WRITE,
 } from '../uapi/syscalls.ts';
 import type { OpenFile } from './file.ts';
+import type { HugePages } from './hugetlb.ts';
 import type { PageAllocator } from './page-allocator.ts';
 import type { MappedFile, Vma } from './vma.ts';
 
@@ -36,16 +37,8 @@ const CACHED_PAGES = 64;
 const READABLE = 1;
 const WRITABLE = 2;
 
-/** A 2 MiB page. */
-const HUGE_ORDER = 9;
-/**
- * Sizes of large pages that x86 has, as MAP_HUGETLB asks for them.
- *
- * Fidelity: the host's RAM ends below 2 GiB, and the kernel stands in the first: no page of 1 GiB can be set aside.
- */
-const LOG_OF_2_MIB = 21;
-const LOG_OF_1_GIB = 30;
-
+/** Level of the page-table entry that maps a page of 2^order small ones: a table is 512 of those below it. */
+const levelOf = (order: number) => 1 + order / 9;
 const endOf = (vma: Vma) => vma.start + vma.length;
 /** Whether `address` lies inside the mapping, but not between two of its pages. */
 const cutsPage = (vma: Vma, address: number) =>
@@ -57,6 +50,7 @@ export class AddressSpace {
   /** locked_vm: pages that count against RLIMIT_MEMLOCK. */
   lockedPages = 0;
   readonly #pages: PageAllocator;
+  readonly #hugePages: HugePages;
   #vmas: Vma[] = [];
   readonly #listeners = new Set<(start: Hva, length: number) => void>();
   readonly #ageListeners = new Set<(start: Hva, length: number) => boolean>();
@@ -65,9 +59,10 @@ export class AddressSpace {
   readonly #cachedFrame = new Int32Array(CACHED_PAGES);
   readonly #cachedRights = new Uint8Array(CACHED_PAGES);
 
-  constructor(memory: PhysicalMemory, pages: PageAllocator) {
+  constructor(memory: PhysicalMemory, pages: PageAllocator, hugePages: HugePages) {
     this.memory = memory;
     this.#pages = pages;
+    this.#hugePages = hugePages;
   }
 
   /** The mappings, lowest first. */
@@ -77,22 +72,23 @@ export class AddressSpace {
 
   /**
    * Map `length` bytes (rounded up to pages). Returns the address, or -EINVAL (length 0, unaligned offset, not exactly
-   * one of MAP_SHARED and MAP_PRIVATE, no such size of pages), -ENOMEM (no gap, or a page of 1 GiB), -ENODEV (the file cannot be mapped), or the file's errno.
+   * one of MAP_SHARED and MAP_PRIVATE, no such size of pages), -ENOMEM (no gap, or too few large pages in their pool),
+   * -ENODEV (the file cannot be mapped), or the file's errno.
    */
   mmap(length: number, protection: number, flags: number, file: OpenFile | undefined, offset: number): Hva | number {
     const shared = (flags & MAP_SHARED) !== 0;
     if (length <= 0 || offset % PAGE_SIZE !== 0 || offset < 0) return -EINVAL;
     if (shared === ((flags & MAP_PRIVATE) !== 0)) return -EINVAL;
+    const backing = (flags & MAP_ANONYMOUS) === 0 ? file : undefined;
     const huge = (flags & (MAP_HUGETLB | MAP_ANONYMOUS)) === (MAP_HUGETLB | MAP_ANONYMOUS);
-    const size = huge ? (flags >>> MAP_HUGE_SHIFT) & 0x3f : 0;
-    if (size === LOG_OF_1_GIB) return -ENOMEM;
-    if (size !== 0 && size !== LOG_OF_2_MIB) return -EINVAL;
-    const order = huge ? HUGE_ORDER : 0;
+    const pool = huge ? this.#hugePages.ofSize((flags >>> MAP_HUGE_SHIFT) & 0x3f) : undefined;
+    if (huge && pool === undefined) return -EINVAL;
+    const order = pool?.order ?? backing?.operations.pageOrder?.(backing) ?? 0;
     const pageBytes = PAGE_SIZE << order;
+    if (offset % pageBytes !== 0) return -EINVAL;
     const rounded = Math.ceil(length / pageBytes) * pageBytes;
     const start = this.#gap(rounded, pageBytes);
     if (start === undefined) return -ENOMEM;
-    const backing = (flags & MAP_ANONYMOUS) === 0 ? file : undefined;
     const vma: Vma = {
       start,
       length: rounded,
@@ -104,6 +100,7 @@ export class AddressSpace {
       pages: [],
       fault: undefined,
     };
+    if (pool !== undefined && !pool.reserve(rounded / pageBytes)) return -ENOMEM;
     if (backing !== undefined) {
       if (backing.operations.mmap === undefined) return -ENODEV;
       const error = backing.operations.mmap(backing, vma);
@@ -122,7 +119,7 @@ export class AddressSpace {
     let to = from;
     while (to < this.#vmas.length && (this.#vmas[to] as Vma).start < end) to++;
     if (from === to) return 0;
-    // hugetlb_vm_op_split: a page of 2 MiB goes as a whole.
+    // hugetlb_vm_op_split: a large page goes as a whole.
     const cuts = this.#vmas.slice(from, to).flatMap((vma) => [start, end].filter((at) => cutsPage(vma, at)));
     if (cuts.length > 0) return -EINVAL;
     this.#invalidate(hva(start), end - start);
@@ -217,10 +214,10 @@ export class AddressSpace {
     return young;
   }
 
-  /** host_pfn_mapping_level: level of the page-table entry that maps `address`, 1 for a 4 KiB page, 2 for one of 2 MiB. */
+  /** host_pfn_mapping_level: level of the page-table entry that maps `address`: 1 for a page of 4 KiB, 2 of 2 MiB, 3 of 1 GiB. */
   mappingLevel(address: Hva): number {
     const vma = this.#vmas[this.#firstEndingAfter(address)];
-    return vma !== undefined && vma.start <= address && vma.order > 0 ? 2 : 1;
+    return vma !== undefined && vma.start <= address ? levelOf(vma.order) : 1;
   }
 
   /** unmap_mapping_range: the pages of a file go from every mapping of it, and come back when they are touched. */
@@ -264,7 +261,7 @@ export class AddressSpace {
 
   /** do_anonymous_page, or hugetlb_no_page: the block of frames that page `index` belongs to; its own frame, or -ENOMEM. */
   #anonymous(vma: Vma, index: number): Hpa | number {
-    const block = this.#pages.allocate(vma.order);
+    const block = vma.order === 0 ? this.#pages.allocate() : this.#hugePages.ofOrder(vma.order)!.take();
     if (block === undefined) return -ENOMEM;
     const first = index - (index % (1 << vma.order));
     for (let page = 0; page < 1 << vma.order; page++) vma.pages[first + page] = (block + page * PAGE_SIZE) as Hpa;
@@ -302,9 +299,12 @@ export class AddressSpace {
 
   #freeFrames(vma: Vma): void {
     if (vma.file !== undefined) return;
-    for (let index = 0; index < vma.pages.length; index += 1 << vma.order) {
+    const pool = vma.order === 0 ? undefined : this.#hugePages.ofOrder(vma.order);
+    const end = pool === undefined ? vma.pages.length : vma.length / PAGE_SIZE;
+    for (let index = 0; index < end; index += 1 << vma.order) {
       const frame = vma.pages[index];
       if (frame !== undefined) this.#pages.free(frame, vma.order);
+      else pool?.unreserve(1);
     }
   }
 }

@@ -7,8 +7,10 @@ import { strict as assert } from 'node:assert';
 import { type Hpa, hpa, PAGE_SHIFT, PAGE_SIZE, pageNumber } from '../../address.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 
-/** Largest block: 2^10 pages, 4 MiB. */
+/** Largest block of the free lists: 2^10 pages, 4 MiB. */
 export const MAX_ORDER = 10;
+/** A page of 1 GiB: put together from blocks that happen to be neighbours. */
+export const GIGANTIC_ORDER = 18;
 const NOT_FREE = 0xff;
 const NOT_ALLOCATED = 0xff;
 const NONE = -1;
@@ -28,6 +30,8 @@ export class PageAllocator {
   readonly #blockOrder: Uint8Array;
   /** References to a block beyond its owner's, by its first page's number. */
   readonly #pins: Uint32Array;
+  /** Who gets a block when nobody holds it any more, where that is not the free lists; by its first page's number. */
+  readonly #destructors = new Map<number, (block: Hpa) => void>();
   readonly #firstPage: number;
   readonly #endPage: number;
   /** Pages managed in all. */
@@ -80,6 +84,7 @@ export class PageAllocator {
 
   /** 2^order zeroed pages, aligned to their size; undefined when no block is left (Linux: -ENOMEM). */
   allocate(order = 0): Hpa | undefined {
+    if (order > MAX_ORDER) return this.#contiguous(order);
     let from = order;
     while (from <= MAX_ORDER && this.#heads[from] === NONE) from++;
     if (from > MAX_ORDER) return undefined;
@@ -90,14 +95,45 @@ export class PageAllocator {
       from--;
       this.#push(page + (1 << from), from);
     }
+    return this.#handOut(page, order);
+  }
+
+  /** alloc_contig_pages: the lowest aligned run of free blocks of MAX_ORDER. */
+  #contiguous(order: number): Hpa | undefined {
     const count = 1 << order;
-    this.#used += count;
+    const step = 1 << MAX_ORDER;
+    const first = Math.ceil(this.#firstPage / count) * count;
+    for (let start = first; start + count <= this.#endPage; start += count) {
+      let end = start;
+      while (end < start + count && this.#freeOrder[end] === MAX_ORDER) end += step;
+      if (end < start + count) continue;
+      for (let block = start; block < end; block += step) this.#unlink(block, MAX_ORDER);
+      return this.#handOut(start, order);
+    }
+    return undefined;
+  }
+
+  #handOut(page: number, order: number): Hpa {
+    this.#used += 1 << order;
     this.#blockOrder[page] = order;
-    for (let i = page; i < page + count; i++) {
+    const block = hpa(page << PAGE_SHIFT);
+    this.clear(block, order);
+    return block;
+  }
+
+  /** Make a block zeros. What nobody has had before is left alone: RAM starts as zeros. */
+  clear(block: Hpa, order: number): void {
+    const page = pageNumber(block);
+    for (let i = page; i < page + (1 << order); i++) {
       if (this.#written[i] === 1) this.#memory.clear(hpa(i * PAGE_SIZE));
       else this.#written[i] = 1;
     }
-    return hpa(page << PAGE_SHIFT);
+  }
+
+  /** set_compound_page_dtor: `destructor` gets the block at `address` instead of the free lists; undefined undoes it. */
+  onFree(address: Hpa, destructor: ((block: Hpa) => void) | undefined): void {
+    if (destructor === undefined) this.#destructors.delete(pageNumber(address));
+    else this.#destructors.set(pageNumber(address), destructor);
   }
 
   /** get_page: hold the block that `address` lies in. It stays until {@link put} was called as often, and its owner freed it. */
@@ -117,10 +153,15 @@ export class PageAllocator {
 
   /** Give back a block that {@link allocate} returned for the same `order`; while others hold it, only the reference goes. */
   free(address: Hpa, order = 0): void {
-    let page = pageNumber(address);
+    const page = pageNumber(address);
     if (this.#pins[page]! > 0) {
       this.#pins[page] = this.#pins[page]! - 1;
       this.#pinned--;
+      return;
+    }
+    const destructor = this.#destructors.size > 0 ? this.#destructors.get(page) : undefined;
+    if (destructor !== undefined) {
+      destructor(address);
       return;
     }
     const inside = page >= this.#firstPage && page + (1 << order) <= this.#endPage;
@@ -129,6 +170,14 @@ export class PageAllocator {
     if (this.#isFree(page)) assert.fail(`page ${address.toString(16)} was freed twice`);
     this.#used -= 1 << order;
     this.#blockOrder[page] = NOT_ALLOCATED;
+    const size = Math.min(order, MAX_ORDER);
+    // From the top down, so that the lowest is the next to be handed out.
+    for (let end = page + (1 << order); end > page; end -= 1 << size) this.#join(end - (1 << size), size);
+  }
+
+  /** __free_one_page: into the free lists, together with the buddies that are there already. */
+  #join(block: number, order: number): void {
+    let page = block;
     let size = order;
     while (size < MAX_ORDER) {
       const buddy = page ^ (1 << size);
@@ -146,7 +195,8 @@ export class PageAllocator {
       const start = page & ~((1 << order) - 1);
       if (this.#blockOrder[start] === order) return start;
     }
-    return undefined;
+    const gigantic = page & ~((1 << GIGANTIC_ORDER) - 1);
+    return this.#blockOrder[gigantic] === GIGANTIC_ORDER ? gigantic : undefined;
   }
 
   #isFree(page: number): boolean {

@@ -36,6 +36,11 @@ export class RamFile implements FileNode {
         this.#put(at, bytes);
         return bytes.length;
       },
+      truncate: (_file, size) => {
+        if (size < this.#size) this.#size = size;
+        else this.#put(size, new Uint8Array(0));
+        return 0;
+      },
     };
   }
 

@@ -38,6 +38,8 @@ export const sysPwrite64 = declare('pwrite64');
 export const sysIoctl = declare('ioctl');
 export const sysMmap = declare('mmap');
 export const sysMunmap = declare('munmap');
+export const sysMemfdCreate = declare('memfd_create');
+export const sysFtruncate = declare('ftruncate');
 export const sysEventfd2 = declare('eventfd2');
 export const sysPoll = declare('poll');
 export const sysEpollCreate1 = declare('epoll_create1');
@@ -65,7 +67,17 @@ const mapFlags = flagNames({
   [uapi.MAP_SHARED]: 'MAP_SHARED',
   [uapi.MAP_PRIVATE]: 'MAP_PRIVATE',
   [uapi.MAP_ANONYMOUS]: 'MAP_ANONYMOUS',
+  [uapi.MAP_HUGETLB]: 'MAP_HUGETLB',
 });
+const memfdFlags = flagNames({
+  [uapi.MFD_CLOEXEC]: 'MFD_CLOEXEC',
+  [uapi.MFD_ALLOW_SEALING]: 'MFD_ALLOW_SEALING',
+  [uapi.MFD_HUGETLB]: 'MFD_HUGETLB',
+});
+/** The logarithm of the size of pages, in bits 31:26 of a call's flags, as strace writes it. */
+const hugeSize = (flags: number, shift: string): string =>
+  flags >>> uapi.MAP_HUGE_SHIFT === 0 ? '' : `|${flags >>> uapi.MAP_HUGE_SHIFT}<<${shift}`;
+const withoutSize = (flags: number): number => flags & (2 ** uapi.MAP_HUGE_SHIFT - 1);
 const eventfdFlags = flagNames(
   new Map([
     [uapi.EFD_SEMAPHORE, 'EFD_SEMAPHORE'],
@@ -275,8 +287,17 @@ export function mmapText(
   offset: number,
 ): string {
   const words = protection === 0 ? 'PROT_NONE' : protections(protection);
-  return `mmap(NULL, ${length}, ${words}, ${mapFlags(flags)}, ${fd < 0 ? '-1' : fdText(process, fd)}, ${hex(offset)})`;
+  const how = `${mapFlags(withoutSize(flags))}${hugeSize(flags, 'MAP_HUGE_SHIFT')}`;
+  return `mmap(NULL, ${length}, ${words}, ${how}, ${fd < 0 ? '-1' : fdText(process, fd)}, ${hex(offset)})`;
 }
+
+/** The words of memfd_create. */
+export const memfdText = (name: string, flags: number): string =>
+  `memfd_create(${quotedText(name)}, ${memfdFlags(withoutSize(flags))}${hugeSize(flags, 'MFD_HUGE_SHIFT')})`;
+
+/** The words of ftruncate. */
+export const ftruncateText = (process: Process, fd: number, length: number): string =>
+  `ftruncate(${fdText(process, fd)}, ${length})`;
 
 /** The words of eventfd2 up to its result. */
 export const eventfdText = (initial: number, flags: number): string => `eventfd2(${initial}, ${eventfdFlags(flags)})`;

@@ -14,6 +14,7 @@ import {
   EFD_SEMAPHORE,
   EPOLL_CLOEXEC,
   MAP_ANONYMOUS,
+  MAP_HUGETLB,
   MAP_PRIVATE,
   MAP_SHARED,
   O_ACCMODE,
@@ -33,10 +34,10 @@ import type { Clock } from './clock.ts';
 import { Epoll, isEpollFile } from './epoll.ts';
 import { newEventfd } from './eventfd.ts';
 import type { OpenFile } from './file.ts';
+import { type MemfdHost, memfdCreate } from './memfd.ts';
 import type { ModuleRegistry } from './modules.ts';
 import type { Process } from './process.ts';
 import * as strace from './strace.ts';
-import type { RefusingContext } from './uaccess.ts';
 import type { Vfs } from './vfs.ts';
 
 /** MAX_RW_COUNT: the most that one read or write moves. */
@@ -45,7 +46,7 @@ const MAX_RW_COUNT = 0x7fff_f000;
 const NOTHING: readonly number[] = [];
 
 /** What the system calls need of the kernel. */
-export interface SyscallHost extends RefusingContext {
+export interface SyscallHost extends MemfdHost {
   readonly stream: EventStream;
   readonly clock: Clock;
   readonly files: Vfs;
@@ -155,6 +156,35 @@ export class ProcessSyscalls implements Syscalls {
     if (strace.sysMunmap.on) {
       const text = `munmap(0x${address.toString(16)}, ${length})`;
       strace.trace(strace.sysMunmap, this.#kernel.stream, this.#process, text, result);
+    }
+    return result;
+  }
+
+  memfd_create(name: string, flags: number): number {
+    const before = this.#enter();
+    const file = memfdCreate(this.#kernel, name, flags);
+    const result = typeof file === 'number' ? file : this.#install(file);
+    this.#kernel.current = before;
+    if (strace.sysMemfdCreate.on) {
+      const text = strace.memfdText(name, flags);
+      strace.trace(strace.sysMemfdCreate, this.#kernel.stream, this.#process, text, result, 'fd');
+    }
+    return result;
+  }
+
+  ftruncate(fd: number, length: number): number {
+    const before = this.#enter();
+    const file = this.#process.files.get(fd);
+    let result: number;
+    if (length < 0) result = this.#kernel.refuse(EINVAL, `a file of ${length} bytes`);
+    else if (file === undefined) result = this.#notOpen(fd);
+    else if (file.operations.truncate === undefined || (file.flags & O_ACCMODE) === O_RDONLY)
+      result = this.#kernel.refuse(EINVAL, `${file.path} is not a file whose length can be set`);
+    else result = file.operations.truncate(file, length);
+    this.#kernel.current = before;
+    if (strace.sysFtruncate.on) {
+      const text = strace.ftruncateText(this.#process, fd, length);
+      strace.trace(strace.sysFtruncate, this.#kernel.stream, this.#process, text, result);
     }
     return result;
   }
@@ -373,6 +403,10 @@ export class ProcessSyscalls implements Syscalls {
       }
       if (file.operations.mmap === undefined) return kernel.refuse(ENODEV, `${file.path} cannot be mapped`);
     }
-    return mm.mmap(length, protection, flags, file, offset);
+    const result = mm.mmap(length, protection, flags, file, offset);
+    if (result >= 0 || (flags & (MAP_HUGETLB | MAP_ANONYMOUS)) !== (MAP_HUGETLB | MAP_ANONYMOUS)) return result;
+    return result === -EINVAL
+      ? kernel.refuse(EINVAL, 'x86 has pages of 2 MiB and 1 GiB')
+      : kernel.refuse(-result, `the pool has too few large pages for ${length} bytes: nr_hugepages`);
   }
 }

@@ -22,7 +22,7 @@ export interface Vma {
   readonly file: MappedFile | undefined;
   /** Offset in the file of the first byte. */
   readonly offset: number;
-  /** Pages come in naturally aligned blocks of 2^order: 0, or 9 for 2 MiB pages (MAP_HUGETLB). */
+  /** Pages come in naturally aligned blocks of 2^order: 0, or that of a large page (hugetlb.ts). */
   readonly order: number;
   /** Frames by page index; a file's mmap operation fills them, anonymous ones appear at the first touch. */
   pages: (Hpa | undefined)[];

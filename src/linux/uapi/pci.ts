@@ -79,6 +79,7 @@ export const PCI_BRIDGE_CONTROL = 0x3e;
 // Classes: base class << 8 | subclass
 export const PCI_CLASS_NOT_DEFINED = 0x0000;
 export const PCI_CLASS_NETWORK_ETHERNET = 0x0200;
+export const PCI_CLASS_MEMORY_RAM = 0x0500;
 export const PCI_CLASS_BRIDGE_HOST = 0x0600;
 export const PCI_CLASS_BRIDGE_ISA = 0x0601;
 export const PCI_CLASS_BRIDGE_PCI = 0x0604;

@@ -22,11 +22,15 @@ export const PROT_WRITE = 2;
 export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
 export const MAP_ANONYMOUS = 0x20;
-/** Anonymous memory in large pages: of 2 MiB, or of the size whose logarithm stands in bits 31:26. */
+/** Memory in large pages of a pool: of 2 MiB, or of the size whose logarithm stands in bits 31:26. */
 export const MAP_HUGETLB = 0x40000;
 export const MAP_HUGE_SHIFT = 26;
 export const MAP_HUGE_2MB = 21 << MAP_HUGE_SHIFT;
 export const MAP_HUGE_1GB = 30 * 2 ** MAP_HUGE_SHIFT;
+export const MFD_CLOEXEC = 1;
+export const MFD_ALLOW_SEALING = 2;
+/** As MAP_HUGETLB; the size stands in the same bits. */
+export const MFD_HUGETLB = 4;
 export const POLLIN = 1;
 export const POLLOUT = 4;
 export const POLLERR = 8;
@@ -65,6 +69,9 @@ export interface Syscalls {
   /** Returns the address of the mapping or `-errno`. `fd` is -1 for MAP_ANONYMOUS. */
   mmap(length: number, protection: number, flags: number, fd: number, offset: number): number;
   munmap(address: Hva, length: number): number;
+  /** A file of no bytes in memory, of small pages or, with MFD_HUGETLB, of large ones. */
+  memfd_create(name: string, flags: number): number;
+  ftruncate(fd: number, length: number): number;
   eventfd(initial: number, flags: number): number;
   /** Which of `events` are ready on `fd` now (never sleeps: a poll with timeout 0); 0 if none. */
   poll(fd: number, events: number): number;

@@ -12,6 +12,7 @@ import { KvmIoListener } from '../accel/kvm/io-listener.ts';
 import type { KvmState } from '../accel/kvm/kvm-all.ts';
 import { KvmMemoryListener } from '../accel/kvm/memory-listener.ts';
 import type { IommufdBackend } from '../backends/iommufd.ts';
+import type { MemoryBackend } from '../backends/memory-backend.ts';
 import type { DeviceFault } from '../device-fault.ts';
 import { ConfigurationError } from '../error.ts';
 import { GuestErrors } from '../guest-errors.ts';
@@ -76,6 +77,7 @@ export class Machine {
   readonly ioports: OldIoports;
   readonly ramSize: number;
   readonly #ram: Hva;
+  readonly #backends: ReadonlyMap<string, MemoryBackend>;
   readonly rootBus: PciBus;
   readonly #buses: PciBus[] = [];
   readonly #resets: (() => void)[] = [];
@@ -83,10 +85,20 @@ export class Machine {
   #end: MachineEnd | undefined;
   #hotplug: AcpiPciHotplug | undefined;
 
-  /** pc_init1: RAM, KVM's listener, PCI host. Refusals are ConfigurationErrors. */
-  constructor(system: System, kvm: KvmState, ramSize: number) {
+  /**
+   * pc_init1: RAM, KVM's listener, PCI host. `ram` is its size, or a backend among `backends` that it is to be. Refusals are
+   * ConfigurationErrors.
+   */
+  constructor(
+    system: System,
+    kvm: KvmState,
+    ram: number | MemoryBackend,
+    backends: ReadonlyMap<string, MemoryBackend> = new Map(),
+  ) {
     this.system = system;
     this.kvm = kvm;
+    this.#backends = backends;
+    const ramSize = typeof ram === 'number' ? ram : ram.size;
     this.ramSize = ramSize;
     this.mainLoop = new MainLoop(system);
     this.network = new Network(system, this.mainLoop.timers);
@@ -101,7 +113,7 @@ export class Machine {
     this.guestErrors.watch(this.io);
     this.memory.register(new KvmMemoryListener(system, kvm));
     this.io.register(new KvmIoListener(system, kvm));
-    this.#ram = this.#allocateRam();
+    this.#ram = typeof ram === 'number' ? this.#allocateRam() : this.claimMemory('machine', ram.id).at;
     this.#mapRam(memory);
     const pci = this.topology.container('pci', 2 ** 64);
     memory.addSubregion(0, pci, -1);
@@ -148,6 +160,17 @@ export class Machine {
   hostAddress(address: number, size: number): Hva | undefined {
     const low = Math.min(this.ramSize, LOW_RAM_LIMIT);
     return address >= 0 && address + size <= low ? hva(this.#ram + address) : undefined;
+  }
+
+  /** The memory called `id`, which is `claimant`'s from now on. */
+  claimMemory(claimant: string, id: string): MemoryBackend {
+    const backend = this.#backends.get(id);
+    if (backend === undefined) {
+      throw new ConfigurationError(`Device '${id}' not found`, `${claimant} wants a -object memory-backend-…,id=${id}`);
+    }
+    if (backend.mapped) throw new ConfigurationError(`can't use already busy memdev: ${id}`);
+    backend.mapped = true;
+    return backend;
   }
 
   /** COM1 with `backend` at the end of the line. */

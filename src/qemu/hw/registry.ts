@@ -5,6 +5,7 @@ import { framebuffer } from './display/framebuffer.ts';
 import { isaDebugExit } from './misc/debug-exit.ts';
 import { isaDebugcon } from './misc/debugcon.ts';
 import { edu } from './misc/edu.ts';
+import { ivshmemPlain } from './misc/ivshmem.ts';
 import { pciTestdev } from './misc/pci-testdev.ts';
 import { roads } from './misc/roads.ts';
 import { xche } from './misc/xche.ts';
@@ -20,6 +21,7 @@ const models: readonly DeviceModel[] = [
   e1000,
   edu,
   framebuffer,
+  ivshmemPlain,
   pciTestdev,
   roads,
   xche,

@@ -46,10 +46,11 @@ test('mappings go to the highest gap, top down', () => {
 test.each([
   ['the default', 0, 0],
   ['2 MiB', MAP_HUGE_2MB, 0],
-  ['1 GiB, which the host has none of', MAP_HUGE_1GB, -ENOMEM],
+  ['1 GiB, which nobody has set aside', MAP_HUGE_1GB, -ENOMEM],
   ['16 MiB, which x86 has not', 24 << MAP_HUGE_SHIFT, -EINVAL],
 ])('large pages of %s', (_name, size, error) => {
-  const { mm } = machine();
+  const { kernel, mm } = machine();
+  kernel.hugePages.ofSize(21)!.resize(1);
   const at = mm.mmap(2 ** 21, RW, ANONYMOUS | MAP_HUGETLB | size, undefined, 0);
   expect(error === 0 ? at % 2 ** 21 : at).toBe(error);
   if (error === 0) expect(mm.mappingLevel(at as Hva)).toBe(2);

@@ -569,6 +569,7 @@ describe('options', () => {
       for (const each of [device, fd]) host.syscalls.close(each);
       return tables;
     };
+    host.kernel.hugePages.ofSize(21)!.resize(1);
     // MAP_HUGETLB
     const huger = host.syscalls.mmap(0x20_0000, 3, 0x4_0022, -1, 0);
     host.memory.write(hva(huger), Uint8Array.of(1));

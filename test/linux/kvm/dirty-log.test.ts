@@ -208,6 +208,7 @@ describe('by the CPU’s modification log', () => {
 describe('large pages', () => {
   test('logging splits them, ending it lets them come back', () => {
     const bench = new Bench();
+    bench.kernel.hugePages.ofSize(21)!.resize(2);
     const hva = bench.qemu.user.syscalls.mmap(MiB(4), 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
     bench.setSlot(0, MiB(2), MiB(4), hva);
     touch(bench, MiB(2));

@@ -2,14 +2,26 @@
 
 import { describe, expect, test } from 'vitest';
 import { GiB, type Hva, MiB } from '../../../src/address.ts';
+import { EventStream } from '../../../src/event.ts';
+import { PhysicalMemory } from '../../../src/hardware/physical-memory.ts';
 import { EXIT_REASON } from '../../../src/hardware/vcpu/exit.ts';
+import { Kernel } from '../../../src/linux/core/kernel.ts';
 import { mappingLevel } from '../../../src/linux/kvm/huge-pages.ts';
+import { initKvm } from '../../../src/linux/kvm/kvm.ts';
 import type { Memslot } from '../../../src/linux/kvm/memslots.ts';
+import { kvm_slot_page_track_add_page } from '../../../src/linux/kvm/page-track-api.ts';
 import { EINVAL } from '../../../src/linux/uapi/errno.ts';
 import { KVM_MEM_LOG_DIRTY_PAGES } from '../../../src/linux/uapi/kvm.ts';
-import { MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE } from '../../../src/linux/uapi/syscalls.ts';
+import {
+  MAP_ANONYMOUS,
+  MAP_HUGE_1GB,
+  MAP_HUGETLB,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MFD_HUGETLB,
+} from '../../../src/linux/uapi/syscalls.ts';
 import { Bench } from './bench.ts';
-import { memoryAccess } from './scripted-cpu.ts';
+import { memoryAccess, ScriptedCpu } from './scripted-cpu.ts';
 
 const slot = (gpa: number, bytes: number, hva: number, more: Partial<Memslot> = {}): Memslot => ({
   id: 0,
@@ -51,12 +63,60 @@ test.each([
   expect(mappingLevel(memslot, gpa / 4096, hostLevel)).toBe(level);
 });
 
+describe('memory of 1 GiB pages', () => {
+  /** A VM on a host with 2 GiB of RAM, and a mapping of its one large page. */
+  const bench = () => {
+    const kernel = new Kernel({ memory: new PhysicalMemory(GiB(2)), stream: new EventStream(() => 0n) });
+    const made = new Bench({ host: { kernel, module: initKvm(kernel, (memory) => new ScriptedCpu(memory)) } });
+    kernel.hugePages.ofSize(30)!.resize(1);
+    const fd = made.qemu.user.syscalls.memfd_create('ram', MFD_HUGETLB | MAP_HUGE_1GB);
+    const hva = made.qemu.user.syscalls.mmap(GiB(1), 3, MAP_SHARED, fd, 0);
+    const touch = (gpa: number) => {
+      made.enter(memoryAccess(gpa, true, () => 'undecodable'));
+      made.cpu.leaf(gpa);
+      return made.cpu.leafBytes;
+    };
+    return { ...made, made, hva, touch };
+  };
+
+  test('one fault maps 1 GiB; a log splits it twice; without the log it comes back', () => {
+    const { made, hva, touch } = bench();
+    made.setSlot(0, GiB(3), GiB(1), hva);
+    expect(touch(GiB(3) + 0x1234)).toBe(GiB(1));
+    expect(made.cpu.access(GiB(4) - 1, true)).toBeUndefined();
+    expect(made.cpu.translated(GiB(4) - 1)).toBe(GiB(2) - 1);
+    const used = made.kernel.pages.used;
+    made.setSlot(0, GiB(3), GiB(1), hva, KVM_MEM_LOG_DIRTY_PAGES);
+    // A table of 512 leaves of 2 MiB, and one for each of these.
+    expect(made.kernel.pages.used - used).toBe(513);
+    expect(made.cpu.access(GiB(4) - 1, true)).toBe(EXIT_REASON.EPT_VIOLATION);
+    expect(touch(GiB(4) - 1)).toBe(4096);
+    made.setSlot(0, GiB(3), GiB(1), hva);
+    expect(made.kernel.pages.used).toBe(used);
+    expect(touch(GiB(3))).toBe(GiB(1));
+  });
+
+  test.each([
+    ['where the slot has less than a whole one', 0, GiB(1) - MiB(2), 0, MiB(2)],
+    ['where guest and host lie apart by 2 MiB', MiB(2), GiB(1), 0, MiB(2)],
+    ['where they lie apart by a page', 4096, GiB(1), 0, 4096],
+    ['while a page of it is write-tracked', 0, GiB(1), MiB(700), MiB(2)],
+  ])('is smaller %s', (_case, gpa, bytes, tracked, leaf) => {
+    const { made, hva, touch } = bench();
+    made.setSlot(0, gpa, bytes, hva);
+    if (tracked > 0) kvm_slot_page_track_add_page(made.vm, made.vm.memslots.get(0)!, tracked / 4096);
+    expect(touch(gpa + MiB(4))).toBe(leaf);
+  });
+});
+
 describe('memory of 2 MiB pages', () => {
   const map = (bench: Bench, bytes: number) =>
     bench.qemu.user.syscalls.mmap(bytes, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 
   test('one fault maps 2 MiB; the page goes as a whole, and comes back', () => {
     const bench = new Bench();
+    const pool = bench.kernel.hugePages.ofSize(21)!;
+    pool.resize(2);
     const { used } = bench.kernel.pages;
     const hva = map(bench, MiB(4));
     expect(hva % MiB(2)).toBe(0);
@@ -73,6 +133,7 @@ describe('memory of 2 MiB pages', () => {
     expect(bench.qemu.user.syscalls.munmap((hva + MiB(2)) as Hva, MiB(2))).toBe(0);
     expect(bench.cpu.access(MiB(2), false)).toBe(EXIT_REASON.EPT_VIOLATION);
     bench.qemu.process.exit();
+    expect(pool.free).toBe(2);
     expect(bench.kernel.pages.used).toBeLessThan(used);
   });
 });

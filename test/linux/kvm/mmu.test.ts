@@ -222,6 +222,7 @@ test.each([
   fc.assert(
     fc.property(fc.array(command, { maxLength: 30 }), (commands) => {
       const bench = new Bench({ features });
+      bench.kernel.hugePages.ofSize(21)!.resize(SLOT / MiB(2));
       const hva = bench.qemu.user.syscalls.mmap(SLOT, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
       const { mm } = bench.qemu.process;
       let [base, flags] = [0, 0];

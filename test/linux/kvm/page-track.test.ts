@@ -18,6 +18,7 @@ const touch = (bench: Bench, gpa: number, write: boolean) =>
 
 function tracked(hugetlb = false) {
   const bench = new Bench();
+  bench.kernel.hugePages.ofSize(21)!.resize(1);
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | (hugetlb ? MAP_HUGETLB : 0);
   const hva = bench.qemu.user.syscalls.mmap(MiB(2), 3, flags, -1, 0);
   bench.setSlot(0, MiB(2), MiB(2), hva);

@@ -173,6 +173,7 @@ describe('MAP_DMA', () => {
   });
 
   test('a huge page is pinned as one block', () => {
+    host.kernel.hugePages.ofSize(21)!.resize(1);
     const huge = host.syscalls.mmap(0x20_0000, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
     const { container } = host.contain([0]);
     host.map(container, { iova: 0x4000_0000n, vaddr: BigInt(huge), size: 0x20_0000n });

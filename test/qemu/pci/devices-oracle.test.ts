@@ -122,6 +122,19 @@ oracle('pci-testdev: header of each test, and what counts', () => {
   same('-device pci-testdev,addr=4', [...placed, ...header, ...[0, 1, 2, 3].flatMap(test), ...writes]);
 });
 
+oracle('ivshmem-plain: configuration space, its registers, and the memory', () => {
+  const place = [
+    ...configWriteCommands(0, DEVFN, 0x10, 4, BAR0),
+    ...configWriteCommands(0, DEVFN, 0x18, 4, BAR0 + 0x10_0000),
+    ...configWriteCommands(0, DEVFN, 4, 2, 2),
+  ];
+  const registers = [0, 4, 8, 0xc, 0x10, 0xfc].map((offset) => `readl ${at(offset)}`);
+  const writes = [0, 4, 8].flatMap((offset) => [`writel ${at(offset)} 0x12345678`, ...registers]);
+  const memory = [`writeq ${at(0x10_0ffc)} 0x1122334455667788`, `readl ${at(0x10_1000)}`, `readb ${at(0x10_0000)}`];
+  const argv = '-object memory-backend-ram,id=m,size=1M -device ivshmem-plain,memdev=m,addr=4';
+  same(argv, [...config(4), ...place, ...config(4), ...registers, ...writes, `readb ${at(1)}`, ...memory]);
+});
+
 oracle('PIIX3: the ISA bridge’s registers, its PIRQ routes and the reset control port', () => {
   const routes = configWriteCommands(0, 1 << 3, 0x60, 4, 0x0b0a_0905);
   const port = ['outb 0xcf9 2', 'inb 0xcf9', 'outb 0xcf9 0xf3', 'inb 0xcf9', 'inl 0xcf8', 'inw 0xcf8'];

@@ -2,8 +2,10 @@
 
 import { EventStream } from '../../../src/event.ts';
 import { KvmState } from '../../../src/qemu/accel/kvm/kvm-all.ts';
+import { memoryBackends } from '../../../src/qemu/backends/memory-backend.ts';
 import { addDevice } from '../../../src/qemu/device-add.ts';
 import { Machine } from '../../../src/qemu/hw/machine.ts';
+import { ramOf } from '../../../src/qemu/main.ts';
 import { addObject } from '../../../src/qemu/object-add.ts';
 import { parseOptions } from '../../../src/qemu/options.ts';
 import { System } from '../../../src/qemu/system.ts';
@@ -11,17 +13,19 @@ import { Host } from '../bench.ts';
 
 export class Unplugged {
   readonly machine: Machine;
-  readonly host = new Host();
+  readonly host: Host;
   readonly #data = new DataView(new ArrayBuffer(8));
   readonly stream: EventStream;
   #time = 0;
 
-  constructor(argv: readonly string[]) {
+  constructor(argv: readonly string[], host = new Host()) {
+    this.host = host;
     const options = parseOptions(argv);
     this.stream = new EventStream(() => 0n);
     const { user } = this.host.kernel.spawn('qemu-system-x86_64', () => {});
     const system = new System(user, this.stream);
-    this.machine = new Machine(system, new KvmState(system), options.memory);
+    const backends = memoryBackends(system, options.objects);
+    this.machine = new Machine(system, new KvmState(system), ramOf(options, backends), backends);
     for (const netdev of options.netdevs) this.machine.network.addNetdev(netdev);
     for (const object of options.objects) addObject(this.machine, object);
     for (const device of options.devices) addDevice(this.machine, device);

@@ -13,7 +13,7 @@
  * | 10… | numbers of the first 16 of them, all ones where there are no more |
  */
 
-import { hva, MiB, PAGE_SIZE } from '../../../address.ts';
+import { type Hva, hva, MiB, PAGE_SIZE } from '../../../address.ts';
 import { strerror } from '../../../linux/uapi/errno.ts';
 import { PCI_BASE_ADDRESS_MEM_PREFETCH, PCI_CLASS_OTHERS } from '../../../linux/uapi/pci.ts';
 import { MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../../../linux/uapi/syscalls.ts';
@@ -23,7 +23,7 @@ import { type MemoryRegion, sizes } from '../../memory/region.ts';
 import type { System } from '../../system.ts';
 import { PciDevice } from '../pci/pci-device.ts';
 import { type PciPlace, pciModel } from '../pci/pci-model.ts';
-import { boolProperty, u64Property } from '../property.ts';
+import { boolProperty, linkProperty, u64Property } from '../property.ts';
 
 const REGISTERS_SIZE = 4096;
 const LOG = 0x00;
@@ -40,7 +40,7 @@ class Framebuffer extends PciDevice {
   readonly #vram: MemoryRegion;
   #pages: readonly number[] = [];
 
-  constructor({ machine, bus, devfn, id }: PciPlace, size: number, hugepages: boolean) {
+  constructor({ machine, bus, devfn, id }: PciPlace, size: number, at: Hva) {
     super(machine.system.stream, bus, devfn, 'framebuffer', id);
     this.#memory = machine.memory;
     this.identify({ vendor: 0x1234, device: 0xfb00, class: PCI_CLASS_OTHERS });
@@ -53,7 +53,7 @@ class Framebuffer extends PciDevice {
     };
     const { topology } = machine;
     this.registerBar(0, 0, topology.io('framebuffer-registers', REGISTERS_SIZE, registers, this.guard));
-    this.#vram = topology.ram('framebuffer-vram', size, allocate(machine.system, size, hugepages));
+    this.#vram = topology.ram('framebuffer-vram', size, at);
     this.registerBar(1, PCI_BASE_ADDRESS_MEM_PREFETCH, this.#vram);
   }
 
@@ -100,11 +100,17 @@ export const framebuffer = pciModel({
   properties: {
     vram: u64Property(BigInt(MiB(4)), 'Bytes of memory, a power of two'),
     hugepages: boolProperty(false, 'The memory is in pages of 2 MiB'),
+    memdev: linkProperty('memory-backend', 'What the memory is, instead'),
   },
-  make(place, { vram, hugepages }) {
+  make(place, { vram, hugepages, memdev }) {
+    if (memdev !== undefined) {
+      const { size, at } = place.machine.claimMemory('framebuffer', memdev);
+      return new Framebuffer(place, size, at);
+    }
     if (vram < SMALLEST || vram > LARGEST || (vram & (vram - 1n)) !== 0n) {
       throw new ConfigurationError("Property 'framebuffer.vram' takes a power of two from 4K to 64M");
     }
-    return new Framebuffer(place, Number(vram), hugepages);
+    const size = Number(vram);
+    return new Framebuffer(place, size, allocate(place.machine.system, size, hugepages));
   },
 });
