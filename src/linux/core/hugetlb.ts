@@ -6,9 +6,7 @@
 
 import { strict as assert } from 'node:assert';
 import type { Hpa } from '../../address.ts';
-import { EINVAL } from '../uapi/errno.ts';
 import { GIGANTIC_ORDER, type PageAllocator } from './page-allocator.ts';
-import type { Sysfs } from './sysfs.ts';
 
 /** Pages of 2 MiB. */
 const LARGE_ORDER = 9;
@@ -112,10 +110,10 @@ export class HugePool {
 
 /** The pools of one host. */
 export class HugePages {
-  readonly #pools: readonly HugePool[];
+  readonly pools: readonly HugePool[];
 
   constructor(pages: PageAllocator) {
-    this.#pools = [LARGE_ORDER, GIGANTIC_ORDER].map((order) => new HugePool(pages, order));
+    this.pools = [LARGE_ORDER, GIGANTIC_ORDER].map((order) => new HugePool(pages, order));
   }
 
   /** size_to_hstate: the pool of pages of 2^`logarithm` bytes, of 2 MiB for 0; undefined if x86 has no such page. */
@@ -125,36 +123,6 @@ export class HugePages {
 
   /** The pool of pages of 2^`order` small ones. */
   ofOrder(order: number): HugePool | undefined {
-    return this.#pools.find((pool) => pool.order === order);
-  }
-
-  /** hugetlb_sysfs_init. */
-  show(sysfs: Sysfs, refuse: (errno: number, because: string) => number): void {
-    for (const pool of this.#pools) {
-      const folder = `/sys/kernel/mm/hugepages/hugepages-${4 * 2 ** pool.order}kB`;
-      const number = (of: () => number) => ({ mode: 0o444, show: () => `${of()}\n` });
-      sysfs.attribute(`${folder}/nr_hugepages`, {
-        mode: 0o644,
-        show: () => `${pool.total}\n`,
-        store: (text) => {
-          const digits = /^\+?(\d+)\n?$/.exec(text)?.[1];
-          if (digits === undefined) return refuse(EINVAL, 'nr_hugepages takes a decimal number');
-          pool.resize(Number(digits));
-          return text.length;
-        },
-      });
-      sysfs.attribute(
-        `${folder}/free_hugepages`,
-        number(() => pool.free),
-      );
-      sysfs.attribute(
-        `${folder}/resv_hugepages`,
-        number(() => pool.reserved),
-      );
-      sysfs.attribute(
-        `${folder}/surplus_hugepages`,
-        number(() => pool.surplus),
-      );
-    }
+    return this.pools.find((pool) => pool.order === order);
   }
 }

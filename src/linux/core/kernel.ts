@@ -14,6 +14,7 @@ import { type Epoll, epollOperations } from './epoll.ts';
 import { eventfdOperations } from './eventfd.ts';
 import { type FileOperations, OpenFile } from './file.ts';
 import { HugePages } from './hugetlb.ts';
+import { showHugePages } from './hugetlb-sysfs.ts';
 import { IommuGroups } from './iommu-group.ts';
 import { AddressSpace } from './mm.ts';
 import { ModuleRegistry } from './modules.ts';
@@ -75,7 +76,7 @@ export class Kernel {
     this.modules = new ModuleRegistry<Kernel>(this, this);
     this.#eventfdOperations = eventfdOperations(this);
     this.sysfs.directory('/sys/module');
-    this.hugePages.show(this.sysfs, (errno, because) => this.refuse(errno, because));
+    showHugePages(this.hugePages, this.sysfs, this);
     const nullOperations: FileOperations = { read: () => 0, write: (_file, _buffer, count) => count };
     const openNull = (flags: number) => new OpenFile('/dev/null', nullOperations, flags, undefined);
     this.files.registerDevice('/dev/null', 0o666, openNull);

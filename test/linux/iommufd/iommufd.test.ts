@@ -576,6 +576,7 @@ describe('options', () => {
     // Tables of levels 3 and 2, and of level 1 where there are small pages.
     expect([used(1n), used(0n)]).toEqual([2, 3]);
     host.syscalls.munmap(hva(huger), 0x20_0000);
+    host.kernel.hugePages.ofSize(21)!.resize(0);
   });
 
   test('what OPTION refuses', () => {

@@ -182,6 +182,7 @@ describe('MAP_DMA', () => {
     expect([host.kernel.pages.pinned > 0, host.process.mm.lockedPages]).toEqual([true, 512]);
     expect(host.unmap(container, 0x4000_0000n, 0x20_0000n)).toEqual(['0', 0x20_0000n]);
     expect([host.kernel.pages.pinned, host.process.mm.lockedPages]).toEqual([0, 0]);
+    host.kernel.hugePages.ofSize(21)!.resize(0);
   });
 
   test('GET_INFO tells page sizes and the ranges around the interrupt addresses', () => {
