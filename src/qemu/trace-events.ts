@@ -48,6 +48,27 @@ export const kvmIrqchipCommitRoutes = event(
   () => '',
   "QEMU gives KVM the whole table of interrupt routes; with KVM's interrupt controllers only.",
 );
+export const kvmIrqchipAddMsiRoute = event(
+  'kvm_irqchip_add_msi_route',
+  'qemu',
+  { dev: 'string', vector: 'u16', virq: 's32' },
+  (e) => `dev ${e.dev} vector ${e.vector} virq ${e.virq}`,
+  "A message of a device got an interrupt number of KVM's.",
+);
+export const kvmIrqchipUpdateMsiRoute = event(
+  'kvm_irqchip_update_msi_route',
+  'qemu',
+  { virq: 's32' },
+  (e) => `Updating MSI route virq=${e.virq}`,
+  "The guest changed the message behind an interrupt number of KVM's.",
+);
+export const kvmIrqchipReleaseVirq = event(
+  'kvm_irqchip_release_virq',
+  'qemu',
+  { virq: 's32' },
+  (e) => `virq ${e.virq}`,
+  "An interrupt number of KVM's is free again.",
+);
 export const kvmInitVcpu = event(
   'kvm_init_vcpu',
   'qemu',

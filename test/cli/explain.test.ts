@@ -1,12 +1,17 @@
 /** `gvm explain`: topics from the tables, near misses, and status 2 for what there is not. */
 
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { mnemonics } from '../../lang/isa/table.ts';
 // @ts-expect-error: a script of the build, in JavaScript.
-import { refusalsIn } from '../../scripts/refusals.js';
+import { refusalSites, refusalsIn } from '../../scripts/refusals.js';
 import type { TopicSource } from '../../src/cli/explain/topic-source.ts';
 import { explain, SOURCES } from '../../src/cli/explain/topics.ts';
 import { gvm } from './gvm.ts';
+
+const LINUX = new URL('../../src/linux', import.meta.url).pathname;
 
 describe('instructions', () => {
   test('forms, encodings and flags', () => {
@@ -56,8 +61,23 @@ describe('what the code is made of', () => {
     expect(gvm('explain', '--help').stdout.replaceAll(/\s+/g, ' ')).toContain('events, ioctls, errno values, devices');
   });
 
+  test('every refusal of the kernel stands in its sources with errno and rule, so that an errno can list it', () => {
+    const sites: { place: string; refusal?: object }[] = [...refusalSites(LINUX)];
+    expect(sites.filter(({ refusal }) => refusal === undefined).map(({ place }) => place)).toEqual([]);
+    const calls = ['refuse(-error, because)', 'refuse(ENOENT, why)', "refuse(errnoOf(a), 'b')", "refuse(EIO, 'c')"];
+    const folder = mkdtempSync(join(tmpdir(), 'gvm-refusals-'));
+    writeFileSync(join(folder, 'a.ts'), calls.join('\n'));
+    expect([...refusalSites(folder)]).toEqual([
+      { place: 'a.ts:1' },
+      { place: 'a.ts:2' },
+      { place: 'a.ts:3' },
+      { place: 'a.ts:4', refusal: { errno: 'EIO', part: 'a.ts', rule: 'c' } },
+    ]);
+    rmSync(folder, { recursive: true });
+  });
+
   test("an errno lists the rules that the kernel's sources have", () => {
-    const rules = refusalsIn(new URL('../../src/linux', import.meta.url).pathname);
+    const rules = refusalsIn(LINUX);
     expect(rules.length).toBeGreaterThan(200);
     const { stdout } = gvm('explain', 'EINVAL');
     for (const { rule, errno } of rules) if (errno === 'EINVAL') expect(stdout).toContain(`    ${rule}\n`);

@@ -6,6 +6,7 @@
 import { EBADF, EEXIST, EINVAL, ENOENT } from '../uapi/errno.ts';
 import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../uapi/syscalls.ts';
 import type { FileOperations, OpenFile } from './file.ts';
+import type { RefusingContext } from './uaccess.ts';
 
 interface Item {
   readonly fd: number;
@@ -26,29 +27,35 @@ export const isEpollFile = (file: OpenFile): file is OpenFile<Epoll> => file.ope
 /** struct eventpoll. */
 export class Epoll {
   readonly #items = new Map<number, Item>();
+  readonly #kernel: RefusingContext;
   /** Items that may be ready, in the order in which they woke. */
   #ready: Item[] = [];
 
+  constructor(kernel: RefusingContext) {
+    this.#kernel = kernel;
+  }
+
   /** epoll_ctl: 0 or -errno. `file` is what `fd` names now. */
   control(operation: number, fd: number, file: OpenFile | undefined, events: number): number {
-    if (file === undefined) return -EBADF;
+    const kernel = this.#kernel;
+    if (file === undefined) return kernel.refuse(EBADF, `fd ${fd} is not open: epoll cannot watch it`);
     const item = this.#items.get(fd);
     switch (operation) {
       case EPOLL_CTL_ADD:
-        if (item !== undefined) return -EEXIST;
+        if (item !== undefined) return kernel.refuse(EEXIST, `the epoll set has fd ${fd} already`);
         this.#add({ fd, file, events, queued: false, leave: undefined });
         return 0;
       case EPOLL_CTL_DEL:
-        if (item === undefined) return -ENOENT;
+        if (item === undefined) return kernel.refuse(ENOENT, `the epoll set does not have fd ${fd}`);
         this.#remove(item);
         return 0;
       case EPOLL_CTL_MOD:
-        if (item === undefined) return -ENOENT;
+        if (item === undefined) return kernel.refuse(ENOENT, `the epoll set does not have fd ${fd}`);
         item.events = events;
         this.#queue(item);
         return 0;
       default:
-        return -EINVAL;
+        return kernel.refuse(EINVAL, `epoll_ctl has no operation ${operation}`);
     }
   }
 

@@ -8,7 +8,7 @@ import { EAGAIN, EBADF, EFAULT, EINTR, EINVAL } from '../uapi/errno.ts';
 import { EFD_SEMAPHORE, O_NONBLOCK, POLLERR, POLLHUP, POLLIN, POLLOUT } from '../uapi/syscalls.ts';
 import type { Clock } from './clock.ts';
 import type { FileOperations, OpenFile } from './file.ts';
-import { copyFromUser, copyToUser, type UserContext } from './uaccess.ts';
+import { copyFromUser, copyToUser, type RefusingContext, type UserContext } from './uaccess.ts';
 
 const ULLONG_MAX = 0xffff_ffff_ffff_ffffn;
 
@@ -147,8 +147,8 @@ export const eventfdFromFile = (file: OpenFile): Eventfd | undefined =>
   file.privateData instanceof Eventfd ? file.privateData : undefined;
 
 /** eventfd_ctx_fdget in the current process: -EBADF if `fd` is not open, -EINVAL if it is no eventfd. */
-export function eventfdFromFd(kernel: UserContext, fd: number): Eventfd | number {
+export function eventfdFromFd(kernel: RefusingContext, fd: number): Eventfd | number {
   const file = kernel.current.files.get(fd);
-  if (file === undefined) return -EBADF;
-  return eventfdFromFile(file) ?? -EINVAL;
+  if (file === undefined) return kernel.refuse(EBADF, `fd ${fd} is not open`);
+  return eventfdFromFile(file) ?? kernel.refuse(EINVAL, `fd ${fd} is no eventfd`);
 }

@@ -5,7 +5,7 @@
 
 import { type Hva, PAGE_SIZE } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
-import { EACCES, EAGAIN, EBADF, EFAULT, EINVAL, ENODEV, ENOTTY, ESPIPE } from '../uapi/errno.ts';
+import { EACCES, EAGAIN, EBADF, EFAULT, EINVAL, EMFILE, ENODEV, ENOTTY, ESPIPE } from '../uapi/errno.ts';
 import { SIGNAL } from '../uapi/signal.ts';
 import {
   type DirectoryEntry,
@@ -150,8 +150,9 @@ export class ProcessSyscalls implements Syscalls {
 
   munmap(address: Hva, length: number): number {
     const before = this.#enter();
-    let result = this.#process.mm.munmap(address, length);
-    if (result < 0) result = this.#kernel.refuse(-result, `munmap of ${length} bytes at 0x${address.toString(16)}`);
+    const result = this.#process.mm.munmap(address, length);
+    if (result < 0)
+      this.#kernel.refuse(EINVAL, `munmap of ${length} bytes at 0x${address.toString(16)}: not whole pages`);
     this.#kernel.current = before;
     if (strace.sysMunmap.on) {
       const text = `munmap(0x${address.toString(16)}, ${length})`;
@@ -220,7 +221,7 @@ export class ProcessSyscalls implements Syscalls {
     const before = this.#enter();
     const result =
       (flags & ~EPOLL_CLOEXEC) === 0
-        ? this.#install(this.#kernel.epollFile(new Epoll(), O_RDWR | flags))
+        ? this.#install(this.#kernel.epollFile(new Epoll(this.#kernel), O_RDWR | flags))
         : this.#kernel.refuse(EINVAL, `epoll_create1 does not know all of the flags 0x${flags.toString(16)}`);
     this.#kernel.current = before;
     if (strace.sysEpollCreate1.on) strace.traceEpollCreate(this.#kernel.stream, this.#process, flags, result);
@@ -234,10 +235,7 @@ export class ProcessSyscalls implements Syscalls {
     let result: number;
     if (epoll === undefined) result = this.#notOpen(set);
     else if (!isEpollFile(epoll)) result = this.#kernel.refuse(EINVAL, `fd ${set} is no epoll set`);
-    else {
-      result = epoll.privateData.control(operation, fd, files.get(fd), events);
-      if (result < 0) this.#kernel.refuse(-result, `epoll_ctl of fd ${fd}`);
-    }
+    else result = epoll.privateData.control(operation, fd, files.get(fd), events);
     this.#kernel.current = before;
     if (strace.sysEpollCtl.on) {
       strace.traceEpollControl(this.#kernel.stream, this.#process, set, operation, fd, events, result);
@@ -342,7 +340,7 @@ export class ProcessSyscalls implements Syscalls {
     const fd = this.#process.files.install(file);
     if (fd >= 0) return fd;
     file.put();
-    return this.#kernel.refuse(-fd, `process ${this.#process.name} has all the files open that it may`);
+    return this.#kernel.refuse(EMFILE, `process ${this.#process.name} has all the files open that it may`);
   }
 
   #notOpen(fd: number): number {

@@ -4,7 +4,8 @@
  * here, a file system that minds them all the same (sysfs) refuses in its own open.
  */
 
-import { EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, strerror } from '../uapi/errno.ts';
+import { strict as assert } from 'node:assert';
+import { EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR } from '../uapi/errno.ts';
 import { type DirectoryEntry, O_ACCMODE, O_CREAT, O_RDONLY, type Stat } from '../uapi/syscalls.ts';
 import { type FileOperations, OpenFile } from './file.ts';
 import { type DirectoryNode, directoryNode, type Node, statOf, symlinkNode } from './inode.ts';
@@ -39,7 +40,7 @@ export class Vfs {
   open(path: string, flags: number): OpenFile | number {
     let place = this.#walk(path, true);
     if (place === -ENOENT && (flags & O_CREAT) !== 0) place = this.#create(path);
-    if (typeof place === 'number') return this.#kernel.refuse(-place, `open of ${path}: ${strerror(-place)}`);
+    if (typeof place === 'number') return this.#refuseOpen(path, place);
     const { node } = place;
     switch (node.kind) {
       case 'symlink':
@@ -147,6 +148,35 @@ export class Vfs {
 
   #ramDirectory(): DirectoryNode {
     return directoryNode(0o755, (mode) => new RamFile(this.#kernel, new Uint8Array(0), mode));
+  }
+
+  /** `error`: what {@link #walk} or {@link #create} gave for `path`. */
+  #refuseOpen(path: string, error: number): number {
+    const kernel = this.#kernel;
+    switch (error) {
+      case -ENOENT:
+        return kernel.refuse(ENOENT, `open of ${path}: ${this.#missing(path)}`);
+      case -ENOTDIR:
+        return kernel.refuse(ENOTDIR, `open of ${path}: what stands before a / is no directory`);
+      case -ELOOP:
+        return kernel.refuse(ELOOP, `open of ${path}: more than ${MAX_LINKS} symbolic links`);
+      case -EISDIR:
+        return kernel.refuse(EISDIR, `open of ${path}: O_CREAT makes files, and a / at the end asks for a directory`);
+      default:
+        assert(error === -EACCES, `a path leads nowhere by a known errno, not ${error}`);
+        return kernel.refuse(EACCES, `open of ${path}: nobody makes files by open in this file system`);
+    }
+  }
+
+  /** How far one comes on the way to `path`. */
+  #missing(path: string): string {
+    let above = '/';
+    for (const name of names(path)) {
+      const next = `${above === '/' ? '' : above}/${name}`;
+      if (typeof this.#walk(next, true) === 'number') return `${above} has no ${name}`;
+      above = next;
+    }
+    return 'an empty path names nothing';
   }
 
   #create(path: string): Place | number {

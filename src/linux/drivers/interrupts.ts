@@ -5,7 +5,6 @@
 
 import { type Eventfd, eventfdFromFd } from '../core/eventfd.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { EBADF } from '../uapi/errno.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import {
   VFIO_IRQ_SET_ACTION_TRIGGER,
@@ -81,7 +80,7 @@ export class Interrupts {
       this.#request = undefined;
       return 0;
     }
-    const eventfd = this.#eventfd(fd);
+    const eventfd = eventfdFromFd(this.#kernel, fd);
     if (typeof eventfd === 'number') return eventfd;
     this.#request = eventfd;
     return 0;
@@ -93,7 +92,7 @@ export class Interrupts {
       return this.#note('disable INTx');
     }
     if (!(flags & VFIO_IRQ_SET_DATA_EVENTFD) || fd === undefined || fd <= 0) return 0;
-    const eventfd = this.#eventfd(fd);
+    const eventfd = eventfdFromFd(this.#kernel, fd);
     if (typeof eventfd === 'number') return eventfd;
     this.#intx = eventfd;
     this.#index = VFIO_PCI_INTX_IRQ_INDEX;
@@ -106,17 +105,11 @@ export class Interrupts {
       return this.#note('disable MSI');
     }
     if (!(flags & VFIO_IRQ_SET_DATA_EVENTFD) || fd === undefined || fd <= 0 || this.#msi !== undefined) return 0;
-    const eventfd = this.#eventfd(fd);
+    const eventfd = eventfdFromFd(this.#kernel, fd);
     if (typeof eventfd === 'number') return eventfd;
     this.#msi = eventfd;
     this.#index = VFIO_PCI_MSI_IRQ_INDEX;
     return 0;
-  }
-
-  #eventfd(fd: number): Eventfd | number {
-    const eventfd = eventfdFromFd(this.#kernel, fd);
-    if (eventfd === -EBADF) return this.#kernel.refuse(EBADF, `fd ${fd} is not open`);
-    return typeof eventfd === 'number' ? this.#kernel.refuse(-eventfd, `fd ${fd} is no eventfd`) : eventfd;
   }
 
   #note(what: string): number {

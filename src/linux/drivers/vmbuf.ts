@@ -202,17 +202,28 @@ class Vmbuf implements MdevParentOps<VmbufState> {
 
 const isPowerOfTwo = (value: number): boolean => Number.isInteger(value) && value > 0 && (value & (value - 1)) === 0;
 
-/** The module parameters as geometry, or what is wrong with them. */
-function geometryOf(parameters: {
-  readonly class: number;
-  readonly bars: number;
-  readonly bar_size: number;
-}): Geometry | string {
+/** Refused parameters of a module are in the host's log. */
+function refuseParameter(kernel: Kernel, errno: number, because: string): number {
+  kernel.printk(`vmbuf: ${because}`);
+  return kernel.refuse(errno, because);
+}
+
+/** The module parameters as geometry; -EINVAL. */
+function geometryOf(
+  kernel: Kernel,
+  parameters: { readonly class: number; readonly bars: number; readonly bar_size: number },
+): Geometry | number {
   const { class: baseClass, bars, bar_size: size } = parameters;
-  if (baseClass < 0 || baseClass > 0xff) return `class=${baseClass}: a base class is a byte, 0 to 0xff`;
-  if (bars < 0 || bars > MAX_BARS) return `bars=${bars}: a function has 0 to ${MAX_BARS} BARs`;
+  if (baseClass < 0 || baseClass > 0xff)
+    return refuseParameter(kernel, EINVAL, `class=${baseClass}: a base class is a byte, 0 to 0xff`);
+  if (bars < 0 || bars > MAX_BARS)
+    return refuseParameter(kernel, EINVAL, `bars=${bars}: a function has 0 to ${MAX_BARS} BARs`);
   if (!isPowerOfTwo(size) || size < MIN_BAR || size > MAX_BAR) {
-    return `bar_size=${size}: an I/O BAR is a power of two from ${MIN_BAR} to ${MAX_BAR} bytes`;
+    return refuseParameter(
+      kernel,
+      EINVAL,
+      `bar_size=${size}: an I/O BAR is a power of two from ${MIN_BAR} to ${MAX_BAR} bytes`,
+    );
   }
   return { baseClass, bars: new Array<number>(bars).fill(size) };
 }
@@ -224,11 +235,9 @@ export function registerVmbuf(modules: ModuleRegistry<Kernel>): void {
     name: 'vmbuf',
     parameters: { class: 'integer', bars: 'integer', bar_size: 'integer' },
     init(kernel, { class: baseClass = 0xff, bars = 1, bar_size = 0x1000 }) {
-      const geometry = geometryOf({ class: Number(baseClass), bars: Number(bars), bar_size: Number(bar_size) });
-      if (typeof geometry === 'string') {
-        kernel.printk(`vmbuf: ${geometry}`);
-        return kernel.refuse(EINVAL, geometry);
-      }
+      const asked = { class: Number(baseClass), bars: Number(bars), bar_size: Number(bar_size) };
+      const geometry = geometryOf(kernel, asked);
+      if (typeof geometry === 'number') return geometry;
       parent = ParentDevice.ofOps(kernel, new Vmbuf(kernel, geometry));
       return parent.add();
     },

@@ -5,7 +5,7 @@
 
 import { type Eventfd, eventfdFromFd } from '../core/eventfd.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { EBADF, EEXIST, EINVAL, ENOENT, EOPNOTSUPP } from '../uapi/errno.ts';
+import { EEXIST, EINVAL, ENOENT, EOPNOTSUPP } from '../uapi/errno.ts';
 import {
   KVM_IOEVENTFD_FLAG_DATAMATCH,
   KVM_IOEVENTFD_FLAG_DEASSIGN,
@@ -92,7 +92,7 @@ export class Ioeventfds {
     if (flags & ~VALID_FLAGS) return kernel.refuse(EINVAL, `unknown ioeventfd flags 0x${flags.toString(16)}`);
     const wildcard = (flags & KVM_IOEVENTFD_FLAG_DATAMATCH) === 0;
     if (len === 0 && !wildcard) return kernel.refuse(EINVAL, 'an ioeventfd of any length cannot match data');
-    const eventfd = this.#eventfd(fd);
+    const eventfd = eventfdFromFd(this.#kernel, fd);
     if (typeof eventfd === 'number') return eventfd;
 
     const bus = this.#bus(flags);
@@ -115,7 +115,7 @@ export class Ioeventfds {
 
   #deassign(args: Arguments): number {
     const kernel = this.#kernel;
-    const eventfd = this.#eventfd(args.fd);
+    const eventfd = eventfdFromFd(this.#kernel, args.fd);
     if (typeof eventfd === 'number') return eventfd;
     const bus = this.#bus(args.flags);
     const datamatch = args.flags & KVM_IOEVENTFD_FLAG_DATAMATCH ? args.datamatch : undefined;
@@ -132,13 +132,6 @@ export class Ioeventfds {
     bus.unregister(device);
     if (fast !== undefined) this.#buses.fastMmioBus.unregister(fast);
     return 0;
-  }
-
-  #eventfd(fd: number): Eventfd | number {
-    const kernel = this.#kernel;
-    const eventfd = eventfdFromFd(kernel, fd);
-    if (typeof eventfd !== 'number') return eventfd;
-    return kernel.refuse(-eventfd, eventfd === -EBADF ? `fd ${fd} is not open` : `fd ${fd} is not an eventfd`);
   }
 
   #bus(flags: number): IoBus {

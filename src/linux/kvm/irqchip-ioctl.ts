@@ -1,7 +1,7 @@
 /** The VM ioctls about interrupts (arch/x86/kvm/x86.c: kvm_arch_vm_ioctl; virt/kvm/kvm_main.c: kvm_vm_ioctl). */
 
 import { getStruct } from '../core/uaccess.ts';
-import { EEXIST, EINVAL, ENXIO } from '../uapi/errno.ts';
+import { EEXIST, EINVAL, ENXIO, EPERM } from '../uapi/errno.ts';
 import {
   KVM_CREATE_IRQCHIP,
   KVM_CREATE_PIT2,
@@ -38,23 +38,23 @@ export const interruptIoctls = (table: IoctlTable<Vm>): IoctlTable<Vm> =>
     })
     .updates(KVM_IRQ_LINE_STATUS, kvm_irq_level, (vm, line) => setLine(vm, line))
     .updates(KVM_GET_IRQCHIP, kvm_irqchip, (vm, { chip_id }) =>
-      withIrqchip(vm, ENXIO, (irqchip) => {
+      withIrqchip(vm, (irqchip) => {
         const chip = irqchip.state(chip_id);
         return typeof chip === 'number' ? noSuchChip(vm, chip_id) : { chip_id, pad: 0, chip };
       }),
     )
     .takes(KVM_SET_IRQCHIP, kvm_irqchip, (vm, state) =>
-      withIrqchip(vm, ENXIO, (irqchip) => (irqchip.setState(state) < 0 ? noSuchChip(vm, state.chip_id) : 0)),
+      withIrqchip(vm, (irqchip) => (irqchip.setState(state) < 0 ? noSuchChip(vm, state.chip_id) : 0)),
     )
     .plain(KVM_SET_GSI_ROUTING, setRouting)
-    .takes(KVM_SIGNAL_MSI, kvm_msi, (vm, { address_lo, address_hi, data, flags }) =>
-      withIrqchip(vm, EINVAL, (irqchip) => {
-        if (flags & ~KVM_MSI_VALID_DEVID) return vm.kernel.refuse(EINVAL, 'unknown flags of an MSI');
-        const reached = irqchip.sendMsi(address_lo, address_hi, data);
-        // -1 leaves the kernel as it is, and user space takes it for EPERM.
-        return reached < 0 ? vm.kernel.refuse(-reached, 'no processor has the destination of the MSI') : reached;
-      }),
-    )
+    .takes(KVM_SIGNAL_MSI, kvm_msi, (vm, { address_lo, address_hi, data, flags }) => {
+      const { irqchip, kernel } = vm;
+      if (irqchip === undefined) return kernel.refuse(EINVAL, 'an MSI needs in-kernel interrupt controllers');
+      if (flags & ~KVM_MSI_VALID_DEVID) return kernel.refuse(EINVAL, 'unknown flags of an MSI');
+      const reached = irqchip.sendMsi(address_lo, address_hi, data);
+      // -1 leaves the kernel as it is, and user space takes it for EPERM.
+      return reached < 0 ? kernel.refuse(EPERM, 'no processor has the destination of the MSI') : reached;
+    })
     .takes(KVM_IRQFD, kvm_irqfd, (vm, args) => vm.irqfds.set(args))
     .takes(KVM_CREATE_PIT2, kvm_pit_config, (vm, { flags }) => {
       if (vm.pit !== undefined) return vm.kernel.refuse(EEXIST, 'the VM has a PIT');
@@ -79,22 +79,22 @@ function createIrqchip(vm: Vm): number {
 
 /** kvm_vm_ioctl_irq_line: the outcome stands where the number stood. */
 function setLine(vm: Vm, { irq, level }: StructOf<typeof kvm_irq_level>): StructOf<typeof kvm_irq_level> | number {
-  return withIrqchip(vm, ENXIO, (irqchip) => ({ irq: irqchip.setIrq(USERSPACE_SOURCE, irq, level !== 0), level }));
+  return withIrqchip(vm, (irqchip) => ({ irq: irqchip.setIrq(USERSPACE_SOURCE, irq, level !== 0), level }));
 }
 
 function setRouting(vm: Vm, argument: number): number {
   const header = getStruct(vm.kernel, kvm_irq_routing, argument);
   if (typeof header === 'number') return header;
-  return withIrqchip(vm, EINVAL, (irqchip) => {
-    const table = readRouting(vm.kernel, header, argument + kvm_irq_routing.size);
-    if (typeof table === 'number') return table;
-    irqchip.routing = table;
-    return 0;
-  });
+  const { irqchip, kernel } = vm;
+  if (irqchip === undefined) return kernel.refuse(EINVAL, 'routing needs in-kernel interrupt controllers');
+  const table = readRouting(kernel, header, argument + kvm_irq_routing.size);
+  if (typeof table === 'number') return table;
+  irqchip.routing = table;
+  return 0;
 }
 
-function withIrqchip<T>(vm: Vm, errno: number, work: (irqchip: Irqchip) => T): T | number {
-  if (vm.irqchip === undefined) return vm.kernel.refuse(errno, 'the VM has no in-kernel interrupt controllers');
+function withIrqchip<T>(vm: Vm, work: (irqchip: Irqchip) => T): T | number {
+  if (vm.irqchip === undefined) return vm.kernel.refuse(ENXIO, 'the VM has no in-kernel interrupt controllers');
   return work(vm.irqchip);
 }
 

@@ -5,7 +5,7 @@
 
 import { type Eventfd, eventfdFromFd } from '../core/eventfd.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { EBADF, EBUSY, EINVAL } from '../uapi/errno.ts';
+import { EBUSY, EINVAL } from '../uapi/errno.ts';
 import { KVM_IRQFD_FLAG_DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE, type kvm_irqfd } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import { POLLHUP, POLLIN } from '../uapi/syscalls.ts';
@@ -55,9 +55,9 @@ export class Irqfds {
     const irqchip = this.#irqchip();
     if (irqchip === undefined)
       return this.#kernel.refuse(EINVAL, 'an irqfd needs in-kernel interrupt controllers (KVM_CREATE_IRQCHIP)');
-    const eventfd = this.#eventfd(args.fd);
+    const eventfd = eventfdFromFd(this.#kernel, args.fd);
     if (typeof eventfd === 'number') return eventfd;
-    const resampler = args.flags & KVM_IRQFD_FLAG_RESAMPLE ? this.#eventfd(args.resamplefd) : undefined;
+    const resampler = args.flags & KVM_IRQFD_FLAG_RESAMPLE ? eventfdFromFd(this.#kernel, args.resamplefd) : undefined;
     if (typeof resampler === 'number') return resampler;
     if (this.#irqfds.some((other) => other.eventfd === eventfd))
       return this.#kernel.refuse(EBUSY, `the eventfd of fd ${args.fd} is an irqfd already`);
@@ -71,7 +71,7 @@ export class Irqfds {
   }
 
   #deassign(args: Arguments): number {
-    const eventfd = this.#eventfd(args.fd);
+    const eventfd = eventfdFromFd(this.#kernel, args.fd);
     if (typeof eventfd === 'number') return eventfd;
     for (const irqfd of [...this.#irqfds])
       if (irqfd.eventfd === eventfd && irqfd.gsi === args.gsi) this.#shutDown(irqfd);
@@ -119,11 +119,5 @@ export class Irqfds {
     resampler.leave();
     this.#resamplers.delete(irqfd.gsi);
     this.#irqchip()?.setIrq(RESAMPLE_SOURCE, irqfd.gsi, false);
-  }
-
-  #eventfd(fd: number): Eventfd | number {
-    const eventfd = eventfdFromFd(this.#kernel, fd);
-    if (typeof eventfd !== 'number') return eventfd;
-    return this.#kernel.refuse(-eventfd, eventfd === -EBADF ? `fd ${fd} is not open` : `fd ${fd} is not an eventfd`);
   }
 }

@@ -4,6 +4,7 @@
  */
 
 import { GENERAL_REGISTERS } from '../../hardware/vcpu/state.ts';
+import type { RefusingContext } from '../core/uaccess.ts';
 import { EINVAL } from '../uapi/errno.ts';
 import type { kvm_regs, kvm_segment, kvm_sregs } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
@@ -59,8 +60,8 @@ export function getSregs(vcpu: KvmVcpu): Partial<Sregs> {
 /** -EINVAL for a mode that no x86 CPU can be in. */
 export function setSregs(vcpu: KvmVcpu, sregs: Sregs): number {
   const { cpu, kernel } = vcpu;
-  const broken = invalid(sregs);
-  if (broken !== undefined) return kernel.refuse(EINVAL, broken);
+  const error = checkSregs(kernel, sregs);
+  if (error < 0) return error;
   vcpu.apicBase = sregs.apic_base;
   const queued = sregs.interrupt_bitmap.findIndex((byte) => byte !== 0);
   if (queued >= 0)
@@ -90,19 +91,20 @@ const EFER_LME = 1n << 8n;
 const EFER_LMA = 1n << 10n;
 const CR3_RESERVED = ~0n << 46n;
 
-/** kvm_is_valid_sregs and kvm_is_valid_cr0, in words; `undefined` when all is well. */
-function invalid(sregs: Sregs): string | undefined {
+/** kvm_is_valid_sregs and kvm_is_valid_cr0: 0 or -EINVAL. */
+function checkSregs(kernel: Pick<RefusingContext, 'refuse'>, sregs: Sregs): number {
   const { cr0, cr3, cr4, efer, cs } = sregs;
   const has = (value: bigint, bit: bigint) => (value & bit) !== 0n;
-  if (has(cr0, CR0_NW) && !has(cr0, CR0_CD)) return 'CR0.NW needs CR0.CD';
-  if (has(cr0, CR0_PG) && !has(cr0, CR0_PE)) return 'paging (CR0.PG) needs protected mode (CR0.PE)';
+  if (has(cr0, CR0_NW) && !has(cr0, CR0_CD)) return kernel.refuse(EINVAL, 'CR0.NW needs CR0.CD');
+  if (has(cr0, CR0_PG) && !has(cr0, CR0_PE))
+    return kernel.refuse(EINVAL, 'paging (CR0.PG) needs protected mode (CR0.PE)');
   if (has(efer, EFER_LME) && has(cr0, CR0_PG)) {
-    if (!has(cr4, CR4_PAE)) return 'long mode needs CR4.PAE';
-    if (!has(efer, EFER_LMA)) return 'EFER.LME with CR0.PG is long mode: EFER.LMA must be set';
-    if (has(cr3, CR3_RESERVED)) return 'CR3 points above the highest physical address';
+    if (!has(cr4, CR4_PAE)) return kernel.refuse(EINVAL, 'long mode needs CR4.PAE');
+    if (!has(efer, EFER_LMA)) return kernel.refuse(EINVAL, 'EFER.LME with CR0.PG is long mode: EFER.LMA must be set');
+    if (has(cr3, CR3_RESERVED)) return kernel.refuse(EINVAL, 'CR3 points above the highest physical address');
   } else if (has(efer, EFER_LMA) || cs.l !== 0) {
-    return 'outside long mode EFER.LMA and CS.L must be clear';
+    return kernel.refuse(EINVAL, 'outside long mode EFER.LMA and CS.L must be clear');
   }
-  if (sregs.cr8 > 0xfn) return 'CR8 has four bits';
-  return undefined;
+  if (sregs.cr8 > 0xfn) return kernel.refuse(EINVAL, 'CR8 has four bits');
+  return 0;
 }

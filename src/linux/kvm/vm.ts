@@ -7,7 +7,7 @@ import type { Hpa } from '../../address.ts';
 import { isEpollFile } from '../core/epoll.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { AddressSpace } from '../core/mm.ts';
-import { EEXIST, ENOSPC } from '../uapi/errno.ts';
+import { EEXIST, EFAULT, ENOSPC } from '../uapi/errno.ts';
 import { CoalescedZones } from './coalesced-io.ts';
 import type { Cpu, CpuFactory } from './cpu.ts';
 import type { DirtyRing } from './dirty-ring.ts';
@@ -203,7 +203,7 @@ export class Vm {
   /** KVM_CREATE_PIT2: 0 or -EFAULT. A PIT without interrupt controllers counts, and interrupts nobody. */
   createPit(speaker: boolean): number {
     const source = this.irqchip?.requestSource() ?? 0;
-    if (source < 0) return this.kernel.refuse(-source, 'all 64 sources of interrupts are taken');
+    if (source < 0) return this.kernel.refuse(EFAULT, 'all 64 sources of interrupts are taken');
     const pit = new Pit(this.kernel.clock, (level) => this.irqchip?.setIrq(source, PIT_GSI, level));
     pit.register(this.pioBus, speaker);
     this.irqchip?.addNotifier({ gsi: PIT_GSI, acknowledged: () => pit.acknowledged() });
@@ -215,7 +215,7 @@ export class Vm {
   createXche(): number {
     if (this.xche !== undefined) return this.kernel.refuse(EEXIST, 'the VM has its xche');
     const source = this.irqchip?.requestSource() ?? 0;
-    if (source < 0) return this.kernel.refuse(-source, 'all 64 sources of interrupts are taken');
+    if (source < 0) return this.kernel.refuse(EFAULT, 'all 64 sources of interrupts are taken');
     const xche = new Xche();
     if (this.pioBus.register(XCHE_BASE, XCHE_LENGTH, xche) < 0)
       return this.kernel.refuse(ENOSPC, 'the bus holds 1000 devices already');

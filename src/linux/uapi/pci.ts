@@ -94,6 +94,15 @@ export const PCI_CAP_ID_MSIX = 0x11;
 export const PCI_CAP_ID_AF = 0x13;
 export const PCI_CAP_LIST_NEXT = 1;
 
+// Power management: offset of control and status, the state D0 to D3, and that D3 to D0 keeps the registers
+export const PCI_PM_CTRL = 4;
+export const PCI_PM_CTRL_STATE_MASK = 0x3;
+export const PCI_PM_CTRL_NO_SOFT_RESET = 0x8;
+
+// PCI Express: offset of the device's capabilities, and that it can be reset alone
+export const PCI_EXP_DEVCAP = 4;
+export const PCI_EXP_DEVCAP_FLR = 0x10000000;
+
 // Message-signalled interrupts: offsets in the capability
 export const PCI_MSI_FLAGS = 2;
 export const PCI_MSI_FLAGS_ENABLE = 0x1;

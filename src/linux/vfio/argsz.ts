@@ -31,8 +31,7 @@ export function getSized<M extends Sized>(
 ): StructValue<M> | number {
   const minsz = offsetOfEnd(shape, last);
   const bytes = new Uint8Array(shape.size);
-  if (copyFromUser(kernel, bytes.subarray(0, minsz), hva(from)) < 0)
-    return kernel.refuse(EFAULT, badPointer(shape, from));
+  if (copyFromUser(kernel, bytes.subarray(0, minsz), hva(from)) < 0) return refusePointer(kernel, shape, from);
   const view = new DataView(bytes.buffer);
   const argsz = view.getUint32(0, true);
   if (argsz < minsz) {
@@ -50,8 +49,8 @@ export function putSized<M extends Sized>(
   value: StructValue<M>,
 ): number {
   const encoded = shape.encode(value).subarray(0, offsetOfEnd(shape, last));
-  return copyToUser(kernel, hva(to), encoded) < 0 ? kernel.refuse(EFAULT, badPointer(shape, to)) : 0;
+  return copyToUser(kernel, hva(to), encoded) < 0 ? refusePointer(kernel, shape, to) : 0;
 }
 
-const badPointer = (shape: { readonly name: string }, at: Hva | number): string =>
-  `the struct ${shape.name} at 0x${at.toString(16)} is not in the process's memory`;
+const refusePointer = (kernel: Kernel, shape: { readonly name: string }, at: Hva | number): number =>
+  kernel.refuse(EFAULT, `the struct ${shape.name} at 0x${at.toString(16)} is not in the process's memory`);

@@ -9,7 +9,7 @@ import { type Hpa, PAGE_SIZE } from '../../address.ts';
 import { IOMMU_READ, IOMMU_WRITE, type IommuDomain } from '../core/iommu.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { IovaList } from '../iommu/iova-list.ts';
-import { EINVAL } from '../uapi/errno.ts';
+import { EINVAL, ENOMEM } from '../uapi/errno.ts';
 import type { DmaMapping } from './dma-mapping.ts';
 import { vfioDmaMap, vfioDmaUnmap } from './events.ts';
 import type { IovaRange } from './iova-ranges.ts';
@@ -135,7 +135,8 @@ export class DmaSpace {
         for (let i = 0; i < run.pages; i++) {
           unpinPage(this.kernel, mapping, page + i, (run.frame + i * PAGE_SIZE) as Hpa, true);
         }
-        return this.kernel.refuse(-error, 'the IOMMU has no page left for its tables');
+        assert(error === -ENOMEM, 'mappings of one address space do not overlap');
+        return this.kernel.refuse(ENOMEM, 'the IOMMU has no page left for its tables');
       }
       page += run.pages;
     }

@@ -9,7 +9,7 @@ import { type FileOperations, OpenFile } from '../core/file.ts';
 import type { IommuGroup } from '../core/iommu-group.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { copyFromUser, stringFromUser } from '../core/uaccess.ts';
-import { EBADF, EBUSY, EFAULT, EINVAL, ENODEV, ENOTTY } from '../uapi/errno.ts';
+import { EBADF, EBUSY, EFAULT, EINVAL, EMFILE, ENODEV, ENOTTY } from '../uapi/errno.ts';
 import { O_CLOEXEC, O_RDWR } from '../uapi/syscalls.ts';
 import {
   VFIO_DMA_CC_IOMMU,
@@ -246,7 +246,7 @@ export class VfioGroup implements GroupOfDevice {
     const kernel = this.#kernel;
     const name = stringFromUser(kernel, argument, PAGE_SIZE);
     if (name === -EFAULT) return kernel.refuse(EFAULT, `the name at 0x${argument.toString(16)} is not in memory`);
-    if (typeof name === 'number') return kernel.refuse(-name, `a device name has at most ${PAGE_SIZE} bytes`);
+    if (typeof name === 'number') return kernel.refuse(EINVAL, `a device name has at most ${PAGE_SIZE} bytes`);
     const device = [...this.#devices].find((candidate) => candidate.name === name);
     if (device === undefined) return kernel.refuse(ENODEV, `group ${this.id} has no device "${name}"`);
     if (this.#container === undefined) return kernel.refuse(EINVAL, `group ${this.id} is in no container`);
@@ -257,7 +257,7 @@ export class VfioGroup implements GroupOfDevice {
     const fd = kernel.current.files.install(file);
     if (fd < 0) {
       file.put();
-      return kernel.refuse(-fd, 'the process has no file descriptor left');
+      return kernel.refuse(EMFILE, 'the process has no file descriptor left');
     }
     return fd;
   }

@@ -118,8 +118,9 @@ function removeRange(space: DmaSpace, request: UnmapRequest, bitmap: DirtyBitmap
   }
   if (iova + size > END) return kernel.refuse(EINVAL, `${range(iova, size)} wraps past 2^64`);
   if (bitmap !== undefined && (!space.logging || bitmap.pgsize !== page)) {
-    const why = space.logging ? `the log has a bit for each page of ${page} bytes` : 'dirty pages are not being logged';
-    return kernel.refuse(EINVAL, why);
+    return space.logging
+      ? kernel.refuse(EINVAL, `the log has a bit for each page of ${page} bytes`)
+      : kernel.refuse(EINVAL, 'dirty pages are not being logged');
   }
   const end = all ? END : iova + size;
   const hit = space.mappings.overlapping(iova, end);

@@ -232,7 +232,7 @@ test('a refusal says which rule was broken', () => {
   syscalls.pread(1, scratch, 1, 0);
   syscalls.mmap(4096, PROT_READ, 0, -1, 0);
   expect(reasons).toEqual([
-    'ENOENT: open of /dev/vfio/9: No such file or directory',
+    'ENOENT: open of /dev/vfio/9: /dev has no vfio',
     'EACCES: /sys/kernel/create has mode 0200: nobody may read it',
     'EBADF: fd 77 is not open in process test',
     'EBADF: /dev/pts/0 was not opened for write',

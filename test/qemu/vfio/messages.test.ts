@@ -40,8 +40,8 @@ test('MSI takes the place of INTx, and gives it back', () => {
   expect(trace.slice(-4)).toEqual([
     'vfio_intx_disable',
     'vfio_msi_enable Enabled 1 MSI vectors',
-    'vfio_msi_disable',
     'vfio_intx_enable',
+    'vfio_msi_disable',
   ]);
 });
 
@@ -72,8 +72,10 @@ test('MSI-X: a vector is used when it is unmasked, released when it is masked, b
     'vfio_msix_vector_release vector 1 released',
     'vfio_msix_vector_do_use vector 1 used',
     'vfio_msix_vector_release vector 1 released',
-    'vfio_msix_disable',
+    'vfio_msix_vector_release vector 0 released',
+    'vfio_msix_vector_release vector 1 released',
     'vfio_intx_enable',
+    'vfio_msix_disable',
   ]);
 });
 
@@ -83,11 +85,50 @@ test('every eventfd, route and vector is given back with the process', () => {
   expect(host.kernel.modules.find('vfio_pci')?.references).toBe(0);
 });
 
-test('without KVM’s controllers a message goes through QEMU', () => {
-  // A DMA of no bytes is done at once, and says so with message 0.
-  const copier = `${config(0x10)}mov eax, 0x10010000\nout dx, eax\nmov edi, 0x10010000\nmov dword [rdi + 0x0c], 0\nmov dword [rdi + 4], 5\nout 0x80, al\n`;
+/** A DMA of no bytes is done at once, and says so with message 0. */
+const COPIED = `${config(0x10)}mov eax, 0x10010000\nout dx, eax\nmov edi, 0x10010000\nmov dword [rdi + 0x0c], 0\nmov dword [rdi + 4], 5\nout 0x80, al\n`;
+
+test('a message that waits behind the guest’s mask is among the pending bits, of which the device knows nothing', () => {
+  const steps = [
+    entry(0, 0x40, false) + flags(MSIX_FLAGS, 0x8000) + entry(0, 0x40, true),
+    `mov eax, [rsi + 0x800]\n${COPIED}mov eax, [rsi + 0x800]\n`,
+    entry(0, 0x40, false),
+  ];
+  const { trace } = run(steps.join(''), true, 'vfio_msix_pba_*,vfio_msi_interrupt,memory_region_ops_read');
+  const told = trace.filter((line) => /pba|msi_interrupt/.test(line));
+  expect(told.map((line) => line.replace(/cpu 0 mr \S+ addr \S+ /, ''))).toEqual([
+    'vfio_msix_pba_disable',
+    'vfio_msix_pba_enable',
+    'vfio_msi_interrupt vector 0 0xfee00000/0x40',
+    "memory_region_ops_read value 0x1 size 4 name 'msix-pba'",
+    'vfio_msix_pba_disable',
+  ]);
+});
+
+test('messages that are on together go to KVM’s table of routes at once', () => {
   const { trace } = run(
-    entry(0, 0x40, false) + flags(MSIX_FLAGS, 0x8000) + copier,
+    entry(0, 0x40, false) +
+      entry(1, 0x41, false) +
+      flags(MSIX_FLAGS, 0x8000) +
+      entry(1, 0x42, false) +
+      flags(MSIX_FLAGS, 0),
+    true,
+    'kvm_irqchip_*,vfio_msix_enable',
+  );
+  const from = trace.findIndex((line) => line.startsWith('kvm_irqchip_add_msi_route'));
+  expect(trace.slice(from).map((line) => line.trim())).toEqual([
+    'kvm_irqchip_add_msi_route dev vfio-pci vector 0 virq 2',
+    'kvm_irqchip_add_msi_route dev vfio-pci vector 1 virq 24',
+    'kvm_irqchip_commit_routes',
+    'vfio_msix_enable',
+    'kvm_irqchip_release_virq virq 2',
+    'kvm_irqchip_release_virq virq 24',
+  ]);
+});
+
+test('without KVM’s controllers a message goes through QEMU', () => {
+  const { trace } = run(
+    entry(0, 0x40, false) + flags(MSIX_FLAGS, 0x8000) + COPIED,
     false,
     'vfio_pci_msi,vfio_msi_interrupt',
   );

@@ -6,7 +6,7 @@
 import { type Eventfd, eventfdFromFd } from '../../core/eventfd.ts';
 import type { PciDevice } from '../../pci/device.ts';
 import { allocateMessages, type MessageVectors, messageCount } from '../../pci/interrupts.ts';
-import { EBADF, EBUSY, EINVAL, ENOTTY } from '../../uapi/errno.ts';
+import { EBUSY, EINVAL, ENOTTY } from '../../uapi/errno.ts';
 import { PCI_COMMAND_INTX_DISABLE, PCI_STATUS, PCI_STATUS_INTERRUPT } from '../../uapi/pci.ts';
 import type { StructOf } from '../../uapi/struct.ts';
 import {
@@ -286,9 +286,7 @@ export class PciInterrupts {
   #eventfdOf(data: Uint8Array, i: number): Eventfd | undefined | number {
     const fd = fdAt(data, i);
     if (fd < 0) return fd === -1 ? undefined : this.#pci.kernel.refuse(EINVAL, `${fd} is no descriptor: -1 means none`);
-    const eventfd = eventfdFromFd(this.#pci.kernel, fd);
-    if (typeof eventfd !== 'number') return eventfd;
-    return this.#pci.kernel.refuse(-eventfd, eventfd === -EBADF ? `fd ${fd} is not open` : `fd ${fd} is no eventfd`);
+    return eventfdFromFd(this.#pci.kernel, fd);
   }
 }
 

@@ -5,7 +5,7 @@
 
 import { type Eventfd, eventfdFromFd } from '../../core/eventfd.ts';
 import type { IrqResource, PlatformDevice } from '../../platform/bus.ts';
-import { EBADF, EBUSY, EINVAL, ENOTTY } from '../../uapi/errno.ts';
+import { EBUSY, EINVAL, ENOTTY } from '../../uapi/errno.ts';
 import type { StructOf } from '../../uapi/struct.ts';
 import {
   VFIO_IRQ_INFO_AUTOMASKED,
@@ -92,7 +92,7 @@ export class PlatformInterrupts {
       // The interrupt is taken away even if what shall replace it is no eventfd.
       this.#release(irq);
       const fd = new DataView(data.buffer, data.byteOffset).getInt32(0, true);
-      const eventfd = fd < 0 ? undefined : this.#eventfd(fd);
+      const eventfd = fd < 0 ? undefined : eventfdFromFd(this.#platform.kernel, fd);
       return typeof eventfd === 'number' ? eventfd : this.#wire(irq, eventfd);
     }
     if (none || data[0] !== 0) this.#handle(irq);
@@ -115,7 +115,7 @@ export class PlatformInterrupts {
       irq[which] = undefined;
       return 0;
     }
-    const eventfd = this.#eventfd(fd);
+    const eventfd = eventfdFromFd(this.#platform.kernel, fd);
     if (typeof eventfd === 'number') return eventfd;
     if (irq[which] !== undefined) return kernel.refuse(EBUSY, `another eventfd ${which}s the interrupt`);
     irq[which] = onSignal(
@@ -164,13 +164,6 @@ export class PlatformInterrupts {
     if (irq.masked === masked) return;
     irq.masked = masked;
     if (irq.trigger !== undefined) this.#platform.interrupts.maskLine(irq.resource.line, masked);
-  }
-
-  #eventfd(fd: number): Eventfd | number {
-    const { kernel } = this.#platform;
-    const eventfd = eventfdFromFd(kernel, fd);
-    if (typeof eventfd !== 'number') return eventfd;
-    return kernel.refuse(-eventfd, eventfd === -EBADF ? `fd ${fd} is not open` : `fd ${fd} is no eventfd`);
   }
 
   #onlyOne(): number {

@@ -20,7 +20,12 @@ import {
 } from '../../../linux/uapi/kvm.ts';
 import { Abort, ConfigurationError } from '../../error.ts';
 import type { System } from '../../system.ts';
-import { kvmIrqchipCommitRoutes } from '../../trace-events.ts';
+import {
+  kvmIrqchipAddMsiRoute,
+  kvmIrqchipCommitRoutes,
+  kvmIrqchipReleaseVirq,
+  kvmIrqchipUpdateMsiRoute,
+} from '../../trace-events.ts';
 
 const PIC_MASTER = 0;
 const PIC_SLAVE = 1;
@@ -37,11 +42,15 @@ interface Route {
   readonly pin: number;
 }
 
-/** A route that is a message. */
-interface MessageRoute {
-  readonly gsi: number;
+/** A message-signalled interrupt: what is written where. */
+interface Message {
   readonly address: number;
   readonly data: number;
+}
+
+/** A route that is a message. */
+interface MessageRoute extends Message {
+  readonly gsi: number;
 }
 
 /** GSI 2 is the cascade and leads nowhere; GSI 0, the timer, is pin 2 of the IOAPIC. */
@@ -64,11 +73,11 @@ export class KvmIrqchip {
     this.#vm = vm;
     const result = system.ioctl(vm, KVM_CREATE_IRQCHIP);
     if (result < 0) throw new ConfigurationError(`Create kernel irqchip failed: ${strerror(-result)}`);
-    this.#commitRoutes();
+    this.commitRoutes();
   }
 
   /** kvm_irqchip_commit_routes: the whole table at once. */
-  #commitRoutes(): void {
+  commitRoutes(): void {
     const rows = [
       ...pcRoutes.map(({ gsi, chip, pin }) => ({ gsi, type: ROUTING_IRQCHIP, u: wordsOf(chip, pin) })),
       ...this.#messages.map(({ gsi, address, data }) => {
@@ -109,29 +118,28 @@ export class KvmIrqchip {
     this.#system.ioctlStruct(this.#vm, KVM_IRQFD, kvm_irqfd, { fd, gsi, flags: KVM_IRQFD_FLAG_DEASSIGN });
   }
 
-  /** kvm_irqchip_add_msi_route: a GSI of its own that stands for a message. */
-  addMessageRoute(address: number, data: number): number {
+  /** kvm_irqchip_add_msi_route: a GSI of its own that stands for the message of `vector`; KVM knows it once it is committed. */
+  addMessageRoute(dev: string, vector: number, { address, data }: Message): number {
     const used = new Set([...pcRoutes, ...this.#messages].map(({ gsi }) => gsi));
     let gsi = 0;
     while (used.has(gsi)) gsi++;
+    if (kvmIrqchipAddMsiRoute.on) kvmIrqchipAddMsiRoute(this.#system.stream, { dev, vector, virq: gsi });
     this.#messages.push({ gsi, address, data });
-    this.#commitRoutes();
     return gsi;
   }
 
   /** kvm_irqchip_update_msi_route. */
-  updateMessageRoute(gsi: number, address: number, data: number): void {
+  updateMessageRoute(gsi: number, { address, data }: Message): void {
+    if (kvmIrqchipUpdateMsiRoute.on) kvmIrqchipUpdateMsiRoute(this.#system.stream, { virq: gsi });
     const at = this.#messages.findIndex((route) => route.gsi === gsi);
-    const known = this.#messages[at];
-    if (known === undefined || (known.address === address && known.data === data)) return;
-    this.#messages[at] = { gsi, address, data };
-    this.#commitRoutes();
+    if (at >= 0) this.#messages[at] = { gsi, address, data };
   }
 
   /** kvm_irqchip_release_virq: the table is committed with the next change. */
   releaseRoute(gsi: number): void {
     const at = this.#messages.findIndex((route) => route.gsi === gsi);
     if (at >= 0) this.#messages.splice(at, 1);
+    if (kvmIrqchipReleaseVirq.on) kvmIrqchipReleaseVirq(this.#system.stream, { virq: gsi });
   }
 
   /** kvm_irqchip_send_msi. A message that no CPU takes is lost, as on the bus. */

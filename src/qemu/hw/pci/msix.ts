@@ -27,10 +27,11 @@ export interface MsixPlace {
   readonly region: MemoryRegion;
   readonly table: number;
   readonly pending: number;
+  /** The BAR of the pending bits, if it is another one. */
+  readonly pendingBar?: number;
+  readonly pendingRegion?: MemoryRegion;
   /** Where the capability stands, if that is not all the same. */
   readonly capability?: number;
-  /** The pending bits are the device's own: nothing is laid over them. */
-  readonly ownPending?: boolean;
 }
 
 /** msix_set_vector_notifiers: told when a vector can be sent, and when not any more. */
@@ -45,6 +46,7 @@ export class Msix {
   readonly #vectors: number;
   readonly #table: DataView;
   readonly #pending: DataView;
+  readonly #pendingBits: MemoryRegion;
   readonly #message = new DataView(new ArrayBuffer(4));
   #notifiers: VectorNotifiers | undefined;
   /** Vectors that the notifiers know to be sendable. */
@@ -63,7 +65,7 @@ export class Msix {
     }
     device.view.setUint16(this.#at + PCI_MSIX_FLAGS, vectors - 1, true);
     device.view.setUint32(this.#at + PCI_MSIX_TABLE, place.table | place.bar, true);
-    device.view.setUint32(this.#at + PCI_MSIX_PBA, place.pending | place.bar, true);
+    device.view.setUint32(this.#at + PCI_MSIX_PBA, place.pending | (place.pendingBar ?? place.bar), true);
     const control = new DataView(device.wmask.buffer);
     control.setUint16(this.#at + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL, true);
     this.#table = new DataView(new ArrayBuffer(vectors * PCI_MSIX_ENTRY_SIZE));
@@ -75,21 +77,29 @@ export class Msix {
       write: (offset, _size, value) => this.#writeTable(offset, value),
       ...words,
     });
-    const pending = topology.io('msix-pba', this.#pending.byteLength, {
+    this.#pendingBits = topology.io('msix-pba', this.#pending.byteLength, {
       read: (offset) => this.#pending.getUint32(offset, true),
       write: () => undefined,
       ...words,
     });
     place.region.addSubregion(place.table, table);
-    if (place.ownPending !== true) place.region.addSubregion(place.pending, pending);
+    (place.pendingRegion ?? place.region).addSubregion(place.pending, this.#pendingBits);
+  }
+
+  /** msix_pba_mmio is enabled or not: what lies below it is seen instead. */
+  showPending(shown: boolean): void {
+    this.#pendingBits.setEnabled(shown);
   }
 
   get count(): number {
     return this.#vectors;
   }
 
-  /** Hear of each vector from now on; those that can be sent are told at once. Undefined: nobody hears. */
+  /** Hear of each vector from now on; those that can be sent are told at once. Undefined: nobody hears, once these are released. */
   setNotifiers(notifiers: VectorNotifiers | undefined): void {
+    this.#live.forEach((live, vector) => {
+      if (live === 1) this.#notifiers?.release(vector);
+    });
     this.#notifiers = notifiers;
     this.#live.fill(0);
     for (let vector = 0; vector < this.#vectors; vector++) this.#notifyOf(vector);
@@ -98,6 +108,13 @@ export class Msix {
   /** msix_is_masked. */
   isMasked(vector: number): boolean {
     return this.#masked(vector);
+  }
+
+  /** msix_get_message. */
+  message(vector: number): { readonly address: number; readonly data: number } {
+    const entry = vector * PCI_MSIX_ENTRY_SIZE;
+    const address = this.#table.getUint32(entry + 4, true) * 2 ** 32 + this.#table.getUint32(entry, true);
+    return { address, data: this.#table.getUint32(entry + 8, true) };
   }
 
   /** msix_handle_mask_update. */
@@ -111,9 +128,8 @@ export class Msix {
       notifiers.release(vector);
       return;
     }
-    const entry = vector * PCI_MSIX_ENTRY_SIZE;
-    const address = this.#table.getUint32(entry + 4, true) * 2 ** 32 + this.#table.getUint32(entry, true);
-    notifiers.use(vector, address, this.#table.getUint32(entry + 8, true));
+    const { address, data } = this.message(vector);
+    notifiers.use(vector, address, data);
   }
 
   get enabled(): boolean {
@@ -176,9 +192,8 @@ export class Msix {
   }
 
   #send(vector: number): void {
-    const entry = vector * PCI_MSIX_ENTRY_SIZE;
-    const address = this.#table.getUint32(entry + 4, true) * 2 ** 32 + this.#table.getUint32(entry, true);
-    this.#message.setUint32(0, this.#table.getUint32(entry + 8, true), true);
+    const { address, data } = this.message(vector);
+    this.#message.setUint32(0, data, true);
     this.#device.dmaWrite(address, this.#message, 0, 4);
   }
 }

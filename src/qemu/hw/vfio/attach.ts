@@ -7,6 +7,7 @@ import { attachCdev, detachCdev } from './cdev.ts';
 import { type ResettableDevice, VfioGroups } from './container.ts';
 import { VfioDevice } from './device.ts';
 import type { HostDevice } from './host-device.ts';
+import { vfioPutBaseDevice } from './trace-events.ts';
 
 /** A device that this process has. */
 export interface Attachment {
@@ -36,6 +37,7 @@ export function attachByGroup(
     device,
     realized: (resettable) => void group.devices.push(resettable),
     detach() {
+      if (vfioPutBaseDevice.on) vfioPutBaseDevice(system.stream, { fd: device.fd });
       system.syscalls.close(device.fd);
       groups.put(group, host.name);
     },

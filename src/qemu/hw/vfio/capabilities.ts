@@ -7,12 +7,16 @@ import {
   PCI_AF_CAP,
   PCI_AF_CAP_FLR,
   PCI_CAP_ID_AF,
+  PCI_CAP_ID_EXP,
   PCI_CAP_ID_MSI,
   PCI_CAP_ID_MSIX,
+  PCI_CAP_ID_PM,
   PCI_CAP_LIST_NEXT,
   PCI_CAP_MSIX_SIZEOF,
   PCI_CAPABILITY_LIST,
   PCI_CFG_SPACE_SIZE,
+  PCI_EXP_DEVCAP,
+  PCI_EXP_DEVCAP_FLR,
   PCI_MSI_FLAGS,
   PCI_MSI_FLAGS_64BIT,
   PCI_MSI_FLAGS_QMASK,
@@ -21,6 +25,8 @@ import {
   PCI_MSIX_PBA,
   PCI_MSIX_TABLE,
   PCI_MSIX_TABLE_BIR,
+  PCI_PM_CTRL,
+  PCI_PM_CTRL_NO_SOFT_RESET,
   PCI_STATUS,
   PCI_STATUS_CAP_LIST,
 } from '../../../linux/uapi/pci.ts';
@@ -32,7 +38,13 @@ import { Msix } from '../pci/msix.ts';
 import type { PciDevice } from '../pci/pci-device.ts';
 import type { VfioConfigSpace } from './config-space.ts';
 import type { VfioRegion } from './region.ts';
-import { vfioCheckAfFlr, vfioMsiSetup, vfioMsixEarlySetup } from './trace-events.ts';
+import {
+  vfioCheckAfFlr,
+  vfioCheckPcieFlr,
+  vfioCheckPmReset,
+  vfioMsiSetup,
+  vfioMsixEarlySetup,
+} from './trace-events.ts';
 
 const FIRST = 0x40;
 const MOST = (PCI_CFG_SPACE_SIZE - FIRST) / 4;
@@ -43,6 +55,10 @@ const MSI_SIZE = 14;
 export interface EmulatedCapabilities {
   readonly msi: Msi | undefined;
   readonly msix: Msix | undefined;
+  /** The device can be reset alone. */
+  readonly flr: boolean;
+  /** Where its power management stands, and whether the way from D3 to D0 resets it. */
+  readonly power: { readonly at: number; readonly resets: boolean } | undefined;
 }
 
 /** Whose capabilities they are, and where its BARs lie. */
@@ -56,11 +72,13 @@ export interface CapabilityOwner {
 /** Rebuild the list of `function`, whose configuration was read from the device, with what the guest shall have of it. */
 export function addCapabilities(fn: PciDevice, space: VfioConfigSpace, owner: CapabilityOwner): EmulatedCapabilities {
   const positions = capabilityPositions(fn.config);
-  if (positions.length === 0) return { msi: undefined, msix: undefined };
+  let [msi, msix]: [Msi | undefined, Msix | undefined] = [undefined, undefined];
+  let flr = false;
+  let power: EmulatedCapabilities['power'];
+  if (positions.length === 0) return { msi, msix, flr, power };
   fn.config[PCI_CAPABILITY_LIST] = 0;
   space.emulate(PCI_CAPABILITY_LIST, 1);
   space.emulate(PCI_STATUS, 1, PCI_STATUS_CAP_LIST);
-  let [msi, msix]: [Msi | undefined, Msix | undefined] = [undefined, undefined];
   // Each is put in front of what is there: so from the last one back.
   for (const at of [...positions].reverse()) {
     space.emulate(at + PCI_CAP_LIST_NEXT, 1);
@@ -72,10 +90,12 @@ export function addCapabilities(fn: PciDevice, space: VfioConfigSpace, owner: Ca
         msix = setUpMsix(fn, space, owner, at);
         break;
       default:
-        addPlain(fn, owner, at, positions);
+        if (hasFlr(fn, owner, at)) flr = true;
+        if (fn.config[at] === PCI_CAP_ID_PM) power = { at, resets: resetsByPower(fn, owner, at) };
+        addPlain(fn, at, positions);
     }
   }
-  return { msi, msix };
+  return { msi, msix, flr, power };
 }
 
 /** Where capabilities stand, in the order of the list. */
@@ -106,20 +126,49 @@ function setUpMsix(fn: PciDevice, space: VfioConfigSpace, owner: CapabilityOwner
   const entries = (fn.view.getUint16(at + PCI_MSIX_FLAGS, true) & PCI_MSIX_FLAGS_QSIZE) + 1;
   const [bar, offset] = [table & PCI_MSIX_TABLE_BIR, table & ~PCI_MSIX_TABLE_BIR];
   if (vfioMsixEarlySetup.on) vfioMsixEarlySetup(system.stream, { name, pos: at, bar, offset, entries });
-  const region = regions.find(({ index }) => index === bar)?.region;
-  if (region === undefined) throw new ConfigurationError(`msix_init failed: there is no BAR ${bar}`);
-  const place = { bar, region, table: offset, pending: pending & ~PCI_MSIX_TABLE_BIR };
-  const msix = new Msix(topology, fn, entries, { ...place, capability: at, ownPending: true });
+  const regionOf = (index: number) => {
+    const found = regions.find((region) => region.index === index)?.region;
+    if (found === undefined) throw new ConfigurationError(`msix_init failed: there is no BAR ${index}`);
+    return found;
+  };
+  const pendingBar = pending & PCI_MSIX_TABLE_BIR;
+  const msix = new Msix(topology, fn, entries, {
+    ...{ bar, region: regionOf(bar), table: offset, capability: at },
+    ...{ pendingBar, pendingRegion: regionOf(pendingBar), pending: pending & ~PCI_MSIX_TABLE_BIR },
+  });
+  // The device's own bits are true until a vector waits that the guest has masked, of which the device knows nothing.
+  msix.showPending(false);
   space.emulate(at, PCI_CAP_MSIX_SIZEOF);
   return msix;
 }
 
 /** Any other: as long as it is to the next one, and the device's own. */
-function addPlain(fn: PciDevice, { system, name }: CapabilityOwner, at: number, positions: readonly number[]): void {
+function addPlain(fn: PciDevice, at: number, positions: readonly number[]): void {
   const next = Math.min(...positions.filter((other) => other > at), PCI_CFG_SPACE_SIZE);
-  const id = fn.config[at]!;
-  if (id === PCI_CAP_ID_AF && fn.config[at + PCI_AF_CAP]! & PCI_AF_CAP_FLR && vfioCheckAfFlr.on) {
-    vfioCheckAfFlr(system.stream, { name });
+  fn.addCapability(fn.config[at]!, at, next - at);
+}
+
+/** vfio_check_pcie_flr, vfio_check_af_flr. */
+function hasFlr(fn: PciDevice, { system, name }: CapabilityOwner, at: number): boolean {
+  switch (fn.config[at]) {
+    case PCI_CAP_ID_EXP: {
+      const flr = (fn.view.getUint32(at + PCI_EXP_DEVCAP, true) & PCI_EXP_DEVCAP_FLR) !== 0;
+      if (flr && vfioCheckPcieFlr.on) vfioCheckPcieFlr(system.stream, { name });
+      return flr;
+    }
+    case PCI_CAP_ID_AF: {
+      const flr = (fn.config[at + PCI_AF_CAP]! & PCI_AF_CAP_FLR) !== 0;
+      if (flr && vfioCheckAfFlr.on) vfioCheckAfFlr(system.stream, { name });
+      return flr;
+    }
+    default:
+      return false;
   }
-  fn.addCapability(id, at, next - at);
+}
+
+/** vfio_check_pm_reset: the device loses its registers on the way from D3 to D0. */
+function resetsByPower(fn: PciDevice, { system, name }: CapabilityOwner, at: number): boolean {
+  const resets = (fn.view.getUint16(at + PCI_PM_CTRL, true) & PCI_PM_CTRL_NO_SOFT_RESET) === 0;
+  if (resets && vfioCheckPmReset.on) vfioCheckPmReset(system.stream, { name });
+  return resets;
 }

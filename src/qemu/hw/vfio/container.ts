@@ -27,6 +27,7 @@ import { ConfigurationError, prepending } from '../../error.ts';
 import type { System } from '../../system.ts';
 import type { Machine } from '../machine.ts';
 import { VfioDmaListener } from './dma-listener.ts';
+import { vfioDisconnectContainer, vfioPutGroup } from './trace-events.ts';
 import { type1Target } from './type1-dma.ts';
 
 /** IOMMU types in the order QEMU asks for them. */
@@ -117,9 +118,11 @@ export class VfioGroups {
     if (unset < 0) this.#system.error(`vfio: error disconnecting group ${group.number} from container`);
     if (last) {
       this.#containers.splice(this.#containers.indexOf(container), 1);
+      if (vfioDisconnectContainer.on) vfioDisconnectContainer(this.#system.stream, { fd: container.fd });
       syscalls.close(container.fd);
     }
     this.#groups.splice(this.#groups.indexOf(group), 1);
+    if (vfioPutGroup.on) vfioPutGroup(this.#system.stream, { fd: group.fd });
     syscalls.close(group.fd);
   }
 

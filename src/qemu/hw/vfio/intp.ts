@@ -11,7 +11,6 @@ import { Abort, ConfigurationError } from '../../error.ts';
 import type { QemuTimer } from '../../timer.ts';
 import type { Machine } from '../machine.ts';
 import type { VfioDevice } from './device.ts';
-import type { VfioRegion } from './region.ts';
 import {
   vfioIntpInterruptSetPending,
   vfioPlatformEoi,
@@ -21,7 +20,8 @@ import {
   vfioPlatformPopulateInterrupts,
   vfioPlatformStartEdgeIrqfd,
   vfioPlatformStartLevelIrqfd,
-} from './trace-events.ts';
+} from './platform-trace-events.ts';
+import type { VfioRegion } from './region.ts';
 
 /** mmap-timeout-ms, in nanoseconds. */
 const MMAP_TIMEOUT = 1_100_000_000;

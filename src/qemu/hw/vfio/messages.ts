@@ -16,6 +16,8 @@ import {
   vfioMsiInterrupt,
   vfioMsixDisable,
   vfioMsixEnable,
+  vfioMsixPbaDisable,
+  vfioMsixPbaEnable,
   vfioMsixVectorDoUse,
   vfioMsixVectorRelease,
 } from './trace-events.ts';
@@ -26,44 +28,58 @@ const NONE = -1;
 interface Vector {
   /** QEMU's main loop reads it. */
   readonly interrupt: number;
-  /** KVM's irqfd and its GSI, while there are. */
-  kvm: { readonly eventfd: number; readonly gsi: number } | undefined;
+  /** The GSI that KVM knows its message by, or NONE. */
+  gsi: number;
+  /** KVM's irqfd of that GSI, or NONE. */
+  irqfd: number;
+}
+
+interface Message {
+  readonly address: number;
+  readonly data: number;
 }
 
 export class VfioMessages {
   readonly #device: VfioDevice;
   readonly #mainLoop: MainLoop;
   readonly #irqchip: KvmIrqchip | undefined;
+  readonly #enableIntx: () => void;
   #kind: 'none' | 'msi' | 'msix' = 'none';
-  readonly #vectors: (Vector | undefined)[] = [];
+  #vectors: (Vector | undefined)[] = [];
+  /** How many vectors the host has been asked for, or will be. */
+  #wired = 0;
+  /** defer_kvm_irq_routing: routes are committed, and the host asked, when all vectors are known. */
+  #deferred = false;
+  /** Vectors that fired behind the guest's mask. */
+  readonly #pending = new Set<number>();
 
-  constructor(device: VfioDevice, mainLoop: MainLoop, irqchip: KvmIrqchip | undefined) {
+  /** `enableIntx` gives the pin back when messages are off. */
+  constructor(device: VfioDevice, mainLoop: MainLoop, irqchip: KvmIrqchip | undefined, enableIntx: () => void) {
     this.#device = device;
     this.#mainLoop = mainLoop;
     this.#irqchip = irqchip;
-  }
-
-  get enabled(): boolean {
-    return this.#kind !== 'none';
+    this.#enableIntx = enableIntx;
   }
 
   /** vfio_msi_enable: all vectors that the guest allows, at once. */
   enableMsi(msi: Msi): void {
-    this.#kind = 'msi';
-    const { stream } = this.#device.system;
+    const { system, name } = this.#device;
     let count = msi.allocated;
     while (count > 0) {
-      for (let number = 0; number < count; number++) {
-        const { address, data } = msi.message(number);
-        this.#addKvm(
-          this.#open(number, () => msi.notify(number)),
-          address,
-          data,
-        );
-      }
+      this.#wired = count;
+      this.#batch(() => {
+        for (let number = 0; number < count; number++) {
+          const vector = this.#open(number, (fired) => {
+            if (vfioMsiInterrupt.on) this.#tellInterrupt(fired, msi.message(fired));
+            msi.notify(fired);
+          });
+          this.#addRoute(vector, number, msi.message(number));
+        }
+      });
+      this.#kind = 'msi';
       const result = this.#enableVectors(VFIO_PCI_MSI_IRQ_INDEX, () => false);
       if (result === 0) break;
-      this.#device.system.error(
+      system.error(
         result < 0
           ? 'vfio: Error: Failed to setup MSI fds'
           : `vfio: Error: Failed to enable ${count} MSI vectors, retry with ${result}`,
@@ -71,63 +87,88 @@ export class VfioMessages {
       this.#closeAll();
       count = Math.max(result, 0);
     }
-    if (vfioMsiEnable.on) vfioMsiEnable(stream, { name: this.#device.name, count });
+    if (count === 0) system.error('vfio: Error: Failed to enable MSI');
+    else if (vfioMsiEnable.on) vfioMsiEnable(system.stream, { name, count });
   }
 
   /** vfio_update_msi: the guest has changed the message while it is enabled. */
   updateMsi(msi: Msi): void {
     this.#vectors.forEach((vector, number) => {
-      if (vector?.kvm === undefined) return;
-      const { address, data } = msi.message(number);
-      this.#irqchip?.updateMessageRoute(vector.kvm.gsi, address, data);
+      if (vector !== undefined && vector.gsi >= 0) this.#updateRoute(vector, msi.message(number));
     });
   }
 
   /** vfio_msix_enable: the physical device has MSI-X on from now on, and gets vectors as the guest unmasks them. */
   enableMsix(msix: Msix): void {
-    this.#kind = 'msix';
     const { name, system } = this.#device;
-    this.#useVector(msix, 0, undefined);
-    this.#releaseVector(0);
-    msix.setNotifiers({
-      use: (vector, address, data) => this.#useVector(msix, vector, { address, data }),
-      release: (vector) => this.#releaseVector(vector),
-    });
+    this.#kind = 'msix';
+    this.#batch(() =>
+      msix.setNotifiers({
+        use: (number, address, data) => this.#useVector(msix, number, { address, data }),
+        release: (number) => this.#releaseVector(number),
+      }),
+    );
+    if (this.#wired > 0) this.#enableMsixVectors((number) => msix.isMasked(number));
+    else {
+      this.#useVector(msix, 0, undefined);
+      this.#releaseVector(0);
+    }
     if (vfioMsixEnable.on) vfioMsixEnable(system.stream, { name });
   }
 
-  /** vfio_msi_disable, vfio_msix_disable; nothing if neither is enabled. */
+  /** vfio_msi_disable, vfio_msix_disable: INTx is back. Nothing if neither is enabled. */
   disable(msix: Msix | undefined): void {
     const { name, system } = this.#device;
     const kind = this.#kind;
     if (kind === 'none') return;
-    this.#kind = 'none';
-    msix?.setNotifiers(undefined);
+    if (kind === 'msix') {
+      msix?.setNotifiers(undefined);
+      this.#vectors.forEach((vector, number) => {
+        if (vector !== undefined) this.#releaseVector(number);
+      });
+    }
     this.#device.disableIrq(kind === 'msi' ? VFIO_PCI_MSI_IRQ_INDEX : VFIO_PCI_MSIX_IRQ_INDEX);
     this.#closeAll();
+    this.#enableIntx();
     if (kind === 'msi' && vfioMsiDisable.on) vfioMsiDisable(system.stream, { name });
     if (kind === 'msix' && vfioMsixDisable.on) vfioMsixDisable(system.stream, { name });
   }
 
+  /** vfio_prepare_kvm_msi_virq_batch, vfio_commit_kvm_msi_virq_batch: the table of routes goes to KVM once, not for each vector. */
+  #batch(addRoutes: () => void): void {
+    this.#deferred = true;
+    addRoutes();
+    this.#deferred = false;
+    const routed = this.#vectors.filter((vector) => vector !== undefined && vector.gsi >= 0);
+    if (routed.length > 0) this.#irqchip?.commitRoutes();
+    for (const vector of routed) this.#connect(vector!);
+  }
+
   /** vfio_msix_vector_do_use: without a message QEMU itself reads the eventfd. */
-  #useVector(
-    msix: Msix,
-    number: number,
-    message: { readonly address: number; readonly data: number } | undefined,
-  ): void {
+  #useVector(msix: Msix, number: number, message: Message | undefined): void {
     const device = this.#device;
     if (vfioMsixVectorDoUse.on) vfioMsixVectorDoUse(device.system.stream, { name: device.name, vector: number });
-    const vector = this.#vectors[number] ?? this.#open(number, () => msix.notify(number));
-    if (vector.kvm !== undefined && message !== undefined) {
-      this.#irqchip?.updateMessageRoute(vector.kvm.gsi, message.address, message.data);
-    } else if (message !== undefined) this.#addKvm(vector, message.address, message.data);
+    const vector = this.#vectors[number] ?? this.#open(number, (fired) => this.#msixInterrupt(msix, fired));
+    if (message !== undefined && vector.gsi >= 0) this.#updateRoute(vector, message);
+    else if (message !== undefined) {
+      this.#addRoute(vector, number, message);
+      if (!this.#deferred && vector.gsi >= 0) {
+        this.#irqchip?.commitRoutes();
+        this.#connect(vector);
+      }
+    }
     // The host allocates a vector when it is first used, and has to be told of all anew.
     if (number >= this.#wired) {
-      device.disableIrq(VFIO_PCI_MSIX_IRQ_INDEX);
       this.#wired = number + 1;
-      const result = this.#enableVectors(VFIO_PCI_MSIX_IRQ_INDEX, (other) => other !== number && msix.isMasked(other));
-      if (result !== 0) device.system.error(`vfio: failed to enable vectors, ${result}`);
-    } else device.signalTo(VFIO_PCI_MSIX_IRQ_INDEX, vector.kvm?.eventfd ?? vector.interrupt, number);
+      if (!this.#deferred) {
+        device.disableIrq(VFIO_PCI_MSIX_IRQ_INDEX);
+        this.#enableMsixVectors((other) => other !== number && msix.isMasked(other));
+      }
+    } else device.signalTo(VFIO_PCI_MSIX_IRQ_INDEX, listenerOf(vector), number);
+    this.#pending.delete(number);
+    if (this.#pending.size > 0) return;
+    msix.showPending(false);
+    if (vfioMsixPbaDisable.on) vfioMsixPbaDisable(device.system.stream, { name: device.name });
   }
 
   /** vfio_msix_vector_release: masked, so that a message has to wait: QEMU keeps it as pending. */
@@ -135,62 +176,95 @@ export class VfioMessages {
     const device = this.#device;
     if (vfioMsixVectorRelease.on) vfioMsixVectorRelease(device.system.stream, { name: device.name, vector: number });
     const vector = this.#vectors[number];
-    if (vector?.kvm !== undefined) device.signalTo(VFIO_PCI_MSIX_IRQ_INDEX, vector.interrupt, number);
+    if (vector !== undefined && vector.irqfd >= 0) {
+      device.signalTo(VFIO_PCI_MSIX_IRQ_INDEX, vector.interrupt, number);
+    }
   }
 
-  /** How many vectors the host has been asked for. */
-  #wired = 0;
-
-  #open(number: number, notify: () => void): Vector {
+  /** vfio_msi_interrupt of MSI-X: behind a mask the message waits, and the guest has to see that it does. */
+  #msixInterrupt(msix: Msix, number: number): void {
     const { system, name } = this.#device;
+    if (msix.isMasked(number)) {
+      this.#pending.add(number);
+      msix.showPending(true);
+      if (vfioMsixPbaEnable.on) vfioMsixPbaEnable(system.stream, { name });
+    }
+    if (vfioMsiInterrupt.on) this.#tellInterrupt(number, msix.message(number));
+    msix.notify(number);
+  }
+
+  #tellInterrupt(vector: number, { address: addr, data }: Message): void {
+    vfioMsiInterrupt(this.#device.system.stream, { name: this.#device.name, vector, addr, data });
+  }
+
+  #open(number: number, fired: (number: number) => void): Vector {
+    const { system } = this.#device;
     const interrupt = system.eventNotifier();
-    const vector: Vector = { interrupt, kvm: undefined };
+    const vector: Vector = { interrupt, gsi: NONE, irqfd: NONE };
     this.#vectors[number] = vector;
     this.#mainLoop.setFdHandler(interrupt, () => {
-      if (!system.testAndClear(interrupt)) return;
-      if (vfioMsiInterrupt.on) vfioMsiInterrupt(system.stream, { name, vector: number });
-      notify();
+      if (system.testAndClear(interrupt)) fired(number);
     });
     return vector;
   }
 
-  /** vfio_add_kvm_msi_virq: left to QEMU if KVM cannot. */
-  #addKvm(vector: Vector, address: number, data: number): void {
-    const irqchip = this.#irqchip;
-    if (irqchip === undefined) return;
-    const eventfd = this.#device.system.eventNotifier();
-    const gsi = irqchip.addMessageRoute(address, data);
-    if (irqchip.addIrqfd(eventfd, gsi) < 0) {
-      irqchip.releaseRoute(gsi);
-      this.#device.system.syscalls.close(eventfd);
-      return;
-    }
-    vector.kvm = { eventfd, gsi };
+  /** vfio_add_kvm_msi_virq. */
+  #addRoute(vector: Vector, number: number, message: Message): void {
+    if (this.#irqchip !== undefined) vector.gsi = this.#irqchip.addMessageRoute('vfio-pci', number, message);
+  }
+
+  /** vfio_update_kvm_msi_virq. */
+  #updateRoute(vector: Vector, message: Message): void {
+    this.#irqchip?.updateMessageRoute(vector.gsi, message);
+    this.#irqchip?.commitRoutes();
+  }
+
+  /** vfio_connect_kvm_msi_virq: left to QEMU if KVM cannot. */
+  #connect(vector: Vector): void {
+    const { system } = this.#device;
+    const irqchip = this.#irqchip!;
+    vector.irqfd = system.eventNotifier();
+    if (irqchip.addIrqfd(vector.irqfd, vector.gsi) >= 0) return;
+    system.syscalls.close(vector.irqfd);
+    irqchip.releaseRoute(vector.gsi);
+    vector.irqfd = NONE;
+    vector.gsi = NONE;
+  }
+
+  #enableMsixVectors(masked: (number: number) => boolean): void {
+    const result = this.#enableVectors(VFIO_PCI_MSIX_IRQ_INDEX, masked);
+    if (result !== 0) this.#device.system.error(`vfio: failed to enable vectors, ${result}`);
   }
 
   /** vfio_enable_vectors: 0, -errno, or how many there could be. Masked vectors go to QEMU, which keeps them pending. */
   #enableVectors(index: number, masked: (number: number) => boolean): number {
-    const count = Math.max(this.#vectors.length, index === VFIO_PCI_MSIX_IRQ_INDEX ? this.#wired : 0);
-    const fds = Array.from({ length: count }, (_, number) => {
+    const fds = Array.from({ length: this.#wired }, (_, number) => {
       const vector = this.#vectors[number];
       if (vector === undefined) return NONE;
-      return masked(number) ? vector.interrupt : (vector.kvm?.eventfd ?? vector.interrupt);
+      return masked(number) ? vector.interrupt : listenerOf(vector);
     });
     return this.#device.signalAll(index, fds);
   }
 
+  /** vfio_msi_disable_common. */
   #closeAll(): void {
     const { syscalls } = this.#device.system;
-    for (const vector of this.#vectors.splice(0)) {
+    for (const vector of this.#vectors) {
       if (vector === undefined) continue;
-      if (vector.kvm !== undefined) {
-        this.#irqchip?.removeIrqfd(vector.kvm.eventfd, vector.kvm.gsi);
-        this.#irqchip?.releaseRoute(vector.kvm.gsi);
-        syscalls.close(vector.kvm.eventfd);
+      if (vector.irqfd >= 0) {
+        this.#irqchip?.removeIrqfd(vector.irqfd, vector.gsi);
+        this.#irqchip?.releaseRoute(vector.gsi);
+        syscalls.close(vector.irqfd);
       }
       this.#mainLoop.setFdHandler(vector.interrupt, undefined);
       syscalls.close(vector.interrupt);
     }
+    this.#vectors = [];
     this.#wired = 0;
+    this.#pending.clear();
+    this.#kind = 'none';
   }
 }
+
+/** Who hears of it: KVM, or QEMU. */
+const listenerOf = ({ irqfd, interrupt }: Vector): number => (irqfd >= 0 ? irqfd : interrupt);

@@ -2,7 +2,7 @@
  * vfio-pci: a device of the host, given to the guest (hw/vfio/pci.c). Each step of set-up stands in QEMU's order, so the
  * system calls can be laid beside an strace of the real one.
  *
- * Fidelity: no ROM BAR, no power management.
+ * Fidelity: no ROM BAR.
  */
 
 import { ENOSPC, strerror } from '../../../linux/uapi/errno.ts';
@@ -18,6 +18,8 @@ import {
   PCI_HEADER_TYPE,
   PCI_HEADER_TYPE_MULTI_FUNCTION,
   PCI_INTERRUPT_PIN,
+  PCI_PM_CTRL,
+  PCI_PM_CTRL_STATE_MASK,
   PCI_ROM_ADDRESS,
   PCI_ROM_ADDRESS_MASK,
 } from '../../../linux/uapi/pci.ts';
@@ -50,6 +52,7 @@ import {
   vfioPciReadConfig,
   vfioPciReset,
   vfioPciResetFlr,
+  vfioPciResetPm,
   vfioPciWriteConfig,
   vfioPopulateDeviceConfig,
   vfioPopulateDeviceGetIrqInfoFailure,
@@ -110,7 +113,7 @@ export class VfioPciDevice extends PciDevice {
     else this.config[PCI_HEADER_TYPE]! &= ~PCI_HEADER_TYPE_MULTI_FUNCTION;
     if (options.rombar) this.#sizeRom();
     this.#registerBars();
-    this.#messages = new VfioMessages(this.#device, machine.mainLoop, machine.kvm.irqchip);
+    this.#messages = new VfioMessages(this.#device, machine.mainLoop, machine.kvm.irqchip, () => this.#enableIntx());
     const owner = { system, topology: machine.topology, name: host.name, regions };
     this.#capabilities = addCapabilities(this, this.#configSpace, owner);
     if (this.readConfig(PCI_INTERRUPT_PIN, 1) !== 0) {
@@ -120,8 +123,8 @@ export class VfioPciDevice extends PciDevice {
     if (options.req) this.#registerRequestNotifier();
     this.#attachment.realized({
       name: host.name,
-      // vfio_pci_compute_needs_reset, for a device without power management.
-      needsReset: !this.#device.resetWorks,
+      // vfio_pci_compute_needs_reset.
+      needsReset: !this.#device.resetWorks || this.#resetsByPower,
       hotResetMulti: () => this.#hotReset(false),
     });
   }
@@ -232,7 +235,8 @@ export class VfioPciDevice extends PciDevice {
   protected override exit(): void {
     for (const step of this.#atExit) step();
     this.#disableInterrupts();
-    for (const region of this.#regions) region.unmap();
+    for (const region of this.#regions) region.exit();
+    for (const region of this.#regions) region.finalize();
     this.#attachment.detach();
   }
 
@@ -274,11 +278,10 @@ export class VfioPciDevice extends PciDevice {
     }
     if ((hadMsi && msi?.enabled !== true) || (hadMsix && msix?.enabled !== true)) {
       this.#messages.disable(msix);
-      this.#enableIntx();
     }
   }
 
-  /** vfio_disable_interrupts: INTx, MSI or MSI-X, whichever there is. */
+  /** vfio_disable_interrupts: INTx, MSI or MSI-X, whichever there is; after messages there is INTx first. */
   #disableInterrupts(): void {
     this.#messages.disable(this.#capabilities.msix);
     this.#intx.disable();
@@ -290,20 +293,46 @@ export class VfioPciDevice extends PciDevice {
     const name = this.#host.name;
     if (vfioPciReset.on) vfioPciReset(system.stream, { name });
     this.#preReset();
-    if (this.#device.resetWorks && system.ioctl(this.#device.fd, VFIO_DEVICE_RESET) >= 0) {
+    if (!this.#resetsByPower && this.#resetFunction()) {
       if (vfioPciResetFlr.on) vfioPciResetFlr(system.stream, { name });
-    } else this.#hotReset(true);
+    } else {
+      this.#hotReset(true);
+      const reset = this.#capabilities.power?.resets === true && this.#resetFunction();
+      if (reset && vfioPciResetPm.on) vfioPciResetPm(system.stream, { name });
+    }
     this.#postReset();
     super.reset();
     this.#capabilities.msi?.reset();
     this.#capabilities.msix?.reset();
   }
 
-  /** vfio_pci_pre_reset: no interrupts, no I/O, no memory, no DMA. */
+  /** The kernel would reset it by way of D3 only, which leaves more behind than a reset of its bus. */
+  get #resetsByPower(): boolean {
+    const { flr, power } = this.#capabilities;
+    return !flr && power?.resets === true;
+  }
+
+  #resetFunction(): boolean {
+    return this.#device.resetWorks && this.#device.system.ioctl(this.#device.fd, VFIO_DEVICE_RESET) >= 0;
+  }
+
+  /** vfio_pci_pre_reset: no interrupts, D0, no I/O, no memory, no DMA. */
   #preReset(): void {
     this.#disableInterrupts();
+    this.#wake();
     const command = this.readConfig(PCI_COMMAND, 2);
     this.writeConfig(PCI_COMMAND, command & ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER), 2);
+  }
+
+  #wake(): void {
+    const { power } = this.#capabilities;
+    if (power === undefined) return;
+    const status = () => this.readConfig(power.at + PCI_PM_CTRL, 2);
+    const asleep = status();
+    if ((asleep & PCI_PM_CTRL_STATE_MASK) === 0) return;
+    this.writeConfig(power.at + PCI_PM_CTRL, asleep & ~PCI_PM_CTRL_STATE_MASK, 2);
+    const state = status() & PCI_PM_CTRL_STATE_MASK;
+    if (state !== 0) this.#machine.system.error(`vfio: Unable to power on device, stuck in D${state}`);
   }
 
   /** vfio_pci_post_reset: INTx back, and 0 into the device's BARs, which the reset may have left anywhere. */
@@ -322,7 +351,7 @@ export class VfioPciDevice extends PciDevice {
     const info = system.exchange(this.#device.fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, vfio_pci_hot_reset_info, {
       argsz,
     });
-    if (info.result < 0 && info.result !== -ENOSPC) {
+    if (info.result < 0 && info.result !== -ENOSPC && this.#capabilities.power?.resets !== true) {
       system.error(`vfio: Cannot reset device ${name}, no available reset mechanism.`);
     }
     if (!single) this.#postReset();

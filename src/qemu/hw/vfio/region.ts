@@ -18,12 +18,16 @@ import type { MemoryTopology } from '../../memory/topology.ts';
 import type { System } from '../../system.ts';
 import type { Area, RegionInfo, VfioDevice } from './device.ts';
 import {
+  vfioRegionExit,
+  vfioRegionFinalize,
   vfioRegionMmap,
+  vfioRegionMmapFault,
   vfioRegionMmapsSetEnabled,
   vfioRegionRead,
   vfioRegionSetup,
   vfioRegionSparseMmapEntry,
   vfioRegionSparseMmapHeader,
+  vfioRegionUnmap,
   vfioRegionWrite,
 } from './trace-events.ts';
 
@@ -104,7 +108,10 @@ export class VfioRegion implements MemoryRegionOps {
     for (const [i, { offset, size }] of this.#areas.entries()) {
       const at = syscalls.mmap(size, protection, MAP_SHARED, this.#device.fd, start + offset);
       if (at < 0) {
-        this.unmap();
+        const end = start + offset + size - 1;
+        const failed = { name: this.name, index: i, offset: start + offset, end, fault: at };
+        if (vfioRegionMmapFault.on) vfioRegionMmapFault(stream, failed);
+        this.#unmapAll();
         return at;
       }
       const name = `${this.name} mmaps[${i}]`;
@@ -116,12 +123,32 @@ export class VfioRegion implements MemoryRegionOps {
     return 0;
   }
 
-  /** vfio_region_exit, vfio_region_finalize: what is mapped goes. */
-  unmap(): void {
-    for (const mapped of this.#mapped.splice(0)) {
+  /** vfio_subregion_unmap of each that is mapped, from the last one back. */
+  #unmapAll(): void {
+    for (let i = this.#mapped.length - 1; i >= 0; i--) {
+      const mapped = this.#mapped[i]!;
+      const { offset, size } = this.#areas[i]!;
+      if (vfioRegionUnmap.on) {
+        vfioRegionUnmap(this.#system.stream, { name: mapped.name, offset, end: offset + size - 1 });
+      }
       this.region.deleteSubregion(mapped);
       this.#system.syscalls.munmap(mapped.host!, mapped.size);
     }
+    this.#mapped.length = 0;
+  }
+
+  /** vfio_region_exit: what is mapped leaves the memory map. Nothing for a region of no bytes, here and in {@link finalize}. */
+  exit(): void {
+    if (this.info.size === 0) return;
+    for (const mapped of this.#mapped) this.region.deleteSubregion(mapped);
+    if (vfioRegionExit.on) vfioRegionExit(this.#system.stream, { dev: this.#device.name, index: this.index });
+  }
+
+  /** vfio_region_finalize: and QEMU's address space. */
+  finalize(): void {
+    if (this.info.size === 0) return;
+    for (const mapped of this.#mapped.splice(0)) this.#system.syscalls.munmap(mapped.host!, mapped.size);
+    if (vfioRegionFinalize.on) vfioRegionFinalize(this.#system.stream, { dev: this.#device.name, index: this.index });
   }
 
   /** vfio_region_mmaps_set_enabled: with `enabled` false every access is trapped. */

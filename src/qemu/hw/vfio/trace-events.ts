@@ -1,4 +1,7 @@
-/** QEMU's trace events of assigned devices (hw/vfio/trace-events of QEMU 7.2). Texts of vfio-pci's begin with a blank: `vfio_realize  (NAME) group 0`. */
+/**
+ * QEMU's trace events of assigned devices (hw/vfio/trace-events of QEMU 7.2). Texts of most of vfio-pci's begin with a blank:
+ * `vfio_realize  (NAME) group 0`. Those of platform devices are in platform-trace-events.ts.
+ */
 
 import { event } from '../../../event.ts';
 
@@ -56,6 +59,28 @@ export const vfioGetDevice = event(
   (e) => `Device ${e.name} flags: ${e.flags}, regions: ${e.regions}, irqs: ${e.irqs}`,
   'A VFIO device fd was obtained.',
 );
+const descriptor = { fd: 's32' } as const;
+export const vfioPutBaseDevice = event(
+  'vfio_put_base_device',
+  'qemu',
+  descriptor,
+  (e) => `close vdev->fd=${e.fd}`,
+  'An assigned device was given back.',
+);
+export const vfioPutGroup = event(
+  'vfio_put_group',
+  'qemu',
+  descriptor,
+  (e) => `close group->fd=${e.fd}`,
+  'A group was given back with its last device.',
+);
+export const vfioDisconnectContainer = event(
+  'vfio_disconnect_container',
+  'qemu',
+  descriptor,
+  (e) => `close container->fd=${e.fd}`,
+  'A container was given back with its last group.',
+);
 export const vfioRegionSetup = event(
   'vfio_region_setup',
   'qemu',
@@ -84,6 +109,36 @@ export const vfioRegionMmap = event(
   { name: 'string', offset: 'address', end: 'address' },
   (e) => `Region ${e.name} [${hex(e.offset)} - ${hex(e.end)}]`,
   'Part of a region was mapped: the guest reaches the device without an exit.',
+);
+export const vfioRegionMmapFault = event(
+  'vfio_region_mmap_fault',
+  'qemu',
+  { name: 'string', index: 'u8', offset: 'address', end: 'address', fault: 's32' },
+  (e) => `Region ${e.name} mmaps[${e.index}], [${hex(e.offset)} - ${hex(e.end)}], fault: ${e.fault}`,
+  'Part of a region could not be mapped: what of the region was mapped before it is unmapped.',
+);
+export const vfioRegionUnmap = event(
+  'vfio_region_unmap',
+  'qemu',
+  { name: 'string', offset: 'address', end: 'address' },
+  (e) => `Region ${e.name} unmap [${hex(e.offset)} - ${hex(e.end)}]`,
+  'Part of a region was unmapped, because another could not be mapped.',
+);
+const regionOf = { dev: 'string', index: 'u8' } as const;
+const regionText = (e: { readonly dev: string; readonly index: number }) => `Device ${e.dev}, region ${e.index}`;
+export const vfioRegionExit = event(
+  'vfio_region_exit',
+  'qemu',
+  regionOf,
+  regionText,
+  'The mapped parts of a region left the memory map: its device goes.',
+);
+export const vfioRegionFinalize = event(
+  'vfio_region_finalize',
+  'qemu',
+  regionOf,
+  regionText,
+  'The mapped parts of a region were unmapped: its device is gone.',
 );
 export const vfioRegionMmapsSetEnabled = event(
   'vfio_region_mmaps_set_enabled',
@@ -181,21 +236,35 @@ export const vfioMsiSetup = event(
   'vfio_msi_setup',
   'qemu',
   { name: 'string', pos: 'u16' },
-  (e) => ` (${e.name}) PCI MSI CAP @${hex(e.pos)}`,
+  (e) => `${e.name} PCI MSI CAP @${hex(e.pos)}`,
   'The MSI capability of an assigned device is given to the guest.',
 );
 export const vfioMsixEarlySetup = event(
   'vfio_msix_early_setup',
   'qemu',
   { name: 'string', pos: 'u16', bar: 'u8', offset: 'address', entries: 'u32' },
-  (e) => ` (${e.name}) PCI MSI-X CAP @${hex(e.pos)}, BAR ${e.bar}, offset ${hex(e.offset)}, entries ${e.entries}`,
+  (e) => `${e.name} PCI MSI-X CAP @${hex(e.pos)}, BAR ${e.bar}, offset ${hex(e.offset)}, entries ${e.entries}`,
   'The MSI-X capability of an assigned device was found.',
+);
+export const vfioCheckPcieFlr = event(
+  'vfio_check_pcie_flr',
+  'qemu',
+  named,
+  (e) => `${e.name} Supports FLR via PCIe cap`,
+  'An assigned device can be reset by its PCI Express capability.',
+);
+export const vfioCheckPmReset = event(
+  'vfio_check_pm_reset',
+  'qemu',
+  named,
+  (e) => `${e.name} Supports PM reset`,
+  'An assigned device is reset on its way from D3 to D0.',
 );
 export const vfioCheckAfFlr = event(
   'vfio_check_af_flr',
   'qemu',
   named,
-  (e) => ` (${e.name}) Supports FLR via AF cap`,
+  (e) => `${e.name} Supports FLR via AF cap`,
   'An assigned device can be reset by its Advanced Features capability.',
 );
 export const vfioMsiEnable = event(
@@ -235,11 +304,25 @@ export const vfioMsixVectorRelease = event(
   (e) => ` (${e.name}) vector ${e.vector} released`,
   'The guest masked a vector: its messages go to QEMU, which keeps them.',
 );
+export const vfioMsixPbaEnable = event(
+  'vfio_msix_pba_enable',
+  'qemu',
+  named,
+  justName,
+  'A masked vector waits: the guest reads the pending bits from QEMU.',
+);
+export const vfioMsixPbaDisable = event(
+  'vfio_msix_pba_disable',
+  'qemu',
+  named,
+  justName,
+  'No vector waits any more: the pending bits are the device’s own.',
+);
 export const vfioMsiInterrupt = event(
   'vfio_msi_interrupt',
   'qemu',
-  vectorOf,
-  (e) => ` (${e.name}) vector ${e.vector}`,
+  { ...vectorOf, addr: 'address', data: 'u32' },
+  (e) => ` (${e.name}) vector ${e.vector} ${hex(e.addr)}/${hex(e.data)}`,
   'A message of an assigned device came to QEMU.',
 );
 export const vfioPciReset = event('vfio_pci_reset', 'qemu', named, justName, 'An assigned device is reset.');
@@ -250,84 +333,17 @@ export const vfioPciResetFlr = event(
   (e) => `${e.name} FLR/VFIO_DEVICE_RESET`,
   'The reset is done by VFIO_DEVICE_RESET.',
 );
+export const vfioPciResetPm = event(
+  'vfio_pci_reset_pm',
+  'qemu',
+  named,
+  (e) => `${e.name} PCI PM Reset`,
+  'The reset is done by VFIO_DEVICE_RESET, which puts the device into D3 and back.',
+);
 export const vfioPciHotReset = event(
   'vfio_pci_hot_reset',
   'qemu',
   { name: 'string', type: 'string' },
   (e) => ` (${e.name}) ${e.type}`,
   'A reset of the whole bus of an assigned device is tried.',
-);
-
-// hw/vfio/platform.c
-
-const pinAndFd = { pin: 'u8', fd: 's32' } as const;
-export const vfioPlatformRealize = event(
-  'vfio_platform_realize',
-  'qemu',
-  named,
-  (e) => `vfio device ${e.name}, compat = (null)`,
-  'An assigned platform device is being set up.',
-);
-export const vfioPlatformBaseDeviceInit = event(
-  'vfio_platform_base_device_init',
-  'qemu',
-  { name: 'string', group: 'u32' },
-  (e) => `${e.name} belongs to group #${e.group}`,
-  'The IOMMU group of an assigned platform device was found.',
-);
-export const vfioPlatformPopulateInterrupts = event(
-  'vfio_platform_populate_interrupts',
-  'qemu',
-  { pin: 'u8', count: 'u32', flags: 'u32' },
-  (e) => `- IRQ index ${e.pin}: count ${e.count}, flags=${hex(e.flags)}`,
-  'An interrupt of an assigned platform device was learned.',
-);
-export const vfioPlatformStartLevelIrqfd = event(
-  'vfio_platform_start_level_irqfd_injection',
-  'qemu',
-  { index: 'u8', fd: 's32', resamplefd: 's32' },
-  (e) => `IRQ index=${e.index}, fd = ${e.fd}, resamplefd = ${e.resamplefd}`,
-  'A level-triggered interrupt goes from the host kernel to KVM without QEMU.',
-);
-export const vfioPlatformStartEdgeIrqfd = event(
-  'vfio_platform_start_edge_irqfd_injection',
-  'qemu',
-  { index: 'u8', fd: 's32' },
-  (e) => `IRQ index=${e.index}, fd = ${e.fd}`,
-  'An edge-triggered interrupt goes from the host kernel to KVM without QEMU.',
-);
-export const vfioPlatformIntpInterrupt = event(
-  'vfio_platform_intp_interrupt',
-  'qemu',
-  pinAndFd,
-  (e) => `Inject IRQ #${e.pin} (fd = ${e.fd})`,
-  'The eventfd of a platform interrupt was signalled.',
-);
-export const vfioIntpInterruptSetPending = event(
-  'vfio_intp_interrupt_set_pending',
-  'qemu',
-  { pin: 'u8' },
-  (e) => `irq ${e.pin} is set PENDING`,
-  'A platform interrupt waits for the end of another.',
-);
-export const vfioPlatformIntpInjectPending = event(
-  'vfio_platform_intp_inject_pending_lockheld',
-  'qemu',
-  pinAndFd,
-  (e) => `Inject pending IRQ #${e.pin} (fd = ${e.fd})`,
-  'A platform interrupt that waited has its turn.',
-);
-export const vfioPlatformEoi = event(
-  'vfio_platform_eoi',
-  'qemu',
-  pinAndFd,
-  (e) => `EOI IRQ pin ${e.pin} (fd=${e.fd})`,
-  'An access to a region counts as the end of a platform interrupt.',
-);
-export const vfioPlatformIntpMmapEnable = event(
-  'vfio_platform_intp_mmap_enable',
-  'qemu',
-  { pin: 'u8' },
-  (e) => `IRQ #${e.pin} still active, stay in slow path`,
-  'The regions stay trapped, because an interrupt has not ended.',
 );

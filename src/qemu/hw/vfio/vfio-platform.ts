@@ -17,8 +17,8 @@ import { type Attachment, attachByGroup, attachByNode, iommufdOf } from './attac
 import type { VfioDevice } from './device.ts';
 import { groupOf, type HostDevice } from './host-device.ts';
 import { VfioIntps } from './intp.ts';
+import { vfioPlatformBaseDeviceInit, vfioPlatformRealize } from './platform-trace-events.ts';
 import { VfioRegion } from './region.ts';
-import { vfioPlatformBaseDeviceInit, vfioPlatformRealize } from './trace-events.ts';
 
 const LONGEST_COMPATIBLE = 4096;
 const basename = (path: string) => path.slice(path.lastIndexOf('/') + 1);
