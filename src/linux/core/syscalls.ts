@@ -5,7 +5,7 @@
 
 import { type Hva, PAGE_SIZE } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
-import { EACCES, EAGAIN, EBADF, EFAULT, EINVAL, EMFILE, ENODEV, ENOTTY, ESPIPE } from '../uapi/errno.ts';
+import { EACCES, EAGAIN, EBADF, EFAULT, EINVAL, EMFILE, ENODEV, ENOMEM, ENOTTY, ESPIPE } from '../uapi/errno.ts';
 import { SIGNAL } from '../uapi/signal.ts';
 import {
   type DirectoryEntry,
@@ -405,6 +405,6 @@ export class ProcessSyscalls implements Syscalls {
     if (result >= 0 || (flags & (MAP_HUGETLB | MAP_ANONYMOUS)) !== (MAP_HUGETLB | MAP_ANONYMOUS)) return result;
     return result === -EINVAL
       ? kernel.refuse(EINVAL, 'x86 has pages of 2 MiB and 1 GiB')
-      : kernel.refuse(-result, `the pool has too few large pages for ${length} bytes: nr_hugepages`);
+      : kernel.refuse(ENOMEM, `the pool has too few large pages for ${length} bytes: nr_hugepages`);
   }
 }
