@@ -10,15 +10,26 @@ export type Interrupted = 'ctrl-c' | 'timeout';
 /** Where the script finds its work: a script sees globals only. */
 const WORK = '__gvmWork';
 
-/** The value of `work`, or why it was ended. `seconds` of real time, undefined for as long as it takes. */
-export function interruptible<T extends object>(work: () => T, seconds: number | undefined): T | Interrupted {
+/** Longest time of the watchdog, in milliseconds: 24 days. */
+const MOST = 2 ** 31 - 1;
+
+/** How work may be broken off. */
+export interface Interruptions {
+  /** After so many seconds of real time; undefined for as long as it takes. */
+  readonly seconds: number | undefined;
+  /** By Ctrl-C, which then does not end the process. */
+  readonly byHand: boolean;
+}
+
+/** The value of `work`, or why it was ended. */
+export function interruptible<T extends object>(work: () => T, { seconds, byHand }: Interruptions): T | Interrupted {
   const scope = globalThis as Record<string, unknown>;
   scope[WORK] = work;
   try {
     return new Script(`${WORK}()`).runInThisContext({
-      breakOnSigint: true,
+      breakOnSigint: byHand,
       displayErrors: false,
-      ...(seconds === undefined ? {} : { timeout: Math.max(1, Math.round(seconds * 1000)) }),
+      ...(seconds === undefined ? {} : { timeout: Math.min(Math.max(1, Math.round(seconds * 1000)), MOST) }),
     }) as T;
   } catch (error) {
     const { code } = error as { code?: string };

@@ -12,8 +12,13 @@ import type { PageAllocator } from '../linux/core/page-allocator.ts';
 const LARGE = GiB(1);
 
 export class Leftovers {
-  readonly code = new CodeMemory();
+  #code = new CodeMemory();
   #spare: WebAssembly.Memory | undefined;
+
+  /** Code that the processors so far have decoded. */
+  get code(): CodeMemory {
+    return this.#code;
+  }
 
   /** RAM of `size` bytes, all zeros. */
   take(size: number): PhysicalMemory {
@@ -27,5 +32,11 @@ export class Leftovers {
     if (memory.size > LARGE) return;
     pages.scrub();
     this.#spare = memory.wasm;
+  }
+
+  /** Leave nothing: the host was broken off half-way, maybe in the middle of a change to what it would leave. */
+  abandon(): void {
+    this.#code = new CodeMemory();
+    this.#spare = undefined;
   }
 }

@@ -79,7 +79,8 @@ export class Machine {
   /** Nothing runs any more, and nobody looks at the RAM. */
   powerOff(): void {
     this.stream.close();
-    this.#leftovers?.giveBack(this.kernel.memory, this.kernel.pages);
+    if (this.interrupted) this.#leftovers?.abandon();
+    else this.#leftovers?.giveBack(this.kernel.memory, this.kernel.pages);
   }
 
   /** Guest instructions retired by all vCPUs; each is a nanosecond of virtual time. */

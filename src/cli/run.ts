@@ -78,6 +78,7 @@ function runOn(
   output: Output,
   ended: (() => void) | undefined,
 ): number {
+  const deadline = chosen.timeout === undefined ? undefined : performance.now() + 1000 * chosen.timeout;
   let calls = 0;
   const progress = () => `${progressOf(machine)} ${calls}`;
   try {
@@ -95,8 +96,8 @@ function runOn(
           called: () => void calls++,
         }),
     });
-    for (const command of program.directives.host) runHostCommand(shell, command, machine, output);
-    const { end, exitProcess } = runQemu(machine, program, chosen, output);
+    for (const command of program.directives.host) runHostCommand(shell, command, machine, output, chosen, deadline);
+    const { end, exitProcess } = runQemu(machine, program, chosen, output, deadline);
     const status = isHostFailure(end)
       ? reportHostFailure(end, output)
       : reportEnd(end, { machine, program, options: chosen, output });
@@ -150,14 +151,40 @@ function hostStdio(output: Output): (fd: 1 | 2, bytes: Uint8Array) => void {
   return (_, bytes) => lines.write(bytes);
 }
 
+/** Seconds until `deadline`, as performance.now() counts; undefined if there is none. */
+const secondsLeft = (deadline: number | undefined): number | undefined =>
+  deadline === undefined ? undefined : (deadline - performance.now()) / 1000;
+
+/** The value of `work`; undefined if it was broken off at `deadline`. */
+function inTime<T extends object>(work: () => T, deadline: number | undefined): T | undefined {
+  if (deadline === undefined) return work();
+  const value = interruptible(work, { seconds: secondsLeft(deadline), byHand: false });
+  return typeof value === 'string' ? undefined : value;
+}
+
 /** A `; host:` line: what it prints is shown, and its failure ends the run with the rule that was broken. */
-function runHostCommand(shell: HostShell, command: HostCommand, machine: Machine, output: Output): void {
+function runHostCommand(
+  shell: HostShell,
+  command: HostCommand,
+  machine: Machine,
+  output: Output,
+  { timeout }: RunOptions,
+  deadline: number | undefined,
+): void {
   const rules: string[] = [];
   const stop = machine.stream.subscribe(matchingEvents('refusal'), ({ fields }) =>
     rules.push(String(fields['because'])),
   );
-  const { output: text, error } = shell.run(command.text);
+  const result = inTime(() => shell.run(command.text), deadline);
   stop();
+  if (result === undefined) {
+    machine.interrupted = true;
+    throw new UsageError(
+      `${command.place}: error: stopped after ${timeout} s (--timeout): ${command.text}`,
+      EXIT.LIMIT,
+    );
+  }
+  const { output: text, error } = result;
   for (const line of text.split('\n').slice(0, -1)) output.line('host', line);
   if (error === undefined) return;
   const notes = rules.map((rule) => `\n   = note: ${rule}`).join('');
@@ -170,6 +197,7 @@ function runQemu(
   program: GuestProgram,
   options: RunOptions,
   output: Output,
+  deadline: number | undefined,
 ): { readonly end: QemuEnd | HostFailure; readonly exitProcess: () => void } {
   const own = loadUserDevices(options.qemu, (file) =>
     userCodeWatch.add(file, 'device', output, () => progressOf(machine)),
@@ -189,7 +217,7 @@ function runQemu(
     bringDumps();
     return { end: { reason: 'not-started', code: failure }, exitProcess: () => process.exit() };
   }
-  const end = runAttended(machine, qemu, options);
+  const end = runAttended(machine, qemu, options, deadline);
   // What was broken off half-way has nothing more to do.
   if (machine.interrupted) return { end, exitProcess: () => undefined };
   bringDumps();
@@ -197,9 +225,14 @@ function runQemu(
 }
 
 /** Let QEMU run; where somebody waits for it, or there is a limit in real time, so that it can be broken off. */
-function runAttended(machine: Machine, qemu: Qemu, { attended, timeout }: RunOptions): QemuEnd | HostFailure {
-  if (attended === undefined && timeout === undefined) return qemu.run();
-  const end = interruptible(() => qemu.run(), timeout);
+function runAttended(
+  machine: Machine,
+  qemu: Qemu,
+  { attended }: RunOptions,
+  deadline: number | undefined,
+): QemuEnd | HostFailure {
+  if (attended === undefined && deadline === undefined) return qemu.run();
+  const end = interruptible(() => qemu.run(), { seconds: secondsLeft(deadline), byHand: attended !== undefined });
   if (typeof end !== 'string') return end;
   machine.interrupted = true;
   return { reason: end, code: 0 };

@@ -26,7 +26,7 @@ describe.skipIf(!hostAnswers)(hostAnswers ? 'drivers in C' : 'drivers in C: skip
   afterAll(() => rmSync(out, { recursive: true }));
 
   test.each(sources)('%s', (name) => {
-    const { transcript } = transcriptOf(join(out, `${name}.elf`), library, { limit: DEFAULT_MAX_INSNS });
+    const { transcript } = transcriptOf(join(out, `${name}.elf`), library, { maxInsns: DEFAULT_MAX_INSNS });
     const pinned = join(FOLDER, `${name}.transcript`);
     if (process.env['UPDATE_C_TRANSCRIPTS'] !== undefined && process.env['CI'] === undefined)
       writeFileSync(pinned, transcript);

@@ -11,7 +11,7 @@ const { sources, orphans } = discover(['programs'], { filter: undefined, shard: 
 describe.each(sources)('%s', (file) => {
   test('its transcript is the golden one', () => expectGolden(file));
   test('a second run gives the same bytes', () => {
-    const transcript = () => transcriptOf(file, library, { limit: DEFAULT_MAX_INSNS }).transcript;
+    const transcript = () => transcriptOf(file, library, { maxInsns: DEFAULT_MAX_INSNS }).transcript;
     expect(transcript()).toBe(transcript());
   });
 });

@@ -16,7 +16,7 @@ const own = (): GuestLibrary => {
  */
 export function expectGolden(file: string, library: GuestLibrary = own()): void {
   const { outcome, report } = runTest(file, library, {
-    limit: DEFAULT_MAX_INSNS,
+    maxInsns: DEFAULT_MAX_INSNS,
     update: false,
     coverage: false,
     prefixes: ['CHECK'],

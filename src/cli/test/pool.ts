@@ -10,6 +10,8 @@ import { runTest, type TestOptions } from './run-test.ts';
 
 /** Tests that a worker has to get for its start (some 50 ms) to be worth it. */
 const TESTS_A_WORKER = 8;
+/** A run whose time is up ends by itself, and says where it was. What does not within so many seconds more is ended from outside. */
+const GRACE = 10;
 
 /** First word of a worker's command line. */
 export const WORKER_WORD = '--worker';
@@ -35,30 +37,78 @@ export async function runAll(
   }
   const results: TestResult[] = new Array(files.length);
   let next = 0;
-  const work = () =>
-    new Promise<void>((resolve, reject) => {
-      const worker: Worker = new (threads().Worker)(new URL('gvm.js', import.meta.url), {
-        argv: ['test', WORKER_WORD],
-        workerData: options,
-      });
-      let running = -1;
-      const give = (): void => {
-        running = next++;
-        worker.postMessage(files[running]);
-      };
-      worker.on('message', (result: TestResult) => {
-        if (running >= 0) {
-          results[running] = result;
-          onResult(result);
-        }
-        if (next < files.length) give();
-        else resolve(worker.terminate().then(() => undefined));
-      });
-      worker.on('error', reject);
-    });
-  await Promise.all(Array.from({ length: workers }, work));
+  const ended = (index: number, result: TestResult): void => {
+    results[index] = result;
+    onResult(result);
+  };
+  await Promise.all(Array.from({ length: workers }, () => work(files, options, () => next++, ended)));
   return results;
 }
+
+/**
+ * A worker takes tests until `next` names none. What ran out of time may have been broken off in the middle of anything, so another
+ * worker goes on from there.
+ */
+async function work(
+  files: readonly string[],
+  options: TestOptions,
+  next: () => number,
+  ended: (index: number, result: TestResult) => void,
+): Promise<void> {
+  for (let index = next(); index < files.length; ) {
+    const worker: Worker = new (threads().Worker)(new URL('gvm.js', import.meta.url), {
+      argv: ['test', WORKER_WORD],
+      workerData: options,
+    });
+    try {
+      await heard(worker);
+      for (let spent = false; !spent && index < files.length; index = next()) {
+        const name = files[index]!;
+        worker.postMessage(name);
+        const said = await heard(worker, options.timeout);
+        const result = typeof said === 'string' ? lost(name, said) : (said ?? stuck(name, options));
+        ended(index, result);
+        spent = said !== result || result.outcome === 'TIMEOUT';
+      }
+    } finally {
+      await worker.terminate();
+    }
+  }
+}
+
+/** What `worker` says next; undefined if it says nothing for `seconds`, and the grace; a string if it has ended: why. */
+async function heard(worker: Worker, seconds?: number): Promise<TestResult | string | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    return await new Promise((resolve) => {
+      worker.once('message', resolve);
+      worker.once('error', ({ message }) => resolve(message));
+      worker.once('exit', () => resolve('the process was told to exit'));
+      if (seconds !== undefined) timer = setTimeout(() => resolve(undefined), Math.min(1000 * (seconds + GRACE), MOST));
+    });
+  } finally {
+    clearTimeout(timer);
+    for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event);
+  }
+}
+
+/** The longest timer there is, in milliseconds. */
+const MOST = 2 ** 31 - 1;
+
+const stuck = (name: string, { timeout }: TestOptions): TestResult => ({
+  name,
+  outcome: 'TIMEOUT',
+  report: [
+    `did not end ${GRACE} s after its time, ${timeout} s (--timeout): no guest ran, and gvm itself was at work`,
+    `   = reproduce: gvm test ${name}   (the run alone: gvm run ${name})`,
+  ],
+});
+
+const lost = (name: string, why: string): TestResult => ({
+  name,
+  outcome: 'FAIL',
+  report: [`the process that ran it ended: ${why}`, `   = reproduce: gvm run ${name}`],
+});
 
 /** The worker's side: says that it is ready, then runs each test it is handed. */
 export function serve(library: GuestLibrary): void {

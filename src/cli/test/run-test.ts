@@ -25,7 +25,9 @@ import { ownVerdict } from './self-check.ts';
 
 export interface TestOptions {
   /** Guest instructions after which a run ends. */
-  readonly limit: number;
+  readonly maxInsns: number;
+  /** Seconds of real time after which a run ends; none if absent. */
+  readonly timeout?: number;
   /** How guest code is executed; the default if absent. */
   readonly tier?: TierName;
   /** Write goldens that are missing or differ. */
@@ -93,7 +95,7 @@ function judge(
 }
 
 /** How a program is run. */
-export type Means = Pick<TestOptions, 'limit' | 'tier'>;
+export type Means = Pick<TestOptions, 'maxInsns' | 'timeout' | 'tier'>;
 
 interface Ran {
   readonly transcript: string;
@@ -114,7 +116,12 @@ function judgeRun(
 ): Verdict {
   if (lost > 0) {
     const bytes = TRANSCRIPT_BYTES + lost;
-    const report = [...before, `${file}: the transcript has ${bytes} bytes; a test may have ${TRANSCRIPT_BYTES}`];
+    const limit = status === EXIT.LIMIT ? limitOf(transcript) : [];
+    const report = [
+      ...limit,
+      ...before,
+      `${file}: the transcript has ${bytes} bytes; a test may have ${TRANSCRIPT_BYTES}`,
+    ];
     return { outcome: status === EXIT.LIMIT ? 'TIMEOUT' : 'FAIL', report };
   }
   const golden = goldenOf(file);
@@ -123,6 +130,7 @@ function judgeRun(
   const problems = [...before];
   if (!hasGolden && !hasChecks) {
     const own = ownVerdict(transcript, status);
+    if (own?.outcome === 'TIMEOUT') return { ...own, report: [...limitOf(transcript), ...own.report] };
     if (own !== undefined) return own;
     if (!options.update)
       return {
@@ -138,10 +146,12 @@ function judgeRun(
     if (divergence !== undefined && options.update) {
       writeFileSync(golden, transcript);
       updated = true;
-    } else if (divergence !== undefined) problems.push(...divergenceText(file, library, options, divergence));
+    } else if (divergence !== undefined && status === EXIT.LIMIT) problems.push(...placeOf(file, divergence));
+    else if (divergence !== undefined) problems.push(...divergenceText(file, library, options, divergence));
   }
   const dump = (choice: DumpChoice) => (options.dumpInput === choice ? dumpInput(checked) : []);
   if (problems.length > 0) {
+    if (status === EXIT.LIMIT) problems.unshift(...limitOf(transcript));
     problems.push(...dump('fail'), ...dump('always'));
     problems.push(`   = reproduce: gvm test ${file}   (the run alone: gvm run ${file})`);
     return { outcome: status === EXIT.LIMIT ? 'TIMEOUT' : 'FAIL', report: problems };
@@ -152,14 +162,26 @@ function judgeRun(
   };
 }
 
+/** The limit that ended a run, and where: what the run said last of itself. */
+const limitOf = (transcript: string): string[] =>
+  transcript
+    .split('\n')
+    .filter((line) => /\bstopped after .*\(--/.test(line))
+    .slice(-1);
+
+/** Where the transcript leaves its golden. */
+const placeOf = (file: string, { line, excerpt, notes }: Divergence): string[] => [
+  `${goldenOf(file)}:${line}: the transcript is not the golden one, from this line on`,
+  ...excerpt,
+  ...notes.map((note) => `   = note: ${note}`),
+];
+
 /** Where the transcript leaves its golden, and what the machine did when it wrote that line: for that it runs once more. */
 function divergenceText(file: string, library: GuestLibrary, means: Means, divergence: Divergence): string[] {
   const cause = new CauseFinder(divergence.line);
   transcribe(file, library, means, cause, cause.observe);
   return [
-    `${goldenOf(file)}:${divergence.line}: the transcript is not the golden one, from this line on`,
-    ...divergence.excerpt,
-    ...divergence.notes.map((note) => `   = note: ${note}`),
+    ...placeOf(file, divergence),
     ...cause.notes.map((note, index) => (index === 0 ? `   = note: ${note}` : note)),
   ];
 }
@@ -177,7 +199,7 @@ const leftovers = new Leftovers();
 function transcribe(
   file: string,
   library: GuestLibrary,
-  { limit, tier = DEFAULT_TIER }: Means,
+  { maxInsns, timeout, tier = DEFAULT_TIER }: Means,
   output: Output,
   observe?: Observer,
 ): number {
@@ -189,7 +211,8 @@ function transcribe(
         qemu: [],
         trace: undefined,
         explain: false,
-        maxInsns: limit,
+        maxInsns,
+        timeout,
         tier,
         exitMap: 'gvm',
         includes: [],

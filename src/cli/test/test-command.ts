@@ -1,9 +1,8 @@
 /** `gvm test`: its options. What they do is in test.ts. */
 
-import { type Command, parserOf } from '../command.ts';
+import { type Command, maxInsnsOption, parserOf } from '../command.ts';
 import { EXIT } from '../exit-status.ts';
 import { installedLibrary } from '../guest-program.ts';
-import { DEFAULT_MAX_INSNS } from '../run-options.ts';
 import { tierOption } from '../tier.ts';
 import { UsageError } from '../usage-error.ts';
 import { DUMP_CHOICES, type DumpChoice } from './dump-input.ts';
@@ -23,6 +22,9 @@ expectations in comments:
   ; error: text    the line gets this error
   ; XFAIL: *   ; REQUIRES: vfio-pci && mtty   ; UNSUPPORTED: name`;
 
+/** Seconds: many times what the most instructions take, for what does not come back by itself. */
+const DEFAULT_TIMEOUT = 120;
+
 const EPILOGUE = 'Exit status: 0 all passed; 6 a test failed; 2 usage.';
 
 const parser = () =>
@@ -36,11 +38,12 @@ const parser = () =>
     .option('j', { alias: 'jobs', type: 'number', requiresArg: true, describe: 'tests at a time (default: one a CPU)' })
     .option('filter', { type: 'string', requiresArg: true, describe: 'only paths that match this regular expression' })
     .option('shard', { type: 'string', requiresArg: true, describe: 'I/N: only the I-th of N parts' })
+    .option('max-insns', maxInsnsOption)
     .option('timeout', {
       type: 'number',
-      default: DEFAULT_MAX_INSNS,
+      default: DEFAULT_TIMEOUT,
       requiresArg: true,
-      describe: 'end a run after so many guest instructions',
+      describe: 'end a run after so many seconds of real time',
     })
     .option('tier', tierOption)
     .option('check-prefix', {
@@ -88,12 +91,15 @@ export const testCommand = (): Command => ({
       throw new UsageError(
         'gvm test: -u is refused where CI is set: goldens are updated by people who read the difference',
       );
-    if (!(options.timeout > 0)) throw new UsageError('gvm test: --timeout takes a number of instructions, 1 or more');
+    if (!(options.maxInsns > 0))
+      throw new UsageError('gvm test: --max-insns takes a number of instructions, 1 or more');
+    if (!(options.timeout > 0)) throw new UsageError('gvm test: --timeout takes a number of seconds');
     if (options.j !== undefined && !(Number.isInteger(options.j) && options.j > 0))
       throw new UsageError('gvm test: -j takes a number of tests, 1 or more');
     return test({
       paths: options._.length === 0 ? ['.'] : options._.map(String),
-      limit: options.timeout,
+      maxInsns: options.maxInsns,
+      timeout: options.timeout,
       tier: options.tier,
       update: options.u,
       coverage: options.coverage !== undefined,

@@ -180,9 +180,51 @@ describe('expectations in the source', () => {
     ],
     ['a run without end', program('.l: jmp .l', '; CHECK: never\n'), 6, 'TIMEOUT: a.gasm'],
   ])('%s', (_, source, status, message) => {
-    const ran = testing({ 'a.gasm': source }, '--timeout', '300000');
+    const ran = testing({ 'a.gasm': source }, '--max-insns', '300000');
     expect(ran.stderr).toContain(message);
     expect(ran.status).toBe(status);
+  });
+});
+
+describe('what does not come back', () => {
+  const driver = (init: string) => `export default { name: 'x', init() { ${init} }, exit() {} };`;
+  const loading = (file: string) => program('ret', `; host: insmod ./${file}\n; CHECK: never\n`);
+  /** Tests that run nothing, so that none of them is in danger on a busy machine. */
+  const bytes = Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`b${i}.gasm`, 'bits 64\nret ; = c3\n']));
+  const files = {
+    'guest.gasm': program('.l: jmp .l', '; CHECK: never\n'),
+    'line.gasm': loading('loop.ts'),
+    'loop.ts': driver('for (;;);'),
+    'quits.gasm': loading('quit.ts'),
+    'quit.ts': driver('process.exit(3);'),
+    ...bytes,
+  };
+
+  test('in a worker: the time is up, the place is told, and another worker goes on', () => {
+    const ran = testing(files, '-j', '2', '--max-insns', '1e15', '--timeout', '2');
+    expect(ran.stderr).toMatch(
+      /^TIMEOUT: guest.gasm\ngvm: stopped after 2 s \(--timeout\), \d+ guest instructions, at rip .* \(guest.gasm:\d+\)$/m,
+    );
+    expect(ran.stderr).toMatch(
+      /^TIMEOUT: line.gasm\nline.gasm:1: error: stopped after 2 s \(--timeout\): insmod .\/loop.ts$/m,
+    );
+    expect(ran.stderr).toContain('FAIL: quits.gasm\nthe process that ran it ended: the process was told to exit\n');
+    expect([ran.stdout, ran.status]).toEqual(['16 passed, 1 failed, 2 timed out\n', 6]);
+  });
+
+  test('in the process itself, too; instructions are a limit of their own', () => {
+    const alone = { 'guest.gasm': files['guest.gasm'] };
+    expect(testing(alone, '--max-insns', '1e15', '--timeout', '1').stderr).toContain('stopped after 1 s (--timeout)');
+    const counted = testing(alone, '--max-insns', '50000');
+    expect(counted.stderr).toMatch(
+      /^TIMEOUT: guest.gasm\ngvm: stopped after 50000 guest instructions \(--max-insns\) at rip/m,
+    );
+    for (const option of ['--timeout', '--max-insns']) {
+      expect(testing(alone, option, '0')).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining(`gvm test: ${option} takes a number of`),
+      });
+    }
   });
 });
 
