@@ -43,6 +43,8 @@ export class TimerList {
   readonly #system: System;
   /** Armed timers by deadline; equal ones in the order in which they were armed. */
   #armed: QemuTimer[] = [];
+  /** What the process's own timer is set to. */
+  #set = NEVER;
 
   constructor(system: System) {
     this.#system = system;
@@ -60,13 +62,15 @@ export class TimerList {
 
   /** The deadline of `timer` is another now. */
   changed(timer: QemuTimer): void {
-    const before = this.#first;
     this.#armed = this.#armed.filter((other) => other !== timer);
     if (timer.pending) {
       const behind = this.#armed.findIndex((other) => other.deadline > timer.deadline);
       this.#armed.splice(behind < 0 ? this.#armed.length : behind, 0, timer);
     }
-    if (this.#first !== before) this.#system.syscalls.timer_settime(this.#first);
+    const first = this.#armed[0]?.deadline ?? NEVER;
+    if (first === this.#set) return;
+    this.#set = first;
+    this.#system.syscalls.timer_settime(first);
   }
 
   /** timerlist_run_timers: call what is due, earliest first. Returns how many. */
@@ -79,9 +83,5 @@ export class TimerList {
       called++;
     }
     return called;
-  }
-
-  get #first(): number {
-    return this.#armed[0]?.deadline ?? NEVER;
   }
 }

@@ -49,6 +49,7 @@ export type MachineEnd = GuestEnd | HostFailure;
 
 const PORTS = 0x1_0000;
 const COM1 = 0x3f8;
+const COM1_IRQ = 4;
 /** Where RAM stops below 4 GiB when there is more (pc_memory_init with the i440FX). */
 const LOW_RAM_LIMIT = GiB(3.5);
 
@@ -175,7 +176,9 @@ export class Machine {
 
   /** COM1 with `backend` at the end of the line. */
   addSerial(backend: CharBackend): void {
-    new Serial(this.topology, this.isaIo, COM1, backend);
+    const { irqchip } = this.kvm;
+    const setIrq = (level: boolean) => irqchip?.setGsi(COM1_IRQ, level);
+    new Serial(this.topology, this.isaIo, COM1, backend, { timers: this.mainLoop.timers, setIrq });
   }
 
   /** ACPI's registers for PCI hot-plug, made when they are first asked for. */
