@@ -88,11 +88,20 @@ interface Subscription {
 
 /** Subscriptions to an event over all machines of this process: `on` is true while there is one. */
 const listeners = new Map<Event, number>();
+let subscribed = 0;
 function listen(event: Event, change: 1 | -1): void {
   const count = (listeners.get(event) ?? 0) + change;
   listeners.set(event, count);
   event.on = count > 0;
+  subscribed += change;
+  watched = subscribed > 0;
 }
+
+/**
+ * True while anybody listens to any event at all: sites on the exit path ask this first, `if (watched && kvmPio.on)`. It is one
+ * variable for all of them, where each event's `on` is a load from a cache line of its own.
+ */
+export let watched = false;
 
 /** The events of one machine, in order, delivered to its sinks. */
 export class EventStream {

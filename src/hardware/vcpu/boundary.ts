@@ -1,5 +1,6 @@
 /** What may come between two instructions: debug traps, windows for interrupts, instruction breakpoints (SDM vol. 3A table 6-2). */
 
+import { watched } from '../../event.ts';
 import type { ControlServices } from './control-services.ts';
 import { DR6 } from './debug-registers.ts';
 import { guestInstruction } from './events.ts';
@@ -53,7 +54,7 @@ export class Boundary {
       this.nmiWindow ||
       this.tprThreshold > 0 ||
       this.breakpoint !== undefined ||
-      guestInstruction.on
+      (watched && guestInstruction.on)
     );
   }
 
@@ -70,7 +71,7 @@ export class Boundary {
       return this.#window(EXIT_REASON.TPR_BELOW_THRESHOLD);
     if (this.nmiWindow && this.nmiReady) return this.#window(EXIT_REASON.NMI_WINDOW);
     if (this.interruptWindow && this.interruptible) return this.#window(EXIT_REASON.INTERRUPT_WINDOW);
-    if (this.breakpoint !== undefined || guestInstruction.on) this.#reached();
+    if (this.breakpoint !== undefined || (watched && guestInstruction.on)) this.#reached();
     const control = words[WORD.FLAG_CONTROL]!;
     const held = this.#cpu.debug.pending;
     if ((control & RF) === 0 && this.#cpu.debug.active) {

@@ -4,7 +4,7 @@
  */
 
 import { type Hva, PAGE_SIZE } from '../../address.ts';
-import type { EventStream } from '../../event.ts';
+import { type EventStream, watched } from '../../event.ts';
 import { EACCES, EAGAIN, EBADF, EFAULT, EINVAL, EMFILE, ENODEV, ENOMEM, ENOTTY, ESPIPE } from '../uapi/errno.ts';
 import { SIGNAL } from '../uapi/signal.ts';
 import {
@@ -88,7 +88,7 @@ export class ProcessSyscalls implements Syscalls {
     const before = this.#enter();
     const result = this.#transfer(fd, buffer, count, undefined, false);
     this.#kernel.current = before;
-    if (strace.sysRead.on)
+    if (watched && strace.sysRead.on)
       strace.traceTransfer(strace.sysRead, this.#kernel.stream, this.#process, fd, buffer, count, -1, result);
     return result;
   }
@@ -97,7 +97,7 @@ export class ProcessSyscalls implements Syscalls {
     const before = this.#enter();
     const result = this.#transfer(fd, buffer, count, undefined, true);
     this.#kernel.current = before;
-    if (strace.sysWrite.on) {
+    if (watched && strace.sysWrite.on) {
       strace.traceTransfer(strace.sysWrite, this.#kernel.stream, this.#process, fd, buffer, count, -1, result);
     }
     return result;
@@ -107,7 +107,7 @@ export class ProcessSyscalls implements Syscalls {
     const before = this.#enter();
     const result = this.#transfer(fd, buffer, count, offset, false);
     this.#kernel.current = before;
-    if (strace.sysPread64.on) {
+    if (watched && strace.sysPread64.on) {
       strace.traceTransfer(strace.sysPread64, this.#kernel.stream, this.#process, fd, buffer, count, offset, result);
     }
     return result;
@@ -117,7 +117,7 @@ export class ProcessSyscalls implements Syscalls {
     const before = this.#enter();
     const result = this.#transfer(fd, buffer, count, offset, true);
     this.#kernel.current = before;
-    if (strace.sysPwrite64.on) {
+    if (watched && strace.sysPwrite64.on) {
       strace.traceTransfer(strace.sysPwrite64, this.#kernel.stream, this.#process, fd, buffer, count, offset, result);
     }
     return result;
@@ -125,7 +125,7 @@ export class ProcessSyscalls implements Syscalls {
 
   ioctl(fd: number, request: number, argument: number): number {
     // What goes in is told before the call: the structure may be overwritten by the answer.
-    const told = strace.sysIoctl.on ? strace.beginIoctl(this.#process, fd, request, argument) : undefined;
+    const told = watched && strace.sysIoctl.on ? strace.beginIoctl(this.#process, fd, request, argument) : undefined;
     const before = this.#enter();
     const file = this.#process.files.get(fd);
     let result: number;

@@ -3,6 +3,7 @@
  * (arch/x86/kvm/x86.c: kvm_fast_pio and its completions; vmx.c: handle_io).
  */
 
+import { watched } from '../../event.ts';
 import { IO_QUALIFICATION } from '../../hardware/vcpu/exit.ts';
 import { emulateInstruction } from './emulate.ts';
 import { kvmPio } from './trace.ts';
@@ -28,7 +29,7 @@ export function handleIo(vcpu: KvmVcpu): number {
 function fastOut(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {
   const { cpu, run, vm } = vcpu;
   const value = cpu.readAccumulator(size);
-  if (kvmPio.on) kvmPio(vm.kernel.stream, { write: true, port, size, count: 1, value });
+  if (watched && kvmPio.on) kvmPio(vm.kernel.stream, { write: true, port, size, count: 1, value });
   word[0] = value;
   const data = bytesOf[size]!;
   if (vm.pioBus.write(port, data) === 0) {
@@ -79,7 +80,7 @@ function completeIn(vcpu: KvmVcpu): number {
 
 function finishIn(vcpu: KvmVcpu, value: number): void {
   const { cpu, pioPort: port, pioSize: size } = vcpu;
-  if (kvmPio.on) kvmPio(vcpu.vm.kernel.stream, { write: false, port, size, count: 1, value });
+  if (watched && kvmPio.on) kvmPio(vcpu.vm.kernel.stream, { write: false, port, size, count: 1, value });
   cpu.writeAccumulator(size, value);
   cpu.skipInstruction();
 }

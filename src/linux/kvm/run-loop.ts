@@ -3,6 +3,7 @@
  * comes (arch/x86/kvm/x86.c: kvm_arch_vcpu_ioctl_run, vcpu_run, vcpu_enter_guest).
  */
 
+import { watched } from '../../event.ts';
 import { EXIT_REASON } from '../../hardware/vcpu/exit.ts';
 import { EINTR, EINVAL } from '../uapi/errno.ts';
 import { KVM_MP_STATE_RUNNABLE } from '../uapi/kvm.ts';
@@ -40,7 +41,7 @@ export function runVcpu(vcpu: KvmVcpu, argument: number): number {
   kernel.memory.code.sharedChanged();
   const result = arrive(vcpu);
   vcpu.vm.runningVcpu = undefined;
-  if (kvmUserspaceExit.on) kvmUserspaceExit(kernel.stream, { reason: vcpu.run.exitReason, result });
+  if (watched && kvmUserspaceExit.on) kvmUserspaceExit(kernel.stream, { reason: vcpu.run.exitReason, result });
   return result;
 }
 
@@ -140,11 +141,11 @@ function enterGuest(vcpu: KvmVcpu): number {
     cpu.setEptPointer(pointer);
   }
   if (vcpu.eventRequested) injectPending(vcpu);
-  if (kvmEntry.on) kvmEntry(kernel.stream, { vcpu: vcpu.id, rip: cpu.rip, immediateExit: false });
+  if (watched && kvmEntry.on) kvmEntry(kernel.stream, { vcpu: vcpu.id, rip: cpu.rip, immediateExit: false });
   // The counter is invariant: it goes on while the processor is halted, the host works, or another vCPU has its turn.
   cpu.tscOffset = vm.vcpus.length === 1 ? kernel.clock.slept : kernel.clock.now - cpu.retired;
   const reason = cpu.run(Math.min(budget, TIMER_MAX));
-  if (kvmExit.on)
+  if (watched && kvmExit.on)
     kvmExit(kernel.stream, {
       vcpu: vcpu.id,
       reason,

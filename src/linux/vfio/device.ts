@@ -5,6 +5,7 @@
  */
 
 import type { Hva } from '../../address.ts';
+import { watched } from '../../event.ts';
 import type { FileOperations, OpenFile } from '../core/file.ts';
 import type { IommuGroup } from '../core/iommu-group.ts';
 import type { Kernel } from '../core/kernel.ts';
@@ -206,7 +207,7 @@ export const deviceOperations: FileOperations = {
   read(file, buffer, count, position) {
     const { device, granted } = fileOf(file);
     if (!granted) return notBound(device);
-    if (vfioDeviceRead.on) {
+    if (watched && vfioDeviceRead.on) {
       const [region, offset] = [regionOf(position), offsetInRegion(position)];
       vfioDeviceRead(device.kernel.stream, { device: device.name, region, offset, count });
     }
@@ -216,7 +217,7 @@ export const deviceOperations: FileOperations = {
   write(file, buffer, count, position) {
     const { device, granted } = fileOf(file);
     if (!granted) return notBound(device);
-    if (vfioDeviceWrite.on) {
+    if (watched && vfioDeviceWrite.on) {
       const [region, offset] = [regionOf(position), offsetInRegion(position)];
       vfioDeviceWrite(device.kernel.stream, { device: device.name, region, offset, count });
     }

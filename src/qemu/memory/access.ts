@@ -7,7 +7,7 @@
  * bigint.
  */
 
-import type { EventStream } from '../../event.ts';
+import { type EventStream, watched } from '../../event.ts';
 import {
   memoryRegionOpsRead,
   memoryRegionOpsWrite,
@@ -53,12 +53,12 @@ export function dispatchRead(
       const value = ops.readWide!(offset + i);
       if (piece === 8) data.setBigUint64(at + i, value, true);
       else store(data, at + i, piece, Number(value & 0xffff_ffffn));
-      if (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on)
+      if (watched && (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on))
         traceRead(stream, cpu, region, offset + i, width, value);
     } else {
       const value = ops.read(offset + i, width);
       store(data, at + i, piece, value);
-      if (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on)
+      if (watched && (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on))
         traceRead(stream, cpu, region, offset + i, width, BigInt(value));
     }
   }
@@ -89,12 +89,12 @@ export function dispatchWrite(
     const piece = Math.min(width, size);
     if (width === 8) {
       const value = piece === 8 ? data.getBigUint64(at + i, true) : BigInt(load(data, at + i, piece));
-      if (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on)
+      if (watched && (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on))
         traceWrite(stream, cpu, region, offset + i, width, value);
       ops.writeWide!(offset + i, value);
     } else {
       const value = load(data, at + i, piece);
-      if (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on)
+      if (watched && (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on))
         traceWrite(stream, cpu, region, offset + i, width, BigInt(value));
       ops.write(offset + i, width, value);
     }

@@ -4,6 +4,7 @@
  */
 
 import { hva } from '../../../address.ts';
+import { watched } from '../../../event.ts';
 import { EAGAIN, EINTR, strerror } from '../../../linux/uapi/errno.ts';
 import {
   KVM_CREATE_VCPU,
@@ -108,11 +109,12 @@ export class KvmVcpu {
 
   /** kvm_cpu_exec, one turn: enter the guest, and serve its exit. Hot. */
   execute(): RunState {
-    if (kvmVcpuIoctl.on) kvmVcpuIoctl(this.#system.stream, { cpu_index: this.index, type: this.#runRequest, arg: 0 });
+    if (watched && kvmVcpuIoctl.on)
+      kvmVcpuIoctl(this.#system.stream, { cpu_index: this.index, type: this.#runRequest, arg: 0 });
     const result = this.#system.syscalls.ioctl(this.fd, this.#runRequest, 0);
     if (result < 0) return this.#failed(-result);
     const reason = this.#words[RUN_EXIT_REASON >> 2]!;
-    if (kvmRunExit.on) kvmRunExit(this.#system.stream, { cpu_index: this.index, reason });
+    if (watched && kvmRunExit.on) kvmRunExit(this.#system.stream, { cpu_index: this.index, reason });
     switch (reason) {
       case KVM_EXIT_IO:
         this.#handleIo();

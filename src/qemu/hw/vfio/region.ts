@@ -5,6 +5,7 @@
  */
 
 import { type Hva, hva } from '../../../address.ts';
+import { watched } from '../../../event.ts';
 import { strerror } from '../../../linux/uapi/errno.ts';
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from '../../../linux/uapi/syscalls.ts';
 import {
@@ -166,7 +167,7 @@ export class VfioRegion implements MemoryRegionOps {
     else if (size === 1) value = this.#bytes.getUint8(0);
     else if (size === 2) value = this.#bytes.getUint16(0, true);
     else value = this.#bytes.getUint32(0, true);
-    if (vfioRegionRead.on) this.#traceRead(offset, size, BigInt(value));
+    if (watched && vfioRegionRead.on) this.#traceRead(offset, size, BigInt(value));
     this.#setup.eoi();
     return value;
   }
@@ -177,13 +178,13 @@ export class VfioRegion implements MemoryRegionOps {
     else if (size === 2) this.#bytes.setUint16(0, value, true);
     else this.#bytes.setUint32(0, value, true);
     this.#pwrite(offset, size);
-    if (vfioRegionWrite.on) this.#traceWrite(offset, size, BigInt(value));
+    if (watched && vfioRegionWrite.on) this.#traceWrite(offset, size, BigInt(value));
     this.#setup.eoi();
   }
 
   readWide(offset: number): bigint {
     const value = this.#pread(offset, 8) ? this.#bytes.getBigUint64(0, true) : 0xffff_ffff_ffff_ffffn;
-    if (vfioRegionRead.on) this.#traceRead(offset, 8, value);
+    if (watched && vfioRegionRead.on) this.#traceRead(offset, 8, value);
     this.#setup.eoi();
     return value;
   }
@@ -191,7 +192,7 @@ export class VfioRegion implements MemoryRegionOps {
   writeWide(offset: number, value: bigint): void {
     this.#bytes.setBigUint64(0, value, true);
     this.#pwrite(offset, 8);
-    if (vfioRegionWrite.on) this.#traceWrite(offset, 8, value);
+    if (watched && vfioRegionWrite.on) this.#traceWrite(offset, 8, value);
     this.#setup.eoi();
   }
 
