@@ -95,6 +95,9 @@ const common = forms.filter(({ shape }) => COMMON.has(shape.row.meaning));
 const WALKED = [3, 6, 7, 9, 11];
 const WALK_STEP = 8;
 const WALK_TURNS = 15;
+/** Registers whose bits a counted loop moves about, and what it counts with. */
+const MIXED = [0, 1, 2, 6, 7, 10];
+const COUNTED = [3, 13, 14];
 const RDTSC = [0x0f, 0x31];
 const OUT_DX_AL = [0xee];
 const IN_EAX_DX = [0xed];
@@ -192,12 +195,15 @@ export class RandomProgram {
 
   #part(routines: readonly number[], depth: number): void {
     const random = this.#random;
-    switch (random.below(9)) {
+    switch (random.below(10)) {
       case 0:
         this.#recoverable(() => this.#call(routines));
         break;
       case 8:
         this.#recoverable(() => this.#walk());
+        break;
+      case 9:
+        this.#recoverable(() => this.#counted());
         break;
       case 1: {
         // A branch over something.
@@ -260,6 +266,107 @@ export class RandomProgram {
     // dec turns; jnz head
     this.#emit(0x49, 0xff, 0xc8 | (WALK_TURNS & 7));
     this.#emit(0x0f, 0x85, ...this.#long(head - (this.#here + 6)));
+  }
+
+  /** A loop that fixes how often it goes round just before it begins, as a checksum's over the bits of a byte; perhaps one more around it. */
+  #counted(): void {
+    const random = this.#random;
+    const outer = random.once(2) ? this.#byteLoop() : undefined;
+    const counter = random.pick(COUNTED);
+    const turns = 1 + random.below(random.pick([4, 12, 40]));
+    const downwards = random.once(2);
+    const wide = random.once(2) ? 8 : 0;
+    const rex = 0x40 | wide | (counter >> 3);
+    const low = counter & 7;
+    // xor counter, counter or mov counter, turns
+    if (downwards) this.#emit(0x40 | (counter >> 3), 0xb8 | low, ...this.#long(turns));
+    else this.#emit(0x40 | (5 * (counter >> 3)), 0x31, 0xc0 | (9 * low));
+    if (random.once(3)) this.#mixed();
+    const head = this.#here;
+    for (let each = 1 + random.below(5); each > 0; each--)
+      if (random.once(3)) this.#checksumStep();
+      else this.#mixed();
+    if (downwards) this.#emit(rex, 0xff, 0xc8 | low);
+    else this.#emit(rex, 0x83, 0xc0 | low, 1, rex, 0x83, 0xf8 | low, turns);
+    const condition = downwards ? 0x85 : random.pick([0x85, 0x82, 0x8c]);
+    this.#emit(0x0f, condition, ...this.#long(head - (this.#here + 6)));
+    outer?.();
+  }
+
+  /** A loop over bytes that go into a register one by one; what is returned ends it. */
+  #byteLoop(): () => void {
+    const random = this.#random;
+    const from = this.#walkPlace();
+    this.#load(11, from);
+    this.#load(12, from + BigInt(1 + random.below(random.pick([9, 60, 300]))));
+    const head = this.#here;
+    // movzx edx, byte [r11]; xor eax, edx
+    this.#emit(0x41, 0x0f, 0xb6, 0x13, 0x31, 0xd0);
+    // inc r11; cmp r11, r12; jne head
+    return () => {
+      this.#emit(0x49, 0xff, 0xc3, 0x4d, 0x39, 0xe3);
+      this.#emit(0x0f, 0x85, ...this.#long(head - (this.#here + 6)));
+    };
+  }
+
+  /** to = to >> n ^ (mask & -(to & 2^k - 1)), by way of `from`, of 32 bits or 64. */
+  #checksumStep(): void {
+    const random = this.#random;
+    const to = random.pick(MIXED);
+    const from = random.pick(MIXED.filter((number) => number !== to));
+    const wide = random.once(3) ? 8 : 0;
+    const [rex, other] = [0x40 | wide | (to >> 3), 0x40 | wide | (from >> 3)];
+    this.#emit(other | ((to >> 3) << 2), 0x89, 0xc0 | ((to & 7) << 3) | (from & 7));
+    this.#emit(rex, 0x83, 0xe0 | (to & 7), random.pick([1, 1, 1, 3, 7]));
+    if (random.once(2)) this.#emit(rex, 0xf7, 0xd8 | (to & 7));
+    this.#emit(other, 0xc1, 0xe8 | (from & 7), random.pick([1, 1, 1, 2, 3]));
+    this.#emit(rex, 0x81, 0xe0 | (to & 7), ...this.#long(random.pick([0xedb88320, 0x82f63b78, 0x10210, 0x7fffff00])));
+    this.#emit(rex | ((from >> 3) << 2), random.pick([0x31, 0x09]), 0xc0 | ((from & 7) << 3) | (to & 7));
+  }
+
+  /** An instruction that moves bits, masks them or joins them. */
+  #mixed(): void {
+    const random = this.#random;
+    const [to, from] = [random.pick(MIXED), random.pick(MIXED)];
+    const wide = random.once(3) ? 8 : 0;
+    const rex = 0x40 | wide | (to >> 3);
+    const both = rex | ((from >> 3) << 2);
+    const pair = 0xc0 | ((from & 7) << 3) | (to & 7);
+    switch (random.below(9)) {
+      case 0:
+        // shr, sar, shl to, 1 … 12
+        this.#emit(rex, 0xc1, random.pick([0xe8, 0xf8, 0xe0]) | (to & 7), random.below(13));
+        break;
+      case 1:
+      case 2:
+        // and to, mask: a few low bits, or without them
+        this.#emit(
+          rex,
+          0x81,
+          0xe0 | (to & 7),
+          ...this.#long(random.pick([1, 1, 2, 15, 0xedb88320, 0x82f63b78, 0xff00ff00])),
+        );
+        break;
+      case 3:
+        // neg, not to
+        this.#emit(rex, 0xf7, random.pick([0xd8, 0xd8, 0xd0]) | (to & 7));
+        break;
+      case 4:
+        // mov to, from
+        this.#emit(both, 0x89, pair);
+        break;
+      case 5:
+        // or, and, add, sub to, from
+        this.#emit(both, random.pick([0x09, 0x21, 0x01, 0x29]), pair);
+        break;
+      case 6:
+        // mov to, a constant; or to, a sign-extended byte
+        if (random.once(2)) this.#emit(0x40 | (to >> 3), 0xb8 | (to & 7), ...this.#long(random.bits()));
+        else this.#emit(rex, 0x83, 0xc8 | (to & 7), random.below(256));
+        break;
+      default:
+        this.#emit(both, 0x31, pair);
+    }
   }
 
   /** Mostly a little before the end of a page; often where code is. */

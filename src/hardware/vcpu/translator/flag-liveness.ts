@@ -12,8 +12,9 @@ import { Emitter } from './emitter.ts';
 import type { Places } from './frame.ts';
 import { LoopTrace } from './loop-trace.ts';
 import type { Region, RegionBlock } from './region.ts';
+import { RegisterValues } from './register-values.ts';
 import { planStrip, Strip, type StripPlan } from './strip.ts';
-import { SETTLED } from './wasm-flags.ts';
+import { SETTLED, valuesOf } from './wasm-flags.ts';
 import { NotTranslated, WasmOps } from './wasm-ops.ts';
 import type { WasmValue } from './wasm-value.ts';
 
@@ -71,8 +72,9 @@ function needsEntryFlags(
   const { flags } = emitter;
   flags.state = SETTLED;
   flags.entryNeeded = false;
+  emitter.frame.values = new RegisterValues();
   for (const { address, instruction } of instructions) {
-    emitter.frame.temporaries.keepOnly([]);
+    emitter.frame.temporaries.keepOnly([...valuesOf(flags.state), ...emitter.frame.values.values()]);
     const place = { rip: BigInt(address), length: instruction.length, unretired: 1 };
     try {
       const ops: Ops<WasmValue> = new WasmOps(emitter, instruction, place, NOWHERE);
@@ -80,6 +82,7 @@ function needsEntryFlags(
     } catch (error) {
       if (!(error instanceof NotTranslated)) throw error;
       interpreted.add(address);
+      emitter.frame.values = new RegisterValues();
       flags.settled();
     }
   }

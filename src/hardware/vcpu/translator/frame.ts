@@ -6,6 +6,7 @@
 import { SLOT, WORD } from '../state.ts';
 import { EMPTY_TAG, STORAGE } from './layout.ts';
 import type { LoopTrace } from './loop-trace.ts';
+import { RegisterValues } from './register-values.ts';
 import type { Strip } from './strip.ts';
 import { ACCESS, type Label, OP, WasmFunction } from './wasm-function.ts';
 import type { ImportedFunction } from './wasm-module.ts';
@@ -58,6 +59,8 @@ export class Frame {
   /** Registers that the code names and changes, as bits: what the first pass finds out for the second. */
   used = 0;
   changed = 0;
+  /** What is known of the registers where the block being written has come to. */
+  values = new RegisterValues();
   /** The turn of a loop that is being followed, and the strip whose code is being written. */
   trace: LoopTrace | undefined;
   strip: Strip | undefined;

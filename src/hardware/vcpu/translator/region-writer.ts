@@ -9,6 +9,7 @@ import { type Places, REGION, RUNTIME_FUNCTIONS, STEP } from './frame.ts';
 import { STORAGE, TLB_ENTRY } from './layout.ts';
 import type { Place } from './place.ts';
 import type { Region, RegionBlock } from './region.ts';
+import { RegisterValues } from './register-values.ts';
 import { Strip, type StripPlan } from './strip.ts';
 import { enterStrip, giveBackStrip } from './strip-entry.ts';
 import { type FlagState, SETTLED, valuesOf } from './wasm-flags.ts';
@@ -158,8 +159,15 @@ class RegionWriter {
   #block(index: number): void {
     const block = this.#blocks[index]!;
     const { flags, frame } = this.#emitter;
+    const outer = frame.values;
+    frame.values = new RegisterValues();
+    let following: number | undefined;
     const branches: Branches = {
-      direct: (target) => this.#direct(index, Number(target)),
+      direct: (target) => {
+        // A turn of an unrolled loop goes on into the next one.
+        if (following === undefined) this.#direct(index, Number(target));
+        else if (following !== Number(target)) throw new Error('an unrolled loop goes another way than was found out');
+      },
       indirect: (target) => this.#indirect(index, target),
     };
     if (this.#graph.isLoopHeader(index)) flags.state = SETTLED;
@@ -167,7 +175,8 @@ class RegionWriter {
     if (strip !== undefined) this.#beginTurn(strip);
     frame.strip = strip;
     block.instructions.forEach(({ address, instruction }, at) => {
-      frame.temporaries.keepOnly([...valuesOf(flags.state), ...this.#held.flat()]);
+      frame.temporaries.keepOnly([...valuesOf(flags.state), ...frame.values.values(), ...this.#held.flat()]);
+      following = block.instructions[at + 1]?.address;
       const unretired = block.instructions.length - at;
       const place = { rip: BigInt(address), length: instruction.length, unretired };
       if (this.#facts.interpreted.has(address)) this.#interpret(place, address, block);
@@ -179,6 +188,7 @@ class RegionWriter {
     });
     const interpreted = this.#facts.interpreted.has(block.instructions.at(-1)!.address);
     if (block.ending === 'conditional' || block.ending === 'next' || interpreted) this.#edge(index, block.next);
+    frame.values = outer;
   }
 
   #beginTurn(strip: Strip): void {
@@ -203,6 +213,7 @@ class RegionWriter {
     code.call(STEP);
     const outcome = temporaries.result(32).local!;
     frame.loadState();
+    frame.values.forgetAll();
     flags.state = { rule: 'settled', entry: false };
     code.get(outcome);
     code.if();
@@ -215,11 +226,13 @@ class RegionWriter {
 
   /** Write `then` with the state of the flags kept for what follows it. */
   #aside(held: readonly WasmValue[], then: () => void): void {
-    const { flags } = this.#emitter;
+    const { flags, frame } = this.#emitter;
     const before: FlagState = flags.state;
     this.#held.push([...valuesOf(before), ...held]);
     then();
     this.#held.pop();
+    // Their locals may be others' by now.
+    frame.values.forgetAll();
     flags.state = before;
   }
 

@@ -13,6 +13,8 @@ export interface CodeSource {
   follow(address: number): boolean;
   /** The 64-bit word at `address` as an address, if it can be read without a walk. */
   word(address: number): number | undefined;
+  /** How often `loop` goes round when it is entered from `before`, if that is known and not more than `most`. */
+  turns(before: RegionBlock, loop: RegionBlock, most: number): number | undefined;
 }
 
 /** How a block ends. */
@@ -59,6 +61,8 @@ const MAX_BLOCK = 100;
 export const ENTRY_BUDGET = MAX_BLOCK;
 /** Places that one `ret` is compared with. */
 const MAX_RETURNS = 8;
+/** Instructions that loops of a known number of turns may add to a region. */
+const MAX_UNROLLED = 150;
 /** Entries of a table of addresses that are looked at. */
 const MAX_TABLE = 64;
 const QUAD = 8;
@@ -135,7 +139,8 @@ export function findRegion(start: number, source: CodeSource, endsBlock: Readonl
   const indexes = new Map<number, number>();
   for (const leader of leaders) if (instructions.has(leader)) indexes.set(leader, indexes.size);
   if (!indexes.has(start)) return undefined;
-  const blocks = straightened([...indexes.keys()].map((address) => blockAt(address, instructions, indexes, endsBlock)));
+  const found = [...indexes.keys()].map((address) => blockAt(address, instructions, indexes, endsBlock));
+  const blocks = straightened(unrolled(found, source));
   const returns = blocks
     .filter(({ ending, next }) => ending === 'call' && indexes.has(next))
     .map(({ next }) => indexes.get(next)!)
@@ -164,6 +169,31 @@ function blockAt(
   return { address: start, instructions, next: address, ending, successors: [] };
 }
 
+const inOnePage = (first: RegionBlock, last: RegionBlock): boolean =>
+  Math.floor(first.address / 4096) === Math.floor(last.instructions.at(-1)!.address / 4096);
+
+const goesRoundTo = (end: RegionBlock, start: RegionBlock): boolean => {
+  const { address, instruction } = end.instructions.at(-1)!;
+  return end.ending === 'conditional' && targetOf(address, instruction) === start.address;
+};
+
+/** Blocks of which each that runs on into a short loop of one block, and fixes how often that goes round, holds all its turns. */
+function unrolled(blocks: readonly RegionBlock[], source: CodeSource): RegionBlock[] {
+  const byAddress = new Map(blocks.map((block) => [block.address, block]));
+  let room = MAX_UNROLLED;
+  return blocks.map((block) => {
+    const loop = block.ending === 'next' ? byAddress.get(block.next) : undefined;
+    if (loop === undefined || !goesRoundTo(loop, loop) || !inOnePage(block, loop)) return block;
+    const { length } = loop.instructions;
+    const most = Math.floor(Math.min(room, MAX_BLOCK - block.instructions.length) / length);
+    const turns = source.turns(block, loop, most);
+    if (turns === undefined) return block;
+    room -= turns * length;
+    const instructions = [...block.instructions, ...Array.from({ length: turns }, () => loop.instructions).flat()];
+    return { ...block, instructions, next: loop.next, successors: [] };
+  });
+}
+
 /**
  * Blocks of which each that runs on into the one that ends its loop is made one with it: a loop that is entered in its middle,
  * as GCC makes them, goes round in one block then.
@@ -172,12 +202,9 @@ function straightened(blocks: readonly RegionBlock[]): RegionBlock[] {
   const byAddress = new Map(blocks.map((block) => [block.address, block]));
   return blocks.map((block) => {
     const end = block.ending === 'next' ? byAddress.get(block.next) : undefined;
-    if (end?.ending !== 'conditional' || end === block) return block;
-    const last = end.instructions.at(-1)!;
+    if (end === undefined || end === block || !goesRoundTo(end, block) || !inOnePage(block, end)) return block;
     const instructions = [...block.instructions, ...end.instructions];
-    const inOnePage = Math.floor(block.address / 4096) === Math.floor(last.address / 4096);
-    const goesRound = targetOf(last.address, last.instruction) === block.address;
-    if (!inOnePage || !goesRound || instructions.length > MAX_BLOCK) return block;
+    if (instructions.length > MAX_BLOCK) return block;
     return { ...end, address: block.address, instructions, successors: [] };
   });
 }

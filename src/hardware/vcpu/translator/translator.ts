@@ -18,6 +18,7 @@ import { RegionCache, type Translated } from './region-cache.ts';
 import { regionModule } from './region-writer.ts';
 import { Runtime } from './runtime.ts';
 import { LinearTlb } from './tlb-mirror.ts';
+import { turnsOf } from './unroll.ts';
 
 /**
  * Instructions that translated code runs at a time, before it comes back to JavaScript: the engine puts better machine code in
@@ -199,6 +200,7 @@ export class Translator {
         if (readTags[entry] !== address - within || within > 4096 - 8) return undefined;
         return Number(this.#cpu.memory.view.getBigInt64(readHosts[entry]! + within, true));
       },
+      turns: (before, loop, most) => turnsOf(before, loop, most, meanings, this.#places),
       follow: (address) => {
         const frame = this.#frameOf(address);
         if (frame === undefined) return false;

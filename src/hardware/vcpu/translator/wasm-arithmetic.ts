@@ -1,9 +1,10 @@
 /** Arithmetic on WebAssembly values: every result is brought back to its width, and what is known is computed here. */
 
 import type { Width } from '../../../../lang/isa/instruction.ts';
+import { bitsOfAnd, bitsOfOr, bitsOfShiftRight, earliest } from './bit-facts.ts';
 import { combined, extended, type LinearForm, lowHalf, scaled } from './linear-form.ts';
 import { OP, type WasmFunction } from './wasm-function.ts';
-import { constant, linearOf, type Temporaries, type WasmValue } from './wasm-value.ts';
+import { type BitFacts, constant, linearOf, type Temporaries, type WasmValue } from './wasm-value.ts';
 
 const MASK_32 = 0xffff_ffffn;
 const OPCODES = {
@@ -55,6 +56,21 @@ function linearProduct(a: WasmValue, b: WasmValue): LinearForm | undefined {
 
 const traced = (value: WasmValue, linear: LinearForm | undefined): WasmValue =>
   linear === undefined ? value : { ...value, linear };
+
+/** Values of less than 32 bits are held with their sign, of which nothing is noted. */
+const withBits = (value: WasmValue, bits: BitFacts | undefined): WasmValue =>
+  bits === undefined || value.width < 32 ? value : { ...value, bits };
+
+/** What an operation of a value and itself, or one that changes nothing, comes to. */
+function trivial(name: BinaryName, a: WasmValue, b: WasmValue): WasmValue | undefined {
+  if (a.local !== undefined && a.local === b.local) {
+    if (name === 'subtract' || name === 'xor') return constant(widthOf(a), 0n);
+    if (name === 'and' || name === 'or') return a;
+  }
+  if (b.known === 0n && name !== 'multiply' && name !== 'and') return a;
+  if (a.known === 0n && (name === 'add' || name === 'or' || name === 'xor')) return b;
+  return undefined;
+}
 
 const widthOf = (value: WasmValue): Width => value.width as Width;
 const unsignedOf = ({ known, width }: WasmValue): bigint => BigInt.asUintN(width, known!);
@@ -109,6 +125,9 @@ export class WasmArithmetic {
   binary(name: BinaryName, a: WasmValue, b: WasmValue): WasmValue {
     const width = widthOf(a);
     if (a.known !== undefined && b.known !== undefined) return constant(width, folded[name](a.known, b.known));
+    const simple = trivial(name, a, b);
+    if (simple !== undefined) return simple;
+    if (name === 'and') return this.#and(a, b);
     this.#push(a);
     this.#push(b);
     this.#code.op(OPCODES[name][width === 64 ? 1 : 0]);
@@ -120,8 +139,19 @@ export class WasmArithmetic {
       case 'multiply':
         return traced(this.#narrowed(width), linearProduct(a, b));
       default:
-        return this.#temporaries.result(width);
+        return withBits(this.#temporaries.result(width), bitsOfOr(a, b));
     }
+  }
+
+  /** Bits that `b` picks are taken from where they come from. */
+  #and(a: WasmValue, b: WasmValue): WasmValue {
+    const width = widthOf(a);
+    if (a.known !== undefined) return this.#and(b, a);
+    const from = b.known === undefined ? { value: a, shift: 0 } : earliest(a, b.known);
+    this.#push(from.shift === 0 ? from.value : this.shift('right', from.value, constant(8, BigInt(from.shift))));
+    this.#push(b);
+    this.#code.op(OPCODES.and[width === 64 ? 1 : 0]);
+    return withBits(this.#temporaries.result(width), bitsOfAnd(a, b));
   }
 
   not(a: WasmValue): WasmValue {
@@ -147,6 +177,7 @@ export class WasmArithmetic {
       const from = name === 'right' ? unsignedOf(a) : a.known;
       return constant(width, name === 'left' ? from << unsignedOf(count) : from >> unsignedOf(count));
     }
+    if (count.known === 0n && width >= 32) return a;
     if (name === 'right') this.#pushUnsigned(a);
     else this.#push(a);
     if (width === 64) this.#pushWide(count, false);
@@ -155,7 +186,9 @@ export class WasmArithmetic {
     if (name === 'arithmetic') return this.#temporaries.result(width);
     const shifted = this.#narrowed(width);
     const { linear } = a;
-    if (name === 'right' || linear === undefined || count.known === undefined) return shifted;
+    if (count.known === undefined) return shifted;
+    if (name === 'right') return withBits(shifted, bitsOfShiftRight(a, Number(unsignedOf(count))));
+    if (linear === undefined) return shifted;
     return traced(shifted, scaled(linear, 1n << unsignedOf(count)));
   }
 

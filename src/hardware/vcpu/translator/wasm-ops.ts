@@ -192,24 +192,28 @@ export class WasmOps implements Ops<WasmValue> {
   }
 
   register(number: number, width: Width): WasmValue {
+    const { trace, values } = this.#emitter.frame;
+    const value = values.get(number, width) ?? this.#readRegister(number, width);
+    values.seen(number, value);
+    const whole = width >= 32 ? trace?.register(number) : undefined;
+    const linear = whole && (width === 64 ? whole : lowHalf(whole));
+    return { ...value, stack: number === RSP || number === RBP, linear };
+  }
+
+  #readRegister(number: number, width: Width): WasmValue {
     const { frame } = this.#emitter;
     const { code } = frame;
     code.get(frame.register(number));
     if (width !== 64) code.op(OP.I32_WRAP_I64);
     if (width === 8) code.op(OP.I32_EXTEND8_S);
     if (width === 16) code.op(OP.I32_EXTEND16_S);
-    const value = frame.temporaries.result(width);
-    if (frame.trace !== undefined && width >= 32) {
-      const whole = frame.trace.register(number);
-      const linear = whole && (width === 64 ? whole : lowHalf(whole));
-      return { ...value, stack: number === RSP || number === RBP, linear };
-    }
-    return number === RSP || number === RBP ? { ...value, stack: true } : value;
+    return frame.temporaries.result(width);
   }
 
   setRegister(number: number, value: WasmValue): void {
     const { frame } = this.#emitter;
     frame.trace?.set(number, wholeRegister(value));
+    frame.values.set(number, value);
     if (value.width === 8) this.#insert(number, value, 0n, 0xffn);
     else if (value.width === 16) this.#insert(number, value, 0n, 0xffffn);
     else if (value.known !== undefined) {
@@ -227,6 +231,7 @@ export class WasmOps implements Ops<WasmValue> {
     const { code, temporaries } = this.#emitter.frame;
     const register = this.#emitter.frame.changedRegister(number);
     this.#emitter.frame.trace?.set(number, undefined);
+    this.#emitter.frame.values.set(number, value);
     code.get(register);
     code.i64(~(mask << shift));
     code.op(OP.I64_AND);
@@ -443,8 +448,10 @@ export class WasmOps implements Ops<WasmValue> {
       otherwise();
       if (!branches) flags.settled();
     };
-    if (frame.trace === undefined) arms();
-    else frame.trace.sometimes(arms);
+    frame.values.sometimes(() => {
+      if (frame.trace === undefined) arms();
+      else frame.trace.sometimes(arms);
+    });
     frame.code.end();
     flags.state = branches ? before : { rule: 'settled', entry: false };
   }

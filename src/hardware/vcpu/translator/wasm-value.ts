@@ -18,6 +18,22 @@ export interface WasmValue {
   readonly stack?: boolean;
   /** What it is of the registers that the turn of a loop begins with: only while the turn is traced. */
   readonly linear?: LinearForm | undefined;
+  /** What is known of its bits, if they are not all known. */
+  readonly bits?: BitFacts | undefined;
+}
+
+/** Bit i of a value, for each i in `bits`, is bit i + `shift` of an earlier one. */
+export interface Origin {
+  readonly value: WasmValue;
+  readonly shift: number;
+  readonly bits: bigint;
+}
+
+/** What is known of single bits; see bit-facts.ts. */
+export interface BitFacts {
+  readonly zeros: bigint;
+  /** From the earliest one on. */
+  readonly origins: readonly Origin[];
 }
 
 /** The known value as its width holds it. */
@@ -58,7 +74,15 @@ export class Temporaries {
   /** All temporaries are free but those that hold `values`. */
   keepOnly(values: Iterable<WasmValue>): void {
     const kept = new Set<number>();
-    for (const { local } of values) if (local !== undefined) kept.add(local);
+    const keep = ({ local }: WasmValue) => {
+      if (local !== undefined) kept.add(local);
+    };
+    for (const value of values) {
+      keep(value);
+      value.bits?.origins.forEach((origin) => {
+        keep(origin.value);
+      });
+    }
     for (const local of this.#busy) if (!kept.has(local)) this.#free.get(this.#types.get(local)!)!.push(local);
     this.#busy = this.#busy.filter((local) => kept.has(local));
   }
