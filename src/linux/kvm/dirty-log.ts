@@ -34,9 +34,13 @@ export function getDirtyLog(vm: Vm, log: StructOf<typeof kvm_dirty_log>): number
   const slot = loggedSlot(vm, log.slot);
   if (typeof slot === 'number') return slot;
   vm.flushModificationLogs();
-  const reported = slot.dirty.bytes.slice();
-  if (!vm.dirtyTracking.manual) vm.dirtyTracking.protect(slot, slot.dirty.clear(0, reported));
-  return copyToUser(vm.kernel, Number(log.dirty_bitmap), reported) < 0 ? -EFAULT : 0;
+  const { dirty } = slot;
+  dirty.copy();
+  if (!vm.dirtyTracking.manual)
+    for (const { offset, bytes } of dirty.told()) vm.dirtyTracking.protect(slot, dirty.clear(offset * 8, bytes));
+  for (const { offset, bytes } of dirty.told())
+    if (copyToUser(vm.kernel, Number(log.dirty_bitmap) + offset, bytes) < 0) return -EFAULT;
+  return 0;
 }
 
 /** KVM_CLEAR_DIRTY_LOG: 0, -ENXIO, -EINVAL, -ENOENT or -EFAULT. */

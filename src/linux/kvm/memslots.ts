@@ -4,9 +4,9 @@
  */
 
 import { type Gpa, type Hva, PAGE_SIZE } from '../../address.ts';
-import { EEXIST, EINVAL } from '../uapi/errno.ts';
+import { EEXIST, EINVAL, ENOMEM } from '../uapi/errno.ts';
 import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from '../uapi/kvm.ts';
-import { DirtyBitmap } from './dirty-bitmap.ts';
+import { type BitmapHost, DirtyBitmap } from './dirty-bitmap.ts';
 
 /** Slot numbers user space may use; three more are KVM's own. */
 export const KVM_USER_MEM_SLOTS = 32764;
@@ -109,6 +109,7 @@ class SlotTable {
 export class Memslots {
   readonly #tables = [new SlotTable(0), new SlotTable(1)] as const;
   readonly #accessOk: (address: number, length: number) => boolean;
+  readonly #host: BitmapHost;
   readonly #refuse: (errno: number, because: string) => number;
   readonly #maxGfn: number;
   readonly #listener: MemslotListener;
@@ -120,12 +121,15 @@ export class Memslots {
   constructor(options: {
     /** access_ok of the VM's process. */
     accessOk: (address: number, length: number) => boolean;
+    /** Where dirty bitmaps stand. */
+    host: BitmapHost;
     refuse: (errno: number, because: string) => number;
     /** kvm_mmu_max_gfn. */
     maxGfn: number;
     listener: MemslotListener;
   }) {
     this.#accessOk = options.accessOk;
+    this.#host = options.host;
     this.#refuse = options.refuse;
     this.#maxGfn = options.maxGfn;
     this.#listener = options.listener;
@@ -160,7 +164,7 @@ export class Memslots {
     return slot && ((slotHva(slot, Math.floor(gpa / PAGE_SIZE)) + (gpa % PAGE_SIZE)) as Hva);
   }
 
-  /** KVM_SET_USER_MEMORY_REGION: 0, -EINVAL or -EEXIST. */
+  /** KVM_SET_USER_MEMORY_REGION: 0, -EINVAL, -EEXIST, or -ENOMEM for a dirty bitmap that the host has no room for. */
   setUserRegion(region: MemoryRegion): number {
     if ((region.slot & 0xffff) >= KVM_USER_MEM_SLOTS)
       return this.#refuse(EINVAL, `slot ${region.slot & 0xffff} is not below ${KVM_USER_MEM_SLOTS}`);
@@ -211,12 +215,19 @@ export class Memslots {
     const tracked = kind === 'flags' && old !== undefined ? old.tracked : new Map<number, number>();
     const logs = this.keepsBitmaps && (flags & KVM_MEM_LOG_DIRTY_PAGES) !== 0;
     const dirty = logs ? (old?.dirty ?? this.#newBitmap(pages)) : undefined;
+    if (logs && dirty === undefined)
+      return refuse(ENOMEM, `the host has too little memory left for the dirty bitmap of ${pages} pages`);
     return this.#apply(table, kind, old, { id, asId, baseGfn, pages, flags, userspaceAddress, dirty, tracked });
   }
 
-  #newBitmap(pages: number): DirtyBitmap {
-    const bitmap = new DirtyBitmap(pages);
-    if (this.initiallyDirty) bitmap.markAll();
+  /** kvm_free_memslots: the VM is gone. */
+  destroy(): void {
+    for (const { dirty } of this.all()) dirty?.free();
+  }
+
+  #newBitmap(pages: number): DirtyBitmap | undefined {
+    const bitmap = DirtyBitmap.make(this.#host, pages);
+    if (this.initiallyDirty) bitmap?.markAll();
     return bitmap;
   }
 
@@ -229,6 +240,7 @@ export class Memslots {
     }
     table.replace((added ?? removed!).id, added);
     this.#listener.updated(table.generation);
+    if (removed?.dirty !== added?.dirty) removed?.dirty?.free();
     if (kind === 'flags' && logsDirtyPages(removed!) !== logsDirtyPages(added!)) this.#listener.loggingChanged(added!);
     return 0;
   }

@@ -129,6 +129,7 @@ export class Vm {
     this.#onDestroy = options.onDestroy;
     this.memslots = new Memslots({
       accessOk: (address, length) => mm.accessOk(address, length),
+      host: kernel,
       refuse: (errno, because) => kernel.refuse(errno, because),
       maxGfn: MAX_GFN,
       listener: {
@@ -289,6 +290,7 @@ export class Vm {
     for (const vcpu of this.vcpus) vcpu.destroy();
     for (const device of this.devices) device.destroy();
     this.mmu.destroy();
+    this.memslots.destroy();
     this.kernel.pages.free(this.ringFrame);
     this.#onDestroy(this);
   }

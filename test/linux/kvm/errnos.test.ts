@@ -309,6 +309,23 @@ const vm: readonly Line[] = [
     'below the highest guest frame',
     slot({ guest_phys_addr: 1n << 51n }),
   ],
+  [
+    'kvm-vm',
+    uapi.KVM_SET_USER_MEMORY_REGION,
+    ENOMEM,
+    'no page frame for a dirty bitmap',
+    withSlot(0, (bench) => {
+      exhaust(bench);
+      return slot({ memory_size: 0x80000n, flags: LOG })(bench);
+    }),
+  ],
+  [
+    'kvm-vm',
+    uapi.KVM_SET_USER_MEMORY_REGION,
+    ENOMEM,
+    'a dirty bitmap larger than the host',
+    slot({ memory_size: 2n ** 42n, userspace_addr: 0x10000n, flags: LOG }),
+  ],
   ['kvm-vm', uapi.KVM_GET_DIRTY_LOG, EINVAL, 'no such address space', dirtyLog({ slot: 2 << 16 })],
   ['kvm-vm', uapi.KVM_GET_DIRTY_LOG, ENOENT, 'no such slot', dirtyLog({ slot: 0 })],
   ['kvm-vm', uapi.KVM_GET_DIRTY_LOG, ENOENT, 'the slot does not log', withSlot(0, dirtyLog({ slot: 0 }))],
