@@ -4,6 +4,7 @@
  */
 
 import { argv } from 'node:process';
+import { lowerQuartile } from './measure.ts';
 
 type Build = typeof import('./untraced.ts');
 
@@ -19,7 +20,5 @@ for (let turn = 0; turn < TURNS; turn++)
     times[index]!.whole.push(exits(EXITS));
     times[index]!.boot.push(exits(0));
   }
-/** The lower quartile: load from elsewhere only ever adds. */
-const quartile = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 2]!;
-const [first, second] = times.map(({ whole, boot }) => quartile(whole) - quartile(boot));
+const [first, second] = times.map(({ whole, boot }) => lowerQuartile(whole) - lowerQuartile(boot));
 console.log(first! / second! - 1);

@@ -10,6 +10,7 @@ import { assemblerFigures } from './assembler.ts';
 import { boundsFigures } from './bounds.ts';
 import { computeFigures, printCompute } from './compute.ts';
 import { cpuFigures } from './cpu.ts';
+import { exitFigures } from './exits.ts';
 import { kvmFigures } from './kvm.ts';
 import { type Figure, median, milliseconds, printFigures } from './measure.ts';
 import { observeFigures } from './observe.ts';
@@ -54,6 +55,12 @@ function interpreter(): Figure {
   };
 }
 
+/** The exits, and the roads that are shorter than QEMU's beside them. */
+function roadFigures(): readonly Figure[] {
+  const { figures, toQemu } = exitFigures(library);
+  return [...figures, ...kvmFigures(toQemu)];
+}
+
 /** `npm run bench -- compute`: that alone. */
 const computeOnly = process.argv[2] === 'compute';
 const figures = computeOnly
@@ -62,8 +69,8 @@ const figures = computeOnly
       startUp(),
       interpreter(),
       ...cpuFigures(),
+      ...roadFigures(),
       ...vfioFigures(library),
-      ...kvmFigures(),
       ...observeFigures(library),
       ...boundsFigures(),
       ...assemblerFigures(),

@@ -16,6 +16,11 @@ export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
+/** The lower quartile: what a thing takes where other load, which only ever adds, has mostly let it be. */
+export function lowerQuartile(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 2]!;
+}
+
 /** One line of the table. `limit` is what the figure should at most (or, for rates, at least) be. */
 export interface Figure {
   readonly name: string;

@@ -1,0 +1,112 @@
+/**
+ * What one VM exit costs, road by road. The clock is read once in a window of many exits, and the lower quartile of the windows
+ * counts: load from elsewhere, V8's compilation and its collector only ever add.
+ */
+
+import { Transcript } from '../../src/cli/output.ts';
+import { run } from '../../src/cli/run.ts';
+import { Vcpu } from '../../src/hardware/vcpu/vcpu.ts';
+import { assembled } from '../hardware/privilege-machine.ts';
+import { runOnTcg, tcgRuns } from '../oracle/tcg-machine.ts';
+import { type Figure, lowerQuartile } from './measure.ts';
+
+type Library = Parameters<typeof run>[1];
+
+/** What a run of a program is given beside its count. */
+export interface Kind {
+  readonly defines?: Readonly<Record<string, string>>;
+  readonly qemu?: readonly string[];
+}
+
+const EXITS = 600_000;
+const WINDOW = 2048;
+/** COM1's scratch register: a device of QEMU's that does nothing else with the write. */
+const SERIAL_SCRATCH = 0x3ff;
+/** Where stub.asm of the images for TCG jumps to, and the port that ends them. */
+const IMAGE = 0x101000;
+const END = 0xf4;
+const TCG_WRITES = 10_000_000;
+
+/** A kind of vCPU that reads the clock at every {@link WINDOW}th entry, into `times`. */
+const timed = (times: number[]): typeof Vcpu => {
+  let entries = 0;
+  return class TimedVcpu extends Vcpu {
+    override run(limit: number) {
+      if (++entries % WINDOW === 0) times.push(performance.now());
+      return super.run(limit);
+    }
+  };
+};
+
+/** Run a program of this folder, silently. */
+export function runSilently(
+  library: Library,
+  file: string,
+  { defines = {}, qemu = [] }: Kind,
+  Cpu?: typeof Vcpu,
+): void {
+  const options = {
+    file,
+    qemu,
+    trace: undefined,
+    explain: false,
+    maxInsns: 1e9,
+    exitMap: 'gvm',
+    includes: [],
+  } as const;
+  run({ ...options, ...(Cpu && { attended: { Cpu } }), defines }, library, new Transcript());
+}
+
+/** Nanoseconds of one exit of pio.gasm, with the three instructions around it. */
+function portWrite(library: Library, kind: Kind): number {
+  const times: number[] = [];
+  runSilently(
+    library,
+    'test/bench/pio.gasm',
+    { ...kind, defines: { ...kind.defines, COUNT: String(EXITS) } },
+    timed(times),
+  );
+  const windows = times.slice(1).map((time, index) => time - times[index]!);
+  return (lowerQuartile(windows) * 1e6) / WINDOW;
+}
+
+/** Nanoseconds of the same write under QEMU's own translator: a run with many less one with few. */
+function portWriteOnTcg(): number {
+  const image = (count: number) =>
+    assembled(
+      `mov edx, ${SERIAL_SCRATCH}\nmov ecx, ${count}\n.write: mov eax, ecx\nout dx, al\ndec ecx\njnz .write\nmov edx, ${END}\nxor eax, eax\nout dx, al`,
+      IMAGE,
+    );
+  const time = (count: number) => lowerQuartile(Array.from({ length: 4 }, () => runOnTcg(image(count)).milliseconds));
+  return ((time(TCG_WRITES) - time(1)) * 1e6) / (TCG_WRITES - 1);
+}
+
+/** The rows of the roads that lead to user space, and what a write to a device of QEMU's takes, in nanoseconds. */
+export function exitFigures(library: Library): { figures: readonly Figure[]; toQemu: number } {
+  const toQemu = portWrite(library, { defines: { PORT: String(SERIAL_SCRATCH) } });
+  const toMdev = portWrite(library, {});
+  const figures: Figure[] = [
+    { name: 'port write to a device of QEMU and back', value: `${toQemu.toFixed(0)} ns`, limit: '' },
+    { name: 'port write to an mdev driver and back', value: `${toMdev.toFixed(0)} ns`, limit: 'at most 2000 ns' },
+    {
+      name: 'the same, beside one to a device of QEMU',
+      value: `${(toMdev / toQemu).toFixed(2)} ×`,
+      limit: 'at most 1.5 ×',
+    },
+  ];
+  if (!tcgRuns) return { figures, toQemu };
+  const tcg = portWriteOnTcg();
+  const beside = (name: string, value: number, limit: string): Figure => ({
+    name: `${name}, beside QEMU TCG's to its own`,
+    value: `${value.toFixed(0)} : ${tcg.toFixed(0)} ns, ${(value / tcg).toFixed(1)} ×`,
+    limit,
+  });
+  return {
+    figures: [
+      ...figures,
+      beside('port write to a device of QEMU', toQemu, 'at most 1 ×'),
+      beside('port write to an mdev driver', toMdev, 'at most 0.5 ×'),
+    ],
+    toQemu,
+  };
+}
