@@ -6,7 +6,7 @@
 import { type Gpa, gva } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { CodeFrames } from '../code-frames.ts';
-import { tableIndex } from '../ept.ts';
+import { levelBytes, tableIndex } from '../ept.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import type { DebugRegisters } from './debug-registers.ts';
 import type { EmulatorPort } from './emulator-port.ts';
@@ -53,11 +53,13 @@ export class Mmu {
   /** A repeated string instruction does one element and comes back: under emulation, and while the CPU single-steps. */
   oneElement = false;
   cr0 = 0n;
-  cr3 = 0n;
   cr4 = 0n;
   efer = 0n;
   privilege = 0;
 
+  #cr3 = 0n;
+  /** Where CR3 has the walk begin: a bigint at each walk would be two allocations. */
+  #tables = 0;
   readonly #memory: PhysicalMemory;
   readonly #state: CpuState;
   readonly #event: PendingEvent;
@@ -99,6 +101,14 @@ export class Mmu {
     this.#debug = debug;
     this.nested = new NestedPaging(memory, event, stream);
     this.#tableEntry = state.bounce + 64;
+  }
+
+  get cr3(): bigint {
+    return this.#cr3;
+  }
+  set cr3(value: bigint) {
+    this.#cr3 = value;
+    this.#tables = Number(value & 0x000f_ffff_ffff_f000n);
   }
 
   /** Forget all translations: MOV to CR3, changes of paging mode, INVEPT. */
@@ -309,7 +319,7 @@ export class Mmu {
   #walk(address: number, access: Access): number {
     const hosts = this.#entryHosts;
     const { words } = this.#memory;
-    let table = Number(this.cr3 & 0x000f_ffff_ffff_f000n);
+    let table = this.#tables;
     let flags = PTE.WRITABLE | PTE.USER;
     let noExecute = false;
     let level = 4;
@@ -329,7 +339,7 @@ export class Mmu {
       noExecute ||= high < 0;
       const target = (high & 0x000f_ffff) * 2 ** 32 + ((low & 0xffff_f000) >>> 0);
       if (level === 1 || large) {
-        const pageBytes = 2 ** (12 + 9 * (level - 1));
+        const pageBytes = levelBytes(level);
         // Bit 12 of a large page's entry is its PAT bit.
         const base = large ? target - (target & 8191) : target;
         if (large && (base & (pageBytes - 1)) !== 0)
