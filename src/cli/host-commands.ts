@@ -3,7 +3,7 @@
  * is what the kernel's errno says.
  */
 
-import { EINVAL, strerror } from '../linux/uapi/errno.ts';
+import { EEXIST, EINVAL, ENOENT, strerror } from '../linux/uapi/errno.ts';
 import type { UserProcess } from '../linux/uapi/syscalls.ts';
 
 /** What a command printed, and why it failed if it did. */
@@ -56,6 +56,26 @@ function forAll(args: readonly string[], each: (argument: string) => CommandResu
 
 /** mod_strerror of kmod: init_module means other things by some numbers. */
 const insertError = (errno: number): string => (errno === EINVAL ? 'Invalid parameters' : strerror(errno));
+
+/** What kmod finds of a module in sysfs. It looks before it asks the kernel, whose EAGAIN for one in use says little. */
+function moduleState(session: Session, module: string) {
+  const name = module.replaceAll('-', '_');
+  const there = (path: string) => typeof session.process.syscalls.stat(path) !== 'number';
+  const folder = `/sys/module/${name}`;
+  if (name === '' || !there(folder)) return { name, state: 'absent', users: 0 } as const;
+  if (!there(`${folder}/initstate`)) return { name, state: 'builtin', users: 0 } as const;
+  return { name, state: 'live', users: Number(session.readFile(`${folder}/refcnt`)) } as const;
+}
+
+/** `modprobe -r`: one that is not loaded is as it should be. */
+function removeQuietly(session: Session, module: string): CommandResult {
+  const { name, state, users } = moduleState(session, module);
+  if (state === 'absent') return done();
+  if (state === 'builtin') return failed(`modprobe: FATAL: Module ${name} is builtin.`);
+  if (users > 0) return failed(`modprobe: FATAL: Module ${name} is in use.\n   = note: it has ${users} reference(s)`);
+  const result = session.process.syscalls.delete_module(name);
+  return result < 0 ? failed(`modprobe: ERROR: could not remove '${name}': ${strerror(-result)}`) : done();
+}
 
 const isOption = (word: string): boolean => /^-\w/.test(word);
 
@@ -157,11 +177,15 @@ export const hostCommands: Readonly<Record<string, ShellCommand>> = {
     },
   },
   modprobe: {
-    usage: 'modprobe MODULE [NAME=VALUE…]',
-    summary: 'load a module',
+    usage: 'modprobe [-r] MODULE [NAME=VALUE…]',
+    summary: 'load a module, or unload it',
     run(session, [name = '', ...parameters]) {
+      if (name === '-r') return forAll(parameters, (module) => removeQuietly(session, module));
       const result = session.process.syscalls.init_module(name, parameters.join(' '));
-      return result < 0 ? failed(`modprobe: ERROR: could not insert '${name}': ${strerror(-result)}`) : done();
+      // To want a module that is there already is no failure; one that no folder has is not even tried.
+      if (result >= 0 || result === -EEXIST) return done();
+      if (result === -ENOENT) return failed(`modprobe: FATAL: Module ${name} not found.`);
+      return failed(`modprobe: ERROR: could not insert '${name}': ${insertError(-result)}`);
     },
   },
   pwd: {
@@ -181,10 +205,11 @@ export const hostCommands: Readonly<Record<string, ShellCommand>> = {
     usage: 'rmmod MODULE',
     summary: 'unload a module',
     run(session, [name = '']) {
-      // kmod looks before it asks the kernel, whose EAGAIN says little.
-      const users = session.readFile(`/sys/module/${name.replaceAll('-', '_')}/refcnt`);
-      if (typeof users === 'string' && Number(users) > 0) {
-        return failed(`rmmod: ERROR: Module ${name} is in use\n   = note: it has ${users.trim()} reference(s)`);
+      const module = moduleState(session, name);
+      if (module.state === 'builtin') return failed(`rmmod: ERROR: Module ${module.name} is builtin.`);
+      if (module.state === 'absent') return failed(`rmmod: ERROR: Module ${module.name} is not currently loaded`);
+      if (module.users > 0) {
+        return failed(`rmmod: ERROR: Module ${module.name} is in use\n   = note: it has ${module.users} reference(s)`);
       }
       const result = session.process.syscalls.delete_module(name);
       return result < 0 ? failed(`rmmod: ERROR: could not remove '${name}': ${strerror(-result)}`) : done();

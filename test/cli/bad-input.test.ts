@@ -75,7 +75,7 @@ test.each([
     'an unknown module',
     program(' ret', '; host: modprobe nosuch\n'),
     2,
-    "p.gasm:1: error: modprobe: ERROR: could not insert 'nosuch'",
+    'p.gasm:1: error: modprobe: FATAL: Module nosuch not found.',
   ],
   ['a bad module parameter', program(' ret', '; host: modprobe vmbuf bars=many\n'), 2, 'p.gasm:1: error: modprobe'],
   ['an unknown host command', program(' ret', '; host: frobnicate\n'), 2, 'p.gasm:1: error: sh: frobnicate: not found'],

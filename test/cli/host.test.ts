@@ -39,8 +39,12 @@ describe('-c', () => {
     ['ls /nosuch', "ls: cannot access '/nosuch': No such file or directory"],
     ['cd /dev/kvm', 'cd: /dev/kvm: Not a directory'],
     ['readlink /dev', 'readlink: /dev: Invalid argument'],
-    ['rmmod mtty', "rmmod: ERROR: could not remove 'mtty': No such file or directory"],
-    ['modprobe nosuch', "modprobe: ERROR: could not insert 'nosuch': No such file or directory"],
+    ['rmmod mtty', 'rmmod: ERROR: Module mtty is not currently loaded\n'],
+    ['rmmod kvm-intel', 'rmmod: ERROR: Module kvm_intel is builtin.\n'],
+    [
+      'modprobe nosuch',
+      'modprobe: FATAL: Module nosuch not found.\n   = note: there is no module nosuch; there are mtty, vgpu, vmbuf\n',
+    ],
     ['constructor', 'sh: constructor: not found'],
     ['echo "x', 'sh: syntax error: unterminated quoted string'],
     ['echo x > a b', 'sh: syntax error: one file has to follow >'],
@@ -48,6 +52,21 @@ describe('-c', () => {
     const ran = gvm('host', '-c', command);
     expect(ran.stderr).toContain(message);
     expect(ran.status).toBe(2);
+  });
+
+  test('modprobe: one that is there already is no failure, nor is one that is gone already; one in use stays', () => {
+    const UUID_PATH = '/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create';
+    const twice = gvm('host', '-c', 'modprobe mtty; modprobe mtty; modprobe -r mtty; modprobe -r mtty; lsmod');
+    expect([twice.stdout, twice.status]).toEqual(['Module              Used by\n', 0]);
+    const held = gvm(
+      'host',
+      '-c',
+      `modprobe vgpu; modprobe mtty; echo ${UUID} > ${UUID_PATH}; modprobe -r mtty vgpu; lsmod`,
+    );
+    expect([held.stdout, held.status]).toEqual(['Module              Used by\n', 0]);
+    expect(gvm('host', '-c', 'modprobe -r kvm_intel').stderr).toContain(
+      'modprobe: FATAL: Module kvm_intel is builtin.\n',
+    );
   });
 
   test('files: written, appended to, read; words in quotes; comments', () => {

@@ -14,6 +14,7 @@ import { initMdev } from '../../src/linux/mdev/core.ts';
 import { O_WRONLY, type UserProcess } from '../../src/linux/uapi/syscalls.ts';
 import { initVfio } from '../../src/linux/vfio/init.ts';
 import { Qemu } from '../../src/qemu/main.ts';
+import { watchLeaks } from '../linux/leaks.ts';
 
 export const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
 export const MDEV = `/sys/bus/mdev/devices/${UUID}`;
@@ -52,6 +53,7 @@ export class Host {
     this.stream = new EventStream(() => 0n);
     this.kernel = new Kernel({ memory: new PhysicalMemory(MiB(256)), stream: this.stream });
     this.kvm = initKvm(this.kernel);
+    watchLeaks(this.kernel);
     initVfio(this.kernel);
     initMdev(this.kernel);
     registerMtty(this.kernel.modules);

@@ -103,7 +103,8 @@ export class ModuleRegistry<K = unknown> {
    */
   load(name: string, text: string): number {
     const module = this.#known.get(canonicalName(name));
-    if (module === undefined) return this.#host.refuse(ENOENT, `there is no module ${name}`);
+    if (module === undefined)
+      return this.#host.refuse(ENOENT, `there is no module ${name}; there are ${this.available().join(', ')}`);
     if (this.#loaded.has(canonicalName(name)))
       return this.#host.refuse(EEXIST, `module ${module.name} is loaded already`);
     const parameters = this.#parse(module, text);

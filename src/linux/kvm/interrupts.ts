@@ -9,7 +9,6 @@ import { KVM_EXIT_INTR } from '../uapi/kvm-run.ts';
 import { SIGNAL } from '../uapi/signal.ts';
 import { exceptionEvent, interruptEvent, isException, nmiEvent } from './injected-event.ts';
 import { injectEvent } from './injection.ts';
-import { kvmVcpuWakeup } from './trace-irq.ts';
 import type { KvmVcpu } from './vcpu.ts';
 
 const NONE = -1;
@@ -101,16 +100,13 @@ const wakes = (vcpu: KvmVcpu): boolean =>
 export function block(vcpu: KvmVcpu): number {
   const { clock } = vcpu.kernel;
   const start = clock.now;
+  const halts = vcpu.mpState === KVM_MP_STATE_HALTED && !wakes(vcpu);
   const result = sleepUntilWoken(vcpu);
   const slept = clock.now - start;
   // The counter is invariant: it goes on while the processor is halted.
   vcpu.cpu.tscOffset += slept;
   if (result < 0) return result;
-  vcpu.stats.halt_wakeup++;
-  vcpu.stats.halt_wait_ns += slept;
-  if (kvmVcpuWakeup.on) {
-    kvmVcpuWakeup(vcpu.kernel.stream, { nanoseconds: BigInt(Math.round(slept)), waited: true });
-  }
+  if (halts) vcpu.halts.ended(Math.round(slept));
   vcpu.mpState = KVM_MP_STATE_RUNNABLE;
   vcpu.eventRequested = true;
   return 1;

@@ -4,12 +4,13 @@
  */
 
 import type { EventStream } from '../../event.ts';
+import type { Clock, Timer } from '../core/clock.ts';
 import type { kvm_ioapic_state } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import { type ApicMessage, SHORTHAND } from './apic-message.ts';
 import type { IoDevice } from './io-bus.ts';
 import { LineStates } from './line-states.ts';
-import { kvmIoapicSetIrq } from './trace-irq.ts';
+import { kvmIoapicDelayedEoiInj, kvmIoapicSetIrq } from './trace-irq.ts';
 
 export const IOAPIC_PINS = 24;
 export const IOAPIC_BASE = 0xfec00000;
@@ -29,12 +30,20 @@ const REMOTE_IRR = 1 << 14;
 const LEVEL = 1 << 15;
 const MASKED = 1 << 16;
 
+/** IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT, and HZ / 100 in nanoseconds. */
+const SUCCESSIVE_IRQ_MAX_COUNT = 10_000;
+const DELAY = 10_000_000;
+
 type State = StructOf<typeof kvm_ioapic_state>;
 
 export class Ioapic implements IoDevice {
   readonly #stream: EventStream;
   readonly #send: (message: ApicMessage) => number;
   readonly #acknowledged: (pin: number) => void;
+  readonly #clock: Pick<Clock, 'now' | 'start' | 'cancel'>;
+  /** Ends of interrupt in a row after which a line was still high. */
+  readonly #successive = new Uint16Array(IOAPIC_PINS);
+  #delayed: Timer | undefined;
   readonly #lines = new LineStates(IOAPIC_PINS);
   readonly #low = new Int32Array(IOAPIC_PINS).fill(MASKED);
   readonly #high = new Int32Array(IOAPIC_PINS);
@@ -43,8 +52,14 @@ export class Ioapic implements IoDevice {
   #irr = 0;
 
   /** `send` delivers to the local APICs and tells how many took it, `acknowledged(pin)` is called at the end of an interrupt. */
-  constructor(stream: EventStream, send: (message: ApicMessage) => number, acknowledged: (pin: number) => void) {
+  constructor(
+    stream: EventStream,
+    clock: Pick<Clock, 'now' | 'start' | 'cancel'>,
+    send: (message: ApicMessage) => number,
+    acknowledged: (pin: number) => void,
+  ) {
     this.#stream = stream;
+    this.#clock = clock;
     this.#send = send;
     this.#acknowledged = acknowledged;
   }
@@ -64,9 +79,39 @@ export class Ioapic implements IoDevice {
       this.#acknowledged(pin);
       if (!levelTriggered) continue;
       this.#low[pin]! &= ~REMOTE_IRR;
-      // A line that is still high asks again.
-      if (this.#irr & (1 << pin)) this.#service(pin);
+      this.#askAgain(pin);
     }
+  }
+
+  /** A line that is still high asks again; one that always is, at a pace that lets the guest do something else. */
+  #askAgain(pin: number): void {
+    const low = this.#low[pin]!;
+    if (low & MASKED || (this.#irr & (1 << pin)) === 0) {
+      this.#successive[pin] = 0;
+      return;
+    }
+    this.#successive[pin]!++;
+    if (this.#successive[pin]! < SUCCESSIVE_IRQ_MAX_COUNT) {
+      this.#service(pin);
+      return;
+    }
+    this.#successive[pin] = 0;
+    if (kvmIoapicDelayedEoiInj.on) kvmIoapicDelayedEoiInj(this.#stream, { entry: this.#entry(pin) });
+    this.#delayed ??= this.#clock.start(this.#clock.now + DELAY, () => this.#injectDelayed());
+  }
+
+  /** kvm_ioapic_eoi_inject_work. */
+  #injectDelayed(): void {
+    this.#delayed = undefined;
+    for (let pin = 0; pin < IOAPIC_PINS; pin++) {
+      const low = this.#low[pin]!;
+      if (low & LEVEL && (low & REMOTE_IRR) === 0 && this.#irr & (1 << pin)) this.#service(pin);
+    }
+  }
+
+  /** kvm_ioapic_destroy. */
+  destroy(): void {
+    if (this.#delayed !== undefined) this.#clock.cancel(this.#delayed);
   }
 
   read(address: number, data: Uint8Array): number {

@@ -4,6 +4,7 @@
  */
 
 import type { EventStream } from '../../event.ts';
+import type { Clock } from '../core/clock.ts';
 import { EFAULT, EINVAL } from '../uapi/errno.ts';
 import {
   KVM_IRQCHIP_IOAPIC,
@@ -37,6 +38,7 @@ export interface AckNotifier {
 /** What the controllers need of the VM. */
 export interface IrqchipHost {
   readonly stream: EventStream;
+  readonly clock: Clock;
   readonly pioBus: IoBus;
   readonly mmioBus: IoBus;
   lapics(): readonly Lapic[];
@@ -62,6 +64,7 @@ export class Irqchip {
     );
     this.ioapic = new Ioapic(
       host.stream,
+      host.clock,
       (message) => this.send(message),
       (pin) => this.#acknowledged(KVM_IRQCHIP_IOAPIC, pin),
     );

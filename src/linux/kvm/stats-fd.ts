@@ -27,7 +27,7 @@ import type { KvmVcpu } from './vcpu.ts';
 import type { Vm } from './vm.ts';
 
 /** Measured in nanoseconds; everything else counts. */
-const NANOSECONDS: ReadonlySet<string> = new Set(['halt_wait_ns']);
+const NANOSECONDS: ReadonlySet<string> = new Set(['halt_poll_success_ns', 'halt_poll_fail_ns', 'halt_wait_ns']);
 /** Values of now, which may sink. */
 const INSTANT: ReadonlySet<string> = new Set(['pages_4k', 'pages_2m', 'pages_1g']);
 

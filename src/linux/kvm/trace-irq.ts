@@ -56,18 +56,18 @@ export const kvmPicSetIrq = event(
   'An input of the interrupt controllers 8259A changes.',
 );
 
+/** An entry of the I/O APIC's table. */
+function redirection(entry: bigint): string {
+  const low = Number(BigInt.asUintN(32, entry));
+  const kind = `${mode(low >> 8)}|${low & (1 << 11) ? 'logical' : 'physical'}|${low & (1 << 15) ? 'level' : 'edge'}`;
+  return `dst ${hex(entry >> 56n)} vec ${low & 0xff} (${kind}${low & (1 << 16) ? '|masked' : ''})`;
+}
+
 export const kvmIoapicSetIrq = event(
   'kvm_ioapic_set_irq',
   'kvm',
   { entry: 'u64', pin: 'u8', coalesced: 'bool' },
-  (e) => {
-    const low = Number(BigInt.asUintN(32, e.entry));
-    return (
-      `pin ${e.pin} dst ${hex(e.entry >> 56n)} vec ${low & 0xff} (${mode(low >> 8)}|` +
-      `${low & (1 << 11) ? 'logical' : 'physical'}|${low & (1 << 15) ? 'level' : 'edge'}` +
-      `${low & (1 << 16) ? '|masked' : ''})${e.coalesced ? ' (coalesced)' : ''}`
-    );
-  },
+  (e) => `pin ${e.pin} ${redirection(e.entry)}${e.coalesced ? ' (coalesced)' : ''}`,
   'An input of the I/O APIC changes.',
 );
 
@@ -143,5 +143,21 @@ export const kvmVcpuWakeup = event(
   'kvm',
   { nanoseconds: 's64', waited: 'bool' },
   (e) => `${e.waited ? 'wait' : 'poll'} time ${e.nanoseconds} ns, polling valid`,
-  'A halted vCPU runs again.',
+  'A halted vCPU runs again: its thread had slept, or looked for an interrupt itself.',
+);
+
+export const kvmHaltPollNs = event(
+  'kvm_halt_poll_ns',
+  'kvm',
+  { vcpu: 'u32', nanoseconds: 'u32', grow: 'bool', before: 'u32' },
+  (e) => `vcpu ${e.vcpu}: halt_poll_ns ${e.nanoseconds} (${e.grow ? 'grow' : 'shrink'} ${e.before})`,
+  'How long a halted vCPU looks for an interrupt before its thread sleeps: longer after a short halt, not at all after a long one.',
+);
+
+export const kvmIoapicDelayedEoiInj = event(
+  'kvm_ioapic_delayed_eoi_inj',
+  'kvm',
+  { entry: 'u64' },
+  (e) => redirection(e.entry),
+  'A line of the I/O APIC asked again after each of 10000 ends of interrupt: the next comes a hundredth of a second later.',
 );

@@ -11,7 +11,11 @@ export class VcpuStats {
   irq_window_exits = 0;
   nmi_window_exits = 0;
   halt_exits = 0;
+  halt_successful_poll = 0;
+  halt_attempted_poll = 0;
   halt_wakeup = 0;
+  halt_poll_success_ns = 0;
+  halt_poll_fail_ns = 0;
   halt_wait_ns = 0;
   insn_emulation = 0;
   insn_emulation_fail = 0;

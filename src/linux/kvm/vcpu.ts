@@ -18,6 +18,7 @@ import { DirtyRing } from './dirty-ring.ts';
 import { reservedEntries } from './dirty-ring-ioctl.ts';
 import { Emulation } from './emulation.ts';
 import { initialFpu } from './fpu-state.ts';
+import { HaltPolling } from './halt-polling.ts';
 import { type InjectedEvent, isException } from './injected-event.ts';
 import type { Irqchip } from './irqchip.ts';
 import { APIC_BASE_BOOT_CPU, APIC_BASE_DEFAULT, APIC_BASE_ENABLE, Lapic } from './lapic.ts';
@@ -57,6 +58,7 @@ export class KvmVcpu implements VmVcpu {
   readonly msrs = defaultMsrs();
   fpu = initialFpu();
   readonly stats = new VcpuStats();
+  readonly halts: HaltPolling;
   readonly dirtyRing: DirtyRing | undefined;
   /** KVM_SET_SIGNAL_MASK: signals that do not end KVM_RUN, a bit each from signal 1 on; `undefined`: the process's own mask. */
   signalMask: bigint | undefined;
@@ -101,6 +103,7 @@ export class KvmVcpu implements VmVcpu {
     this.vm = vm;
     this.kernel = vm.kernel;
     this.id = id;
+    this.halts = new HaltPolling(stream, id, this.stats);
     this.#frames = frames;
     this.cpu = vm.makeCpu(memory, frames.state, stream);
     this.dirtyRing =

@@ -194,6 +194,7 @@ export class Vm {
   createIrqchip(): void {
     this.irqchip = new Irqchip({
       stream: this.kernel.stream,
+      clock: this.kernel.clock,
       pioBus: this.pioBus,
       mmioBus: this.mmioBus,
       lapics: () => this.#lapics,

@@ -22,6 +22,7 @@ import {
 } from '../../../src/linux/uapi/syscalls.ts';
 import * as uapi from '../../../src/linux/uapi/vfio.ts';
 import { initVfio } from '../../../src/linux/vfio/init.ts';
+import { watchLeaks } from '../leaks.ts';
 
 export const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
 
@@ -36,6 +37,7 @@ export function bootHost() {
   registerMtty(kernel.modules);
   registerVmbuf(kernel.modules);
   registerVgpu(kernel.modules);
+  watchLeaks(kernel);
   const refusals: string[] = [];
   kernel.stream.subscribe(matchingEvents('refusal'), ({ fields }) => refusals.push(String(fields.because)));
   return { kernel, refusals, ...userOf(kernel, 'test') };

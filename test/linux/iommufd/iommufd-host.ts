@@ -6,7 +6,7 @@ import type { Ioctl } from '../../../src/linux/uapi/ioctl.ts';
 import * as iommufd from '../../../src/linux/uapi/iommufd.ts';
 import type { Members, Struct, StructValue } from '../../../src/linux/uapi/struct.ts';
 import * as vfio from '../../../src/linux/uapi/vfio.ts';
-import { bootDmaHost, held } from '../vfio/dma-host.ts';
+import { bootDmaHost } from '../vfio/dma-host.ts';
 
 export const RW = iommufd.IOMMU_IOAS_MAP_READABLE | iommufd.IOMMU_IOAS_MAP_WRITEABLE;
 export const FIXED = iommufd.IOMMU_IOAS_MAP_FIXED_IOVA;
@@ -117,8 +117,5 @@ export function bootIommufdHost() {
 
 export type IommufdHost = ReturnType<typeof bootIommufdHost>;
 
-/** What must be as before once every process is gone. */
-export const leftOf = ({ kernel, process }: Pick<IommufdHost, 'kernel' | 'process'>) => ({
-  ...held({ kernel, process }),
-  user: lockedByUser(kernel).lockedPages,
-});
+/** Pages that the user of all processes has locked: none, once these are gone. */
+export const lockedPages = ({ kernel }: Pick<IommufdHost, 'kernel'>): number => lockedByUser(kernel).lockedPages;

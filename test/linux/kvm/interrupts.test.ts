@@ -1,9 +1,13 @@
 /** Interrupts from the in-kernel controllers to the model's CPU: when they arrive, in which order, with which events. */
 
 import { describe, expect, test } from 'vitest';
+import { matchingEvents } from '../../../src/event.ts';
+import { Ioapic } from '../../../src/linux/kvm/ioapic.ts';
+import type { VcpuStats } from '../../../src/linux/kvm/vcpu-stats.ts';
 import { EINTR } from '../../../src/linux/uapi/errno.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import * as run from '../../../src/linux/uapi/kvm-run.ts';
+import { Host } from '../../qemu/bench.ts';
 import { Guest } from './guest.ts';
 
 /** Switch the local APIC on and set the PIC's vectors to 0x20 and 0x28, all inputs open. */
@@ -185,6 +189,33 @@ describe('a halted vCPU', () => {
     expect(guest.vm.retired).toBeLessThan(100);
     expect(guest.events[0]).toMatch(/^kvm_vcpu_wakeup: wait time 49999\d\d ns, polling valid$/);
   });
+
+  test('short halts are polled, for longer and longer; a long one ends that', () => {
+    // kvm_main.c: grow_halt_poll_ns, shrink_halt_poll_ns
+    const halt = (ticks: number) => `mov dword [rbx + 0x380], ${ticks}\n sti\n hlt\n cli\n`;
+    const timer = 'mov dword [rbx + 0x320], 0x40\n mov dword [rbx + 0x3e0], 0xb\n';
+    const guest = new Guest(
+      `${APIC_ON}${timer}${[15000, 15000, 15000, 30000, 1000000, 15000].map(halt).join('')}${STOP}`,
+    );
+    guest.listen('kvm_vcpu_wakeup,kvm_halt_poll_ns');
+    expect(guest.resume()).toBe(0);
+    expect(guest.events.map((line) => line.replace(/\d+(?=\d{3} ns)/, (digits) => `${digits}…`))).toEqual([
+      'kvm_halt_poll_ns: vcpu 0: halt_poll_ns 10000 (grow 0)',
+      expect.stringMatching(/wait time 14…/),
+      'kvm_halt_poll_ns: vcpu 0: halt_poll_ns 20000 (grow 10000)',
+      expect.stringMatching(/wait time 14…/),
+      expect.stringMatching(/poll time 14…/),
+      'kvm_halt_poll_ns: vcpu 0: halt_poll_ns 40000 (grow 20000)',
+      expect.stringMatching(/wait time 29…/),
+      'kvm_halt_poll_ns: vcpu 0: halt_poll_ns 0 (shrink 40000)',
+      expect.stringMatching(/wait time 999…/),
+      'kvm_halt_poll_ns: vcpu 0: halt_poll_ns 10000 (grow 0)',
+      expect.stringMatching(/wait time 14…/),
+    ]);
+    const { stats } = guest.vm.vcpus[0] as unknown as { readonly stats: VcpuStats };
+    expect([stats.halt_attempted_poll, stats.halt_successful_poll, stats.halt_wakeup]).toEqual([4, 1, 5]);
+    expect(stats.halt_poll_fail_ns).toBe(10_000 + 20_000 + 40_000);
+  });
 });
 
 describe('timers', () => {
@@ -248,6 +279,34 @@ describe('inter-processor interrupts and the I/O APIC', () => {
     guest.resume();
     expect(guest.taken).toEqual([0x61, 0x61, 0x61]);
     expect(guest.events.slice(1, 3)).toEqual(['kvm_eoi: apicid 0 vector 97', 'kvm_ack_irq: irqchip IOAPIC pin 19']);
+  });
+
+  test('a line that never falls: after 10000 ends of interrupt in a row the next waits for a hundredth of a second', () => {
+    // ioapic.c: IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT
+    const { kernel, stream } = new Host();
+    const told: string[] = [];
+    stream.subscribe(matchingEvents('kvm_ioapic_delayed_eoi_inj'), ({ event, fields }) =>
+      told.push(event.text(fields as never)),
+    );
+    let sent = 0;
+    const ioapic = new Ioapic(
+      stream,
+      kernel.clock,
+      () => ++sent,
+      () => undefined,
+    );
+    ioapic.write(0, Uint8Array.of(0x10 + 2 * 19));
+    ioapic.write(0x10, Uint8Array.of(0x61, 0x80, 0, 0));
+    ioapic.setIrq(19, 0, true);
+    for (let i = 0; i < 9999; i++) ioapic.served(0x61, true);
+    expect([sent, told, kernel.clock.nextDeadline]).toEqual([10_000, [], Number.POSITIVE_INFINITY]);
+    ioapic.served(0x61, true);
+    expect([sent, told]).toEqual([10_000, ['dst 0 vec 97 (Fixed|physical|level)']]);
+    expect(kernel.clock.sleep()).toBe(true);
+    expect([sent, kernel.clock.now]).toEqual([10_001, 10_000_000]);
+    for (let i = 0; i < 10_000; i++) ioapic.served(0x61, true);
+    ioapic.destroy();
+    expect(kernel.clock.nextDeadline).toBe(Number.POSITIVE_INFINITY);
   });
 });
 

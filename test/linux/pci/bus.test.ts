@@ -19,7 +19,7 @@ const probe = (text = NAME) => write('/sys/bus/pci/drivers_probe', text);
 
 describe('a scan', () => {
   test('sizes the BARs, gives them addresses, and shows the device', () => {
-    host.pciHost.add(host.copier.function);
+    host.addCopier();
     expect(host.kernel.log.lines.slice(-5)).toEqual([
       `pci ${NAME}: [1234:d0a0] type 00 class 0xff0000`,
       `pci ${NAME}: BAR 0: assigned [mem 0xe0000000-0xe0001fff]`,
@@ -45,7 +45,7 @@ describe('a scan', () => {
   });
 
   test('puts it into an IOMMU group with the default domain of the kernel', () => {
-    host.pciHost.add(host.copier.function);
+    host.addCopier();
     const group = '/sys/kernel/iommu_groups/0';
     expect([host.cat(`${group}/type`), host.cat(`${group}/reserved_regions`)]).toEqual([
       'DMA-FQ\n',
@@ -60,7 +60,7 @@ describe('the driver of a device', () => {
     host.addDriver('other', { ids: [{ ...COPIER_ID, device: 1 }] });
     host.addDriver('native', { ids: [COPIER_ID] });
     host.addDriver('late', { ids: [COPIER_ID] });
-    host.pciHost.add(host.copier.function);
+    host.addCopier();
     expect([host.driverOf(), host.log]).toEqual(['native', [`native probe ${NAME}`]]);
   });
 
@@ -70,14 +70,14 @@ describe('the driver of a device', () => {
     ['another class', { class: 0x02_0000, classMask: 0xff_0000 }, undefined],
   ])('is matched by its %s too', (_what, fields, expected) => {
     host.addDriver('native', { ids: [{ ...COPIER_ID, ...fields }] });
-    host.pciHost.add(host.copier.function);
+    host.addCopier();
     expect(host.driverOf()).toBe(expected);
   });
 
   test('driver_override: no other driver matches, that one does without an id; it binds nothing by itself', () => {
     host.addDriver('native', { ids: [COPIER_ID] });
     host.addDriver('vfio-like');
-    host.pciHost.add(host.copier.function);
+    host.addCopier();
     expect(override('vfio-like')).toBe('ok');
     expect(host.driverOf()).toBe('native');
     // The device stays with its driver: drivers_probe has nothing to do.
@@ -105,7 +105,7 @@ describe('the driver of a device', () => {
   ])('%s', (_what, act, expected) => {
     host.addDriver('native', { ids: [COPIER_ID] });
     host.addDriver('other');
-    host.pciHost.add(host.copier.function);
+    host.addCopier();
     expect(act()).toBe(expected);
   });
   const unbound = (path: string) => {
@@ -115,7 +115,7 @@ describe('the driver of a device', () => {
 
   test('a probe that fails is the errno of bind, but drivers_probe succeeds', () => {
     host.addDriver('broken', { ids: [COPIER_ID], probe: () => -5 });
-    host.pciHost.add(host.copier.function);
+    host.addCopier();
     expect(host.kernel.log.lines.at(-1)).toBe(`broken: probe of ${NAME} failed with error -5`);
     expect([driver('broken', 'bind', NAME), probe(), host.driverOf()]).toEqual(['-EIO', 'ok', undefined]);
   });
@@ -124,7 +124,7 @@ describe('the driver of a device', () => {
 describe('new_id', () => {
   test('offers the driver every device that has none; remove_id takes the id away, not the device', () => {
     host.addDriver('generic');
-    host.pciHost.add(host.copier.function);
+    host.addCopier();
     expect([driver('generic', 'new_id', '1234 d0a0'), host.driverOf()]).toEqual(['ok', 'generic']);
     expect(driver('generic', 'new_id', '1234 d0a0')).toBe('-EEXIST');
     expect([driver('generic', 'remove_id', '1234 d0a0'), host.driverOf()]).toEqual(['ok', 'generic']);
@@ -145,7 +145,7 @@ describe('whose the DMA is', () => {
   test('a native driver has it; while user space has it no native driver binds', () => {
     host.addDriver('native', { ids: [COPIER_ID] });
     host.addDriver('manager', { managesDma: true });
-    host.pciHost.add(host.copier.function);
+    host.addCopier();
     const group = host.kernel.iommuGroups.find(0)!;
     const owner = {};
     expect([group.dmaOwned, shown(group.claimDmaOwner(owner))]).toEqual([true, '-EPERM']);
@@ -163,7 +163,7 @@ describe('whose the DMA is', () => {
 
   test('a probe that fails gives it back', () => {
     host.addDriver('broken', { ids: [COPIER_ID], probe: () => -5 });
-    host.pciHost.add(host.copier.function);
+    host.addCopier();
     expect(host.kernel.iommuGroups.find(0)!.dmaOwned).toBe(false);
   });
 });

@@ -9,6 +9,7 @@ import { PciDriver, type PciDriverOptions, pciId } from '../../../src/linux/pci/
 import { PciHost } from '../../../src/linux/pci/scan.ts';
 import { PCI_DEVFN } from '../../../src/linux/uapi/pci.ts';
 import { bootHost } from '../drivers/host.ts';
+import { hostKeepsPages } from '../leaks.ts';
 
 export const NAME = '0000:06:0d.0';
 export const COPIER_ID = pciId(COPIER_VENDOR, COPIER_DEVICE);
@@ -33,6 +34,13 @@ export function bootPciHost() {
   };
   const pciHost = new PciHost(kernel, iommu);
   const copier = new Copier(slot);
+  hostKeepsPages(kernel);
+  /** The bus finds the copier. */
+  const addCopier = () => {
+    const found = pciHost.add(copier.function);
+    hostKeepsPages(kernel);
+    return found;
+  };
   const log: string[] = [];
   const addDriver = (name: string, options: Partial<PciDriverOptions> = {}) => {
     const driver = new PciDriver(pciHost.bus, {
@@ -53,7 +61,7 @@ export function bootPciHost() {
     const link = host.syscalls.readlink(`${path}/driver`);
     return typeof link === 'string' ? link.split('/').at(-1) : undefined;
   };
-  return { ...host, unit, iommu, interrupts, ports, slot, pciHost, copier, log, addDriver, path, driverOf };
+  return { ...host, unit, iommu, interrupts, ports, slot, pciHost, copier, addCopier, log, addDriver, path, driverOf };
 }
 
 export type PciTestHost = ReturnType<typeof bootPciHost>;

@@ -9,6 +9,7 @@ import * as uapi from '../../../src/linux/uapi/vfio.ts';
 import { VfioDevice, type VfioDeviceOps } from '../../../src/linux/vfio/device.ts';
 import { vfioOf } from '../../../src/linux/vfio/init.ts';
 import { bootHost, cString, int, shown } from '../drivers/host.ts';
+import { hostKeepsPages } from '../leaks.ts';
 
 export const PAGE = 0x1000n;
 /** A mapping of one page at iova 0, for reading and writing. */
@@ -20,6 +21,7 @@ export function bootDmaHost() {
   const unit = new Iommu(kernel.memory, kernel.stream);
   const iommu = new IntelIommu(kernel, unit);
   kernel.devices.addClass('dma');
+  hostKeepsPages(kernel);
   /** A device that emits `source`, given to VFIO; alone in its group unless `group` is given. */
   const addDevice = (name: string, source: number, group?: IommuGroup, ops: VfioDeviceOps = {}) => {
     const device = new Device({ name, class: 'dma' });
@@ -27,6 +29,7 @@ export function bootDmaHost() {
     const joined = iommu.probe(device, source, group);
     const vfio = new VfioDevice(kernel, name, 'dma', ops);
     vfioOf(kernel).registerGroupDevice(device, vfio);
+    hostKeepsPages(kernel);
     return { device, group: joined, vfio, source };
   };
   /** A mediated device: VFIO gives it a group that no IOMMU stands before. */
@@ -82,10 +85,3 @@ export function bootDmaHost() {
 }
 
 export type DmaHost = ReturnType<typeof bootDmaHost>;
-
-/** What must be as before once every process is gone: pages, pins, locked memory. */
-export const held = ({ kernel, process }: Pick<DmaHost, 'kernel' | 'process'>) => ({
-  pages: kernel.pages.used,
-  pinned: kernel.pages.pinned,
-  locked: process.mm.lockedPages,
-});

@@ -3,7 +3,7 @@
 import { plugIn } from '../../../src/cli/physical-devices.ts';
 import * as uapi from '../../../src/linux/uapi/vfio.ts';
 import { bootHost, cString, int, typePath, UUID, userOf } from '../drivers/host.ts';
-import { watchLeaks } from './leaks.ts';
+import { hostKeepsPages } from '../leaks.ts';
 
 const NAME = '0000:06:0d.0';
 const COPIER = `/sys/bus/pci/devices/${NAME}`;
@@ -20,7 +20,7 @@ export function bootRefusing() {
   admin.echo('/sys/bus/pci/drivers_probe', NAME);
   admin.echo(`${typePath('mtty', 'mtty-1')}/create`, UUID);
   admin.process.exit();
-  const ended = watchLeaks(host.kernel, [host.process, other.process], ['vfio_pci', 'mtty']);
+  hostKeepsPages(host.kernel);
   const join = (number = 0, type: number | undefined = uapi.VFIO_TYPE1v2_IOMMU) => {
     const [group, container] = [host.open(`/dev/vfio/${number}`), host.open('/dev/vfio/vfio')];
     host.ioctlBytes(group, uapi.VFIO_GROUP_SET_CONTAINER, int(container));
@@ -72,7 +72,6 @@ export function bootRefusing() {
   return {
     ...host,
     other,
-    ended,
     join,
     getDevice,
     device,

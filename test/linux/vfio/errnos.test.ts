@@ -3,7 +3,7 @@
  * Linux 6.1 answers (drivers/vfio/{vfio_main,container,vfio_iommu_type1}.c, pci/). The order is that of the kernel's checks.
  */
 
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { MAP_PRIVATE, MAP_SHARED, PROT_READ } from '../../../src/linux/uapi/syscalls.ts';
 import * as uapi from '../../../src/linux/uapi/vfio.ts';
 import { DMA_ENTRY_LIMIT } from '../../../src/linux/vfio/type1-map.ts';
@@ -396,7 +396,6 @@ describe.each([
     host = bootRefusing();
   });
   // Nothing that failed, or went before a failure, may stay behind.
-  afterEach(() => host.ended());
 
   // The limit of mappings takes 65536 calls to reach.
   test.each(rows)('%s: %s: %s', { timeout: 60_000 }, (_call, _condition, errno, act) => {

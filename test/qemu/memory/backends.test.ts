@@ -4,12 +4,14 @@ import { expect, test } from 'vitest';
 import { MiB } from '../../../src/address.ts';
 import { KVM_MEM_READONLY } from '../../../src/linux/uapi/kvm.ts';
 import { requestedMemory } from '../../../src/qemu/options.ts';
+import { hostKeepsPages } from '../../linux/leaks.ts';
 import { Host } from '../bench.ts';
 import { Unplugged } from '../pci/unplugged.ts';
 
 const large = () => {
   const host = new Host();
   host.kernel.hugePages.ofSize(21)!.resize(8);
+  hostKeepsPages(host.kernel);
   return host;
 };
 const memfd = '-object memory-backend-memfd,id=m,size=8M,hugetlb=on';

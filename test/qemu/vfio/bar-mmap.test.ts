@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { plugIn } from '../../../src/cli/physical-devices.ts';
+import { hostKeepsPages } from '../../linux/leaks.ts';
 import { exitWith, type Finished, Host } from '../bench.ts';
 
 const NAME = '0000:06:0d.0';
@@ -14,6 +15,7 @@ const exit = (value: string) => `movzx eax, ${value}\nmov dx, 0x501\nout dx, eax
 function run(guest: string, events = '', options = ''): Finished {
   const host = new Host();
   plugIn(host.kernel, [`copier@${NAME}`]);
+  hostKeepsPages(host.kernel);
   host.modprobe('vfio_pci');
   host.echo('vfio-pci', `/sys/bus/pci/devices/${NAME}/driver_override`);
   host.echo(NAME, '/sys/bus/pci/drivers_probe');

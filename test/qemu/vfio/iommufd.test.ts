@@ -1,7 +1,8 @@
 /** Devices by iommufd: QEMU 9's order of calls, its trace, one address space for all, what it refuses, and that all is given back. */
 
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { plugIn } from '../../../src/cli/physical-devices.ts';
+import { hostKeepsPages } from '../../linux/leaks.ts';
 import { exitWith, Host, MDEV, UUID } from '../bench.ts';
 
 const OBJECT = ['-object', 'iommufd,id=iommufd0'];
@@ -12,8 +13,6 @@ const COPIER = '0000:06:0d.0';
 const COPIER_PATH = `/sys/bus/pci/devices/${COPIER}`;
 
 let host: Host;
-let before: readonly number[];
-const held = () => [host.kernel.pages.used, host.kernel.pages.pinned];
 
 beforeEach(() => {
   host = new Host();
@@ -23,10 +22,8 @@ beforeEach(() => {
   host.echo(COPIER, '/sys/bus/pci/drivers_probe');
   host.createMdev('mtty');
   host.echo(SECOND, '/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create');
-  before = held();
+  hostKeepsPages(host.kernel);
 });
-// The processes are gone: nothing of theirs is.
-afterEach(() => expect(held()).toEqual(before));
 
 /** Calls of VFIO, iommufd and the kvm-vfio device, in short. */
 const calls = (trace: readonly string[]): string[] =>
@@ -122,7 +119,7 @@ describe('what is refused', () => {
     expect(stderr(...OBJECT, ...device(COPIER_PATH))).toBe(
       `qemu-system-x86_64: -device vfio-pci,sysfsdev=${COPIER_PATH},iommufd=iommufd0: vfio ${COPIER}: couldn't open directory ${COPIER_PATH}/vfio-dev: No such file or directory`,
     );
-    before = held();
+    hostKeepsPages(host.kernel);
   });
 
   test('the same device twice: its node is another’s already', () => {

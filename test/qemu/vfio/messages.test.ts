@@ -2,6 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { plugIn } from '../../../src/cli/physical-devices.ts';
+import { hostKeepsPages } from '../../linux/leaks.ts';
 import { exitWith, Host } from '../bench.ts';
 
 const NAME = '0000:06:0d.0';
@@ -19,6 +20,7 @@ const entry = (number: number, vector: number, masked: boolean) =>
 function run(guest: string, irqchip: boolean, events: string) {
   const host = new Host();
   plugIn(host.kernel, [`copier@${NAME}`]);
+  hostKeepsPages(host.kernel);
   host.modprobe('vfio_pci');
   host.echo('vfio-pci', `/sys/bus/pci/devices/${NAME}/driver_override`);
   host.echo(NAME, '/sys/bus/pci/drivers_probe');

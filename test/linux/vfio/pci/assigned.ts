@@ -11,9 +11,8 @@ import { bootPciHost, NAME } from '../../pci/pci-host.ts';
 
 export function bootAssigned() {
   const host = bootPciHost();
-  const pci = host.pciHost.add(host.copier.function);
+  const pci = host.addCopier();
   // What the process takes from here on it must give back.
-  const before = { pages: host.kernel.pages.used, pinned: 0, locked: 0, vectors: 0, files: 0, references: 0 };
   registerVfioPci(host.kernel, host.pciHost.bus);
   host.syscalls.init_module('vfio_pci', '');
   host.echo(`${host.path}/driver_override`, 'vfio-pci');
@@ -56,22 +55,15 @@ export function bootAssigned() {
     host.syscalls.mmap(length, PROT_READ | PROT_WRITE, flags, device, region(index) + offset);
   const load = (address: number) => new DataView(host.memory.read(hva(address), 4).buffer).getUint32(0, true);
   const store = (address: number, value: number) => host.memory.write(hva(address), Uint8Array.from(bytesOf(value, 4)));
-  const held = () => ({
-    pages: host.kernel.pages.used,
-    pinned: host.kernel.pages.pinned,
-    locked: host.process.mm.lockedPages,
-    vectors: vectorsInUse(pci),
-    files: host.process.files.open().length,
-    references: host.kernel.modules.find('vfio_pci')?.references,
-  });
+  /** Vectors of the host that the device has. */
+  const vectors = () => vectorsInUse(pci);
   return {
     ...host,
     pci,
     group,
     container,
     device,
-    before,
-    held,
+    vectors,
     config,
     setConfig,
     bar,

@@ -1,11 +1,12 @@
 /** Two functions of one slot: their group and its viability; the reset of their bus; eventfds that write to registers. */
 
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { plugIn } from '../../../../src/cli/physical-devices.ts';
 import { COPIER } from '../../../../src/hardware/devices/copier.ts';
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from '../../../../src/linux/uapi/syscalls.ts';
 import * as uapi from '../../../../src/linux/uapi/vfio.ts';
 import { bootHost, cString, int, region, shown } from '../../drivers/host.ts';
+import { hostKeepsPages } from '../../leaks.ts';
 
 const [FIRST, SECOND, ALONE, ROOT] = ['0000:06:0d.0', '0000:06:0d.1', '0000:07:00.0', '0000:00:05.0'] as const;
 const path = (name: string) => `/sys/bus/pci/devices/${name}`;
@@ -17,7 +18,7 @@ function boot() {
     [FIRST, SECOND, ALONE, ROOT].map((name) => `copier@${name.slice(5)}`),
   );
   host.syscalls.init_module('vfio_pci', '');
-  const before = { pinned: 0, files: 0, references: 0 };
+  hostKeepsPages(host.kernel);
   const give = (name: string) => {
     host.echo(`${path(name)}/driver_override`, 'vfio-pci');
     host.echo('/sys/bus/pci/drivers_probe', name);
@@ -52,21 +53,12 @@ function boot() {
     bytes.set(new Uint8Array(Int32Array.from(groups).buffer), 12);
     return shown(host.ioctlBytes(device, uapi.VFIO_DEVICE_PCI_HOT_RESET, bytes));
   };
-  const held = () => ({
-    pinned: host.kernel.pages.pinned,
-    files: host.process.files.open().length,
-    references: host.kernel.modules.find('vfio_pci')?.references,
-  });
-  return { ...host, before, held, give, openGroup, openDevice, status, resetInfo, hotReset };
+  return { ...host, give, openGroup, openDevice, status, resetInfo, hotReset };
 }
 
 let host: ReturnType<typeof boot>;
 beforeEach(() => {
   host = boot();
-});
-afterEach(() => {
-  host.process.exit();
-  expect(host.held()).toEqual(host.before);
 });
 
 describe('a group of two functions', () => {

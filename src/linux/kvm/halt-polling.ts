@@ -1,0 +1,61 @@
+/**
+ * Halt polling: how long the thread of a halted vCPU looks for an interrupt itself before it sleeps (virt/kvm/kvm_main.c:
+ * kvm_vcpu_halt, grow_halt_poll_ns, shrink_halt_poll_ns). Short halts make the time longer, a long one ends it. In virtual time
+ * looking and sleeping are the same; what differs is in the trace and in the statistics.
+ */
+
+import type { EventStream } from '../../event.ts';
+import { kvmHaltPollNs, kvmVcpuWakeup } from './trace-irq.ts';
+import type { VcpuStats } from './vcpu-stats.ts';
+
+/** halt_poll_ns, halt_poll_ns_grow_start and halt_poll_ns_grow, parameters of kvm.ko, as they are by default. */
+const MOST = 200_000;
+const FIRST = 10_000;
+const GROWTH = 2;
+
+export class HaltPolling {
+  readonly #stream: EventStream;
+  readonly #vcpu: number;
+  readonly #stats: VcpuStats;
+  #nanoseconds = 0;
+
+  /** Of the vCPU of this number, in whose statistics it counts. */
+  constructor(stream: EventStream, vcpu: number, stats: VcpuStats) {
+    this.#stream = stream;
+    this.#vcpu = vcpu;
+    this.#stats = stats;
+  }
+
+  /** The halt is over, `halted` nanoseconds after it began. */
+  ended(halted: number): void {
+    const polled = this.#nanoseconds;
+    const waited = halted >= polled;
+    if (polled > 0) this.#count(halted, polled, waited);
+    if (waited) {
+      this.#stats.halt_wakeup++;
+      this.#stats.halt_wait_ns += halted - polled;
+    }
+    if (polled > 0 && halted > MOST) this.#set(0, false);
+    else if (halted > polled && polled < MOST && halted < MOST) {
+      this.#set(Math.min(Math.max(polled * GROWTH, FIRST), MOST), true);
+    }
+    if (kvmVcpuWakeup.on) kvmVcpuWakeup(this.#stream, { nanoseconds: BigInt(halted), waited });
+  }
+
+  /** update_halt_poll_stats. */
+  #count(halted: number, polled: number, waited: boolean): void {
+    const stats = this.#stats;
+    stats.halt_attempted_poll++;
+    if (waited) stats.halt_poll_fail_ns += polled;
+    else {
+      stats.halt_successful_poll++;
+      stats.halt_poll_success_ns += halted;
+    }
+  }
+
+  #set(nanoseconds: number, grow: boolean): void {
+    const fields = { vcpu: this.#vcpu, grow, nanoseconds, before: this.#nanoseconds };
+    if (kvmHaltPollNs.on) kvmHaltPollNs(this.#stream, fields);
+    this.#nanoseconds = nanoseconds;
+  }
+}
