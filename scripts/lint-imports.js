@@ -8,13 +8,14 @@ import { dirname, join, normalize, relative } from 'node:path';
 
 const root = join(import.meta.dirname ?? dirname(new URL(import.meta.url).pathname), '..');
 
-/** Files that every room of src may import: address spaces and events, which import nothing. */
-const GROUND = ['src/address.ts', 'src/event.ts'];
+/** Files that every room of src may import: address spaces, events and texts of users' values, which import nothing. */
+const GROUND = ['src/address.ts', 'src/event.ts', 'src/foreign-value.ts'];
 /** Room → what it may import besides itself and the ground. */
 const LAW = {
   lang: [],
   'src/address.ts': [],
   'src/event.ts': [],
+  'src/foreign-value.ts': [],
   'src/hardware': ['lang/isa'],
   'src/linux/uapi': [],
   'src/linux/core': ['src/hardware', 'src/linux/uapi'],

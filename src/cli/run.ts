@@ -2,6 +2,7 @@
 
 import { matchingEvents } from '../event.ts';
 import { DriverFault } from '../linux/drivers/driver-fault.ts';
+import { DeviceFault } from '../qemu/device-fault.ts';
 import type { HostFailure } from '../qemu/hw/machine.ts';
 import { Qemu } from '../qemu/main.ts';
 import { requestedMemory } from '../qemu/options.ts';
@@ -212,7 +213,11 @@ function runQemu(
   const qemu = new Qemu(user, machine.stream, ['-kernel', kernelPath, ...withDebugExit(options.qemu)], own);
   machine.qemu = qemu;
   const bringDumps = provideDumpFiles(machine.kernel, options.qemu);
-  const failure = qemu.init();
+  const failure = initOf(qemu);
+  if (typeof failure === 'object') {
+    bringDumps();
+    return { end: failure, exitProcess: () => process.exit() };
+  }
   if (failure !== undefined) {
     bringDumps();
     return { end: { reason: 'not-started', code: failure }, exitProcess: () => process.exit() };
@@ -222,6 +227,16 @@ function runQemu(
   if (machine.interrupted) return { end, exitProcess: () => undefined };
   bringDumps();
   return { end, exitProcess: () => process.exit() };
+}
+
+/** qemu_init: what it returns, or that a device of the user's own failed in it. */
+function initOf(qemu: Qemu): number | undefined | HostFailure {
+  try {
+    return qemu.init();
+  } catch (error) {
+    if (!(error instanceof DeviceFault)) throw error;
+    return { reason: 'device-fault', code: 1, fault: error };
+  }
 }
 
 /** Let QEMU run; where somebody waits for it, or there is a limit in real time, so that it can be broken off. */

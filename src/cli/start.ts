@@ -1,8 +1,10 @@
 /** Starts a command: finds it among those there are, and turns whatever goes wrong into a message and an exit status. */
 
 import { didYouMean } from '../../lang/assembler/suggest.ts';
+import { saidBy } from '../foreign-value.ts';
 import type { Command } from './command.ts';
 import { EXIT, exitStatusHelp } from './exit-status.ts';
+import { lateErrors } from './late-error.ts';
 import type { Output } from './output.ts';
 import { splitQemuOptions } from './run-options.ts';
 import { UsageError } from './usage-error.ts';
@@ -52,16 +54,23 @@ function fail(error: unknown, output: Output): number {
     process.stderr.write(`${error.message}\n`);
     return error.status;
   }
-  const { stack, message } = error as Error;
+  const late = lateErrors.describe(error);
+  if (late !== undefined) {
+    process.stderr.write(`${late}\n`);
+    return EXIT.HOST_FAILED;
+  }
   process.stderr.write(
-    `gvm: internal error: ${message}\n     This is a defect of gvm; GVM_DEBUG=1 shows where it happened.\n`,
+    `gvm: internal error: ${saidBy(error)}\n     This is a defect of gvm; GVM_DEBUG=1 shows where it happened.\n`,
   );
-  if (process.env['GVM_DEBUG'] !== undefined) process.stderr.write(`${stack}\n`);
+  if (process.env['GVM_DEBUG'] !== undefined) process.stderr.write(`${(error as Error | undefined)?.stack}\n`);
   return EXIT.HOST_FAILED;
 }
 
 /** Run the process's command line on `commands`; what it leaves is the exit status. */
 export function start(commands: Commands, output: Output): void {
+  process.on('uncaughtException', (error) => {
+    process.exitCode = fail(error, output);
+  });
   try {
     const status = main(process.argv.slice(2), commands);
     if (typeof status === 'number') process.exitCode = status;

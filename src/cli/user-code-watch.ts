@@ -11,8 +11,9 @@ import type * as Inspector from 'node:inspector';
 import { createRequire } from 'node:module';
 import type * as Threads from 'node:worker_threads';
 import { EXIT } from './exit-status.ts';
+import { lateErrors } from './late-error.ts';
 import type { Output } from './output.ts';
-import { placeOf } from './user-file.ts';
+import { firstLine, placeOf } from './user-file.ts';
 
 /** Between two looks. */
 const INTERVAL_MILLISECONDS = 1000;
@@ -43,7 +44,18 @@ class UserCodeWatch {
     this.#files.set(file, what);
     this.#output = output;
     this.#progress = progress;
+    lateErrors.describe = (error) => this.#describe(error);
     if (!this.#started) this.#start();
+  }
+
+  /** An error of a timer or a promise of the user's, which came when nothing of gvm's was running. */
+  #describe(error: unknown): string | undefined {
+    for (const [file, what] of this.#files) {
+      const place = placeOf(file, error);
+      if (place !== undefined)
+        return `${place}: error: ${firstLine(error)}, in code that ran later\ngvm: a ${what} of your own failed`;
+    }
+    return undefined;
   }
 
   #start(): void {

@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
+import { saidBy } from '../foreign-value.ts';
 import type { Kernel } from '../linux/core/kernel.ts';
 import type { DriverFault } from '../linux/drivers/driver-fault.ts';
 import { UserDriver } from '../linux/drivers/user-driver.ts';
@@ -27,7 +28,8 @@ export function loadUserDriver(
     if (kernel.modules.find(module.name) === undefined) kernel.modules.register(module);
     return { name: module.name };
   } catch (error) {
-    const why = error instanceof UnloadableFile ? error.message : `${path}: error: ${(error as Error).message}`;
+    const why =
+      error instanceof UnloadableFile ? error.message : `${placeOf(path, error) ?? path}: error: ${saidBy(error)}`;
     return { error: `could not insert module ${file}: Invalid module format\n   = note: ${why}` };
   }
 }

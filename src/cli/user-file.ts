@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, relative, resolve } from 'node:path';
 import type { createJiti } from 'jiti';
+import { saidBy } from '../foreign-value.ts';
 import { UsageError } from './usage-error.ts';
 
 /** A file that cannot be loaded, or does not export what it should: `message` has its place. */
@@ -38,16 +39,27 @@ export function loadUserFile(
 
 /** What an error says, without the name of its class. */
 export const firstLine = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).split('\n')[0]!.replace(/^.*?Error: /, '');
+  saidBy(error)
+    .split('\n')[0]!
+    .replace(/^.*?Error: /, '');
 
 /** `./mydev.ts:12`: the innermost frame in the file (its columns are the compiler's); or what a syntax error says. */
 export function placeOf(file: string, error: unknown): string | undefined {
-  const text = error instanceof Error ? `${error.stack}` : '';
+  const text = stackOf(error);
   const path = resolve(file).replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   const frame = new RegExp(`${path}:(\\d+):\\d+`).exec(text);
   if (frame !== null) return `${file}:${frame[1]}`;
   const syntax = /\((\d+):(\d+)\)/.exec(text);
   return syntax === null ? undefined : `${file}:${syntax[1]}:${syntax[2]}`;
+}
+
+/** Its stack, if it is an error that tells it. */
+function stackOf(error: unknown): string {
+  try {
+    return error instanceof Error ? `${error.stack}` : '';
+  } catch {
+    return '';
+  }
 }
 
 /** The first line of the file that `pattern` fits. */

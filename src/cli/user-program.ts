@@ -2,8 +2,9 @@
 
 import { existsSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve } from 'node:path';
+import { GAVE_PROMISE, isPromise, shown } from '../foreign-value.ts';
 import type { Kernel } from '../linux/core/kernel.ts';
-import { DriverFault } from '../linux/drivers/driver-fault.ts';
+import { isDriverFault } from '../linux/drivers/driver-fault.ts';
 import type { Syscalls } from '../linux/uapi/syscalls.ts';
 import type { Program } from '../linux/uapi/user-api.ts';
 import { EXIT } from './exit-status.ts';
@@ -46,8 +47,10 @@ export function runUserProgram(
     (main as Program)({ ...user, syscalls: counted(user.syscalls, watch) }, args),
   );
   process.exit();
+  if (isPromise(status))
+    throw new ProgramFault(`${path}: error: the program ${GAVE_PROMISE.replace('a callback', 'a program')}`);
   if (Number.isInteger(status) && (status as number) >= 0 && (status as number) <= 255) return status as number;
-  throw new ProgramFault(`${path}: error: the program returned ${String(status)}, no exit status from 0 to 255`);
+  throw new ProgramFault(`${path}: error: the program returned ${shown(status)}, no exit status from 0 to 255`);
 }
 
 /** The same calls, each told of. */
@@ -68,7 +71,7 @@ function call(path: string, run: () => number): number {
   try {
     return run();
   } catch (error) {
-    if (error instanceof DriverFault) throw error;
+    if (isDriverFault(error)) throw error;
     throw new ProgramFault(`${placeOf(path, error) ?? path}: error: ${firstLine(error)}`);
   }
 }

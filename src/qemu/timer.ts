@@ -42,7 +42,7 @@ export class QemuTimer {
 export class TimerList {
   readonly #system: System;
   /** Armed timers by deadline; equal ones in the order in which they were armed. */
-  #armed: QemuTimer[] = [];
+  readonly #armed: QemuTimer[] = [];
   /** What the process's own timer is set to. */
   #set = NEVER;
 
@@ -62,15 +62,25 @@ export class TimerList {
 
   /** The deadline of `timer` is another now. */
   changed(timer: QemuTimer): void {
-    this.#armed = this.#armed.filter((other) => other !== timer);
-    if (timer.pending) {
-      const behind = this.#armed.findIndex((other) => other.deadline > timer.deadline);
-      this.#armed.splice(behind < 0 ? this.#armed.length : behind, 0, timer);
-    }
+    const was = this.#armed.indexOf(timer);
+    if (was >= 0) this.#armed.splice(was, 1);
+    if (timer.pending) this.#armed.splice(this.#behind(timer.deadline), 0, timer);
     const first = this.#armed[0]?.deadline ?? NEVER;
     if (first === this.#set) return;
     this.#set = first;
     this.#system.syscalls.timer_settime(first);
+  }
+
+  /** Index of the first timer that is due later than `deadline`. */
+  #behind(deadline: number): number {
+    let low = 0;
+    let high = this.#armed.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#armed[middle]!.deadline > deadline) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 
   /** timerlist_run_timers: call what is due, earliest first. Returns how many. */

@@ -86,7 +86,20 @@ test.each([
   ['answers a fraction', "{ name: 'a', offset: 0, read: () => 0.5 }", 'read gave 0.5, which is no integer'],
   ['answers a negative number', "{ name: 'a', offset: 0, read: () => -1 }", 'read gave -1, which is no integer'],
   ['answers too much', "{ name: 'a', offset: 0, read: () => 2 ** 32 }", 'which is no integer from 0 to 0xffffffff'],
-  ['answers a promise', "{ name: 'a', offset: 0, read: async () => 1 }", 'read gave [object Promise]'],
+  ['answers a promise', "{ name: 'a', offset: 0, read: async () => { throw new Error('x') } }", 'gave a promise'],
+  ['writes later', "{ name: 'b', offset: 4, write: async () => { throw new Error('x') } }", 'gave a promise'],
+  [
+    'answers what has no text',
+    "{ name: 'a', offset: 0, read: () => Object.create(null) }",
+    'gave an object without a text',
+  ],
+  [
+    'throws what answers nothing',
+    "{ name: 'a', offset: 0, read() { throw new Proxy({}, { getPrototypeOf() { throw 1 } }) } }",
+    "register 'a' at 0x0: [object Object]",
+  ],
+  ['sets no timer', "{ name: 'b', offset: 4, write: (d) => d.after('5', () => {}) }", "nanoseconds, not '5'"],
+  ['calls nothing later', "{ name: 'b', offset: 4, write: (d) => d.after(5, 5) }", 'after() takes a function, not 5'],
   ['has no pin', "{ name: 'b', offset: 4, write: (d) => d.setInterrupt(true) }", 'setInterrupt() needs a pin'],
   ['reads nowhere', "{ name: 'b', offset: 4, write: (d) => d.dmaRead(-1, 4) }", 'no bus address: -1'],
   [
@@ -101,6 +114,31 @@ test.each([
 });
 
 test.each([
+  ["state() { throw new Error('no') },", './mydev.ts:1: error: state: no\n'],
+  ['reset() { throw null },', './mydev.ts: error: reset: null\n'],
+  ['async reset() {},', 'reset: gave a promise'],
+])('one that fails before the guest runs: %s', (more, message) => {
+  const { stderr, status } = runWith(device('', more));
+  expect(stderr).toContain(message);
+  expect([stderr.endsWith('gvm: a device of your own failed\n'), status]).toEqual([true, 5]);
+});
+
+test.each([
+  ["setTimeout(() => { throw new Error('late') }, 0)", './mydev.ts:3: error: late, in code that ran later\n'],
+  ["Promise.reject(new Error('late'))", './mydev.ts:3: error: late, in code that ran later\n'],
+])('what it leaves behind and fails when all is over: %s', (left, message) => {
+  const { stderr, status } = runWith(device(`{ name: 'b', offset: 4, write() { ${left} } }`));
+  expect(stderr.endsWith(`${message}gvm: a device of your own failed\n`)).toBe(true);
+  expect(status).toBe(5);
+});
+
+test('ten thousand timers are no matter', () => {
+  const many = 'for (let i = 0; i < 10000; i++) d.after(1e9 - i, () => {})';
+  const { stdout, status } = runWith(device(`{ name: 'b', offset: 4, write(d) { ${many} } }`));
+  expect([stdout.includes('read 0\n'), status]).toEqual([true, 0]);
+});
+
+test.each([
   ['export const x = 1;', 'name is undefined, no name'],
   [device('', 'msi: 3,'), 'msi is 3, not one of 1, 2, 4, 8, 16, 32'],
   [device("{ name: 'a', offset: 2 }"), 'bars[0].registers[0].offset is 2, no multiple of the size 4'],
@@ -112,6 +150,13 @@ test.each([
     "export default { name: 'x', vendor: 1, device: 1, bars: [{ space: 'io', size: 12, registers: [] }] }",
     'bars[0].size is 12, no power of two',
   ],
+  ["export default { name: 'x', vendor: 1, device: 1, bars: new Array(1) }", 'bars[0] is undefined, no object'],
+  [
+    "export default { name: 'x', vendor: 1, device: 1, bars: new Array(4e9) }",
+    'bars is a list of 4000000000, there can be 6',
+  ],
+  ["export default { name: 'x', vendor: 1, device: 1, get bars() { throw new Error('no') } }", 'cannot be read: no'],
+  ['export default { name: Object.create(null) }', 'name is an object without a text, no name'],
   ["export default { name: 'x', vendor: 70000, device: 1, bars: [] }", 'vendor is 70000, no integer from 0 to 0xfffe'],
   ['export default {', './mydev.ts:1: error: Unexpected token'],
   ["throw new Error('at once')", './mydev.ts:1: error: at once'],

@@ -142,7 +142,7 @@ describe('a driver that fails ends the run with status 5 and the place', () => {
       'init is asynchronous',
       "export default { name: 'mine', init: async () => 0 };",
       [],
-      './mine.ts:1: error: init: returned [object Promise], not 0 or -errno',
+      './mine.ts:1: error: init: gave a promise: a callback has done its work when it returns',
     ],
     ['init returns a fraction', parent('', '', 'return -0.5;'), [], 'returned -0.5, not 0 or -errno'],
     ['init returns too much', parent('', '', 'return -5000;'), [], 'returned -5000, not 0 or -errno'],

@@ -87,12 +87,14 @@ class Memfd {
   reserve(from: number, to: number): number {
     if (this.pool === undefined) return 0;
     const missing: number[] = [];
-    for (let index = from / this.#pageBytes; index < to / this.#pageBytes; index++)
-      if (!this.#reserved.has(index)) missing.push(index);
-    if (!this.pool.reserve(missing.length))
+    const [first, end] = [from / this.#pageBytes, to / this.#pageBytes];
+    // More than there are of this size in the whole host need not be counted out.
+    const enough = end - first <= this.pool.total + this.#reserved.size;
+    for (let index = first; enough && index < end; index++) if (!this.#reserved.has(index)) missing.push(index);
+    if (!enough || !this.pool.reserve(missing.length))
       return this.kernel.refuse(
         ENOMEM,
-        `${missing.length} pages of ${this.#pageBytes / 1024} kB are wanted, and the pool has ${this.pool.free - this.pool.reserved} to give: nr_hugepages`,
+        `${end - first} pages of ${this.#pageBytes / 1024} kB are wanted, and the pool has ${this.pool.free - this.pool.reserved} to give: nr_hugepages`,
       );
     for (const index of missing) this.#reserved.add(index);
     return 0;

@@ -225,7 +225,7 @@ export class AddressSpace {
     for (const vma of this.#vmas) {
       if (vma.file !== file) continue;
       this.#invalidate(vma.start, vma.length);
-      vma.pages.length = 0;
+      vma.pages = [];
     }
   }
 
@@ -300,23 +300,43 @@ export class AddressSpace {
   #freeFrames(vma: Vma): void {
     if (vma.file !== undefined) return;
     const pool = vma.order === 0 ? undefined : this.#hugePages.ofOrder(vma.order);
-    const end = pool === undefined ? vma.pages.length : vma.length / PAGE_SIZE;
-    for (let index = 0; index < end; index += 1 << vma.order) {
-      const frame = vma.pages[index];
-      if (frame !== undefined) this.#pages.free(frame, vma.order);
-      else pool?.unreserve(1);
+    let blocks = 0;
+    for (const [index, frame] of touched(vma)) {
+      if (index % (1 << vma.order) !== 0) continue;
+      this.#pages.free(frame, vma.order);
+      blocks++;
     }
+    pool?.unreserve(vma.length / (PAGE_SIZE << vma.order) - blocks);
   }
+}
+
+/** Pages of a mapping up to which it is looked through as a list. A larger one may have a few pages, far apart. */
+const DENSE = 2 ** 21;
+
+/** The pages that are in, by their index. */
+function* touched({ pages, length }: Vma): Generator<[index: number, frame: Hpa]> {
+  if (length <= DENSE * PAGE_SIZE) {
+    for (let index = 0; index < pages.length; index++) {
+      const frame = pages[index];
+      if (frame !== undefined) yield [index, frame];
+    }
+    return;
+  }
+  for (const key of Object.keys(pages)) yield [Number(key), pages[Number(key)]!];
 }
 
 /** The piece `[start, end)` of a mapping, with its share of the frames (__split_vma). */
 function part(vma: Vma, start: number, end: number): Vma {
   const skipped = (start - vma.start) / PAGE_SIZE;
+  const count = (end - start) / PAGE_SIZE;
+  const pages: (Hpa | undefined)[] = [];
+  for (const [index, frame] of touched(vma))
+    if (index >= skipped && index < skipped + count) pages[index - skipped] = frame;
   return {
     ...vma,
     start: hva(start),
     length: end - start,
     offset: vma.offset + skipped * PAGE_SIZE,
-    pages: vma.pages.slice(skipped, skipped + (end - start) / PAGE_SIZE),
+    pages,
   };
 }

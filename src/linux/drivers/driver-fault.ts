@@ -1,5 +1,7 @@
 /** A user's own driver did what no driver can do: it threw, or returned what is no result. */
 
+import { GAVE_PROMISE, isPromise, saidBy, shown } from '../../foreign-value.ts';
+
 export class DriverFault extends Error {
   /** As the user named it: `./mydriver.ts`. */
   readonly file: string;
@@ -16,6 +18,15 @@ export class DriverFault extends Error {
   }
 }
 
+/** The user may throw what answers no question. */
+export function isDriverFault(error: unknown): error is DriverFault {
+  try {
+    return error instanceof DriverFault;
+  } catch {
+    return false;
+  }
+}
+
 /** Calls into the user's file, from the kernel: what it throws is a fault at the callback that it threw in. */
 export class DriverCalls {
   readonly #file: string;
@@ -29,23 +40,25 @@ export class DriverCalls {
 
   /** Run a callback. */
   run<R>(where: string, callback: string, call: () => R): R {
+    let result: R;
     try {
-      return call();
+      result = call();
     } catch (error) {
-      if (error instanceof DriverFault) throw error;
-      throw this.#fault(where, callback, error instanceof Error ? error.message : String(error), error);
+      if (isDriverFault(error)) throw error;
+      throw this.#fault(where, callback, saidBy(error), error);
     } finally {
       this.#after();
     }
+    if (isPromise(result)) throw this.#fault(where, callback, GAVE_PROMISE);
+    return result;
   }
 
   /** Run a callback that returns an integer up to `most`, or -errno. */
   result(where: string, callback: string, most: number, call: () => unknown): number {
     const value = this.run(where, callback, call);
     if (Number.isInteger(value) && (value as number) <= most && (value as number) >= -MAX_ERRNO) return value as number;
-    const got = typeof value === 'string' ? `'${value}'` : String(value);
     const wanted = most === 0 ? '0 or -errno' : `a number up to ${most}, or -errno`;
-    throw this.#fault(where, callback, `returned ${got}, not ${wanted}`);
+    throw this.#fault(where, callback, `returned ${shown(value)}, not ${wanted}`);
   }
 
   #fault(where: string, callback: string, message: string, cause?: unknown): DriverFault {

@@ -1,5 +1,6 @@
 /** Whether what a user's file hands the kernel is what it says. The first thing that is not is a TypeError that names it. */
 
+import { shown } from '../../foreign-value.ts';
 import type { KernelModule, MdevDriver, MdevType, ParameterKind, VfioDeviceOps } from './driver-api.ts';
 
 const KINDS: readonly ParameterKind[] = ['integer', 'string', 'boolean'];
@@ -87,5 +88,3 @@ function callable(value: unknown, where: string): void {
 function optional(value: unknown, where: string): void {
   if (value !== undefined) callable(value, where);
 }
-
-const shown = (value: unknown): string => (typeof value === 'string' ? `'${value}'` : String(value));

@@ -1,5 +1,6 @@
 /** A user's own PCI device (device-api.ts) as a device of the machine. Whatever the file does wrong becomes a DeviceFault. */
 
+import { GAVE_PROMISE, isPromise, saidBy, shown } from '../../foreign-value.ts';
 import {
   PCI_BASE_ADDRESS_MEM_TYPE_64,
   PCI_BASE_ADDRESS_SPACE_IO,
@@ -77,12 +78,15 @@ class UserDevice extends PciDevice implements Device<unknown> {
 
   /** Run a callback of the user's; what it throws is a fault at `where`. */
   guarded<R>(where: string, register: string | undefined, callback: () => R): R {
+    let result: R;
     try {
-      return callback();
+      result = callback();
     } catch (error) {
-      if (error instanceof DeviceFault) throw error;
-      throw this.fault(where, register, error instanceof Error ? error.message : String(error), error);
+      if (isDeviceFault(error)) throw error;
+      throw this.fault(where, register, saidBy(error), error);
     }
+    if (isPromise(result)) throw this.fault(where, register, GAVE_PROMISE);
+    return result;
   }
 
   fault(where: string, register: string | undefined, message: string, cause?: unknown): DeviceFault {
@@ -108,7 +112,9 @@ class UserDevice extends PciDevice implements Device<unknown> {
   }
 
   after(nanoseconds: number, callback: (device: Device<unknown>) => void): () => void {
-    if (!(nanoseconds >= 0)) throw new RangeError(`after() takes a number of nanoseconds, not ${nanoseconds}`);
+    if (typeof nanoseconds !== 'number' || !(nanoseconds >= 0))
+      throw new RangeError(`after() takes a number of nanoseconds, not ${shown(nanoseconds)}`);
+    if (typeof callback !== 'function') throw new TypeError(`after() takes a function, not ${shown(callback)}`);
     const timer = this.#timers.timer(() => this.guarded('after', undefined, () => callback(this)));
     timer.modify(this.now + nanoseconds);
     return () => timer.cancel();
@@ -156,13 +162,22 @@ class UserDevice extends PciDevice implements Device<unknown> {
   }
 }
 
+/** The user may throw what answers no question. */
+function isDeviceFault(error: unknown): boolean {
+  try {
+    return error instanceof DeviceFault;
+  } catch {
+    return false;
+  }
+}
+
 /** Longest transfer at once: a device that asks for more has miscounted. */
 const LONGEST_DMA = 2 ** 28;
 
 function checkDma(address: number, length: number): void {
-  if (!Number.isSafeInteger(address) || address < 0) throw new RangeError(`no bus address: ${address}`);
+  if (!Number.isSafeInteger(address) || address < 0) throw new RangeError(`no bus address: ${shown(address)}`);
   if (!Number.isInteger(length) || length < 0 || length > LONGEST_DMA)
-    throw new RangeError(`no length of DMA: ${length}`);
+    throw new RangeError(`no length of DMA: ${shown(length)}`);
 }
 
 /** The model of the device in `file`. A description that makes no device is a ConfigurationError when it is created. */

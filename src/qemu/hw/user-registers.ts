@@ -1,5 +1,6 @@
 /** The registers of one BAR of a user's device, as callbacks of a memory region: by offset and width, every answer checked. */
 
+import { shown } from '../../foreign-value.ts';
 import type { Bar, Device, Register } from '../device-api.ts';
 import type { DeviceFault } from '../device-fault.ts';
 import type { GuestErrors } from '../guest-errors.ts';
@@ -92,8 +93,7 @@ export class UserRegisters implements MemoryRegionOps {
     const most = (1n << BigInt(8 * size)) - 1n;
     const number = typeof value === 'bigint' || Number.isInteger(value) ? BigInt(value as bigint | number) : undefined;
     if (number !== undefined && number >= 0n && number <= most) return number;
-    const got = typeof value === 'string' ? `'${value}'` : String(value);
-    const message = `read gave ${got}, which is no integer from 0 to 0x${most.toString(16)}`;
+    const message = `read gave ${shown(value)}, which is no integer from 0 to 0x${most.toString(16)}`;
     throw this.#device.fault(this.#place(register), register.name, message);
   }
 }

@@ -166,6 +166,7 @@ describe('memfd_create', () => {
     expect(syscalls.ftruncate(fd, MiB(4))).toBe(0);
     expect([syscalls.ftruncate(fd, 4096), syscalls.mmap(MiB(4), RW, MAP_SHARED, fd, 0)]).toEqual([-EINVAL, -ENOMEM]);
     resize(2);
+    expect(syscalls.mmap(2 ** 46, RW, MAP_SHARED, fd, 0)).toBe(-ENOMEM);
     const at = hva(syscalls.mmap(MiB(4), RW, MAP_SHARED, fd, 0));
     expect(syscalls.mmap(MiB(2), RW, MAP_SHARED, fd, 4096)).toBe(-EINVAL);
     const second = hva(syscalls.mmap(4096, RW, MAP_SHARED, fd, MiB(2)));

@@ -68,6 +68,19 @@ test('anonymous pages appear at the first touch, zeroed, and go with the mapping
   expect(mm.frame(at + PAGE_SIZE, false)).toBe(-EFAULT);
 });
 
+test('a mapping of 32 TiB with three pages in it: they go with the part that they lie in, in no time', () => {
+  const { kernel, mm, map } = machine();
+  const bytes = 2 ** 45;
+  const at = map(bytes / PAGE_SIZE);
+  const places = [at, at + bytes / 2, at + bytes - PAGE_SIZE];
+  const frames = places.map((place) => mm.frame(place, true));
+  expect(mm.munmap(at + bytes / 4, bytes / 2 + PAGE_SIZE)).toBe(0);
+  expect(places.map((place) => mm.frame(place, false))).toEqual([frames[0], -EFAULT, frames[2]]);
+  expect(kernel.pages.used).toBe(2);
+  mm.release();
+  expect(kernel.pages.used).toBe(0);
+});
+
 test('protection is minded: read-only refuses writes, PROT_NONE both', () => {
   const { mm, map } = machine();
   const readOnly = map(1, PROT_READ);

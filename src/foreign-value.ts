@@ -1,0 +1,45 @@
+/** What a user's own code throws or answers: whatever it is, there is a text for it, and asking for that throws nothing. */
+
+/** More of a value than this nobody reads. */
+const LONGEST = 200;
+
+/** The value as a message shows it: a string in quotes. */
+export function shown(value: unknown): string {
+  return typeof value === 'string' ? `'${cut(value)}'` : textOf(value);
+}
+
+/** What a thrown value says: an error its message, anything else itself. */
+export function saidBy(thrown: unknown): string {
+  try {
+    return cut(thrown instanceof Error ? String(thrown.message) : String(thrown));
+  } catch {
+    return textOf(thrown);
+  }
+}
+
+/**
+ * Whether `value` is a promise: the answer of an `async` function, which does its work when nobody waits for it any more. If it
+ * fails, nobody is told of that.
+ */
+export function isPromise(value: unknown): boolean {
+  try {
+    if (!(value instanceof Promise)) return false;
+    value.catch(() => undefined);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Said of a callback that gave a promise. */
+export const GAVE_PROMISE = 'gave a promise: a callback has done its work when it returns, so it cannot be async';
+
+function textOf(value: unknown): string {
+  try {
+    return cut(String(value));
+  } catch {
+    return `an ${typeof value} without a text`;
+  }
+}
+
+const cut = (text: string): string => (text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text);
