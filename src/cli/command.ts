@@ -1,6 +1,7 @@
 /** What a command of gvm is, and the options that several share. */
 
 import yargs from 'yargs';
+import { didYouMean } from '../../lang/assembler/suggest.ts';
 import { DEFAULT_MAX_INSNS } from './run-options.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -30,13 +31,21 @@ const unbroken = (usage: string): string => usage.replace(/(?<=[^\n])\n(?!\s|gvm
 export const parserOf = (
   name: string,
   usage: string,
-  { least, most, called = 'file' }: Files = { least: 1, most: 1 },
-) =>
-  yargs()
+  { least, most, called = 'a file' }: Files = { least: 1, most: 1 },
+) => {
+  const parser = yargs();
+  // Typed nowhere: every option's name, its aliases too.
+  const options = () => (parser as unknown as { getOptions(): { readonly key: object } }).getOptions();
+  return parser
     .scriptName('gvm')
     .usage(`gvm ${name} ${unbroken(usage)}`)
     .strictOptions()
-    .demandCommand(least, most, `a ${called} is needed`, `one ${called} at a time`)
+    .demandCommand(
+      least,
+      most,
+      `${called} ${called.includes(' and ') ? 'are' : 'is'} needed`,
+      `one ${called.replace(/^an? /, '')} at a time`,
+    )
     .help()
     .version(false)
     .wrap(helpColumns())
@@ -44,8 +53,23 @@ export const parserOf = (
     .fail((message, error) => {
       // Options that lack their value come as an error of yargs' own.
       if (error !== undefined && error.name !== 'YError') throw error;
-      throw new UsageError(`gvm ${name}: ${message ?? error?.message}; see gvm ${name} --help`);
+      const text = plainer(message ?? error?.message, Object.keys(options().key));
+      throw new UsageError(`gvm ${name}: ${text}${text.endsWith('?') ? '' : ';'} see gvm ${name} --help`);
     });
+};
+
+/** yargs' words for an option that there is not, and for a value that it does not take, with what would be right. */
+function plainer(message: string, options: readonly string[]): string {
+  const dashed = (option: string) => (option.length === 1 ? `-${option}` : `--${option}`);
+  const unknown = /^Unknown arguments?: ([^,]*)/.exec(message)?.[1];
+  if (unknown !== undefined)
+    return `there is no option ${dashed(unknown)}${didYouMean(dashed(unknown), options.map(dashed))}`;
+  const lacking = /^Not enough arguments following: (.*)/.exec(message)?.[1];
+  if (lacking !== undefined) return `${dashed(lacking)} takes a value`;
+  const [, option, given, choices] = /Argument: (\S+), Given: (.*), Choices: (.*)/.exec(message) ?? [];
+  if (option === undefined) return message;
+  return `${dashed(option)} takes one of ${choices!.replaceAll('"', '')}, not '${given!.replaceAll('"', '')}'`;
+}
 
 const repeatable = { type: 'string', array: true, nargs: 1, requiresArg: true } as const;
 /** Options of every command that reads a source, with NASM's letters. */

@@ -16,7 +16,7 @@ import { run } from './run.ts';
 import { splitQemuOptions } from './run-options.ts';
 
 const parser = (name: string, usage: string, most: number, words: number) =>
-  parserOf(name, usage, { least: words, most })
+  parserOf(name, usage, { least: words, most, called: words > 1 ? 'a file and an address' : 'a file' })
     .options(sourceOptions)
     .option('at', { type: 'string', requiresArg: true, describe: `look ${AT_PLACE}` })
     .option('max-insns', {

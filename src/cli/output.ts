@@ -3,7 +3,7 @@
  * transcript keeps both, in order, for golden tests.
  */
 
-import { writeSync } from 'node:fs';
+import { fstatSync, writeSync } from 'node:fs';
 
 /** Receives a run's words as they come. */
 export interface Output {
@@ -18,16 +18,19 @@ export interface Output {
 }
 
 const BUFFER_BYTES = 8192;
+const NEWLINE = 0x0a;
 
 /** The process's own stdout and stderr. The console is buffered by the line, so that a character is not a system call. */
 export class StandardOutput implements Output {
   readonly #buffer = new Uint8Array(BUFFER_BYTES);
   #used = 0;
+  /** The console's last byte that was written ended a line. */
+  #atLineStart = true;
 
   console(bytes: Uint8Array): void {
     for (const byte of bytes) {
       this.#buffer[this.#used++] = byte;
-      if (byte === 0x0a || this.#used === BUFFER_BYTES) this.#flush();
+      if (byte === NEWLINE || this.#used === BUFFER_BYTES) this.#flush();
     }
   }
 
@@ -37,7 +40,9 @@ export class StandardOutput implements Output {
 
   message(text: string): void {
     this.#flush();
-    write(2, new TextEncoder().encode(`${text}\n`));
+    const apart = !this.#atLineStart && isSameFile(1, 2);
+    if (apart) this.#atLineStart = true;
+    write(2, new TextEncoder().encode(`${apart ? '\n' : ''}${text}\n`));
   }
 
   end(): void {
@@ -47,8 +52,15 @@ export class StandardOutput implements Output {
   #flush(): void {
     if (this.#used === 0) return;
     write(1, this.#buffer.subarray(0, this.#used));
+    this.#atLineStart = this.#buffer[this.#used - 1] === NEWLINE;
     this.#used = 0;
   }
+}
+
+/** Whether what is written to one comes out beside what is written to the other, on a terminal or in a file. */
+function isSameFile(one: number, other: number): boolean {
+  const [a, b] = [fstatSync(one), fstatSync(other)];
+  return a.dev === b.dev && a.ino === b.ino;
 }
 
 /** Write all of it, however slowly the reader of a pipe takes it; a reader that is gone ends the process as SIGPIPE would. */
@@ -88,7 +100,6 @@ export class MessagesOnly implements Output {
 /** Bytes of a transcript that are kept: more than anybody reads, and less than a guest that prints without end would take. */
 export const TRANSCRIPT_BYTES = 16 << 20;
 const FIRST_BYTES = 1 << 14;
-const NEWLINE = 0x0a;
 
 /** A run's words as one text: the console as it is, gvm's lines tagged and on lines of their own. */
 export class Transcript implements Output {

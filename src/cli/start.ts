@@ -51,18 +51,19 @@ function main(argv: readonly string[], commands: Commands): number | Promise<num
 function fail(error: unknown, output: Output): number {
   output.end();
   if (error instanceof UsageError) {
-    process.stderr.write(`${error.message}\n`);
+    output.message(error.message);
     return error.status;
   }
   const late = lateErrors.describe(error);
   if (late !== undefined) {
-    process.stderr.write(`${late}\n`);
+    output.message(late);
     return EXIT.HOST_FAILED;
   }
-  process.stderr.write(
-    `gvm: internal error: ${saidBy(error)}\n     This is a defect of gvm; GVM_DEBUG=1 shows where it happened.\n`,
+  output.message(
+    `gvm: internal error: ${saidBy(error)}
+     This is a defect of gvm; GVM_DEBUG=1 shows where it happened.`,
   );
-  if (process.env['GVM_DEBUG'] !== undefined) process.stderr.write(`${(error as Error | undefined)?.stack}\n`);
+  if (process.env['GVM_DEBUG'] !== undefined) output.message(String((error as Error | undefined)?.stack));
   return EXIT.HOST_FAILED;
 }
 

@@ -42,7 +42,11 @@ export class TraceFile {
     } catch (error) {
       throw this.#fault(error);
     }
+    // A reader of stdout that is gone ends the process at once.
+    process.once('exit', this.#atExit);
   }
+
+  readonly #atExit = (): void => this.abandon();
 
   write(text: string): void {
     const room = text.length * WIDEST;
@@ -58,6 +62,7 @@ export class TraceFile {
     try {
       closeSync(this.#fd);
       if (this.#temporary !== this.#path) renameSync(this.#temporary, this.#path);
+      process.off('exit', this.#atExit);
     } catch (error) {
       this.abandon();
       throw this.#fault(error);
@@ -66,6 +71,7 @@ export class TraceFile {
 
   /** It will not be whole: nothing of it stays. */
   abandon(): void {
+    process.off('exit', this.#atExit);
     if (this.#temporary !== this.#path) rmSync(this.#temporary, { force: true });
   }
 

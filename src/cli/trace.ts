@@ -39,6 +39,7 @@ export function chooseEvents(text: string): Choice {
       const fields = Object.keys(named[0]!.schema).join(', ');
       throw new UsageError(`gvm: --trace: event ${named[0]!.title} has no field '${field}'; it has ${fields}`);
     }
+    if (field !== undefined) checkValue(having, field, value!);
     for (const each of having) {
       if (not === '!') chosen.delete(each);
       else chosen.add(each);
@@ -50,6 +51,17 @@ export function chooseEvents(text: string): Choice {
     events: [...chosen],
     wants: ({ event, fields }) => conditions.get(event)?.some(({ field, test }) => test(fields[field]!)) ?? true,
   };
+}
+
+/** A value that the field can never have is a mistake; of several events' fields, one that none of them can. */
+function checkValue(having: readonly Event[], field: string, value: string): void {
+  const types = having.map(({ schema }) => schema[field]!);
+  if (types.includes('string')) return;
+  const numbers = types.some((type) => type !== 'bool');
+  if (numbers && (NUMBER.test(value) || RANGE.test(value))) return;
+  if (types.includes('bool') && /^(true|false)$/.test(value)) return;
+  const takes = numbers ? `a number, or two with a - between` : 'true or false';
+  throw new UsageError(`gvm: --trace: ${having[0]!.title}[${field}=…] takes ${takes}, not '${value}'`);
 }
 
 function unknown(word: string, name: string | undefined): string {
@@ -71,11 +83,14 @@ interface Condition {
   readonly test: (field: Field) => boolean;
 }
 
+const NUMBER = /^-?(0x[0-9a-fA-F]+|\d+)$/;
+const RANGE = /^(0x[0-9a-fA-F]+|\d+)-(0x[0-9a-fA-F]+|\d+)$/;
+
 /** `value`, `low-high` with both ends included, or of a text a glob. */
 function testOf(text: string): (field: Field) => boolean {
-  const range = /^(0x[0-9a-fA-F]+|\d+)-(0x[0-9a-fA-F]+|\d+)$/.exec(text);
+  const range = RANGE.exec(text);
   const [low, high] = range === null ? [] : [BigInt(range[1]!), BigInt(range[2]!)];
-  const number = /^-?(0x[0-9a-fA-F]+|\d+)$/.test(text) ? parseNumber(text) : undefined;
+  const number = NUMBER.test(text) ? parseNumber(text) : undefined;
   const glob = new RegExp(`^${text.split('*').map(literally).join('.*')}$`);
   return (field) => {
     if (typeof field !== 'number' && typeof field !== 'bigint') return glob.test(String(field));

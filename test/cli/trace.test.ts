@@ -86,6 +86,15 @@ describe('a trace file', () => {
     expect(stderr).toContain('gvm: -: the reader of the pipe is gone\nstatus 2\n');
   });
 
+  test('a run whose own output nobody reads any more leaves no file either', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'gvm-half-'));
+    const command = `'${process.execPath}' dist/gvm.js run ${PROGRAM} --trace-out ${folder}/t.txt 2>&1 | head -c 8`;
+    spawnSync('sh', ['-c', command], { cwd: ROOT });
+    const left = readdirSync(folder);
+    rmSync(folder, { recursive: true });
+    expect(left).toEqual([]);
+  });
+
   test.each(formats)('.%s that cannot be written to its end leaves no file', (format) => {
     const folder = mkdtempSync(join(tmpdir(), 'gvm-half-'));
     // A limit of the shell's, in blocks of 1024 bytes: the file cannot grow beyond, as on a disk that is full.
@@ -247,7 +256,9 @@ describe('gvm stat', () => {
 
   test('an unknown table is refused', () => {
     const ran = gvm('stat', PROGRAM, '--event', 'ports');
-    expect(ran.stderr).toContain('Choices: "vmexit", "ioport", "mmio", "device", "road", "line", "all"');
+    expect(ran.stderr).toContain(
+      "gvm stat: --event takes one of vmexit, ioport, mmio, device, road, line, all, not 'ports'; see gvm stat --help\n",
+    );
     expect(ran.status).toBe(2);
   });
 });

@@ -9,7 +9,7 @@ const parser = () =>
   parserOf('explain', `TOPIC\n\nSay what a word of gvm means. There are ${topicKinds()}.`, {
     least: 1,
     most: 1,
-    called: 'topic',
+    called: 'a topic',
   });
 
 export const explainCommand = (output: Output): Command => ({
