@@ -3,7 +3,7 @@
  * list when they wake; the others are asked at every wait. Level-triggered only.
  */
 
-import { EBADF, EEXIST, EINVAL, ENOENT } from '../uapi/errno.ts';
+import { EBADF, EEXIST, EINVAL, ELOOP, ENOENT } from '../uapi/errno.ts';
 import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../uapi/syscalls.ts';
 import type { FileOperations, OpenFile } from './file.ts';
 import type { RefusingContext } from './uaccess.ts';
@@ -39,9 +39,12 @@ export class Epoll {
   control(operation: number, fd: number, file: OpenFile | undefined, events: number): number {
     const kernel = this.#kernel;
     if (file === undefined) return kernel.refuse(EBADF, `fd ${fd} is not open: epoll cannot watch it`);
+    if (file.privateData === this) return kernel.refuse(EINVAL, 'an epoll set does not wait for itself');
     const item = this.#items.get(fd);
     switch (operation) {
       case EPOLL_CTL_ADD:
+        if (isEpollFile(file) && file.privateData.reaches(this))
+          return kernel.refuse(ELOOP, `fd ${fd} is an epoll set that waits for this one`);
         if (item !== undefined) return kernel.refuse(EEXIST, `the epoll set has fd ${fd} already`);
         this.#add({ fd, file, events, queued: false, leave: undefined });
         return 0;
@@ -57,6 +60,13 @@ export class Epoll {
       default:
         return kernel.refuse(EINVAL, `epoll_ctl has no operation ${operation}`);
     }
+  }
+
+  /** ep_loop_check: whether this set, or one that it waits for, waits for `set`. */
+  reaches(set: Epoll): boolean {
+    for (const { file } of this.#items.values())
+      if (isEpollFile(file) && (file.privateData === set || file.privateData.reaches(set))) return true;
+    return false;
   }
 
   /** epoll_wait with timeout 0: the descriptors that are ready now, each of them again at the next wait if it still is. Hot. */

@@ -1,14 +1,16 @@
 /** Files that live in memory (fs/ramfs, fs/libfs.c): what the host's root file system is made of. */
 
 import { MiB } from '../../address.ts';
-import { EFAULT } from '../uapi/errno.ts';
+import { EFAULT, ENOSPC } from '../uapi/errno.ts';
 import { O_APPEND, O_TRUNC } from '../uapi/syscalls.ts';
 import { type FileOperations, OpenFile } from './file.ts';
 import type { FileNode } from './inode.ts';
-import { copyFromUser, copyToUser, type UserContext } from './uaccess.ts';
+import { copyFromUser, copyToUser, type RefusingContext } from './uaccess.ts';
 
 /** A longer write is done in parts. */
 const LONGEST_WRITE = MiB(1);
+/** The most that one file has. */
+const LARGEST = MiB(256);
 
 /** One regular file. */
 export class RamFile implements FileNode {
@@ -18,10 +20,11 @@ export class RamFile implements FileNode {
   #storage: Uint8Array;
   #size: number;
 
-  constructor(kernel: UserContext, bytes: Uint8Array, mode: number) {
+  constructor(kernel: RefusingContext, bytes: Uint8Array, mode: number) {
     this.mode = mode;
     this.#storage = bytes.slice();
     this.#size = bytes.length;
+    const full = () => kernel.refuse(ENOSPC, `a file of the root file system has at most ${LARGEST} bytes`);
     this.#operations = {
       read: (_file, buffer, count, position) => {
         const end = Math.min(position + count, this.#size);
@@ -32,11 +35,13 @@ export class RamFile implements FileNode {
         const at = (file.flags & O_APPEND) !== 0 ? this.#size : position;
         const bytes = new Uint8Array(Math.min(count, LONGEST_WRITE));
         if (copyFromUser(kernel, bytes, buffer) < 0) return -EFAULT;
+        if (at + bytes.length > LARGEST) return full();
         if ((file.flags & O_APPEND) !== 0) file.position = at;
         this.#put(at, bytes);
         return bytes.length;
       },
       truncate: (_file, size) => {
+        if (size > LARGEST) return full();
         if (size < this.#size) this.#size = size;
         else this.#put(size, new Uint8Array(0));
         return 0;

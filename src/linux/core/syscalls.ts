@@ -262,6 +262,7 @@ export class ProcessSyscalls implements Syscalls {
   timer_settime(deadline: number): number {
     const { clock } = this.#kernel;
     const process = this.#process;
+    if (!(deadline >= 0)) return this.#kernel.refuse(EINVAL, `${deadline} is no time for a timer`);
     if (process.alarm !== undefined) clock.cancel(process.alarm);
     process.alarm = undefined;
     if (deadline !== Number.POSITIVE_INFINITY) {

@@ -59,9 +59,11 @@ export const slotHva = (slot: Memslot, gfn: number): Hva =>
 /** The slots of one address space, found by number or by frame. */
 class SlotTable {
   readonly #byId = new Map<number, Memslot>();
-  #sorted: Memslot[] = [];
+  readonly #sorted: Memslot[] = [];
   #last: Memslot | undefined;
   generation: number;
+  /** Slots that log dirty pages. */
+  logging = 0;
 
   constructor(asId: number) {
     this.generation = asId;
@@ -75,6 +77,14 @@ class SlotTable {
   find(gfn: number): Memslot | undefined {
     const last = this.#last;
     if (last !== undefined && gfn >= last.baseGfn && gfn < last.baseGfn + last.pages) return last;
+    const slot = this.#sorted[this.#behind(gfn) - 1];
+    if (slot === undefined || gfn >= slot.baseGfn + slot.pages) return undefined;
+    this.#last = slot;
+    return slot;
+  }
+
+  /** Index of the first slot that begins above `gfn`. */
+  #behind(gfn: number): number {
     let low = 0;
     let high = this.#sorted.length;
     while (low < high) {
@@ -82,20 +92,32 @@ class SlotTable {
       if (this.#sorted[middle]!.baseGfn <= gfn) low = middle + 1;
       else high = middle;
     }
-    const slot = low > 0 ? this.#sorted[low - 1] : undefined;
-    if (slot === undefined || gfn >= slot.baseGfn + slot.pages) return undefined;
-    this.#last = slot;
-    return slot;
+    return low;
   }
 
+  /** The lowest slot but `id` that has a frame of [start, end). */
   overlaps(id: number, start: number, end: number): Memslot | undefined {
-    return this.#sorted.find((slot) => slot.id !== id && slot.baseGfn < end && slot.baseGfn + slot.pages > start);
+    let lowest: Memslot | undefined;
+    for (let index = this.#behind(end - 1) - 1; index >= 0; index--) {
+      const slot = this.#sorted[index]!;
+      if (slot.baseGfn + slot.pages <= start) break;
+      if (slot.id !== id) lowest = slot;
+    }
+    return lowest;
   }
 
   replace(id: number, slot: Memslot | undefined): void {
+    const old = this.#byId.get(id);
+    if (old !== undefined) {
+      this.#sorted.splice(this.#behind(old.baseGfn) - 1, 1);
+      if (logsDirtyPages(old)) this.logging--;
+    }
     if (slot === undefined) this.#byId.delete(id);
-    else this.#byId.set(id, slot);
-    this.#sorted = [...this.#byId.values()].sort((a, b) => a.baseGfn - b.baseGfn);
+    else {
+      this.#byId.set(id, slot);
+      this.#sorted.splice(this.#behind(slot.baseGfn), 0, slot);
+      if (logsDirtyPages(slot)) this.logging++;
+    }
     this.#last = undefined;
     this.generation += KVM_ADDRESS_SPACES;
   }
@@ -151,6 +173,11 @@ export class Memslots {
    */
   generation(asId = 0): number {
     return this.#table(asId).generation;
+  }
+
+  /** Some slot logs dirty pages. */
+  get logging(): boolean {
+    return this.#tables.some((table) => table.logging > 0);
   }
 
   /** By address, space 0 first. */

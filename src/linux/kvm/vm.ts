@@ -256,7 +256,7 @@ export class Vm {
 
   /** Some slot logs dirty pages and the CPU can tell them by itself. */
   get logsModifications(): boolean {
-    return this.features.modificationLog && this.memslots.all().some(logsDirtyPages);
+    return this.features.modificationLog && this.memslots.logging;
   }
 
   /** kvm_arch_sync_dirty_log. */

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { Clock } from '../../../src/linux/core/clock.ts';
-import { EAGAIN } from '../../../src/linux/uapi/errno.ts';
+import { EAGAIN, EINVAL } from '../../../src/linux/uapi/errno.ts';
 import { SIGNAL } from '../../../src/linux/uapi/signal.ts';
 import { Host } from '../../qemu/bench.ts';
 
@@ -63,6 +63,8 @@ describe('the process’s timer', () => {
     syscalls.timer_settime(20);
     expect(kernel.clock.nextDeadline).toBe(20);
     syscalls.timer_settime(NEVER);
+    expect(kernel.clock.nextDeadline).toBe(NEVER);
+    expect([syscalls.timer_settime(Number.NaN), syscalls.timer_settime(-1)]).toEqual([-EINVAL, -EINVAL]);
     expect(kernel.clock.nextDeadline).toBe(NEVER);
   });
 

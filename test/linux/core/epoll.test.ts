@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { hva } from '../../../src/address.ts';
-import { EBADF, EEXIST, EINVAL, ENOENT } from '../../../src/linux/uapi/errno.ts';
+import { EBADF, EEXIST, EINVAL, ELOOP, ENOENT } from '../../../src/linux/uapi/errno.ts';
 import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, POLLIN, POLLOUT } from '../../../src/linux/uapi/syscalls.ts';
 import { Host } from '../../qemu/bench.ts';
 
@@ -59,4 +59,13 @@ test('refusals', () => {
   expect(syscalls.epoll_ctl(set, EPOLL_CTL_DEL, syscalls.eventfd(0, 0), 0)).toBe(-ENOENT);
   expect(syscalls.epoll_ctl(set, 9, fd, POLLIN)).toBe(-EINVAL);
   expect(syscalls.epoll_wait(fd)).toEqual([]);
+});
+
+test('a set waits neither for itself nor for one that waits for it', () => {
+  const { syscalls, set } = process();
+  const [second, third] = [syscalls.epoll_create1(0), syscalls.epoll_create1(0)];
+  expect(syscalls.epoll_ctl(set, EPOLL_CTL_ADD, set, POLLIN)).toBe(-EINVAL);
+  expect(syscalls.epoll_ctl(set, EPOLL_CTL_ADD, second, POLLIN)).toBe(0);
+  expect(syscalls.epoll_ctl(second, EPOLL_CTL_ADD, third, POLLIN)).toBe(0);
+  expect(syscalls.epoll_ctl(third, EPOLL_CTL_ADD, set, POLLIN)).toBe(-ELOOP);
 });

@@ -15,6 +15,7 @@ import {
   EMFILE,
   ENODEV,
   ENOENT,
+  ENOSPC,
   ENOTDIR,
   ENOTTY,
 } from '../../../src/linux/uapi/errno.ts';
@@ -77,6 +78,8 @@ test('files of the root file system: create, truncate, append, positions', () =>
   expect(syscalls.pwrite(fd, scratch, 1, 4)).toBe(1);
   expect(syscalls.read(fd, scratch, 100)).toBe(5);
   expect([...memory.read(scratch, 4)]).toEqual([0x33, 0, 0, 0]);
+  expect([syscalls.ftruncate(fd, 2), syscalls.ftruncate(fd, 3), cat('/tmp/a')]).toEqual([0, 0, '3\0\0']);
+  expect([syscalls.ftruncate(fd, 2 ** 40), syscalls.pwrite(fd, scratch, 1, 2 ** 40)]).toEqual([-ENOSPC, -ENOSPC]);
 });
 
 test('paths: links, dots, slashes, loops', () => {

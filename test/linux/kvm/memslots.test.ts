@@ -95,4 +95,18 @@ describe('changes', () => {
     expect(bench.setSlot(0, 0xe000, 4 * PAGE, hva)).toBe(0);
     expect(bench.setSlot(0x10000, 0xe000, PAGE, hva)).toBe(0);
   });
+
+  test('all 32764 of them, in any order: each is found, and overlaps are', () => {
+    const { bench, hva } = setUp();
+    const number = 32764;
+    // A step prime to the number visits each once.
+    const place = (id: number) => 0x100000 + ((id * 12345) % number) * 2 * PAGE;
+    for (let id = 1; id < number; id++) expect(bench.setSlot(id, place(id), PAGE, hva)).toBe(0);
+    for (const id of [1, 2, 777, number - 1]) expect(bench.vm.memslots.find(place(id) / PAGE)?.id).toBe(id);
+    expect(bench.vm.memslots.find(place(777) / PAGE + 1)).toBeUndefined();
+    expect(bench.setSlot(0, place(777) - PAGE, 2 * PAGE, hva)).toBe(-EINVAL);
+    for (const id of [777, 1]) expect(bench.setSlot(id, 0, 0, hva)).toBe(0);
+    expect(bench.setSlot(1, place(777), PAGE, hva)).toBe(0);
+    expect(bench.setSlot(2, place(777), PAGE, hva)).toBe(-EEXIST);
+  });
 });
