@@ -4,11 +4,11 @@
  */
 
 import { strict as assert } from 'node:assert';
-import { EAGAIN, EBADF, EFAULT, EINTR, EINVAL } from '../uapi/errno.ts';
+import { EAGAIN, EBADF, EINTR, EINVAL } from '../uapi/errno.ts';
 import { EFD_SEMAPHORE, O_NONBLOCK, POLLERR, POLLHUP, POLLIN, POLLOUT } from '../uapi/syscalls.ts';
 import type { Clock } from './clock.ts';
 import type { FileOperations, OpenFile } from './file.ts';
-import { copyFromUser, copyToUser, type RefusingContext, type UserContext } from './uaccess.ts';
+import { copyFromUser, copyToUser, type RefusingContext, refusePointer } from './uaccess.ts';
 
 const ULLONG_MAX = 0xffff_ffff_ffff_ffffn;
 
@@ -101,10 +101,11 @@ export class Eventfd {
 }
 
 /** The file operations of eventfds of one kernel. Who sleeps in a read sleeps until the next timer, again and again. */
-export function eventfdOperations(kernel: UserContext & { readonly clock: Pick<Clock, 'sleep'> }): FileOperations {
+export function eventfdOperations(kernel: RefusingContext & { readonly clock: Pick<Clock, 'sleep'> }): FileOperations {
   const scratch = new Uint8Array(8);
   const word = new DataView(scratch.buffer);
   const contextOf = (file: OpenFile) => file.privateData as Eventfd;
+  const tooShort = (count: number) => kernel.refuse(EINVAL, `a counter is 8 bytes long, not ${count}`);
   const sleeps = (file: OpenFile, call: string) => {
     if ((file.flags & O_NONBLOCK) !== 0) return -EAGAIN;
     if (kernel.current.pendingSignal !== undefined) return -EINTR;
@@ -115,7 +116,7 @@ export function eventfdOperations(kernel: UserContext & { readonly clock: Pick<C
   return {
     stream: true,
     read(file, buffer, count) {
-      if (count < 8) return -EINVAL;
+      if (count < 8) return tooShort(count);
       const context = contextOf(file);
       while (context.counter === 0n) {
         const reader = kernel.current;
@@ -123,13 +124,13 @@ export function eventfdOperations(kernel: UserContext & { readonly clock: Pick<C
         if (!sleeping || !kernel.clock.sleep()) return sleeps(file, 'read');
       }
       word.setBigUint64(0, context.take(), true);
-      return copyToUser(kernel, buffer, scratch) < 0 ? -EFAULT : 8;
+      return copyToUser(kernel, buffer, scratch) < 0 ? refusePointer(kernel, buffer, 8) : 8;
     },
     write(file, buffer, count) {
-      if (count < 8) return -EINVAL;
-      if (copyFromUser(kernel, scratch, buffer) < 0) return -EFAULT;
+      if (count < 8) return tooShort(count);
+      if (copyFromUser(kernel, scratch, buffer) < 0) return refusePointer(kernel, buffer, 8);
       const added = word.getBigUint64(0, true);
-      if (added === ULLONG_MAX) return -EINVAL;
+      if (added === ULLONG_MAX) return kernel.refuse(EINVAL, 'an eventfd counts to 2^64 - 2');
       return contextOf(file).add(added) ? 8 : sleeps(file, 'write');
     },
     poll: (file) => contextOf(file).ready(),

@@ -1,11 +1,11 @@
 /** Files that live in memory (fs/ramfs, fs/libfs.c): what the host's root file system is made of. */
 
 import { MiB } from '../../address.ts';
-import { EFAULT, ENOSPC } from '../uapi/errno.ts';
+import { ENOSPC } from '../uapi/errno.ts';
 import { O_APPEND, O_TRUNC } from '../uapi/syscalls.ts';
 import { type FileOperations, OpenFile } from './file.ts';
 import type { FileNode } from './inode.ts';
-import { copyFromUser, copyToUser, type RefusingContext } from './uaccess.ts';
+import { copyFromUser, copyToUser, type RefusingContext, refusePointer } from './uaccess.ts';
 
 /** A longer write is done in parts. */
 const LONGEST_WRITE = MiB(1);
@@ -29,12 +29,14 @@ export class RamFile implements FileNode {
       read: (_file, buffer, count, position) => {
         const end = Math.min(position + count, this.#size);
         if (end <= position) return 0;
-        return copyToUser(kernel, buffer, this.#storage.subarray(position, end)) < 0 ? -EFAULT : end - position;
+        return copyToUser(kernel, buffer, this.#storage.subarray(position, end)) < 0
+          ? refusePointer(kernel, buffer, end - position)
+          : end - position;
       },
       write: (file, buffer, count, position) => {
         const at = (file.flags & O_APPEND) !== 0 ? this.#size : position;
         const bytes = new Uint8Array(Math.min(count, LONGEST_WRITE));
-        if (copyFromUser(kernel, bytes, buffer) < 0) return -EFAULT;
+        if (copyFromUser(kernel, bytes, buffer) < 0) return refusePointer(kernel, buffer, bytes.length);
         if (at + bytes.length > LARGEST) return full();
         if ((file.flags & O_APPEND) !== 0) file.position = at;
         this.#put(at, bytes);

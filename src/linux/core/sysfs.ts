@@ -5,12 +5,12 @@
 
 import { strict as assert } from 'node:assert';
 import type { EventStream } from '../../event.ts';
-import { EACCES, EEXIST, EFAULT, EIO, ENODEV, ENOENT } from '../uapi/errno.ts';
+import { EACCES, EEXIST, EIO, ENODEV, ENOENT } from '../uapi/errno.ts';
 import { O_ACCMODE, O_RDONLY, O_WRONLY } from '../uapi/syscalls.ts';
 import { sysfsRead, sysfsWrite } from './events.ts';
 import { type FileOperations, OpenFile } from './file.ts';
 import { type DirectoryNode, directoryNode, type FileNode, type Node, symlinkNode } from './inode.ts';
-import { copyFromUser, copyToUser, type RefusingContext } from './uaccess.ts';
+import { copyFromUser, copyToUser, type RefusingContext, refusePointer } from './uaccess.ts';
 import type { Vfs } from './vfs.ts';
 
 const PAGE = 4096;
@@ -166,13 +166,13 @@ function attributeOperations(kernel: SysfsHost): FileOperations {
         reading.text = new TextEncoder().encode(shown);
       }
       const rest = reading.text.subarray(position, position + count);
-      return copyToUser(kernel, buffer, rest) < 0 ? -EFAULT : rest.length;
+      return copyToUser(kernel, buffer, rest) < 0 ? refusePointer(kernel, buffer, rest.length) : rest.length;
     },
     write(file, buffer, count) {
       const { attribute, removed } = readingOf(file).node;
       if (removed) return kernel.refuse(ENODEV, `${file.path} was removed after it was opened`);
       const bytes = new Uint8Array(Math.min(count, PAGE));
-      if (copyFromUser(kernel, bytes, buffer) < 0) return -EFAULT;
+      if (copyFromUser(kernel, bytes, buffer) < 0) return refusePointer(kernel, buffer, bytes.length);
       if (bytes.length === 0) return 0;
       const text = String.fromCharCode(...bytes);
       const result = attribute.store?.(text) ?? kernel.refuse(EIO, `${file.path} takes nothing`);

@@ -71,24 +71,32 @@ export function copyToUser(kernel: UserContext, to: number, from: Uint8Array): n
   return 0;
 }
 
+/** Refuse an address of user space at which there are not so many bytes. */
+export const refusePointer = (kernel: RefusingContext, at: Hva | number, bytes: number): number =>
+  kernel.refuse(EFAULT, `the ${bytes} bytes at 0x${at.toString(16)} are not all in the process's memory`);
+
 /** copy_from_user of one structure, decoded; -EFAULT. */
 export function getStruct<M extends Members>(
-  kernel: UserContext,
+  kernel: RefusingContext,
   struct: Struct<M>,
   from: Hva | number,
 ): StructValue<M> | number {
   const encoded = new Uint8Array(struct.size);
-  const error = copyFromUser(kernel, encoded, from);
-  return error < 0 ? error : struct.read(new DataView(encoded.buffer));
+  if (copyFromUser(kernel, encoded, from) < 0) return refuseStruct(kernel, struct, from);
+  return struct.read(new DataView(encoded.buffer));
 }
 
 /** copy_to_user of one structure; 0 or -EFAULT. */
 export const putStruct = <M extends Members>(
-  kernel: UserContext,
+  kernel: RefusingContext,
   struct: Struct<M>,
   to: Hva | number,
   value: Partial<StructValue<M>>,
-): number => copyToUser(kernel, to, struct.encode(value));
+): number => (copyToUser(kernel, to, struct.encode(value)) < 0 ? refuseStruct(kernel, struct, to) : 0);
+
+/** Refuse an address of user space at which there is no such structure. */
+export const refuseStruct = (kernel: RefusingContext, shape: { readonly name: string }, at: Hva | number): number =>
+  kernel.refuse(EFAULT, `the struct ${shape.name} at 0x${at.toString(16)} is not in the process's memory`);
 
 /** strndup_user: the NUL-terminated string at `from`. -EFAULT, or -EINVAL when longer than `limit` bytes with its NUL. */
 export function stringFromUser(kernel: UserContext, from: Hva | number, limit: number): string | number {

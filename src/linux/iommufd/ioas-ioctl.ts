@@ -59,9 +59,7 @@ export function allowIovas(state: IommufdState, cmd: StructOf<typeof iommu_ioas_
   for (let i = 0; i < cmd.num_iovas; i++) {
     const at = Number(cmd.allowed_iovas) + i * iommu_iova_range.size;
     const range = getStruct(kernel, iommu_iova_range, at);
-    if (typeof range === 'number') {
-      return kernel.refuse(EFAULT, `the range at 0x${at.toString(16)} is not in the process's memory`);
-    }
+    if (typeof range === 'number') return range;
     if (range.start >= range.last) return kernel.refuse(EINVAL, `range ${i} ends where it begins, or before`);
     if (allowed.some(({ start, last }) => start <= range.last && range.start <= last)) {
       return kernel.refuse(EINVAL, `range ${i} overlaps one before it`);

@@ -4,8 +4,8 @@
  * (dirty-tracking.ts).
  */
 
-import { copyFromUser, copyToUser } from '../core/uaccess.ts';
-import { EFAULT, EINVAL, ENOENT, ENXIO } from '../uapi/errno.ts';
+import { copyFromUser, copyToUser, refusePointer } from '../core/uaccess.ts';
+import { EINVAL, ENOENT, ENXIO } from '../uapi/errno.ts';
 import type { kvm_clear_dirty_log, kvm_dirty_log } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import { BITS_PER_LONG, type DirtyBitmap } from './dirty-bitmap.ts';
@@ -38,8 +38,10 @@ export function getDirtyLog(vm: Vm, log: StructOf<typeof kvm_dirty_log>): number
   dirty.copy();
   if (!vm.dirtyTracking.manual)
     for (const { offset, bytes } of dirty.told()) vm.dirtyTracking.protect(slot, dirty.clear(offset * 8, bytes));
-  for (const { offset, bytes } of dirty.told())
-    if (copyToUser(vm.kernel, Number(log.dirty_bitmap) + offset, bytes) < 0) return -EFAULT;
+  for (const { offset, bytes } of dirty.told()) {
+    const at = Number(log.dirty_bitmap) + offset;
+    if (copyToUser(vm.kernel, at, bytes) < 0) return refusePointer(vm.kernel, at, bytes.length);
+  }
   return 0;
 }
 
@@ -57,7 +59,8 @@ export function clearDirtyLog(vm: Vm, log: StructOf<typeof kvm_clear_dirty_log>)
     return kernel.refuse(EINVAL, 'the number of pages is a multiple of 64, unless it reaches the end of the slot');
   vm.flushModificationLogs();
   const mask = new Uint8Array(Math.ceil(count / BITS_PER_LONG) * (BITS_PER_LONG / 8));
-  if (copyFromUser(kernel, mask, Number(log.dirty_bitmap)) < 0) return -EFAULT;
+  const at = Number(log.dirty_bitmap);
+  if (copyFromUser(kernel, mask, at) < 0) return refusePointer(kernel, at, mask.length);
   vm.dirtyTracking.protect(slot, slot.dirty.clear(Number(log.first_page), mask));
   return 0;
 }

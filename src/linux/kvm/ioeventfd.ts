@@ -5,7 +5,7 @@
 
 import { type Eventfd, eventfdFromFd } from '../core/eventfd.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { EEXIST, EINVAL, ENOENT, EOPNOTSUPP } from '../uapi/errno.ts';
+import { EEXIST, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP } from '../uapi/errno.ts';
 import {
   KVM_IOEVENTFD_FLAG_DATAMATCH,
   KVM_IOEVENTFD_FLAG_DEASSIGN,
@@ -103,8 +103,8 @@ export class Ioeventfds {
     );
     if (taken) return kernel.refuse(EEXIST, `an ioeventfd at 0x${addr.toString(16)} matches the same writes`);
     const device = new Ioeventfd(address, len, datamatch, eventfd);
-    const error = bus.register(address, len, device, true);
-    if (error < 0) return error;
+    if (bus.register(address, len, device, true) < 0)
+      return kernel.refuse(ENOSPC, 'the bus holds 1000 devices already');
     // Any write to an MMIO address: also where KVM looks before it knows what the access is.
     const everyMmio = len === 0 && bus === this.#buses.mmioBus;
     const fast = everyMmio ? new Ioeventfd(address, 0, undefined, eventfd) : undefined;

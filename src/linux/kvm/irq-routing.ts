@@ -4,8 +4,8 @@
  */
 
 import type { Kernel } from '../core/kernel.ts';
-import { copyFromUser } from '../core/uaccess.ts';
-import { EFAULT, EINVAL } from '../uapi/errno.ts';
+import { copyFromUser, refusePointer } from '../core/uaccess.ts';
+import { EINVAL } from '../uapi/errno.ts';
 import {
   KVM_IRQ_ROUTING_IRQCHIP,
   KVM_IRQ_ROUTING_MSI,
@@ -51,7 +51,7 @@ export function readRouting(
   if (nr > MAX_ROUTES) return kernel.refuse(EINVAL, `at most ${MAX_ROUTES} routes`);
   if (flags !== 0) return kernel.refuse(EINVAL, 'the routing table has no flags');
   const bytes = new Uint8Array(nr * kvm_irq_routing_entry.size);
-  if (copyFromUser(kernel, bytes, entries) < 0) return -EFAULT;
+  if (copyFromUser(kernel, bytes, entries) < 0) return refusePointer(kernel, entries, bytes.length);
   const view = new DataView(bytes.buffer);
   const table = new Map<number, Route[]>();
   for (let index = 0; index < nr; index++) {

@@ -3,8 +3,8 @@
  * KVM_CAP_X86_USER_SPACE_MSR (arch/x86/kvm/x86.c: kvm_vm_ioctl_set_msr_filter).
  */
 
-import { copyFromUser } from '../core/uaccess.ts';
-import { EFAULT, EINVAL } from '../uapi/errno.ts';
+import { copyFromUser, refusePointer } from '../core/uaccess.ts';
+import { EINVAL } from '../uapi/errno.ts';
 import {
   KVM_MSR_FILTER_DEFAULT_DENY,
   KVM_MSR_FILTER_READ,
@@ -36,7 +36,7 @@ export function setMsrFilter(vm: Vm, filter: StructOf<typeof kvm_msr_filter>): n
     const bytes = Math.ceil(nmsrs / 64) * 8;
     if (bytes > LARGEST_BITMAP) return kernel.refuse(EINVAL, `a range has at most ${LARGEST_BITMAP * 8} MSRs`);
     const bits = new Uint8Array(bytes);
-    if (copyFromUser(kernel, bits, Number(bitmap)) < 0) return -EFAULT;
+    if (copyFromUser(kernel, bits, Number(bitmap)) < 0) return refusePointer(kernel, Number(bitmap), bytes);
     ranges.push({ flags, base, count: nmsrs, bitmap: bits });
   }
   vm.msrFilter = new MsrFilter(allowByDefault, ranges);

@@ -7,8 +7,8 @@
 
 import type { FileOperations, OpenFile } from '../core/file.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { copyToUser } from '../core/uaccess.ts';
-import { EFAULT, EINVAL } from '../uapi/errno.ts';
+import { copyToUser, refusePointer } from '../core/uaccess.ts';
+import { EINVAL } from '../uapi/errno.ts';
 import {
   KVM_STATS_BASE_POW10,
   KVM_STATS_NAME_SIZE,
@@ -89,7 +89,8 @@ const statsOperations: FileOperations = {
     const stats = statsOf(file);
     const bytes = encode(stats);
     const piece = bytes.subarray(Math.min(position, bytes.length), Math.min(position + count, bytes.length));
-    return copyToUser(stats.kernel, buffer, piece) < 0 ? -EFAULT : piece.length;
+    const told = copyToUser(stats.kernel, buffer, piece);
+    return told < 0 ? refusePointer(stats.kernel, buffer, piece.length) : piece.length;
   },
   release(file) {
     statsOf(file).vm.put();

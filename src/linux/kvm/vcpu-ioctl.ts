@@ -3,7 +3,7 @@
 import type { Hpa } from '../../address.ts';
 import { gva, PAGE_SIZE } from '../../address.ts';
 import type { FileOperations, OpenFile } from '../core/file.ts';
-import { copyFromUser, copyToUser, getStruct, putStruct } from '../core/uaccess.ts';
+import { copyFromUser, copyToUser, getStruct, putStruct, refusePointer } from '../core/uaccess.ts';
 import type { Vma } from '../core/vma.ts';
 import { E2BIG, EFAULT, EINVAL, EIO } from '../uapi/errno.ts';
 import {
@@ -134,7 +134,8 @@ export function eachMsr(
   if (typeof header === 'number') return header;
   if (header.nmsrs >= MAX_MSRS) return kernel.refuse(E2BIG, `at most ${MAX_MSRS - 1} MSRs at once`);
   const bytes = new Uint8Array(header.nmsrs * kvm_msr_entry.size);
-  if (copyFromUser(kernel, bytes, argument + kvm_msrs.size) < 0) return -EFAULT;
+  const user = argument + kvm_msrs.size;
+  if (copyFromUser(kernel, bytes, user) < 0) return refusePointer(kernel, user, bytes.length);
   const view = new DataView(bytes.buffer);
   let done = 0;
   for (; done < header.nmsrs; done++) {
@@ -143,7 +144,7 @@ export function eachMsr(
     if (!process(entry)) break;
     kvm_msr_entry.write(view, entry, at);
   }
-  if (writeBack && copyToUser(kernel, argument + kvm_msrs.size, bytes) < 0) return -EFAULT;
+  if (writeBack && copyToUser(kernel, user, bytes) < 0) return refusePointer(kernel, user, bytes.length);
   return done;
 }
 

@@ -4,7 +4,7 @@
  */
 
 import type { OpenFile } from '../core/file.ts';
-import { copyFromUser } from '../core/uaccess.ts';
+import { copyFromUser, refusePointer } from '../core/uaccess.ts';
 import { EBADF, EEXIST, EINVAL, ENOENT, ENXIO } from '../uapi/errno.ts';
 import { KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL, type kvm_device_attr } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
@@ -39,8 +39,8 @@ export class KvmVfioDevice implements VmDevice {
     if (missing < 0) return missing;
     const { kernel } = this.#vm;
     const number = new Uint8Array(4);
-    const error = copyFromUser(kernel, number, Number(attribute.addr));
-    if (error < 0) return error;
+    const at = Number(attribute.addr);
+    if (copyFromUser(kernel, number, at) < 0) return refusePointer(kernel, at, number.length);
     const fd = new DataView(number.buffer).getInt32(0, true);
     const file = kernel.current.files.get(fd);
     if (file === undefined) return kernel.refuse(EBADF, `fd ${fd} is not open`);

@@ -3,10 +3,10 @@
  * (`minsz`, up to the end of one member), refuses a smaller argsz, and writes the same part back.
  */
 
-import { type Hva, hva } from '../../address.ts';
+import { hva } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { copyFromUser, copyToUser } from '../core/uaccess.ts';
-import { EFAULT, EINVAL } from '../uapi/errno.ts';
+import { copyFromUser, copyToUser, refuseStruct } from '../core/uaccess.ts';
+import { EINVAL } from '../uapi/errno.ts';
 import type { Members, Struct, StructValue } from '../uapi/struct.ts';
 
 /** Members of a structure of this kind. */
@@ -31,7 +31,7 @@ export function getSized<M extends Sized>(
 ): StructValue<M> | number {
   const minsz = offsetOfEnd(shape, last);
   const bytes = new Uint8Array(shape.size);
-  if (copyFromUser(kernel, bytes.subarray(0, minsz), hva(from)) < 0) return refusePointer(kernel, shape, from);
+  if (copyFromUser(kernel, bytes.subarray(0, minsz), hva(from)) < 0) return refuseStruct(kernel, shape, from);
   const view = new DataView(bytes.buffer);
   const argsz = view.getUint32(0, true);
   if (argsz < minsz) {
@@ -49,8 +49,5 @@ export function putSized<M extends Sized>(
   value: StructValue<M>,
 ): number {
   const encoded = shape.encode(value).subarray(0, offsetOfEnd(shape, last));
-  return copyToUser(kernel, hva(to), encoded) < 0 ? refusePointer(kernel, shape, to) : 0;
+  return copyToUser(kernel, hva(to), encoded) < 0 ? refuseStruct(kernel, shape, to) : 0;
 }
-
-const refusePointer = (kernel: Kernel, shape: { readonly name: string }, at: Hva | number): number =>
-  kernel.refuse(EFAULT, `the struct ${shape.name} at 0x${at.toString(16)} is not in the process's memory`);

@@ -59,7 +59,7 @@ export function bitmapOfUnmap(
     );
   }
   const bitmap = getStruct(kernel, vfio_bitmap, argument + at);
-  if (typeof bitmap === 'number') return kernel.refuse(EFAULT, "the vfio_bitmap is not in the process's memory");
+  if (typeof bitmap === 'number') return bitmap;
   const error = checkBitmap(kernel, bitmap, unmap.size);
   return error < 0 ? error : bitmap;
 }
@@ -105,7 +105,7 @@ function getBitmap(space: DmaSpace, argsz: number, argument: number): number {
   const at = offsetOfEnd(vfio_iommu_type1_dirty_bitmap, 'flags');
   if (argsz < at + shape.size) return kernel.refuse(EINVAL, `argsz ${argsz} leaves no room for struct ${shape.name}`);
   const request = getStruct(kernel, shape, argument + at);
-  if (typeof request === 'number') return kernel.refuse(EFAULT, `struct ${shape.name} is not in the process's memory`);
+  if (typeof request === 'number') return request;
   const { iova, size, bitmap } = request;
   if (iova + size >= 1n << 64n) return kernel.refuse(EINVAL, 'the range wraps past 2^64');
   const error = checkBitmap(kernel, bitmap, size);

@@ -3,8 +3,9 @@
  * KVM's API documentation. What holds of all ioctls of a kind of fd (EIO, EFAULT) is tried on all that are declared.
  */
 
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Hva } from '../../../src/address.ts';
+import { Kernel } from '../../../src/linux/core/kernel.ts';
 import {
   E2BIG,
   EAGAIN,
@@ -773,12 +774,18 @@ const device: readonly Line[] = [
   ],
 ];
 
+/** What the kernel said of the calls of a test. */
+const refused = vi.spyOn(Kernel.prototype, 'refuse');
+beforeEach(() => refused.mockClear());
+
 const lines = [...system, ...vm, ...vcpu, ...device];
 
 test.each(
   lines.map(([on, ioctl, errno, rule, provoke]) => [on, ioctl.name, errnoName(errno), rule, errno, provoke] as const),
 )('%s %s %s: %s', (_on, _ioctl, _name, _rule, errno, provoke) => {
   expect(provoke(new Bench())).toBe(-errno);
+  // That a call was interrupted breaks no rule; everything else says which (--explain).
+  if (errno !== EINTR) expect(refused.mock.calls.map(([each]) => each)).toContain(errno);
 });
 
 const KINDS = ['kvm', 'kvm-vm', 'kvm-vcpu', 'kvm-device'] as const;
@@ -826,7 +833,10 @@ describe('of all', () => {
     '%s %s with a bad pointer is EFAULT',
     (kind, _name, ioctl) => {
       const bench = new Bench();
-      expect(bench.qemu.ioctl(fdOf(bench, kind), ioctl, BAD_POINTER)).toBe(-EFAULT);
+      const fd = fdOf(bench, kind);
+      refused.mockClear();
+      expect(bench.qemu.ioctl(fd, ioctl, BAD_POINTER)).toBe(-EFAULT);
+      expect(refused.mock.calls.map(([errno]) => errno)).toEqual([EFAULT]);
     },
   );
 

@@ -400,5 +400,6 @@ describe.each([
   // The limit of mappings takes 65536 calls to reach.
   test.each(rows)('%s: %s: %s', { timeout: 60_000 }, (_call, _condition, errno, act) => {
     expect(shown(act(host))).toBe(`-${errno}`);
+    expect(host.refusals, 'the rule that was broken').not.toEqual([]);
   });
 });
