@@ -1,25 +1,8 @@
-/**
- * Text → lines of tokens. A file is read in chunks, so that the tokens of a long source are never all in memory at once.
- */
+/** Text → lines of tokens, one at a time, so that the tokens of a long source are never all in memory at once. */
 
-import { Lexer } from 'chevrotain';
+import { scan } from './scan.ts';
 import type { Origin, SourceFile, Span, Standing } from './source.ts';
-import { lexed, Newline, type Token } from './tokens.ts';
-
-/** Small enough to keep few tokens alive, large enough that the call costs nothing. */
-const CHUNK = 1 << 16;
-
-let lexer: Lexer | undefined;
-
-/** Built at first use; the definition is checked by the tests, not at every start. */
-function nasmLexer(): Lexer {
-  lexer ??= new Lexer([...lexed], {
-    positionTracking: 'onlyOffset',
-    skipValidations: true,
-    ensureOptimizations: false,
-  });
-  return lexer;
-}
+import { Newline, type Token } from './tokens.ts';
 
 /** One source line (continuations joined) as tokens. */
 export interface SourceLine {
@@ -31,7 +14,9 @@ export interface SourceLine {
 export class SourceLines {
   readonly #origin: Origin;
   readonly #text: string;
+  /** Where what is not scanned yet begins. */
   #start = 0;
+  /** What has been scanned and not been read. A text up to `\n` is one line, unless a lone `\r` ends another in it. */
   #tokens: readonly Token[] = [];
   #next = 0;
 
@@ -49,36 +34,26 @@ export class SourceLines {
     }
   }
 
-  #line(): Token[] | undefined {
-    if (this.#next === this.#tokens.length && !this.#readChunk()) return undefined;
+  #line(): readonly Token[] | undefined {
+    if (this.#next === this.#tokens.length) {
+      if (this.#start === this.#text.length) return undefined;
+      const end = lineEnd(this.#text, this.#start);
+      this.#tokens = scan(this.#text, this.#start, end);
+      this.#next = 0;
+      this.#start = Math.min(end + 1, this.#text.length);
+    }
     const tokens = this.#tokens;
-    const line: Token[] = [];
-    while (this.#next < tokens.length) {
-      const token = tokens[this.#next++]!;
-      if (token.tokenType === Newline) break;
-      line.push(token);
-    }
-    return line;
-  }
-
-  /** A chunk ends behind a line end. */
-  #readChunk(): boolean {
-    this.#tokens = [];
-    this.#next = 0;
-    while (this.#start < this.#text.length && this.#tokens.length === 0) {
-      const end = chunkEnd(this.#text, this.#start);
-      this.#tokens = lexAt(this.#text, this.#start, end);
-      this.#start = end;
-    }
-    return this.#tokens.length > 0;
+    const from = this.#next;
+    let to = from;
+    while (to < tokens.length && tokens[to]!.tokenType !== Newline) to++;
+    this.#next = Math.min(to + 1, tokens.length);
+    return from === 0 && to === tokens.length ? tokens : tokens.slice(from, to);
   }
 }
 
 /** Tokens of a piece of text that stands nowhere in a file (a pasted name, a `-D` value): all placed at `span`. */
 export function tokensOf(text: string, span: Span): Token[] {
-  const tokens = nasmLexer()
-    .tokenize(text)
-    .tokens.filter((token) => token.tokenType !== Newline) as Token[];
+  const tokens = scan(text, 0, text.length).filter((token) => token.tokenType !== Newline);
   return tokens.map((token, i) => placed(token, span, i > 0 && touches(tokens[i - 1]!, token)));
 }
 
@@ -156,25 +131,13 @@ export function endOf(token: Standing): number {
   return token.endOffset === undefined ? token.startOffset + token.image.length : token.endOffset + 1;
 }
 
-function lexAt(text: string, start: number, end: number): Token[] {
-  const piece = start === 0 && end === text.length ? text : text.slice(start, end);
-  const { tokens, errors } = nasmLexer().tokenize(piece);
-  if (errors.length > 0) throw new Error(`the lexer has no token for what stands at ${start + errors[0]!.offset}`);
-  if (start !== 0) {
-    for (const token of tokens) token.startOffset += start;
-  }
-  return tokens;
-}
-
-/** End of the chunk that begins at `start`: behind a line end that no `\` takes back. */
-function chunkEnd(text: string, start: number): number {
-  let at = start + CHUNK;
-  while (at < text.length) {
+/** Offset of the `\n` that ends the line of `start`, which no `\` takes back; that of the text's end where there is none. */
+function lineEnd(text: string, start: number): number {
+  for (let at = start; ; ) {
     const end = text.indexOf('\n', at);
     if (end < 0) return text.length;
     const before = text[end - 1] === '\r' ? end - 2 : end - 1;
-    if (text[before] !== '\\') return end + 1;
+    if (text[before] !== '\\') return end;
     at = end + 1;
   }
-  return text.length;
 }

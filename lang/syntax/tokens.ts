@@ -19,56 +19,70 @@ export function symbolName(image: string): string {
   return image.charCodeAt(0) === 0x24 ? image.slice(1) : image;
 }
 
-/** Any UTF-16 unit, NUL included, in a form whose first character chevrotain can index. */
-const anyUnit = '[\\u0000-\\uffff]';
+/** Stands for every character beyond ASCII among those that a token begins with. */
+export const BEYOND_ASCII = '\u0080';
+const DIGITS = '0123456789';
+/** What a name begins with; `$` in front of it comes on top. */
+const NAME_STARTS = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.?@', BEYOND_ASCII];
 
-const token = (name: string, pattern: RegExp | string, extra: object = {}): TokenType =>
-  createToken({ name, pattern, ...extra });
+/** `starts`: the characters that a text of this type begins with, as the scanner asks; a pattern that is a string tells by itself, any other may begin with all. */
+const token = (
+  name: string,
+  pattern: RegExp | string,
+  { starts, ...extra }: { readonly starts?: Iterable<string>; readonly [option: string]: unknown } = {},
+): TokenType =>
+  createToken({ name, pattern, ...(starts === undefined ? {} : { start_chars_hint: [...starts] }), ...extra });
 const abstract = (name: string, categories: TokenType[] = []): TokenType =>
   createToken({ name, pattern: Lexer.NA, categories });
+
+const QUOTES = '\'"`';
 
 const idStart = 'A-Za-z_.?@\\u0080-\\uffff';
 const idBody = `${idStart}0-9$#~`;
 
-export const Newline = token('Newline', /\r\n?|\n/, { line_breaks: true });
+export const Newline = token('Newline', /\r\n?|\n/, { starts: '\r\n', line_breaks: true });
 /** A comment reaches to the end of its line; NASM joins continued lines first, so a `\` at its end continues it. */
 export const Comment = token('Comment', /;[^\r\n\\]*(?:\\+(?:\r?\n)?[^\r\n\\]*)*/, {
+  starts: ';',
   group: Lexer.SKIPPED,
   line_breaks: true,
 });
-export const Blank = token('Blank', /[ \t\f\v]+/, { group: Lexer.SKIPPED });
-export const Continuation = token('Continuation', /\\\r?\n/, { group: Lexer.SKIPPED, line_breaks: true });
+export const Blank = token('Blank', /[ \t\f\v]+/, { starts: ' \t\f\v', group: Lexer.SKIPPED });
+export const Continuation = token('Continuation', /\\\r?\n/, { starts: '\\', group: Lexer.SKIPPED, line_breaks: true });
 
-export const Text = token('Text', /'[^'\r\n]*'|"[^"\r\n]*"|`(?:\\[^\r\n]|[^`\\\r\n])*`/);
-export const OpenString = token('OpenString', /['"`][^\r\n]*/);
-export const Numeral = token('Numeral', /(?:\d|\$\d)(?:[eE][+-]?\d|[0-9A-Za-z_.])*/);
-export const Identifier = token('Identifier', new RegExp(`\\$?[${idStart}][${idBody}]*`));
+export const Text = token('Text', /'[^'\r\n]*'|"[^"\r\n]*"|`(?:\\[^\r\n]|[^`\\\r\n])*`/, { starts: QUOTES });
+export const OpenString = token('OpenString', /['"`][^\r\n]*/, { starts: QUOTES });
+export const Numeral = token('Numeral', /(?:\d|\$\d)(?:[eE][+-]?\d|[0-9A-Za-z_.])*/, { starts: `${DIGITS}$` });
+export const Identifier = token('Identifier', new RegExp(`\\$?[${idStart}][${idBody}]*`), {
+  starts: [...NAME_STARTS, '$'],
+});
 /** `?` alone: "not initialised" in data, and the conditional operator. */
-export const Question = token('Question', new RegExp(`\\?(?![${idBody}])`));
+export const Question = token('Question', new RegExp(`\\?(?![${idBody}])`), { starts: '?' });
 
 // What only the preprocessor understands. `a %b` is a preprocessor name for NASM too; a modulo needs a blank after its sign.
 export const MacroName = token(
   'MacroName',
   new RegExp(`%(?:(?:\\$+|%|!)?[${idStart}][${idBody}]*|!(?:'[^'\\r\\n]*'|"[^"\\r\\n]*"|\`[^\`\\r\\n]*\`))`),
+  { starts: '%' },
 );
-export const MacroArgument = token('MacroArgument', /%[-+]?\d+/);
-export const MacroBrace = token('MacroBrace', /%\{[^}\r\n]*\}/);
-export const MacroIndirect = token('MacroIndirect', /%\[/);
-export const MacroSelf = token('MacroSelf', /%\*?\?\??/);
-export const Paste = token('Paste', /%\+/);
+export const MacroArgument = token('MacroArgument', /%[-+]?\d+/, { starts: '%' });
+export const MacroBrace = token('MacroBrace', /%\{[^}\r\n]*\}/, { starts: '%' });
+export const MacroIndirect = token('MacroIndirect', /%\[/, { starts: '%' });
+export const MacroSelf = token('MacroSelf', /%\*?\?\??/, { starts: '%' });
+export const Paste = token('Paste', /%\+/, { starts: '%' });
 
 export const Binary = abstract('Binary');
-const binary = (name: string, pattern: RegExp | string, categories: TokenType[] = []) =>
-  token(name, pattern, { categories: [Binary, ...categories] });
+const binary = (name: string, pattern: RegExp | string, more: { categories?: TokenType[]; starts?: string } = {}) =>
+  token(name, pattern, { ...more, categories: [Binary, ...(more.categories ?? [])] });
 /** `+` and `-`: both an operator between two values and a sign. */
 export const Sign = abstract('Sign');
-export const Plus = binary('Plus', '+', [Sign]);
-export const Minus = binary('Minus', '-', [Sign]);
+export const Plus = binary('Plus', '+', { categories: [Sign] });
+export const Minus = binary('Minus', '-', { categories: [Sign] });
 // Operators of several spellings.
-export const Equal = binary('Equal', /==?/);
-export const NotEqual = binary('NotEqual', /!=|<>/);
-export const ShiftLeft = binary('ShiftLeft', /<<<?/);
-export const ShiftRight = binary('ShiftRight', />>>?/);
+export const Equal = binary('Equal', /==?/, { starts: '=' });
+export const NotEqual = binary('NotEqual', /!=|<>/, { starts: '!<' });
+export const ShiftLeft = binary('ShiftLeft', /<<<?/, { starts: '<' });
+export const ShiftRight = binary('ShiftRight', />>>?/, { starts: '>' });
 export const Tilde = token('Tilde', '~', { categories: [Sign] });
 export const Bang = token('Bang', '!', { categories: [Sign] });
 const operators = [
@@ -105,7 +119,7 @@ export const Colon = token('Colon', ':');
 export const SectionStart = token('SectionStart', '$$');
 export const Here = token('Here', '$');
 /** Any other character: the lexer never fails, the parser says what is wrong. */
-export const Stray = token('Stray', new RegExp(anyUnit), { line_breaks: true });
+export const Stray = token('Stray', /[\s\S]/, { line_breaks: true });
 
 // Types that identifiers take on after preprocessing.
 export const Register = abstract('Register');
