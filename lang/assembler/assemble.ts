@@ -11,20 +11,23 @@ import type { ParsedLine } from '../syntax/parser.ts';
 import { type Origin, SourceFile } from '../syntax/source.ts';
 import { Text, type Token } from '../syntax/tokens.ts';
 import { Assembly, type Item, type OutputFormat, type Work } from './assembly.ts';
+import { workOfCall } from './call-work.ts';
 import { DataWork, ReserveWork, TimesWork } from './data-work.ts';
 import { Abandon, type Diagnostic, Diagnostics } from './diagnostics.ts';
 import { directive, equ } from './directives.ts';
+import { SeesIntoCalls } from './hidden-labels.ts';
 import { type BinaryPath, incbin } from './incbin.ts';
 import { InstructionWork } from './instruction-work.ts';
 import { KnownInstructions, wordingOf } from './known-instructions.ts';
 import { LineRecorder } from './line-recorder.ts';
 import type { Listing } from './listing.ts';
 import { objectOf } from './output.ts';
+import type { PlacedCall } from './preprocessor/call-memory.ts';
 import { PreprocessedText } from './preprocessor/preprocessed-text.ts';
 import { type IncludePath, type PreparedLine, Preprocessor } from './preprocessor/preprocessor.ts';
 import { asWritten, nameInCall } from './shared-names.ts';
 import type { SharedStatement } from './shared-statement.ts';
-import { StatementItem } from './statement-item.ts';
+import { CallItem, StatementItem } from './statement-item.ts';
 import { type InstructionWords, StatementParser } from './statements.ts';
 import type { AssemblySymbol } from './symbols.ts';
 import type { WarningSettings } from './warning-classes.ts';
@@ -84,9 +87,22 @@ export function assemble(
   source: { readonly name: string; readonly text: string },
   options: AssembleOptions,
 ): Assembled {
+  try {
+    return assembleOnce(source, options, true);
+  } catch (error) {
+    if (!(error instanceof SeesIntoCalls)) throw error;
+    return assembleOnce(source, options, false);
+  }
+}
+
+function assembleOnce(
+  source: { readonly name: string; readonly text: string },
+  options: AssembleOptions,
+  remembersCalls: boolean,
+): Assembled {
   const diagnostics = new Diagnostics(options.maxErrors, options.warnings);
   try {
-    const result = new Program(diagnostics, options).run(new SourceFile(source.name, source.text));
+    const result = new Program(diagnostics, options).run(new SourceFile(source.name, source.text), remembersCalls);
     if (result !== undefined && !diagnostics.refused) return { ...result, warnings: diagnostics.list };
   } catch (error) {
     if (!(error instanceof Abandon)) throw error;
@@ -120,6 +136,7 @@ class Program {
   readonly #known = new KnownInstructions();
   #parent = '';
   #sharesLines = false;
+  #remembersCalls = false;
   #preprocessor: Preprocessor | undefined;
 
   constructor(diagnostics: Diagnostics, options: AssembleOptions) {
@@ -129,9 +146,10 @@ class Program {
     this.#parser = new StatementParser({ ...words, macros: () => this.#preprocessor?.macroNames() ?? [] }, diagnostics);
   }
 
-  run(file: SourceFile): { object: ObjectFile; lines: LineTable } | undefined {
-    // A listing shows every line as it came out.
+  run(file: SourceFile, remembersCalls: boolean): { object: ObjectFile; lines: LineTable } | undefined {
+    // A listing shows every line as it came out, a line table every instruction.
     this.#sharesLines = this.#options.listing === undefined;
+    this.#remembersCalls = remembersCalls && this.#sharesLines && this.#options.lineTable === false;
     this.#read(file);
     this.#assembly.phase = 'settle';
     this.#settle();
@@ -173,11 +191,17 @@ class Program {
   #read(file: SourceFile): void {
     this.#assembly.begin('estimate');
     this.#eachLine(file, (line) => {
-      const known = line.shared?.statement;
-      if (known === undefined) this.#readNew(line);
-      else if (known.work !== undefined) this.#add(this.#placing(line, known.work));
-      else this.#add(this.#item(line, known.parsed, known.model?.elsewhere()));
+      const statement = line.shared?.statement;
+      if (line.known !== undefined) this.#addCall(line.known);
+      else if (statement === undefined) this.#readNew(line);
+      else if (statement.isBare && statement.work !== undefined) this.#add(this.#placing(line, statement.work));
+      else this.#add(this.#item(line, statement.parsed, statement.work ?? statement.model?.elsewhere()));
     });
+  }
+
+  #addCall({ call, span, serial }: PlacedCall): void {
+    this.#assembly.hidden.hide(serial, call.serials);
+    this.#add(new CallItem(span, this.#items.length, this.#parent, call.work));
   }
 
   #readNew(line: PreparedLine): void {
@@ -188,13 +212,13 @@ class Program {
       this.#add(this.#placing(line, known));
       return;
     }
-    const messages = this.#diagnostics.list.length;
+    const { said } = this.#diagnostics;
     const parsed = this.#parser.parse(line);
     const item = this.#item(line, parsed);
     this.#add(item);
     if (wording !== undefined && item?.work instanceof InstructionWork) this.#known.remember(wording, item.work);
     // Who has something to say about the line says it of every line of its kind.
-    if (line.shared !== undefined && this.#diagnostics.list.length === messages && SHAREABLE.has(parsed.body.kind)) {
+    if (line.shared !== undefined && this.#diagnostics.said === said && SHAREABLE.has(parsed.body.kind)) {
       line.shared.statement = sharedStatement(parsed, item?.work);
     }
   }
@@ -239,6 +263,7 @@ class Program {
     this.#preprocessor = preprocessor;
     preprocessor.observer = listing;
     preprocessor.sharesLines = this.#sharesLines;
+    if (this.#remembersCalls) preprocessor.workOfCall = workOfCall;
     readAll(file);
   }
 
@@ -298,6 +323,7 @@ class Program {
     const local = label.name.startsWith('.') && !label.name.startsWith('..');
     if (!local && !label.name.startsWith('..')) this.#parent = label.name;
     const name = nameInCall(label.name, origin.expansion?.serial);
+    if (!local && name.startsWith('..@')) this.#assembly.hidden.define(name, origin.expansion?.serial);
     const symbol = this.#assembly.symbols.mention(local ? this.#parent + name : name, span);
     if (symbol.definition !== undefined) {
       const { file } = symbol.definition.origin;
@@ -364,10 +390,10 @@ const SHAREABLE: ReadonlySet<Body['kind']> = new Set(['none', 'instruction', 'da
 function sharedStatement(parsed: ParsedLine, work: Work | undefined): SharedStatement {
   const { label, times } = parsed;
   const isBare = label === undefined && times === undefined;
-  if (!(work instanceof InstructionWork))
-    return { parsed, work: isBare && work instanceof DataWork ? work : undefined };
-  if (!work.isTheSameEverywhere) return { parsed, work: undefined, model: work };
-  return { parsed, work: isBare ? work : undefined };
+  if (!(work instanceof InstructionWork)) {
+    return { parsed, isBare, work: work instanceof DataWork ? work : undefined };
+  }
+  return work.constant === undefined ? { parsed, isBare, work: undefined, model: work } : { parsed, isBare, work };
 }
 
 /** The file that an `incbin` of the line names: to know what a source depends on, without assembling it. */

@@ -10,6 +10,7 @@ import { expressionSpan } from '../syntax/ast.ts';
 import type { Origin, Span } from '../syntax/source.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { EvaluationFault, evaluate, type Scope } from './evaluate.ts';
+import { HiddenLabels } from './hidden-labels.ts';
 import type { Padding } from './padding.ts';
 import { MAX_SECTION, newSection, type Section } from './sections.ts';
 import { asWritten, nameInCall } from './shared-names.ts';
@@ -74,6 +75,7 @@ export class Assembly implements Scope {
   origin: bigint | undefined;
   /** `$`: where the statement begins, in every repetition of `times` and every item of `db`. */
   #here = 0;
+  readonly hidden = new HiddenLabels();
   readonly #reported = new Set<string>();
 
   constructor(diagnostics: Diagnostics, format: OutputFormat) {
@@ -177,6 +179,7 @@ export class Assembly implements Scope {
 
   #undefined(name: string, at: Expression): void {
     const full = this.fullName(name);
+    this.hidden.miss(full);
     if (this.#reported.has(full)) return;
     this.#reported.add(full);
     const defined = [...this.symbols.all()].filter(
@@ -228,6 +231,12 @@ export class Assembly implements Scope {
       this.item!.span,
       `section ${this.section.name} grows beyond ${MAX_SECTION / 1024 / 1024} MiB`,
     );
+  }
+
+  /** True where so many bytes more can be put without a word. */
+  takes(length: number): boolean {
+    const { isAbsolute, holdsBytes, offset } = this.section;
+    return !isAbsolute && holdsBytes && offset + length <= MAX_SECTION;
   }
 
   /** Puts bytes (only counted before the `write` phase). */

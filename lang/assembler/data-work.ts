@@ -36,6 +36,11 @@ export class DataWork implements Work {
     if (assembly.rooms.length > 0) warnOfZeroing(assembly);
   }
 
+  /** Its bytes where they depend on nothing; to be asked for once it is placed. */
+  get constant(): Uint8Array | undefined {
+    return this.#fixed;
+  }
+
   fixedLength(): number | undefined {
     if (this.#fixed !== undefined) return this.#fixed.length;
     let length = 0;

@@ -28,6 +28,8 @@ export class Abandon extends Error {}
 export class Diagnostics {
   readonly list: Diagnostic[] = [];
   readonly warnings: WarningSettings;
+  /** All that was ever said, also what is not shown. */
+  said = 0;
   readonly #maxErrors: number;
   #errors = 0;
   /** Warnings among the errors: they let the work go on, so that all of them are told. */
@@ -67,6 +69,7 @@ export class Diagnostics {
   }
 
   #add(diagnostic: Diagnostic): void {
+    this.said++;
     const { span } = diagnostic;
     if (span !== undefined) {
       const { warning = '' } = diagnostic;
@@ -93,6 +96,7 @@ export class Diagnostics {
   /** A warning of the class, if that is wanted; an error where `-Werror` says so. */
   warning(span: Span | undefined, message: string, warning: WarningClass = 'other', ...notes: string[]): void {
     const state = this.warnings.of(warning);
+    this.said++;
     if (state === 'error') this.#add({ severity: 'error', message, span, notes, warning });
     else if (state === 'on') this.list.push({ severity: 'warning', message, span, notes, warning });
   }

@@ -70,9 +70,16 @@ export class InstructionWork implements Work {
     }
   }
 
-  /** True once the bytes are the same wherever it stands, and there is nothing to say about them. */
-  get isTheSameEverywhere(): boolean {
-    return this.#body === undefined && this.#encoding !== undefined && this.#encoding.warnings === undefined;
+  /** Its bytes, once they are known to be the same wherever it stands, and there is nothing to say about them. */
+  get constant(): Uint8Array | undefined {
+    return this.#body === undefined && this.#encoding?.warnings === undefined ? this.#encoding?.bytes : undefined;
+  }
+
+  /** The encodings of a branch to a symbol, with the symbol's name as its line has it; undefined of all other instructions. */
+  get branch(): SymbolBranch | undefined {
+    const target = this.#body?.operands[0]?.expression;
+    if (this.#branch === undefined || target?.kind !== 'symbol') return undefined;
+    return { symbol: target.name, ...this.#branch.encodings };
   }
 
   fixedLength(): number | undefined {
@@ -205,6 +212,13 @@ function warningClass(text: string): WarningClass {
   return text === NOT_LOCKABLE ? 'prefix-lock' : 'number-overflow';
 }
 
+/** At least one of the two lengths is there. */
+export interface SymbolBranch {
+  readonly symbol: string;
+  readonly short: Encoding | undefined;
+  readonly near: Encoding | undefined;
+}
+
 /** A branch in its two lengths. */
 class Branch {
   readonly #short: Encoding | undefined;
@@ -218,6 +232,10 @@ class Branch {
 
   elsewhere(): Branch {
     return new Branch(this.#short, this.#near);
+  }
+
+  get encodings(): Omit<SymbolBranch, 'symbol'> {
+    return { short: this.#short, near: this.#near };
   }
 
   get hasOneLength(): boolean {

@@ -16,7 +16,7 @@ export class KnownInstructions {
 
   /** To be called once the instruction is placed. */
   remember(wording: string, work: InstructionWork): void {
-    if (work.isTheSameEverywhere) this.#works.set(wording, work);
+    if (work.constant !== undefined) this.#works.set(wording, work);
   }
 }
 

@@ -13,15 +13,24 @@ export function nameInAnyCall(name: string, serial: number): string {
 
 /** The symbol that a word means in the call numbered `serial`. */
 export function nameInCall(name: string, serial: number | undefined): string {
-  return name.charCodeAt(3) === 0xe000 && name.startsWith(ANY_CALL)
-    ? `..@${serial}.${name.slice(ANY_CALL.length)}`
-    : name;
+  return isNameInAnyCall(name) ? `..@${serial}.${name.slice(ANY_CALL.length)}` : name;
+}
+
+/** True of the word for a label in all calls. */
+export function isNameInAnyCall(name: string): boolean {
+  return name.charCodeAt(3) === 0xe000 && name.startsWith(ANY_CALL);
+}
+
+/** Number of the call that a label of its own belongs to; undefined of other words. */
+export function serialIn(name: string): number | undefined {
+  const [, serial, dollar] = name.startsWith('..@') ? (OWN.exec(name) ?? []) : [];
+  return dollar === '' ? Number(serial) : undefined;
 }
 
 /** The word as the author of the macro wrote it: `%%label`, or `%$label` of a context. */
 export function asWritten(name: string): string {
-  const [, dollar, local] = OWN.exec(name) ?? [];
+  const [, , dollar, local] = OWN.exec(name) ?? [];
   return local === undefined ? name : `${dollar === '' ? '%%' : '%$'}${local}`;
 }
 
-const OWN = /^\.\.@(?:\d+|\ue000)\.(\$?)(.*)$/;
+const OWN = /^\.\.@(\d+|\ue000)\.(\$?)(.*)$/;

@@ -6,6 +6,8 @@ import type { InstructionWork } from './instruction-work.ts';
 
 export interface SharedStatement {
   readonly parsed: ParsedLine;
+  /** True where the line is its work and nothing else: no label, no `times`. */
+  readonly isBare: boolean;
   /** Work that may stand at every place; undefined where each place needs its own. */
   readonly work: Work | undefined;
   /** Work to be made again for each place. */

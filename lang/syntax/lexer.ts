@@ -10,12 +10,13 @@ export interface SourceLine {
   readonly origin: Origin;
 }
 
-/** Lines of a file that hold at least one token, one at a time. */
+/** Lines of a file, one at a time, those without tokens included. */
 export class SourceLines {
   readonly #origin: Origin;
   readonly #text: string;
-  /** Where what is not scanned yet begins. */
+  /** The text that is scanned next, up to the `\n` that ends it. */
   #start = 0;
+  #end: number;
   /** What has been scanned and not been read. A text up to `\n` is one line, unless a lone `\r` ends another in it. */
   #tokens: readonly Token[] = [];
   #next = 0;
@@ -23,31 +24,46 @@ export class SourceLines {
   constructor(file: SourceFile) {
     this.#origin = { file, expansion: undefined };
     this.#text = file.text;
+    this.#end = lineEnd(file.text, 0);
+  }
+
+  /** The text ahead, which may be one line; undefined where the rest of another comes first, or nothing. */
+  get ahead(): string | undefined {
+    if (this.hasRest || this.#start === this.#text.length) return undefined;
+    return this.#text.slice(this.#start, this.#end);
+  }
+
+  /** True while a text has been read in part. */
+  get hasRest(): boolean {
+    return this.#next < this.#tokens.length;
+  }
+
+  /** Passes over the text ahead, and gives its place. */
+  pass(): Span {
+    const span = { origin: this.#origin, start: this.#start, end: this.#end };
+    this.#goOn();
+    return span;
   }
 
   /** The next line; undefined when there are no more. */
   next(): SourceLine | undefined {
-    for (;;) {
-      const tokens = this.#line();
-      if (tokens === undefined) return undefined;
-      if (tokens.length > 0) return { tokens, origin: this.#origin };
-    }
-  }
-
-  #line(): readonly Token[] | undefined {
     if (this.#next === this.#tokens.length) {
       if (this.#start === this.#text.length) return undefined;
-      const end = lineEnd(this.#text, this.#start);
-      this.#tokens = scan(this.#text, this.#start, end);
+      this.#tokens = scan(this.#text, this.#start, this.#end);
       this.#next = 0;
-      this.#start = Math.min(end + 1, this.#text.length);
+      this.#goOn();
     }
     const tokens = this.#tokens;
     const from = this.#next;
     let to = from;
     while (to < tokens.length && tokens[to]!.tokenType !== Newline) to++;
     this.#next = Math.min(to + 1, tokens.length);
-    return from === 0 && to === tokens.length ? tokens : tokens.slice(from, to);
+    return { tokens: from === 0 && to === tokens.length ? tokens : tokens.slice(from, to), origin: this.#origin };
+  }
+
+  #goOn(): void {
+    this.#start = Math.min(this.#end + 1, this.#text.length);
+    this.#end = lineEnd(this.#text, this.#start);
   }
 }
 

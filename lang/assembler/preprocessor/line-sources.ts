@@ -38,6 +38,12 @@ export class LineSources {
     return this.#open.filter((source) => source.kind === kind).length;
   }
 
+  /** True while the body of any macro is being read. */
+  get isInMacro(): boolean {
+    for (let i = 0; i < this.#open.length; i++) if (this.#open[i]!.kind === 'macro') return true;
+    return false;
+  }
+
   /** True while the body of this macro is being read. */
   isActive(macro: MacroCall['macro']): boolean {
     for (let i = this.#open.length - 1; i >= 0; i--) {

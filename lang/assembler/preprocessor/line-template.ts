@@ -92,11 +92,16 @@ function parametersOf(tokens: readonly t.Token[]): readonly number[] | undefined
       const number = /^%\{?[-+]?(\d+)\}?$/.exec(image)?.[1];
       if (number === undefined || number === '00') return undefined;
       found.add(Number(number));
-    } else if (tokenType === t.MacroName ? !image.startsWith('%%') : OTHER_FORMS.has(tokenType)) {
+    } else if (tokenType === t.MacroName ? !image.startsWith('%%') : isOfOneCall(tokenType, image)) {
       return undefined;
     }
   }
   return [...found];
+}
+
+/** True of words that mean something else in another call; the label of a certain call is one. */
+function isOfOneCall(type: t.Token['tokenType'], image: string): boolean {
+  return OTHER_FORMS.has(type) || image.startsWith('..@');
 }
 
 const OTHER_FORMS = new Set([t.MacroIndirect, t.MacroSelf]);

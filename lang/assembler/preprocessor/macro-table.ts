@@ -9,6 +9,7 @@ export class MacroTable {
   readonly #byName = new Map<string, MultiLineMacro[]>();
   /** Macros that were ever defined by `%imacro`; 0 spares the look-up in lower case. */
   #ignoringCase = 0;
+  #standard = 0;
   readonly #watched: WatchedNames;
 
   constructor(watched: WatchedNames) {
@@ -45,12 +46,23 @@ export class MacroTable {
 
   /** Says that what is defined so far is NASM's own. */
   markStandard(): void {
+    this.#standard = this.#byName.size;
     for (const [key, macros] of this.#byName) {
       this.#byName.set(
         key,
         macros.map((macro) => ({ ...macro, standard: true })),
       );
     }
+  }
+
+  /** False while there are none but NASM's. */
+  get areOwn(): boolean {
+    return this.#byName.size > this.#standard;
+  }
+
+  /** True of a word that a macro has as its name, in this spelling. */
+  isNamed(word: string): boolean {
+    return this.#byName.has(word);
   }
 
   /** Names for a suggestion. */

@@ -11,7 +11,8 @@ import * as t from '../../syntax/tokens.ts';
 import type { Diagnostics } from '../diagnostics.ts';
 import { didYouMean } from '../suggest.ts';
 import type { BodyLine } from './body-line.ts';
-import { CONDITION_WORDS } from './body-words.ts';
+import { CONDITION_WORDS, REPEATABLE_WORDS } from './body-words.ts';
+import { CallMemory, CallRecording, type PlacedCall, type Standpoint, type WorkOfCall } from './call-memory.ts';
 import { ConditionNest } from './condition-nest.ts';
 import { CONDITION_NAMES, type ConditionWord, conditionWord, REPEATABLE_TESTS, testCondition } from './conditions.ts';
 import { Contexts } from './contexts.ts';
@@ -19,7 +20,7 @@ import { plainMacro } from './definitions.ts';
 import type { Collecting, Directing, DirectiveLine } from './directive.ts';
 import { LEFT_OUT, MEANINGS } from './directive-words.ts';
 import { ExpansionFault } from './expansion-fault.ts';
-import { FileLines } from './file-lines.ts';
+import { FileLines, type KnownTexts } from './file-lines.ts';
 import { callFunction } from './functions.ts';
 import { LineSources, MAX_SOURCES } from './line-sources.ts';
 import { isDirective, isShareable, type LineTemplate, SharedLine } from './line-template.ts';
@@ -57,7 +58,9 @@ export interface PreprocessorOptions {
 
 /** A line for the parser; `shared` where it is the same in other calls of its macro. */
 export interface PreparedLine extends SourceLine {
-  readonly shared?: SharedLine;
+  readonly shared?: SharedLine | undefined;
+  /** The call that the line is, where it came out before: there are no tokens then. */
+  readonly known?: PlacedCall;
 }
 
 /** Lines that macros and repetitions may make. */
@@ -79,6 +82,11 @@ export class Preprocessor {
   observer: SourceObserver | undefined;
   /** Lines of bodies may come out with the tokens of an earlier call, and `%%label`s in them under a name for all calls. */
   sharesLines = false;
+  /** Makes one work of a call; calls are remembered where it is there. */
+  workOfCall: WorkOfCall | undefined;
+  readonly #calls = new CallMemory();
+  readonly #texts: KnownTexts = this.#knownTexts();
+  #recording: CallRecording | undefined;
   #serial = 0;
   #produced = 0;
   /** Files read by `%include` or named by `%depend`, in order. */
@@ -112,24 +120,79 @@ export class Preprocessor {
   /** The next line that is ready to be parsed; undefined when all files have ended. */
   next(): PreparedLine | undefined {
     for (let source = this.#sources.top; source !== undefined; source = this.#sources.top) {
+      if (this.#recording?.depth === this.#sources.depth) this.#endRecording(this.#recording);
       const next = source.lines.next();
       if (next === undefined) {
         this.#close();
         continue;
       }
+      if (next.known !== undefined) {
+        const { call, span } = next.known;
+        const serial = this.#serial;
+        this.#serial += call.serials;
+        this.#produced += call.produced;
+        return { tokens: next.tokens, origin: next.origin, known: { call, span, serial } };
+      }
+      if (next.text !== undefined && this.#recording === undefined) this.#beginRecording(next, next.text);
       if (!source.call?.macro.standard) {
         this.observer?.read(next, this.#sources.depth - 1, source.kind === 'file');
       }
       const line = this.#process(next);
-      if (line !== undefined && line.tokens.length > 0) return line;
+      if (line === undefined || line.tokens.length === 0) continue;
+      this.#recording?.add(line.shared, line.origin.expansion);
+      return line;
     }
     return undefined;
+  }
+
+  #beginRecording({ tokens }: SourceLine, text: string): void {
+    if (!this.#bodies.isNamed(tokens[0]!.image)) return;
+    this.#watched.watching = true;
+    this.#recording = new CallRecording(text, this.#sources.depth, this.#standpoint());
+  }
+
+  #endRecording(recording: CallRecording): void {
+    this.#watched.watching = false;
+    this.#recording = undefined;
+    const call = recording.finish(this.#standpoint(), this.workOfCall!);
+    if (call !== undefined) this.#calls.keep(recording.text, call, this.#watched.version);
+  }
+
+  #standpoint(): Standpoint {
+    return {
+      serial: this.#serial,
+      produced: this.#produced,
+      version: this.#watched.version,
+      impurities: this.#macros.impurities,
+      said: this.#diagnostics.said,
+    };
+  }
+
+  /** What a file is told of its lines. */
+  #knownTexts(): KnownTexts {
+    // Behind a macro that is being expanded its name means something else.
+    const areWanted = () =>
+      this.workOfCall !== undefined &&
+      this.#bodies.areOwn &&
+      this.#collecting === undefined &&
+      this.#conditions.reading &&
+      !this.#sources.isInMacro;
+    return {
+      get areWanted() {
+        return areWanted();
+      },
+      find: (text) => {
+        const call = this.#calls.find(text, this.#watched.version);
+        // One line too many is reported where it stands.
+        return call !== undefined && this.#produced + call.produced <= MAX_LINES ? call : undefined;
+      },
+    };
   }
 
   /** Goes on with a file; then with what was read before. */
   open(file: SourceFile): void {
     this.observer?.opened(file, this.#sources.depth);
-    this.#sources.push({ kind: 'file', lines: new FileLines(file, this.#diagnostics), call: undefined });
+    this.#sources.push({ kind: 'file', lines: new FileLines(file, this.#diagnostics, this.#texts), call: undefined });
   }
 
   /** Names of the multi-line macros, for a suggestion. */
@@ -202,14 +265,15 @@ export class Preprocessor {
     const known = template.line(key, watched.version);
     if (known === 'unique') return this.#fresh(raw, call);
     if (known !== undefined) return { tokens: known.tokens, origin: known.originIn(raw.origin, call), shared: known };
-    const { version } = watched;
+    const { version, watching } = watched;
     const { depth } = this.#sources;
+    const { impurities } = this.#macros;
     watched.watching = true;
-    this.#macros.pure = true;
     const line = this.#fresh(raw, call);
-    watched.watching = false;
+    watched.watching = watching;
     // Whatever it did besides coming out would have to be done again.
-    const isLineAlone = this.#sources.depth === depth && watched.version === version && this.#macros.pure;
+    const isPure = this.#macros.impurities === impurities;
+    const isLineAlone = this.#sources.depth === depth && watched.version === version && isPure;
     if (line === undefined || line.tokens.length === 0 || !isLineAlone || !isShareable(line.tokens)) {
       template.keepLine(key, version, 'unique');
       return line;
@@ -227,17 +291,17 @@ export class Preprocessor {
     const ask = (): boolean => {
       const known = template.answer(key, watched.version);
       if (known !== undefined) return known;
-      const { version } = watched;
+      const { version, watching } = watched;
+      const { impurities } = this.#macros;
       watched.watching = true;
-      this.#macros.pure = true;
       const line = call === undefined ? raw : this.#withParameters(raw, call);
       const asked = { word: template.word, rest: line.tokens.slice(1), origin: raw.origin, span };
       const given = testCondition(condition.kind, asked, this.#directing);
-      watched.watching = false;
+      watched.watching = watching;
       const answer = given === !condition.negated;
-      if (given !== undefined && this.#macros.pure && REPEATABLE_TESTS.has(condition.kind)) {
-        template.keepAnswer(key, version, answer);
-      }
+      const isPure = this.#macros.impurities === impurities;
+      if (!REPEATABLE_TESTS.has(condition.kind)) this.#recording?.fail();
+      else if (given !== undefined && isPure) template.keepAnswer(key, version, answer);
       return answer;
     };
     this.#condition(condition, { word: template.word, span }, ask);
@@ -268,7 +332,7 @@ export class Preprocessor {
     const isUsable = (macro: MultiLineMacro) => macro.recursive || !this.#sources.isActive(macro);
     const usable = macros.every(isUsable) ? macros : macros.filter(isUsable);
     if (usable.length === 0) {
-      this.#macros.pure = false;
+      this.#macros.impurities++;
       return expanded;
     }
     const chosen = choose(usable, tokens.slice(at + 1));
@@ -341,6 +405,7 @@ export class Preprocessor {
 
   #directive(word: string, { tokens, origin }: SourceLine): void {
     const span = spanOf(tokens[0]!, tokens[0]!, origin);
+    if (!REPEATABLE_WORDS.has(word)) this.#recording?.fail();
     const line: DirectiveLine = { word, rest: tokens.slice(1), origin, span };
     const condition = conditionWord(word);
     if (condition !== undefined) {
@@ -396,7 +461,7 @@ export class Preprocessor {
       if (value !== undefined) return value;
     }
     // Names and places may be worth something else at another line.
-    if (tokens.some((token) => isName(token) || PLACES.has(token.tokenType))) this.#macros.pure = false;
+    if (tokens.some((token) => isName(token) || PLACES.has(token.tokenType))) this.#macros.impurities++;
     return this.#evaluate(tokens, origin);
   }
 

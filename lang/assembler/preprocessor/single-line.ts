@@ -39,8 +39,8 @@ interface Call {
 
 export class SingleLineMacros {
   readonly names: MacroNames;
-  /** Cleared by an expansion that looked at more than its tokens and the macros: a line number, a context, an environment variable. */
-  pure = true;
+  /** Counts expansions that looked at more than their tokens and the macros: at a line number, a context, an environment variable. */
+  impurities = 0;
   readonly #around: Surroundings;
   #budget = 0;
   /** Where the line begins that is being expanded; undefined where its first word came from elsewhere. */
@@ -101,14 +101,14 @@ export class SingleLineMacros {
     const { origin } = span;
     if (depth >= MAX_DEPTH) throw new ExpansionFault(span, `macro \`${name.image}\` nests more than ${MAX_DEPTH} deep`);
     const { macro } = call;
-    if (macro.computed !== undefined) this.pure = false;
+    if (macro.computed !== undefined) this.impurities++;
     if (macro.computed !== undefined) return tokensOf(macro.computed(this.#line ?? span), span);
     // NASM 2.16 does not expand a macro in its own arguments either.
     const inner = new Set(active).add(name.image).add(macro.name);
     const actual = call.arguments.map((argument, i) => {
       const expanded = this.#expand(argument, origin, inner, depth + 1);
       const parameter = macro.parameters?.[Math.min(i, macro.parameters.length - 1)];
-      if (parameter?.evaluated) this.pure = false;
+      if (parameter?.evaluated) this.impurities++;
       if (parameter?.evaluated) return tokensOf(`${this.#around.number(expanded, span)}`, span);
       return parameter?.quoted ? tokensOf(quoteBytes(new TextEncoder().encode(textOf(expanded))), span) : expanded;
     });
@@ -132,7 +132,7 @@ export class SingleLineMacros {
       run.paste();
       return at;
     }
-    this.pure = false;
+    this.impurities++;
     if (token.tokenType === t.MacroIndirect) {
       const end = closingBracket(tokens, at);
       if (end === undefined) throw new ExpansionFault(span, '`%[` has no closing `]`');

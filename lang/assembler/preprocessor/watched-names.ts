@@ -8,10 +8,14 @@ export class WatchedNames {
   version = 0;
   /** While true, every name that is looked up is watched from then on. */
   watching = false;
+  /** As they were written; in lower case. */
+  readonly #spellings = new Set<string>();
   readonly #names = new Set<string>();
 
   lookedUp(name: string): void {
-    if (this.watching) this.#names.add(name.toLowerCase());
+    if (!this.watching || this.#spellings.has(name)) return;
+    this.#spellings.add(name);
+    this.#names.add(name.toLowerCase());
   }
 
   changed(name: string): void {

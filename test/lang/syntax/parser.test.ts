@@ -11,7 +11,9 @@ import { lexed } from '../../../lang/syntax/tokens.ts';
 function sourceLines(file: SourceFile): SourceLine[] {
   const reader = new SourceLines(file);
   const lines: SourceLine[] = [];
-  for (let line = reader.next(); line !== undefined; line = reader.next()) lines.push(line);
+  for (let line = reader.next(); line !== undefined; line = reader.next()) {
+    if (line.tokens.length > 0) lines.push(line);
+  }
   return lines;
 }
 
