@@ -1,9 +1,17 @@
 /** Preprocessed lines → statements, with the parser's errors turned into words. */
 
 import type { Expression } from '../syntax/ast.ts';
+import { instructionLine, keepOperands } from '../syntax/instruction-line.ts';
 import { Keywords, statementWords, type Vocabulary } from '../syntax/keywords.ts';
 import { endOf, type SourceLine, spanOf } from '../syntax/lexer.ts';
-import { distinct, expressionShapes, type KnownShapes, shapeOf, statementShapes } from '../syntax/line-shapes.ts';
+import {
+  distinct,
+  expressionShapes,
+  type KnownShapes,
+  operandShapes,
+  shapeOf,
+  statementShapes,
+} from '../syntax/line-shapes.ts';
 import { END_OF_LINE, type GrammarError, nasmParser, type ParsedLine, STARTS_BODY } from '../syntax/parser.ts';
 import type { Origin, Span } from '../syntax/source.ts';
 import { SyntaxFault } from '../syntax/syntax-fault.ts';
@@ -26,6 +34,7 @@ export class StatementParser {
   readonly #diagnostics: Diagnostics;
   readonly #lines = statementShapes();
   readonly #expressions = expressionShapes();
+  readonly #operands = operandShapes();
 
   constructor(words: InstructionWords, diagnostics: Diagnostics) {
     this.#keywords = new Keywords(words);
@@ -73,11 +82,18 @@ export class StatementParser {
 
   #attempt(tokens: t.Token[], origin: Origin): ParsedLine {
     try {
-      return this.#again(this.#lines, tokens, (own) => nasmParser().parseLine(own));
+      const known = instructionLine(tokens, this.#operands);
+      return known ?? this.#again(this.#lines, tokens, (own) => this.#parsed(own));
     } catch (error) {
       this.#report(error, tokens, origin);
       return { label: labelOf(tokens), times: undefined, body: { kind: 'none' } };
     }
+  }
+
+  #parsed(tokens: t.Token[]): ParsedLine {
+    const parsed = nasmParser().parseLine(tokens);
+    keepOperands(tokens, parsed, this.#operands);
+    return parsed;
   }
 
   /** The tree of a line whose shape is known, or what the parser makes of it. */

@@ -40,9 +40,14 @@ const NEVER: ReadonlySet<t.Token['tokenType']> = new Set([
 export function shapeOf(tokens: readonly t.Token[]): string | undefined {
   const first = tokens[0]?.tokenType;
   if (first === t.Directive) return tokens.some(isRightBracket) ? undefined : directiveShape();
-  if (tokens.length > MOST_TOKENS) return undefined;
+  return shapeOfPart(tokens, 0, tokens.length);
+}
+
+/** The same for the tokens from `start` up to `end`. */
+export function shapeOfPart(tokens: readonly t.Token[], start: number, end: number): string | undefined {
+  if (end - start > MOST_TOKENS) return undefined;
   let shape = '';
-  for (let i = 0; i < tokens.length; i++) {
+  for (let i = start; i < end; i++) {
     const token = tokens[i]!;
     const type = token.tokenType;
     shape += LETTERS[token.tokenTypeIdx] ??= letter(type, token.tokenTypeIdx);
@@ -86,11 +91,11 @@ export class KnownShapes<T> {
     this.#prepared = prepared;
   }
 
-  /** The tree of a line of this shape; undefined where none is known, or the line has a number that is none. */
-  tree(shape: string, tokens: readonly t.Token[]): T | undefined {
+  /** The tree of a text of this shape, that begins at `start`; undefined where none is known, or the text has a number that is none. */
+  tree(shape: string, tokens: readonly t.Token[], start = 0): T | undefined {
     const known = this.#trees.get(shape) ?? this.#fromPrepared(shape);
     if (known === undefined) return undefined;
-    const words = new LineWords(tokens);
+    const words = new LineWords(tokens, start);
     const tree = this.#again(known, words);
     return words.areNumbers ? tree : undefined;
   }
@@ -153,14 +158,16 @@ abstract class Words {
 /** The tokens of a line, for the tree of its shape. */
 class LineWords extends Words {
   readonly #tokens: readonly t.Token[];
+  readonly #start: number;
 
-  constructor(tokens: readonly t.Token[]) {
+  constructor(tokens: readonly t.Token[], start: number) {
     super();
     this.#tokens = tokens;
+    this.#start = start;
   }
 
   at(token: t.Token): t.Token {
-    return this.#tokens[(token as Place).place]!;
+    return this.#tokens[this.#start + (token as Place).place]!;
   }
 
   behind(): readonly t.Token[] {
@@ -195,6 +202,7 @@ export function vocabulary(): string {
 
 let statements: KnownShapes<ParsedLine> | undefined;
 let expressions: KnownShapes<Expression> | undefined;
+let operands: KnownShapes<OperandSyntax> | undefined;
 
 /** Statements by their shapes, of all sources of the process. Only where a line begins with a directive are its words known. */
 export function statementShapes(): KnownShapes<ParsedLine> {
@@ -216,8 +224,19 @@ export function expressionShapes(): KnownShapes<Expression> {
   return expressions;
 }
 
-/** False of trees that hold more than places of tokens. */
-export function isStatementKept({ body }: ParsedLine, shape: string): boolean {
+/** Operands of instructions by their shapes, of all sources of the process. */
+export function operandShapes(): KnownShapes<OperandSyntax> {
+  operands ??= new KnownShapes<OperandSyntax>(
+    operandAgain,
+    () => true,
+    areForUs(preparedShapes) ? preparedShapes.operands : {},
+  );
+  return operands;
+}
+
+/** False of trees that hold more than places of tokens, and of instructions, whose parts are kept. */
+export function isStatementKept({ times, body }: ParsedLine, shape: string): boolean {
+  if (body.kind === 'instruction' && body.name !== undefined && times === undefined) return false;
   return body.kind !== 'incbin' && (body.kind !== 'directive' || shape === directiveShape());
 }
 
@@ -225,7 +244,12 @@ const areForUs = (prepared: PreparedShapes): boolean => prepared.vocabulary === 
 
 /** For the build: the shapes of the sources read so far, see {@link preparedShapes}. */
 export function recordedShapes(): PreparedShapes {
-  return { vocabulary: vocabulary(), statements: statementShapes().record(), expressions: expressionShapes().record() };
+  return {
+    vocabulary: vocabulary(),
+    statements: statementShapes().record(),
+    expressions: expressionShapes().record(),
+    operands: operandShapes().record(),
+  };
 }
 
 /** A statement with other words. */
@@ -281,7 +305,7 @@ function bodyAgain(body: Body, words: Words): Body {
   }
 }
 
-function operandAgain({ hints, expression, memory, first, last }: OperandSyntax, words: Words): OperandSyntax {
+export function operandAgain({ hints, expression, memory, first, last }: OperandSyntax, words: Words): OperandSyntax {
   const again = {
     hints,
     expression: expressionAgain(expression, words),

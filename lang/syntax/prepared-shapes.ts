@@ -9,6 +9,7 @@ export interface PreparedShapes {
   readonly vocabulary: string;
   readonly statements: Readonly<Record<string, string>>;
   readonly expressions: Readonly<Record<string, string>>;
+  readonly operands: Readonly<Record<string, string>>;
 }
 
-export const preparedShapes: PreparedShapes = { vocabulary: '', statements: {}, expressions: {} };
+export const preparedShapes: PreparedShapes = { vocabulary: '', statements: {}, expressions: {}, operands: {} };

@@ -8,6 +8,7 @@ import { buildLibrary as assembleLibrary } from '../../lang/object/library-archi
 import { recordedShapes } from '../../lang/syntax/line-shapes.ts';
 import type { PreparedShapes } from '../../lang/syntax/prepared-shapes.ts';
 import { includePath } from './guest-program.ts';
+import { USUAL_LINES } from './usual-lines.ts';
 
 /** The archive of all `.gasm` files of `folder`, whose includes lie in `folder`/include. A mistake in them is thrown as text. */
 export function libraryArchive(folder: string): Uint8Array {
@@ -23,10 +24,11 @@ export function libraryArchive(folder: string): Uint8Array {
   throw new Error(result.diagnostics.map(formatDiagnostic).join('\n'));
 }
 
-/** The shapes of lines in the library and in these programs. A program that is there to be refused gives those it has. */
+/** The shapes of usual lines, and of those in the library and in these programs. A program that is there to be refused gives those it has. */
 export function shapesOf(folder: string, programs: readonly string[]): PreparedShapes {
   libraryArchive(folder);
   const include = includePath([], join(folder, 'include'));
+  assemble({ name: 'usual lines', text: USUAL_LINES }, { includePath: include });
   for (const name of programs) assemble({ name, text: readFileSync(name, 'utf8') }, { includePath: include });
   return recordedShapes();
 }

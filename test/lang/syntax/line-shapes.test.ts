@@ -2,9 +2,18 @@
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import type { OperandSyntax } from '../../../lang/syntax/ast.ts';
+import { instructionLine, keepOperands } from '../../../lang/syntax/instruction-line.ts';
 import { Keywords } from '../../../lang/syntax/keywords.ts';
 import { SourceLines } from '../../../lang/syntax/lexer.ts';
-import { distinct, isStatementKept, KnownShapes, lineAgain, shapeOf } from '../../../lang/syntax/line-shapes.ts';
+import {
+  distinct,
+  isStatementKept,
+  KnownShapes,
+  lineAgain,
+  operandAgain,
+  shapeOf,
+} from '../../../lang/syntax/line-shapes.ts';
 import { nasmParser, type ParsedLine } from '../../../lang/syntax/parser.ts';
 import { SourceFile } from '../../../lang/syntax/source.ts';
 import * as t from '../../../lang/syntax/tokens.ts';
@@ -27,18 +36,27 @@ function tokensOfLine(text: string): t.Token[] {
 
 const freshShapes = (prepared: Readonly<Record<string, string>> = {}) =>
   new KnownShapes<ParsedLine>(lineAgain, isStatementKept, prepared);
+const freshOperands = (prepared: Readonly<Record<string, string>> = {}) =>
+  new KnownShapes<OperandSyntax>(operandAgain, () => true, prepared);
 
 /** What the parser makes of the line alone, and what the shapes make of it behind the model. */
 function bothWays(model: string, text: string): { again: ParsedLine | undefined; parsed: ParsedLine } {
   const learned = freshShapes();
   const first = distinct(tokensOfLine(model));
   const shape = shapeOf(first);
-  if (shape !== undefined) learned.keep(shape, first, nasmParser().parseLine(first));
+  const learnedOperands = freshOperands();
+  if (shape !== undefined) {
+    const parsed = nasmParser().parseLine(first);
+    learned.keep(shape, first, parsed);
+    keepOperands(first, parsed, learnedOperands);
+  }
   // As the build passes it on.
   const known = freshShapes(learned.record());
+  const knownOperands = freshOperands(learnedOperands.record());
   const tokens = tokensOfLine(text);
   const own = shapeOf(tokens);
-  return { again: own === undefined ? undefined : known.tree(own, tokens), parsed: nasmParser().parseLine(tokens) };
+  const again = instructionLine(tokens, knownOperands) ?? (own === undefined ? undefined : known.tree(own, tokens));
+  return { again, parsed: nasmParser().parseLine(tokens) };
 }
 
 const register = fc.constantFrom('rax', 'rbx', 'r9', 'al', 'RAX');
@@ -105,6 +123,32 @@ test('a line of a known shape has the tree that the parser makes of it', () => {
   expect(known).toBeGreaterThan(1000);
 });
 
+test('a line of operands that were in several others needs no parser', () => {
+  const known = freshOperands();
+  for (const text of ['add qword [rbx + 8]', 'add rax, 1', 'l lock']) {
+    const tokens = tokensOfLine(text);
+    keepOperands(tokens, nasmParser().parseLine(tokens), known);
+  }
+  for (const text of ['l: lock add qword [rax + 9], 0x10', 'mov r9, qword [r9 + 1]', 'l rep lock movsb', 'x mov rax']) {
+    const tokens = tokensOfLine(text);
+    expect(instructionLine(tokens, known), text).toEqual(nasmParser().parseLine(tokens));
+  }
+  for (const text of [
+    'mov rax,',
+    'mov , rax',
+    'mov rax rax',
+    'mov [rax + 9], rax',
+    'l:',
+    'lock',
+    '',
+    'db 1',
+    'mov rax, 1.5',
+  ]) {
+    const tokens = tokensOfLine(text);
+    if (tokens.length > 0) expect(instructionLine(tokens, known), text).toBeUndefined();
+  }
+});
+
 test('what the grammar tells by the word is told by it again', () => {
   for (const [model, text] of [
     ['x equ a == 1', 'x equ a = 1'],
@@ -139,8 +183,8 @@ test('a directive keeps its own words', () => {
 test('a macro parameter named twice is two words of the next line', () => {
   const [name, comma, , last] = tokensOfLine('mov , , rax') as [t.Token, t.Token, t.Token, t.Token];
   const twice = distinct([name, last, comma, last]);
-  const known = freshShapes();
-  known.keep(shapeOf(twice)!, twice, nasmParser().parseLine(twice));
+  const known = freshOperands();
+  keepOperands(twice, nasmParser().parseLine(twice), known);
   const tokens = tokensOfLine('mov rbx, r9');
-  expect(known.tree(shapeOf(tokens)!, tokens)).toEqual(nasmParser().parseLine(tokens));
+  expect(instructionLine(tokens, known)).toEqual(nasmParser().parseLine(tokens));
 });
