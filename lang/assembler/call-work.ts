@@ -10,6 +10,7 @@ import { InstructionWork, type SymbolBranch } from './instruction-work.ts';
 import type { CallLine } from './preprocessor/call-memory.ts';
 import { storeNumber } from './relocate.ts';
 import { isNameInAnyCall } from './shared-names.ts';
+import type { SharedStatement } from './shared-statement.ts';
 
 class CallWork implements Work {
   readonly #bytes: Uint8Array;
@@ -31,62 +32,95 @@ class CallWork implements Work {
 
 /** The work of a call that has been placed line by line; undefined where its bytes may be others at another place. */
 export function workOfCall(lines: readonly CallLine[]): Work | undefined {
-  const parts: (Uint8Array | Branch)[] = [];
-  /** Labels by the number of the part that they stand before. */
-  const labels = new Map<string, number>();
-  for (const { line, serial } of lines) {
+  const parts: Part[] = [];
+  let labels: Map<string, number> | undefined;
+  let hasBranches = false;
+  // By index: this runs for every call that is new.
+  for (let i = 0; i < lines.length; i++) {
+    const { line, serial } = lines[i]!;
     const { statement } = line;
     if (statement === undefined || statement.parsed.times !== undefined) return undefined;
-    const { parsed, work, model } = statement;
-    const inCall = (name: string) => (isNameInAnyCall(name) ? `${serial} ${name}` : undefined);
-    if (parsed.label !== undefined) {
-      const label = inCall(parsed.label.name);
-      if (label === undefined) return undefined;
-      labels.set(label, parts.length);
+    const { label, body } = statement.parsed;
+    if (label !== undefined) {
+      if (!isNameInAnyCall(label.name)) return undefined;
+      labels ??= new Map();
+      labels.set(`${serial} ${label.name}`, parts.length);
     }
-    if (parsed.body.kind === 'none') continue;
-    const constant = work instanceof InstructionWork || work instanceof DataWork ? work.constant : undefined;
-    const branch = model?.branch;
-    const target = branch === undefined ? undefined : inCall(branch.symbol);
-    if (constant !== undefined) parts.push(constant);
-    else if (branch !== undefined && target !== undefined) parts.push({ ...branch, target });
-    else return undefined;
+    if (body.kind === 'none') continue;
+    const part = partOf(statement, serial);
+    if (part === undefined) return undefined;
+    hasBranches ||= !(part instanceof Uint8Array);
+    parts.push(part);
   }
-  const bytes = bytesOf(parts, labels);
+  const bytes = hasBranches ? withBranches(parts, labels ?? NO_LABELS) : joined(parts as Uint8Array[]);
   return bytes === undefined ? undefined : new CallWork(bytes);
 }
 
+/** Bytes, or a branch to a label of the call. */
+type Part = Uint8Array | Branch;
 type Branch = SymbolBranch & { readonly target: string };
+/** Numbers of the parts that labels stand before. */
+type Labels = ReadonlyMap<string, number>;
+const NO_LABELS: Labels = new Map();
 
-function bytesOf(parts: readonly (Uint8Array | Branch)[], labels: ReadonlyMap<string, number>): Uint8Array | undefined {
-  const longest = layout(parts, ({ short, near }) => (near ?? short)!.bytes);
-  const distance = (starts: readonly number[], from: number, { target }: Branch) =>
-    starts[labels.get(target) ?? -1]! - starts[from + 1]!;
+function partOf({ work, model }: SharedStatement, serial: number): Part | undefined {
+  if (work instanceof InstructionWork || work instanceof DataWork) return work.constant;
+  const branch = model?.branch;
+  if (branch === undefined || !isNameInAnyCall(branch.symbol)) return undefined;
+  return { ...branch, target: `${serial} ${branch.symbol}` };
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (let i = 0; i < parts.length; i++) length += parts[i]!.length;
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (let i = 0; i < parts.length; i++) {
+    bytes.set(parts[i]!, at);
+    at += parts[i]!.length;
+  }
+  return bytes;
+}
+
+function withBranches(parts: readonly Part[], labels: Labels): Uint8Array | undefined {
   // Only where the short ones reach even between long ones is it certain that all of them end up short.
-  const reaches = (part: Uint8Array | Branch, i: number) => {
-    if (part instanceof Uint8Array) return true;
-    const far = distance(longest, i, part);
-    return part.short === undefined ? !Number.isNaN(far) : far >= -128 && far <= 127;
-  };
-  if (!parts.every(reaches)) return undefined;
+  const longest = layout(parts, ({ short, near }) => (near ?? short)!.bytes);
+  for (let i = 0; i < parts.length; i++) {
+    const part = parts[i]!;
+    if (part instanceof Uint8Array) continue;
+    const far = distance(part, i, longest, labels);
+    if (far === undefined || (part.short !== undefined && (far < -128 || far > 127))) return undefined;
+  }
   const starts = layout(parts, ({ short, near }) => (short ?? near)!.bytes);
   const bytes = new Uint8Array(starts[parts.length]!);
-  parts.forEach((part, i) => {
+  for (let i = 0; i < parts.length; i++) {
+    const part = parts[i]!;
     if (part instanceof Uint8Array) {
       bytes.set(part, starts[i]);
-      return;
+      continue;
     }
     const encoding = (part.short ?? part.near)!;
     const [field] = encoding.fixups;
     bytes.set(encoding.bytes, starts[i]);
-    storeNumber(bytes, starts[i]! + field!.offset, field!.bytes, BigInt(distance(starts, i, part)));
-  });
+    storeNumber(bytes, starts[i]! + field!.offset, field!.bytes, BigInt(distance(part, i, starts, labels)!));
+  }
   return bytes;
 }
 
+/** From the end of the branch that is part number `i` to its target; undefined where that is no label of the call. */
+function distance({ target }: Branch, i: number, starts: readonly number[], labels: Labels): number | undefined {
+  const at = labels.get(target);
+  return at === undefined ? undefined : starts[at]! - starts[i + 1]!;
+}
+
 /** Where each part begins, and the end. */
-function layout(parts: readonly (Uint8Array | Branch)[], formOf: (branch: Branch) => Uint8Array): number[] {
+function layout(parts: readonly Part[], formOf: (branch: Branch) => Uint8Array): number[] {
   const starts = [0];
-  for (const part of parts) starts.push(starts.at(-1)! + (part instanceof Uint8Array ? part : formOf(part)).length);
+  let at = 0;
+  for (let i = 0; i < parts.length; i++) {
+    const part = parts[i]!;
+    at += (part instanceof Uint8Array ? part : formOf(part)).length;
+    starts.push(at);
+  }
   return starts;
 }

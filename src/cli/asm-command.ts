@@ -5,7 +5,7 @@ import { type AsmOptions, asm, type DependencyOptions } from './asm.ts';
 import { type Command, definitions, parserOf, sourceOptions } from './command.ts';
 import { quoteForMake } from './dependencies.ts';
 import { EXIT } from './exit-status.ts';
-import { installedLibrary } from './guest-program.ts';
+import { installedIncludes } from './guest-program.ts';
 import { longOptions } from './nasm-options.ts';
 import type { Output } from './output.ts';
 import { UsageError } from './usage-error.ts';
@@ -109,7 +109,7 @@ export const asmCommand = (output: Output): Command => ({
       warnings: warningSettings('asm', options.w),
       maxErrors: options.maxErrors,
       json: options.json,
-      library: installedLibrary().includes,
+      library: installedIncludes(),
     };
     const status = asm(chosen, {
       message: (text) => output.message(text),

@@ -92,10 +92,13 @@ function findFile(name: string, folders: readonly string[]): string | undefined 
 /** A file that the build has put beside the command. */
 export const builtFile = (name: string): string => join(dirname(new URL(import.meta.url).pathname), name);
 
+/** Folder of the library's include files in this installation. */
+export const installedIncludes = (): string => builtFile('../lang/library/include');
+
 /** The library as built: `libgvm.a` beside the command, and its includes. */
 export const installedLibrary = (): GuestLibrary => ({
   archive: readArchive(readUserFile(builtFile('libgvm.a')), 'libgvm.a'),
-  includes: builtFile('../lang/library/include'),
+  includes: installedIncludes(),
 });
 
 /** An image made from C tells its machine in a section of its own, in the lines that a source would have (gvm.h). */

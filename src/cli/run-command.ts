@@ -5,7 +5,7 @@ import { fstatSync, writeSync } from 'node:fs';
 import { type Command, definitions, maxInsnsOption, parserOf, plugOption, sourceOptions } from './command.ts';
 import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { runFlat } from './flat-run.ts';
-import { installedLibrary } from './guest-program.ts';
+import { installedIncludes, installedLibrary } from './guest-program.ts';
 import { warningOptions } from './nasm-options.ts';
 import type { Output } from './output.ts';
 import { Progress, watchedBy } from './progress.ts';
@@ -179,7 +179,7 @@ export const runCommand = (plain: Output, extras?: RunExtras): Command => ({
       if (qemu.length > 0) throw new UsageError(`gvm run: ${qemu[0]} means a machine, and --flat runs without one`);
       const { flat, map, stack, maxInsns, tier, json } = options;
       const warn = (text: string) => plain.message(text);
-      return runFlat({ ...program, flat, map, stack, maxInsns, tier, json }, installedLibrary().includes, warn);
+      return runFlat({ ...program, flat, map, stack, maxInsns, tier, json }, installedIncludes(), warn);
     }
     if (options.map.length > 0 || options.stack !== undefined || options.regs !== undefined)
       throw new UsageError('gvm run: --map, --stack and --regs go with --flat');
