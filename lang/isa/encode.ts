@@ -7,6 +7,7 @@ import { emit, REPEATS } from './emit.ts';
 import { formsOf } from './forms.ts';
 import type { EncodeFailure, Encoding, SourceInstruction, SourceOperand, Width } from './instruction.ts';
 import { type Match, match } from './match.ts';
+import type { OperandPattern } from './operand-pattern.ts';
 import { SEGMENTS } from './registers.ts';
 import { type Shape, shapeOf } from './shape.ts';
 import { candidates, type Row } from './table.ts';
@@ -53,7 +54,7 @@ function encodeChecked(source: SourceInstruction): Encoding | EncodeFailure {
       return { reason: `there is no prefix \`${prefix}\``, operand: undefined, forms: [] };
     }
   }
-  const shapes = shapesOf(source.mnemonic, found.rows, source.operands.length);
+  const shapes = shapesOf(source, found.rows);
   const search = choose(shapes, source, far, undefined);
   let choice = search.choice;
   if (!choice && search.missing.size === 1) choice = choose(shapes, source, far, [...search.missing][0]!).choice;
@@ -61,21 +62,47 @@ function encodeChecked(source: SourceInstruction): Encoding | EncodeFailure {
     const encoding = emit(choice.shape, choice.width, source, found.condition ?? 0);
     return typeof encoding === 'string' ? fail(source, encoding, undefined) : encoding;
   }
-  return explain(source, shapes, search);
+  return explain(source, found.rows, far);
 }
 
-const byArity = new Map<string, (readonly Shape[] | undefined)[]>();
+const byKinds = new Map<string, (readonly Shape[] | undefined)[]>();
 
-/** The shapes of a mnemonic that have so many operands; kept, as long sources ask for the same ones over and over. */
-function shapesOf(mnemonic: string, rows: readonly Row[], count: number): readonly Shape[] {
-  let lists = byArity.get(mnemonic);
+/** The shapes of a mnemonic that take operands of these kinds; kept, as long sources ask for the same ones over and over. */
+function shapesOf({ mnemonic, operands }: SourceInstruction, rows: readonly Row[]): readonly Shape[] {
+  let lists = byKinds.get(mnemonic);
   if (!lists) {
     lists = [];
-    byArity.set(mnemonic, lists);
+    byKinds.set(mnemonic, lists);
   }
-  lists[count] ??= rows.map(shapeOf).filter((shape) => shape.written.length === count);
-  return lists[count]!;
+  let kinds = 1;
+  for (let i = 0; i < operands.length; i++) kinds = kinds * 4 + KIND_NUMBER[operands[i]!.kind];
+  lists[kinds] ??= withArity(rows, operands.length).filter(({ written }) =>
+    written.every((pattern, i) => KIND_OF[pattern.kind].includes(operands[i]!.kind)),
+  );
+  return lists[kinds]!;
 }
+
+const withArity = (rows: readonly Row[], count: number): readonly Shape[] =>
+  rows.map(shapeOf).filter((shape) => shape.written.length === count);
+
+const KIND_NUMBER: Readonly<Record<SourceOperand['kind'], number>> = { register: 0, memory: 1, immediate: 2 };
+/** The kinds of operands that a pattern may fit: of all others {@link match} says `kind`. */
+const KIND_OF: Readonly<Record<OperandPattern['kind'], readonly SourceOperand['kind'][]>> = {
+  register: ['register'],
+  rm: ['register', 'memory'],
+  memory: ['memory'],
+  far: ['memory'],
+  fixed: ['register'],
+  accumulator: ['register'],
+  segment: ['register'],
+  control: ['register'],
+  debug: ['register'],
+  moffs: ['memory'],
+  immediate: ['immediate'],
+  one: ['immediate'],
+  relative: ['immediate'],
+  'implied-memory': [],
+};
 
 interface Choice {
   readonly shape: Shape;
@@ -130,8 +157,10 @@ function describe(operand: SourceOperand): string {
 
 const ORDINALS = ['first', 'second', 'third', 'fourth'];
 
-function explain(source: SourceInstruction, shapes: readonly Shape[], search: Search): EncodeFailure {
+function explain(source: SourceInstruction, rows: readonly Row[], far: boolean): EncodeFailure {
   const { mnemonic, operands } = source;
+  const shapes = withArity(rows, operands.length);
+  const search = choose(shapes, source, far, undefined);
   if (shapes.length === 0) {
     const counts = [...new Set(candidates(mnemonic)!.rows.map((row) => shapeOf(row).written.length))].sort();
     const wanted = counts.join(' or ');
