@@ -26,7 +26,7 @@ import type { PlacedCall } from './preprocessor/call-memory.ts';
 import { PreprocessedText } from './preprocessor/preprocessed-text.ts';
 import { type IncludePath, type PreparedLine, Preprocessor } from './preprocessor/preprocessor.ts';
 import { asWritten, nameInCall } from './shared-names.ts';
-import type { SharedStatement } from './shared-statement.ts';
+import { isShareableStatement, sharedStatement } from './shared-statement.ts';
 import { CallItem, StatementItem } from './statement-item.ts';
 import { type InstructionWords, StatementParser } from './statements.ts';
 import type { AssemblySymbol } from './symbols.ts';
@@ -218,7 +218,7 @@ class Program {
     this.#add(item);
     if (wording !== undefined && item?.work instanceof InstructionWork) this.#known.remember(wording, item.work);
     // Who has something to say about the line says it of every line of its kind.
-    if (line.shared !== undefined && this.#diagnostics.said === said && SHAREABLE.has(parsed.body.kind)) {
+    if (line.shared !== undefined && this.#diagnostics.said === said && isShareableStatement(parsed)) {
       line.shared.statement = sharedStatement(parsed, item?.work);
     }
   }
@@ -263,7 +263,7 @@ class Program {
     this.#preprocessor = preprocessor;
     preprocessor.observer = listing;
     preprocessor.sharesLines = this.#sharesLines;
-    if (this.#remembersCalls) preprocessor.workOfCall = workOfCall;
+    if (this.#remembersCalls) preprocessor.calls.workOf = workOfCall;
     readAll(file);
   }
 
@@ -382,18 +382,6 @@ class Program {
     this.#parser.classify(tokens);
     return this.#work(this.#parser.parse({ tokens, origin }).body, origin, undefined);
   }
-}
-
-/** Lines whose parse serves again: a directive may work on its words. */
-const SHAREABLE: ReadonlySet<Body['kind']> = new Set(['none', 'instruction', 'data', 'reserve', 'equ']);
-
-function sharedStatement(parsed: ParsedLine, work: Work | undefined): SharedStatement {
-  const { label, times } = parsed;
-  const isBare = label === undefined && times === undefined;
-  if (!(work instanceof InstructionWork)) {
-    return { parsed, isBare, work: work instanceof DataWork ? work : undefined };
-  }
-  return work.constant === undefined ? { parsed, isBare, work: undefined, model: work } : { parsed, isBare, work };
 }
 
 /** The file that an `incbin` of the line names: to know what a source depends on, without assembling it. */

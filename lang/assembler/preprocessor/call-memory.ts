@@ -6,6 +6,7 @@
 import type { Expansion, Span } from '../../syntax/source.ts';
 import type { Work } from '../assembly.ts';
 import type { SharedLine } from './line-template.ts';
+import type { WatchedNames } from './watched-names.ts';
 
 /** One line of a call, for all calls in these words. */
 export interface CallLine {
@@ -36,7 +37,7 @@ export interface PlacedCall {
 /** Calls that are kept: a source whose calls are all different must not take all memory. */
 const MOST_CALLS = 10_000;
 
-export class CallMemory {
+class CallMemory {
   readonly #calls = new Map<string, KnownCall>();
   #version = 0;
 
@@ -71,7 +72,7 @@ export interface Standpoint {
 }
 
 /** A call that is coming out for the first time. */
-export class CallRecording {
+class CallRecording {
   readonly text: string;
   /** Line sources that were open at the call. */
   readonly depth: number;
@@ -103,5 +104,54 @@ export class CallRecording {
       return undefined;
     const work = workOf(this.#lines);
     return work === undefined ? undefined : { work, serials: end.serial - serial, produced: end.produced - produced };
+  }
+}
+
+/** The calls that a preprocessor remembers, and the one that is coming out. */
+export class RememberedCalls {
+  /** Without it no call is remembered. */
+  workOf: WorkOfCall | undefined;
+  readonly #memory = new CallMemory();
+  readonly #watched: WatchedNames;
+  readonly #standpoint: () => Standpoint;
+  #recording: CallRecording | undefined;
+
+  constructor(watched: WatchedNames, standpoint: () => Standpoint) {
+    this.#watched = watched;
+    this.#standpoint = standpoint;
+  }
+
+  get isRecording(): boolean {
+    return this.#recording !== undefined;
+  }
+
+  find(text: string): KnownCall | undefined {
+    return this.#memory.find(text, this.#watched.version);
+  }
+
+  /** Follows what becomes of a line, which calls a macro, from now on; `depth`: line sources that are open. */
+  begin(text: string, depth: number): void {
+    this.#watched.watching = true;
+    this.#recording = new CallRecording(text, depth, this.#standpoint());
+  }
+
+  /** To be called before each line that is read: the call may have come out. */
+  endAt(depth: number): void {
+    const recording = this.#recording;
+    if (recording?.depth !== depth) return;
+    this.#watched.watching = false;
+    this.#recording = undefined;
+    const call = recording.finish(this.#standpoint(), this.workOf!);
+    if (call !== undefined) this.#memory.keep(recording.text, call, this.#watched.version);
+  }
+
+  /** See {@link CallRecording.add}. */
+  add(line: SharedLine | undefined, expansion: Expansion | undefined): void {
+    this.#recording?.add(line, expansion);
+  }
+
+  /** See {@link CallRecording.fail}. */
+  fail(): void {
+    this.#recording?.fail();
   }
 }

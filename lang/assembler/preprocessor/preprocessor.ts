@@ -12,7 +12,7 @@ import type { Diagnostics } from '../diagnostics.ts';
 import { didYouMean } from '../suggest.ts';
 import type { BodyLine } from './body-line.ts';
 import { CONDITION_WORDS, REPEATABLE_WORDS } from './body-words.ts';
-import { CallMemory, CallRecording, type PlacedCall, type Standpoint, type WorkOfCall } from './call-memory.ts';
+import { type PlacedCall, RememberedCalls, type Standpoint } from './call-memory.ts';
 import { ConditionNest } from './condition-nest.ts';
 import { CONDITION_NAMES, type ConditionWord, conditionWord, REPEATABLE_TESTS, testCondition } from './conditions.ts';
 import { Contexts } from './contexts.ts';
@@ -82,11 +82,8 @@ export class Preprocessor {
   observer: SourceObserver | undefined;
   /** Lines of bodies may come out with the tokens of an earlier call, and `%%label`s in them under a name for all calls. */
   sharesLines = false;
-  /** Makes one work of a call; calls are remembered where it is there. */
-  workOfCall: WorkOfCall | undefined;
-  readonly #calls = new CallMemory();
+  readonly calls = new RememberedCalls(this.#watched, () => this.#standpoint());
   readonly #texts: KnownTexts = this.#knownTexts();
-  #recording: CallRecording | undefined;
   #serial = 0;
   #produced = 0;
   /** Files read by `%include` or named by `%depend`, in order. */
@@ -120,7 +117,7 @@ export class Preprocessor {
   /** The next line that is ready to be parsed; undefined when all files have ended. */
   next(): PreparedLine | undefined {
     for (let source = this.#sources.top; source !== undefined; source = this.#sources.top) {
-      if (this.#recording?.depth === this.#sources.depth) this.#endRecording(this.#recording);
+      this.calls.endAt(this.#sources.depth);
       const next = source.lines.next();
       if (next === undefined) {
         this.#close();
@@ -133,29 +130,18 @@ export class Preprocessor {
         this.#produced += call.produced;
         return { tokens: next.tokens, origin: next.origin, known: { call, span, serial } };
       }
-      if (next.text !== undefined && this.#recording === undefined) this.#beginRecording(next, next.text);
+      if (next.text !== undefined && !this.calls.isRecording && this.#bodies.isNamed(next.tokens[0]!.image)) {
+        this.calls.begin(next.text, this.#sources.depth);
+      }
       if (!source.call?.macro.standard) {
         this.observer?.read(next, this.#sources.depth - 1, source.kind === 'file');
       }
       const line = this.#process(next);
       if (line === undefined || line.tokens.length === 0) continue;
-      this.#recording?.add(line.shared, line.origin.expansion);
+      this.calls.add(line.shared, line.origin.expansion);
       return line;
     }
     return undefined;
-  }
-
-  #beginRecording({ tokens }: SourceLine, text: string): void {
-    if (!this.#bodies.isNamed(tokens[0]!.image)) return;
-    this.#watched.watching = true;
-    this.#recording = new CallRecording(text, this.#sources.depth, this.#standpoint());
-  }
-
-  #endRecording(recording: CallRecording): void {
-    this.#watched.watching = false;
-    this.#recording = undefined;
-    const call = recording.finish(this.#standpoint(), this.workOfCall!);
-    if (call !== undefined) this.#calls.keep(recording.text, call, this.#watched.version);
   }
 
   #standpoint(): Standpoint {
@@ -172,7 +158,7 @@ export class Preprocessor {
   #knownTexts(): KnownTexts {
     // Behind a macro that is being expanded its name means something else.
     const areWanted = () =>
-      this.workOfCall !== undefined &&
+      this.calls.workOf !== undefined &&
       this.#bodies.areOwn &&
       this.#collecting === undefined &&
       this.#conditions.reading &&
@@ -182,7 +168,7 @@ export class Preprocessor {
         return areWanted();
       },
       find: (text) => {
-        const call = this.#calls.find(text, this.#watched.version);
+        const call = this.calls.find(text);
         // One line too many is reported where it stands.
         return call !== undefined && this.#produced + call.produced <= MAX_LINES ? call : undefined;
       },
@@ -300,7 +286,7 @@ export class Preprocessor {
       watched.watching = watching;
       const answer = given === !condition.negated;
       const isPure = this.#macros.impurities === impurities;
-      if (!REPEATABLE_TESTS.has(condition.kind)) this.#recording?.fail();
+      if (!REPEATABLE_TESTS.has(condition.kind)) this.calls.fail();
       else if (given !== undefined && isPure) template.keepAnswer(key, version, answer);
       return answer;
     };
@@ -405,7 +391,7 @@ export class Preprocessor {
 
   #directive(word: string, { tokens, origin }: SourceLine): void {
     const span = spanOf(tokens[0]!, tokens[0]!, origin);
-    if (!REPEATABLE_WORDS.has(word)) this.#recording?.fail();
+    if (!REPEATABLE_WORDS.has(word)) this.calls.fail();
     const line: DirectiveLine = { word, rest: tokens.slice(1), origin, span };
     const condition = conditionWord(word);
     if (condition !== undefined) {
