@@ -1,9 +1,10 @@
-/** Notes where each instruction of the last pass stands and which line it came from. */
+/** Notes where each instruction of the last pass stands and which line it came from; data among code may be one, too. */
 
+import { SHF_EXECINSTR } from '../object/elf64.ts';
 import { type LineRow, LineTable } from '../object/line-table.ts';
 import { outermost } from '../syntax/source.ts';
 import type { Assembly, Item } from './assembly.ts';
-import { TimesWork } from './data-work.ts';
+import { DataWork, TimesWork } from './data-work.ts';
 import { InstructionWork } from './instruction-work.ts';
 import type { Section } from './sections.ts';
 
@@ -20,8 +21,11 @@ export class LineRecorder {
   /** To be called before the item is placed. */
   record(item: Item): void {
     this.#close();
-    if (!(item.work instanceof InstructionWork || item.work instanceof TimesWork)) return;
     const { sections, section } = this.#assembly;
+    const { work } = item;
+    const isCode = work instanceof InstructionWork || work instanceof TimesWork;
+    // As NASM has it: `db 0x0f, 0x28, 0xc1` in code is how an instruction is written that the assembler does not know.
+    if (!isCode && !(work instanceof DataWork && (section.attributes.flags & SHF_EXECINSTR) !== 0)) return;
     const span = outermost(item.span);
     const { name, line } = span.origin.file.place(span.start);
     const row = { section: sections.indexOf(section), offset: section.offset, file: name, line };

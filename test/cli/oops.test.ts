@@ -50,7 +50,7 @@ init_module:
     expect(status).toBe(4);
     expect(stderr).toMatch(
       new RegExp(
-        `gvm: ${name} \\[${spaced(bytes)}${name.startsWith('this') ? '.*' : ''}\\] at rip 0x[0-9a-f]+ init_module\\+0x0.* is not implemented; compile C with -mgeneral-regs-only`,
+        `gvm: ${name} \\[${spaced(bytes)}${name.startsWith('this') ? '.*' : ''}\\] at rip 0x[0-9a-f]+ init_module\\+0x0 \\(crash\\.gasm:4\\) is not implemented; compile C with -mgeneral-regs-only`,
       ),
     );
   });

@@ -140,6 +140,23 @@ withBinutils('line numbers', () => {
     'global startup_64\n\nstartup_64:\n nop\n%macro two 0\n nop\n nop\n%endmacro\n two\n\n\n\n call f\n ret\nsection .init exec\nf: ret';
   const result = link([object(text)], [], KERNEL_LAYOUT);
 
+  test.skipIf(!has('nasm') || !has('readelf'))('-g has the lines that NASM has, data among code with them', () => {
+    const source =
+      'section .text\nf: mov eax, 1\n db 0x0f, 0x28, 0xc1\n dd 0x90909090\n times 2 nop\n ret\nsection .data\n db 5\n';
+    inFolder((folder) => {
+      const at = (name: string) => join(folder, name);
+      writeFileSync(at('main.asm'), source);
+      writeFileSync(at('ours.o'), writeObject(object(source), { debug: true }));
+      run('sh', ['-c', `cd ${folder} && nasm -f elf64 -g -F dwarf -o theirs.o main.asm`]);
+      const lines = (name: string) =>
+        [...run('readelf', ['--debug-dump=decodedline', at(name)]).matchAll(/^main\.asm +(\d+|-) +(\w+)/gm)].map(
+          ([, line, address]) => `${line} at ${address}`,
+        );
+      expect(lines('ours.o')).toEqual(lines('theirs.o'));
+      expect(lines('ours.o')).toHaveLength(6);
+    });
+  });
+
   test('objdump resolves every instruction as we do', () => {
     if (!('image' in result)) throw new Error('must link');
     const listing = inFolder((folder) => {
