@@ -4,12 +4,14 @@ import { expect, test } from 'vitest';
 import main from '../../programs/vfio/user-driver.ts';
 import { vectorsInUse } from '../../src/linux/pci/interrupts.ts';
 import { registerVfioPci } from '../../src/linux/vfio/pci/vfio-pci.ts';
+import { hostKeepsPages } from '../linux/leaks.ts';
 import { bootPciHost, COPIER_ID, NAME } from '../linux/pci/pci-host.ts';
 
 /** A host whose vfio-pci can be loaded, and the program in a process of its own. */
 function boot() {
   const host = bootPciHost();
   const pci = host.pciHost.add(host.copier.function);
+  hostKeepsPages(host.kernel);
   registerVfioPci(host.kernel, host.pciHost.bus);
   const run = (...args: readonly string[]) => {
     let printed = '';
