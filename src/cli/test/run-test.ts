@@ -51,8 +51,10 @@ export function runTest(file: string, library: GuestLibrary, options: TestOption
     const reason = unfit(expected);
     if (reason !== undefined) return { name: file, outcome: 'UNSUPPORTED', report: [reason] };
     const mayFail = expected.xfail.find((condition) => holds(condition, hasFeature));
+    const { timeout, ...rest } = options;
     const result = judge(file, text, expected, library, {
-      ...options,
+      ...rest,
+      ...(timeout !== undefined && mayOutlast(timeout, text, options.maxInsns) ? { timeout } : {}),
       update: options.update && mayFail === undefined,
     });
     if (mayFail === undefined) return result;
@@ -65,6 +67,18 @@ export function runTest(file: string, library: GuestLibrary, options: TestOption
     return { name: file, outcome: 'FAIL', report };
   }
 }
+
+/** Guest instructions a second that any machine reaches. */
+const SLOWEST = 2_000_000;
+/** A line by which a program brings code of the user's own. */
+const OWN_CODE = /;\s*(?:host|gvm):.*\.[cm]?[jt]s\b/;
+
+/**
+ * Whether a run can take longer than `timeout` seconds: of a guest the instructions are counted, of the user's own code nothing is. To
+ * watch the time takes a thread a run, which a small program would feel.
+ */
+const mayOutlast = (timeout: number, text: string, maxInsns: number): boolean =>
+  maxInsns > timeout * SLOWEST || OWN_CODE.test(text);
 
 /** Why the test cannot run here; undefined if it can. */
 function unfit({ requires, unsupported }: Expectations): string | undefined {
