@@ -25,6 +25,7 @@ import { OptionError } from './key-values.ts';
 import type { AddressSpace } from './memory/address-space.ts';
 import { addObject } from './object-add.ts';
 import { DEFAULT_MEMORY, type Options, parseOptions } from './options.ts';
+import { makeShadowRam } from './shadow-ram.ts';
 import { System } from './system.ts';
 
 const STDOUT = 1;
@@ -106,7 +107,11 @@ export class Qemu {
     if (options.kernel === undefined) throw new ConfigurationError('no guest: give a kernel with -kernel PATH');
     const entry = loadKernel(machine, options.kernel);
     writeBootStructures(machine);
-    machine.reset();
+    // As one change: nobody sees the bus where RAM will be.
+    machine.topology.transaction(() => {
+      machine.reset();
+      makeShadowRam(machine);
+    });
     assignBridgeWindows(machine);
     if (kvm.irqchip !== undefined) routeInterrupts(machine);
     vcpu.putRegisters(bootSregs(), bootRegs(entry));

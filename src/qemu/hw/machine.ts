@@ -80,6 +80,8 @@ export class Machine {
   readonly #ram: Hva;
   readonly #backends: ReadonlyMap<string, MemoryBackend>;
   readonly rootBus: PciBus;
+  /** The i440FX at 00:00.0. */
+  readonly hostBridge: I440fx;
   readonly #buses: PciBus[] = [];
   readonly #resets: (() => void)[] = [];
   #unnamed = 0;
@@ -115,13 +117,21 @@ export class Machine {
     this.memory.register(new KvmMemoryListener(system, kvm));
     this.io.register(new KvmIoListener(system, kvm));
     this.#ram = typeof ram === 'number' ? this.#allocateRam() : this.claimMemory('machine', ram.id).at;
-    this.#mapRam(memory);
     const pci = this.topology.container('pci', 2 ** 64);
+    // One change: the bridge's pieces of RAM stand in front of RAM itself.
+    this.topology.begin();
+    const block = this.#mapRam(memory);
     memory.addSubregion(0, pci, -1);
     this.rootBus = new PciBus('pci.0', { memory: pci, io: this.isaIo, dma: this.memory });
     this.#buses.push(this.rootBus);
     new PciHost(this.topology, system.stream, this.isaIo, this.rootBus);
-    new I440fx(system.stream, this.rootBus, ramSize);
+    this.hostBridge = new I440fx(system.stream, this.rootBus, ramSize, {
+      topology: this.topology,
+      system: memory,
+      ram: block,
+      pci,
+    });
+    this.topology.commit();
     const { irqchip } = kvm;
     new Piix3(system.stream, this.topology, this.rootBus, {
       setIrq: (irq, level) => irqchip?.setGsi(irq, level),
@@ -137,8 +147,8 @@ export class Machine {
     return hva(ram);
   }
 
-  /** pc_memory_init: one block of RAM, seen through one or two windows. */
-  #mapRam(memory: MemoryRegion): void {
+  /** pc_memory_init: one block of RAM, seen through one or two windows; the block. */
+  #mapRam(memory: MemoryRegion): MemoryRegion {
     const ram = this.topology.ram('pc.ram', this.ramSize, this.#ram);
     const low = Math.min(this.ramSize, LOW_RAM_LIMIT);
     this.topology.transaction(() => {
@@ -147,6 +157,7 @@ export class Machine {
         memory.addSubregion(GiB(4), this.topology.alias('ram-above-4g', ram, low, this.ramSize - low));
       }
     });
+    return ram;
   }
 
   /** The ranges of RAM the guest sees, as e820 tells them. */

@@ -250,7 +250,8 @@ export class AddressSpace {
   }
 
   #writeRam(range: FlatRange, address: number, data: DataView, at: number, size: number): number {
-    if (range.readonly) {
+    // memory_access_is_direct asks the RAM itself: where only an alias of it is read-only, QEMU's own writes go through.
+    if (range.region.readonly) {
       const region = range.region.name;
       this.onOddAccess?.({ space: this.name, address, size, write: true, why: 'read-only', region });
       return MEMTX_DECODE_ERROR;

@@ -15,7 +15,7 @@ const large = () => {
   return host;
 };
 const memfd = '-object memory-backend-memfd,id=m,size=8M,hugetlb=on';
-const start = (line: string, host = large()) => new Unplugged(line.split(' '), host);
+const start = (line: string, host = large()) => new Unplugged(line.split(' '), { host, firmware: true });
 
 test('RAM is a backend in pages of 2 MiB, which a slot of KVM shows', () => {
   const { machine, host, write, read } = bound(start(`${memfd} -machine memory-backend=m`));

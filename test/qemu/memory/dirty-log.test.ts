@@ -9,7 +9,7 @@ const VRAM = 0xe040_0000;
 
 /** The framebuffer with both BARs mapped, and the slot calls from then on. */
 function placed(properties = '') {
-  const machine = new Unplugged(['-device', `framebuffer,addr=4${properties}`]);
+  const machine = new Unplugged(['-device', `framebuffer,addr=4${properties}`], { firmware: true });
   machine.configWrite(0, 4 << 3, 0x10, 4, REGISTERS);
   machine.configWrite(0, 4 << 3, 0x14, 4, VRAM);
   machine.configWrite(0, 4 << 3, 4, 2, 2);

@@ -12,7 +12,7 @@ import { Recorder, read, topologyOf, write } from './io-space.ts';
 
 /** A machine, the first byte of a mapping of its process, and what QEMU asks of KVM (addresses of the process left out). */
 function board(events = 'kvm_set_user_memory,kvm_set_ioeventfd_*,sys_ioctl') {
-  const unplugged = new Unplugged([]);
+  const unplugged = new Unplugged([], { firmware: true });
   const { machine } = unplugged;
   const host = hva(machine.system.syscalls.mmap(0x4000, 3, 0x22, -1, 0));
   const trace: string[] = [];

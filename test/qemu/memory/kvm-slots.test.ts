@@ -10,7 +10,7 @@ import { Recorder } from './io-space.ts';
 
 /** The events of `change` on a machine of 64 MiB; `ua` is left out. */
 function slotCalls(change: (board: Unplugged) => void): string[] {
-  const board = new Unplugged([]);
+  const board = new Unplugged([], { firmware: true });
   const trace: string[] = [];
   board.stream.subscribe(matchingEvents('kvm_set_user_memory'), ({ event, fields }) =>
     trace.push(event.text(fields as never).replace(/ ua=\S+/, '')),

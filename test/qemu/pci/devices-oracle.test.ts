@@ -135,6 +135,46 @@ oracle('ivshmem-plain: configuration space, its registers, and the memory', () =
   same(argv, [...config(4), ...place, ...config(4), ...registers, ...writes, `readb ${at(1)}`, ...memory]);
 });
 
+oracle('i440FX: who answers in each piece from 0xc0000 to 0xfffff, by PAM', () => {
+  const pam = (register: number, value: number) => configWriteCommands(0, 0, register, 1, value);
+  const all = (value: number) => [0x59, 0x5a, 0x5b, 0x5c, 0x5d, 0x5e, 0x5f].flatMap((register) => pam(register, value));
+  const pieces = [...Array.from({ length: 12 }, (_, i) => 0xc_0000 + i * 0x4000), 0xf_0000];
+  const edges = pieces.flatMap((start) => [start, start === 0xf_0000 ? 0xf_fffc : start + 0x3ffc]);
+  const hex = (value: number) => `0x${value.toString(16)}`;
+  const write = (value: number) => edges.map((at, i) => `writel ${hex(at)} ${hex(value + i)}`);
+  const read = edges.map((at) => `readl ${hex(at)}`);
+  // What the bus has there is QEMU's firmware from 0xe0000 on: only its own RAM can be compared.
+  const expansion = edges.filter((at) => at < 0xe_0000).map((at) => `readl ${hex(at)}`);
+  const others = ['readl 0x9fffc', 'readl 0x100000', 'writel 0x9fffc 0x1234', 'readl 0x9fffc'];
+  same('-m 64', [
+    ...config(0),
+    ...expansion,
+    // RAM, then RAM that only reads, that only takes writes, and RAM again.
+    ...all(0x33),
+    ...write(0xaabb_0000),
+    ...read,
+    ...all(0x11),
+    ...write(0x1111_0000),
+    ...read,
+    ...all(0x22),
+    ...write(0x2222_0000),
+    ...read,
+    ...all(0x33),
+    ...read,
+    // One piece at a time: the others keep what they had.
+    ...[0x59, 0x5a, 0x5b, 0x5c, 0x5d, 0x5e, 0x5f].flatMap((register, i) => [
+      ...pam(register, 0x13),
+      ...write(0x4444_0000 + i * 0x1_0000),
+      ...read,
+      ...pam(register, 0x33),
+    ]),
+    ...all(0),
+    ...expansion,
+    ...config(0),
+    ...others,
+  ]);
+});
+
 oracle('PIIX3: the ISA bridge’s registers, its PIRQ routes and the reset control port', () => {
   const routes = configWriteCommands(0, 1 << 3, 0x60, 4, 0x0b0a_0905);
   const port = ['outb 0xcf9 2', 'inb 0xcf9', 'outb 0xcf9 0xf3', 'inb 0xcf9', 'inl 0xcf8', 'inw 0xcf8'];

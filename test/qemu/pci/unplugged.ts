@@ -8,6 +8,7 @@ import { Machine } from '../../../src/qemu/hw/machine.ts';
 import { ramOf } from '../../../src/qemu/main.ts';
 import { addObject } from '../../../src/qemu/object-add.ts';
 import { parseOptions } from '../../../src/qemu/options.ts';
+import { makeShadowRam } from '../../../src/qemu/shadow-ram.ts';
 import { System } from '../../../src/qemu/system.ts';
 import { Host } from '../bench.ts';
 
@@ -18,7 +19,8 @@ export class Unplugged {
   readonly stream: EventStream;
   #time = 0;
 
-  constructor(argv: readonly string[], host = new Host()) {
+  /** `firmware`: as a kernel finds it, with RAM everywhere below 1 MiB; else as after a reset. */
+  constructor(argv: readonly string[], { host = new Host(), firmware = false } = {}) {
     this.host = host;
     const options = parseOptions(argv);
     this.stream = new EventStream(() => 0n);
@@ -29,7 +31,10 @@ export class Unplugged {
     for (const netdev of options.netdevs) this.machine.network.addNetdev(netdev);
     for (const object of options.objects) addObject(this.machine, object);
     for (const device of options.devices) addDevice(this.machine, device);
-    this.machine.reset();
+    this.machine.topology.transaction(() => {
+      this.machine.reset();
+      if (firmware) makeShadowRam(this.machine);
+    });
     this.host.kernel.clock.drivenBy(() => this.#time);
   }
 

@@ -2,7 +2,7 @@
  * Configuration mechanism 1: the address register at 0xCF8 and the data window at 0xCFC (hw/pci/pci_host.c), and the
  * i440FX host bridge at 00:00.0 behind them (hw/pci-host/i440fx.c).
  *
- * Fidelity: the i440FX stores its PAM, SMRAM and DRAM registers, but they move no memory: there is no BIOS to shadow.
+ * Fidelity: the i440FX stores its SMRAM and DRAM registers, but they move no memory: 0xa0000 to 0xbffff is RAM like any other.
  */
 
 import type { EventStream } from '../../../event.ts';
@@ -17,6 +17,7 @@ import type { MemoryRegion, MemoryRegionOps } from '../../memory/region.ts';
 import { sizes } from '../../memory/region.ts';
 import type { MemoryTopology } from '../../memory/topology.ts';
 import { pciCfgRead, pciCfgWrite } from '../../trace-events.ts';
+import { PAM, PAM_REGISTERS, Pam, type PamMemory } from './pam.ts';
 import type { PciBus } from './pci-bus.ts';
 import { PciDevice } from './pci-device.ts';
 
@@ -85,12 +86,29 @@ export class PciHost {
 
 /** The host bridge's own function. `ramSize` in bytes is told in a register that firmware reads. */
 export class I440fx extends PciDevice {
-  constructor(stream: EventStream, bus: PciBus, ramSize: number) {
+  readonly #pam: Pam;
+
+  constructor(stream: EventStream, bus: PciBus, ramSize: number, memory: PamMemory) {
     super(stream, bus, 0, 'i440FX', undefined);
     this.identify({ vendor: 0x8086, device: 0x1237, revision: 2, class: PCI_CLASS_BRIDGE_HOST });
     this.config[COREBOOT_RAM_SIZE] = Math.min(255, Math.floor(ramSize / 8 / 1024 / 1024));
     this.config[SMRAM] = 0x02;
+    this.#pam = new Pam(memory);
     bus.attach(this);
+  }
+
+  /** i440fx_reset. */
+  override reset(): void {
+    super.reset();
+    this.config.fill(0, PAM, PAM + PAM_REGISTERS);
+    this.config[SMRAM] = 0x02;
+    this.#pam.update(this.config);
+  }
+
+  /** i440fx_write_config. */
+  override writeConfig(address: number, value: number, length: number): void {
+    super.writeConfig(address, value, length);
+    if (address < PAM + PAM_REGISTERS && address + length > PAM) this.#pam.update(this.config);
   }
 
   override get hotpluggable(): boolean {
