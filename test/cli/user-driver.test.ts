@@ -144,6 +144,12 @@ describe('a driver that fails ends the run with status 5 and the place', () => {
       [],
       './mine.ts:1: error: init: gave a promise: a callback has done its work when it returns',
     ],
+    [
+      'the types are a list of nothing',
+      parent('', '', 'linux.mdev_register_driver(driver); linux.mdev_register_parent({}, driver, new Array(4e9));'),
+      [],
+      'types[0] is undefined, no object',
+    ],
     ['init returns a fraction', parent('', '', 'return -0.5;'), [], 'returned -0.5, not 0 or -errno'],
     ['init returns too much', parent('', '', 'return -5000;'), [], 'returned -5000, not 0 or -errno'],
     [

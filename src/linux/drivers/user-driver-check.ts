@@ -54,12 +54,13 @@ export function checkMdevDriver(driver: MdevDriver): void {
 
 export function checkTypes(types: readonly MdevType[]): void {
   if (!Array.isArray(types)) throw new TypeError(`the types are ${shown(types)}, no list`);
-  types.forEach((type: unknown, index) => {
-    const { sysfs_name: name } = object(type, `types[${index}]`);
+  // By index: a list may have holes, and be nothing but one.
+  for (let index = 0; index < types.length; index++) {
+    const { sysfs_name: name } = object(types[index], `types[${index}]`);
     if (typeof name !== 'string' || !/^[^/\s]+$/.test(name)) {
       throw new TypeError(`types[${index}].sysfs_name is ${shown(name)}, no name of a directory`);
     }
-  });
+  }
 }
 
 export function checkOps(ops: VfioDeviceOps<unknown>): void {
