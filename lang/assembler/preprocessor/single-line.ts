@@ -53,19 +53,25 @@ export class SingleLineMacros {
 
   /** The line with every macro call and every `%` form replaced; the same array where there is none. */
   expand(tokens: readonly t.Token[], origin: Origin): readonly t.Token[] {
+    if (!this.#hasCalls(tokens)) return tokens;
+    this.#budget = MAX_TOKENS;
+    const first = tokens[0]!;
+    this.#line = first.origin === undefined ? spanOf(first, first, origin) : undefined;
+    return this.#expand(tokens, origin, NO_MACROS, 0);
+  }
+
+  /** True where a token is a form or has a macro's name. */
+  #hasCalls(tokens: readonly t.Token[]): boolean {
     for (let i = 0; i < tokens.length; i++) {
       const token = tokens[i]!;
-      if (isForm(token) || (isName(token) && this.names.defined(token.image))) {
-        this.#budget = MAX_TOKENS;
-        const first = tokens[0]!;
-        this.#line = first.origin === undefined ? spanOf(first, first, origin) : undefined;
-        return this.#expand(tokens, origin, NO_MACROS, 0);
-      }
+      if (isForm(token) || (isName(token) && this.names.defined(token.image))) return true;
     }
-    return tokens;
+    return false;
   }
 
   #expand(line: readonly t.Token[], origin: Origin, active: ReadonlySet<string>, depth: number): readonly t.Token[] {
+    // Most bodies and arguments.
+    if (depth > 0 && !this.#hasCalls(line)) return line;
     const run = new TokenRun(origin);
     let tokens = line;
     for (let i = 0; i < tokens.length; i++) {
