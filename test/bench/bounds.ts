@@ -23,6 +23,8 @@ const UNIT = `
 `;
 const INSTRUCTIONS = 9;
 const SIZES = [1e3, 1e4, 1e5, 1e6, 1e7] as const;
+/** Bytes of code for {@link pauseFigure}: some hundred regions. */
+const PAUSES = 3e5;
 const MEASURED = 6e6;
 const WARM_PASSES = 14;
 const EARLY: Eagerness = { threshold: 10, eager: false };
@@ -73,8 +75,21 @@ function memoryFigure(): Figure {
   };
 }
 
+/** The guest stands still while a region is translated: of code that becomes hot all at once, how long at most. */
+function pauseFigure(): Figure {
+  const { cpu, pass } = codeOf(PAUSES, EARLY);
+  cpu.run(pass * WARM_PASSES);
+  const { regions, longest, milliseconds } = cpu.translation!;
+  return {
+    name: `longest pause for a translation, of ${regions} regions; mean`,
+    value: `${longest.toFixed(0)}; ${(milliseconds / regions).toFixed(1)} ms`,
+    limit: 'at most 50 ms',
+  };
+}
+
 export function boundsFigures(): Figure[] {
   return [
+    pauseFigure(),
     {
       name: 'interpreted, ns an instruction, by 10³, 10⁴ … 10⁷ bytes of code',
       value: inWords(SIZES, undefined),

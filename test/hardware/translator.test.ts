@@ -102,3 +102,34 @@ test('a loop that fixes how often it goes round is made as all its turns', () =>
   expect(registers[0]).toBe(0xcbf43926n);
   expect(instructions).toBeGreaterThan(64);
 });
+
+/** Loops that store as they go, up or down to a limit by some condition, in 32 bits and in 64. */
+const bounded = ['jne', 'jb', 'jbe', 'jl', 'jle', 'ja', 'jae', 'jg', 'jge'].flatMap((condition, each) => {
+  const down = ['ja', 'jae', 'jg', 'jge'].includes(condition);
+  return [1, 3].flatMap((step) =>
+    ['a', 'c'].map((register) => {
+      const [from, to] = down ? [900 * step, 7] : [7, 7 + 900 * step];
+      const label = `${condition}${step}${register}`;
+      const wide = register === 'a' ? 'rax' : 'rcx';
+      return `
+        mov     ${wide}, ${from}
+        mov     rdi, 0x30000${each}
+${label}: mov   [rdi], al
+        add     rdi, 5
+        ${down ? 'sub' : 'add'} ${register === 'a' ? 'eax' : 'rcx'}, ${step}
+        cmp     ${register === 'a' ? 'eax' : 'rcx'}, ${down && condition === 'ja' ? to + 1 : to}
+        ${condition} ${label}
+        add     r8, ${wide}
+        add     r9, rdi
+        xor     r10b, [rdi - 3000]`;
+    }),
+  );
+});
+
+test('a loop whose turns are made several at a time ends where its branch says', () => {
+  const { regions } = runBoth(`mov r15d, 3\nagain:\n${bounded.join('\n')}\ndec r15d\njnz again`, {
+    threshold: 2,
+    eager: false,
+  });
+  expect(regions).toBeGreaterThan(bounded.length);
+});

@@ -95,6 +95,11 @@ const common = forms.filter(({ shape }) => COMMON.has(shape.row.meaning));
 const WALKED = [3, 6, 7, 9, 11];
 const WALK_STEP = 8;
 const WALK_TURNS = 15;
+const MOVED = 13;
+const JNZ = 0x85;
+/** Of a comparison of what moves up with what it comes to: jnz, jb, jbe, jl, jle; and of the reverse. */
+const ASCENDING = [JNZ, JNZ, 0x82, 0x86, 0x8c, 0x8e];
+const DESCENDING = [JNZ, JNZ, 0x87, 0x83, 0x8f, 0x8d];
 /** Registers whose bits a counted loop moves about, and what it counts with. */
 const MIXED = [0, 1, 2, 6, 7, 10];
 const COUNTED = [3, 13, 14];
@@ -256,22 +261,72 @@ export class RandomProgram {
     this.#load(index, start);
     for (const base of bases) this.#load(base, this.#walkPlace() - BigInt.asUintN(64, start) * BigInt(1 << scale));
     this.#load(WALK_STEP, BigInt(random.below(random.pick([9, 400, 9000])) - random.below(random.pick([9, 400]))));
-    this.#load(WALK_TURNS, BigInt(2 + random.below(random.pick([20, 200, 1000]))));
+    const end = random.pick([() => this.#countingEnd(), () => this.#comparingEnd(), () => this.#dataEnd()])();
     const head = this.#here;
     const changes = 1 + random.below(3);
     const accesses = 1 + random.below(4);
     for (let each = 0; each < accesses + changes; each++)
       if (random.below(accesses + changes) < accesses) this.#walkedAccess(random.pick(bases), index, scale);
       else this.#walkedChange(random.once(2) ? index : random.pick(bases));
-    // dec turns; jnz head
-    this.#emit(0x49, 0xff, 0xc8 | (WALK_TURNS & 7));
-    this.#emit(0x0f, 0x85, ...this.#long(head - (this.#here + 6)));
+    this.#emit(0x0f, end(), ...this.#long(head - (this.#here + 6)));
+  }
+
+  /** Ends of a walk: each prepares it, and gives what makes the flags of its branch and tells the branch's opcode. */
+  #countingEnd(): () => number {
+    const random = this.#random;
+    this.#load(WALK_TURNS, BigInt(2 + random.below(random.pick([20, 200, 1000]))));
+    return () => {
+      // dec turns
+      this.#emit(0x49, 0xff, 0xc8 | (WALK_TURNS & 7));
+      return JNZ;
+    };
+  }
+
+  /** A register that moves, up or down, by a constant or by another register, and is compared with one that does not. */
+  #comparingEnd(): () => number {
+    const random = this.#random;
+    const step = random.pick([1, 1, 2, 3, 8, 100]);
+    const up = random.once(2);
+    const start = random.pick([
+      0n,
+      BigInt(random.below(2000)),
+      0xffff_ff80n,
+      0x7fff_ffc0n,
+      -64n,
+      0x7fff_ffff_ffff_ffc0n,
+    ]);
+    const distance = BigInt(step * random.below(random.pick([9, 60, 500])) + (random.once(4) ? 1 : 0));
+    this.#load(MOVED, start);
+    this.#load(WALK_TURNS, BigInt.asUintN(64, start + (up ? distance : -distance)));
+    const byRegister = up && random.once(4);
+    const reversed = random.once(2);
+    const wide = random.once(2) ? 8 : 0;
+    const condition = random.pick(up === reversed ? DESCENDING : ASCENDING);
+    return () => {
+      // add or sub moved, step; or add moved, the step's register
+      if (byRegister) this.#emit(0x45 | wide, 0x01, 0xc0 | ((WALK_STEP & 7) << 3) | (MOVED & 7));
+      else this.#emit(0x41 | wide, 0x83, (up ? 0xc0 : 0xe8) | (MOVED & 7), step);
+      const [a, b] = reversed ? [WALK_TURNS, MOVED] : [MOVED, WALK_TURNS];
+      // cmp a, b
+      this.#emit(0x45 | wide, 0x39, 0xc0 | ((b & 7) << 3) | (a & 7));
+      return condition;
+    };
+  }
+
+  /** A register that the walk may have loaded. */
+  #dataEnd(): () => number {
+    const condition = this.#random.pick([JNZ, 0x88, 0x89, 0x8a, 0x8e]);
+    return () => {
+      // test eax, eax
+      this.#emit(0x85, 0xc0);
+      return condition;
+    };
   }
 
   /** A loop that fixes how often it goes round just before it begins, as a checksum's over the bits of a byte; perhaps one more around it. */
   #counted(): void {
     const random = this.#random;
-    const outer = random.once(2) ? this.#byteLoop() : undefined;
+    const outer = random.once(4) ? undefined : this.#byteLoop();
     const counter = random.pick(COUNTED);
     const turns = 1 + random.below(random.pick([4, 12, 40]));
     const downwards = random.once(2);
@@ -421,7 +476,7 @@ export class RandomProgram {
     const rex = 0x40 | (random.once(2) ? 0 : 8);
     const low = register & 7;
     const high = register >> 3;
-    switch (random.below(6)) {
+    switch (random.below(7)) {
       case 0:
         // add register, imm8
         this.#emit(rex | high, 0x83, 0xc0 | low, random.below(256));
@@ -435,6 +490,7 @@ export class RandomProgram {
         this.#emit(rex | high, 0xff, 0xc0 | low);
         break;
       case 3:
+      case 6:
         // add register, step
         this.#emit(rex | 4 | high, 0x01, 0xc0 | ((WALK_STEP & 7) << 3) | low);
         break;

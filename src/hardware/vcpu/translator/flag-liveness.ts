@@ -14,7 +14,7 @@ import { LoopTrace } from './loop-trace.ts';
 import type { Region, RegionBlock } from './region.ts';
 import { RegisterValues } from './register-values.ts';
 import { planStrip, Strip, type StripPlan } from './strip.ts';
-import { SETTLED, valuesOf } from './wasm-flags.ts';
+import { loopEndOf, SETTLED, valuesOf } from './wasm-flags.ts';
 import { NotTranslated, WasmOps } from './wasm-ops.ts';
 import type { WasmValue } from './wasm-value.ts';
 
@@ -49,8 +49,12 @@ export function examine(region: Region, meanings: Readonly<Record<string, Meanin
     const isLoop = block.ending === 'conditional' && block.successors.includes(index);
     frame.trace = isLoop ? new LoopTrace() : undefined;
     const needed = needsEntryFlags(block, emitter, meanings, interpreted);
+    const last = block.instructions.at(-1)!.instruction;
+    const end = last.row.meaning === 'jcc' ? loopEndOf(last.condition!, emitter.flags.state) : undefined;
     const plan =
-      frame.trace && !block.instructions.some(({ address }) => interpreted.has(address)) && planStrip(frame.trace);
+      frame.trace &&
+      !block.instructions.some(({ address }) => interpreted.has(address)) &&
+      planStrip(frame.trace, block.instructions.length, end);
     frame.trace = undefined;
     if (plan) {
       frame.strip = new Strip(frame.code, plan, block.instructions.length);

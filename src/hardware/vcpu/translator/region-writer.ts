@@ -10,8 +10,10 @@ import { STORAGE, TLB_ENTRY } from './layout.ts';
 import type { Place } from './place.ts';
 import type { Region, RegionBlock } from './region.ts';
 import { RegisterValues } from './register-values.ts';
+import { beginStretch, finishStretch, leaveStretch, movePointers, pushStretchIsSure } from './stretch.ts';
 import { Strip, type StripPlan } from './strip.ts';
-import { enterStrip, giveBackStrip } from './strip-entry.ts';
+import { giveBackStrip } from './strip-entry.ts';
+import { type StrippedLoop, tryStrip } from './stripped-loop.ts';
 import { type FlagState, SETTLED, valuesOf } from './wasm-flags.ts';
 import { ACCESS, type Label, OP } from './wasm-function.ts';
 import { wasmModule } from './wasm-module.ts';
@@ -59,21 +61,10 @@ function distinctDigits(addresses: readonly number[]): Digits | undefined {
   return undefined;
 }
 
+/** For instructions of which none branches. */
+const NO_BRANCHES: Branches = { direct: () => {}, indirect: () => {} };
+
 const pageOf = (address: number): number => Math.floor(address / 4096);
-
-/** A loop that is also run in strips: its block, and the copy of it that is a strip's turn. */
-interface StrippedLoop {
-  readonly block: number;
-  readonly copy: number;
-  readonly strip: Strip;
-  readonly needsFlags: boolean;
-  /** Local: turns until a strip is tried. */
-  readonly wait: number;
-}
-
-/** Turns of a loop before a strip is tried, and before it is tried again where that was not worth it. */
-const FIRST_WAIT = 3;
-const NEXT_WAIT = 16;
 
 class RegionWriter {
   readonly #blocks: RegionBlock[];
@@ -87,9 +78,10 @@ class RegionWriter {
   readonly #forward = new Map<number, Label>();
   /** Values that code after the one being written still needs. */
   readonly #held: WasmValue[][] = [];
-  /** Stripped loops by their block, and by their copy. */
+  /** Stripped loops by their block, and by their copies. */
   readonly #loops = new Map<number, StrippedLoop>();
   readonly #copies = new Map<number, StrippedLoop>();
+  readonly #stretches = new Map<number, StrippedLoop>();
 
   constructor(region: Region, facts: RegionFacts, surroundings: Surroundings) {
     this.#blocks = [...region.blocks];
@@ -109,9 +101,15 @@ class RegionWriter {
     this.#blocks[block] = { ...original, successors };
     this.#blocks.push({ ...original, successors });
     const strip = new Strip(frame.code, plan, original.instructions.length);
-    const loop = { block, copy, strip, needsFlags, wait: frame.code.local(I32) };
+    const stretch = plan.stretch === 0 ? undefined : this.#blocks.length;
+    if (stretch !== undefined) {
+      this.#blocks.push({ ...original, successors: [stretch, copy, ...original.successors] });
+      this.#blocks[block] = { ...original, successors: [...successors, stretch] };
+    }
+    const loop = { block, copy, stretch, strip, needsFlags, wait: frame.code.local(I32) };
     this.#loops.set(block, loop);
     this.#copies.set(copy, loop);
+    if (stretch !== undefined) this.#stretches.set(stretch, loop);
   }
 
   write(): Emitter['frame']['code'] {
@@ -146,7 +144,9 @@ class RegionWriter {
     const { code } = this.#emitter.frame;
     const last = merges.at(-1);
     if (last === undefined) {
-      this.#block(index);
+      const stretched = this.#stretches.get(index);
+      if (stretched !== undefined) this.#stretch(index, stretched);
+      else this.#block(index);
       return;
     }
     this.#forward.set(last, code.block());
@@ -174,21 +174,76 @@ class RegionWriter {
     const strip = this.#copies.get(index)?.strip;
     if (strip !== undefined) this.#beginTurn(strip);
     frame.strip = strip;
-    block.instructions.forEach(({ address, instruction }, at) => {
-      frame.temporaries.keepOnly([...valuesOf(flags.state), ...frame.values.values(), ...this.#held.flat()]);
+    block.instructions.forEach((each, at) => {
       following = block.instructions[at + 1]?.address;
-      const unretired = block.instructions.length - at;
-      const place = { rip: BigInt(address), length: instruction.length, unretired };
-      if (this.#facts.interpreted.has(address)) this.#interpret(place, address, block);
-      else {
-        const meaning = this.#surroundings.meanings[instruction.row.meaning]!;
-        const ops: Ops<WasmValue> = new WasmOps(this.#emitter, instruction, place, branches);
-        meaning(ops);
-      }
+      this.#instruction(each, block, block.instructions.length - at, branches);
     });
     const interpreted = this.#facts.interpreted.has(block.instructions.at(-1)!.address);
     if (block.ending === 'conditional' || block.ending === 'next' || interpreted) this.#edge(index, block.next);
     frame.values = outer;
+  }
+
+  /** One instruction, which `unretired` ones of its block begin with. */
+  #instruction(
+    { address, instruction }: RegionBlock['instructions'][number],
+    block: RegionBlock,
+    unretired: number,
+    branches: Branches,
+  ): void {
+    const { flags, frame } = this.#emitter;
+    frame.temporaries.keepOnly([...valuesOf(flags.state), ...frame.values.values(), ...this.#held.flat()]);
+    const place = { rip: BigInt(address), length: instruction.length, unretired };
+    if (this.#facts.interpreted.has(address)) this.#interpret(place, address, block);
+    else {
+      const ops: Ops<WasmValue> = new WasmOps(this.#emitter, instruction, place, branches);
+      this.#surroundings.meanings[instruction.row.meaning]!(ops);
+    }
+  }
+
+  /** Turns of a strip one after another, without their branches if they surely go on; then as many again, or what of the strip is left, or the loop. */
+  #stretch(index: number, { block: loop, copy, strip, needsFlags }: StrippedLoop): void {
+    const { flags, frame } = this.#emitter;
+    const { code } = frame;
+    const block = this.#blocks[index]!;
+    const turns = strip.plan.stretch;
+    const body = block.instructions.slice(0, -1);
+    const outer = frame.values;
+    frame.values = new RegisterValues();
+    flags.state = SETTLED;
+    beginStretch(frame, strip);
+    frame.strip = strip;
+    for (let turn = 0; turn < turns; turn++) {
+      strip.begin(turn);
+      const unretired = (turns - turn) * strip.length;
+      body.forEach((each, at) => {
+        this.#instruction(each, block, unretired - at, NO_BRANCHES);
+      });
+      if (strip.plan.bound === undefined) this.#stretchBranch(index, strip, turn);
+      movePointers(frame, strip);
+    }
+    finishStretch(frame, strip);
+    frame.strip = undefined;
+    if (needsFlags) flags.settle();
+    pushStretchIsSure(frame, strip);
+    code.brIf(this.#back.get(index)!);
+    code.get(strip.remaining);
+    code.brIf(this.#forward.get(copy)!);
+    this.#edgeWithin(index, loop);
+    frame.values = outer;
+  }
+
+  /** On to the next turn of a stretch, or out of the loop. */
+  #stretchBranch(index: number, strip: Strip, turn: number): void {
+    const { frame } = this.#emitter;
+    const { code } = frame;
+    const block = this.#blocks[index]!;
+    const on = code.block();
+    this.#instruction(block.instructions.at(-1)!, block, 1, { ...NO_BRANCHES, direct: () => code.br(on) });
+    this.#aside([], () => {
+      leaveStretch(frame, strip, turn);
+      this.#edge(index, block.next);
+    });
+    code.end();
   }
 
   #beginTurn(strip: Strip): void {
@@ -322,7 +377,7 @@ class RegionWriter {
     const { address } = this.#blocks[to]!;
     if (pageOf(address) !== pageOf(this.#blocks[from]!.instructions.at(-1)!.address)) this.#checkPage(address);
     const loop = this.#loops.get(to);
-    if (loop !== undefined) this.#mayStrip(loop, from);
+    if (loop !== undefined) tryStrip(frame, loop, from, () => this.#enterStrip(loop));
     const count = this.#blocks[to]!.instructions.length;
     this.#takeBudget(count);
     code.get(frame.left);
@@ -342,29 +397,20 @@ class RegionWriter {
     flags.state = SETTLED;
   }
 
-  /** On the way to a turn of the loop: into a strip, when it is time to try. */
-  #mayStrip({ block, copy, strip, needsFlags, wait }: StrippedLoop, from: number): void {
+  /** Into a strip: a stretch of it if that is sure to go on. */
+  #enterStrip({ copy, stretch, strip, needsFlags }: StrippedLoop): void {
     const { frame, flags } = this.#emitter;
-    const { code } = frame;
-    if (from === block) {
-      code.get(wait);
-      code.i32(1);
-      code.op(OP.I32_SUB);
-      code.tee(wait);
-      code.i32(0);
-      code.op(OP.I32_LT_S);
-      code.if();
-      const no = code.block();
-      enterStrip(frame, strip, no);
-      this.#aside([], () => {
-        if (needsFlags) flags.settle();
-        this.#tree(copy);
-      });
-      code.end();
-    }
-    code.i32(from === copy ? 0 : from === block ? NEXT_WAIT : FIRST_WAIT);
-    code.set(wait);
-    if (from === block) code.end();
+    this.#aside([], () => {
+      if (needsFlags) flags.settle();
+      if (stretch !== undefined) {
+        pushStretchIsSure(frame, strip);
+        frame.code.if();
+        this.#aside([], () => this.#tree(stretch));
+        frame.code.end();
+      }
+      if (this.#graph.isMerge(copy)) frame.code.br(this.#forward.get(copy)!);
+      else this.#tree(copy);
+    });
   }
 
   #settleFor(to: number): void {

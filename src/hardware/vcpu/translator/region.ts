@@ -177,15 +177,20 @@ const goesRoundTo = (end: RegionBlock, start: RegionBlock): boolean => {
   return end.ending === 'conditional' && targetOf(address, instruction) === start.address;
 };
 
-/** Blocks of which each that runs on into a short loop of one block, and fixes how often that goes round, holds all its turns. */
+/**
+ * Blocks of which each that runs on into a short loop of one block, and fixes how often that goes round, holds all its turns: if
+ * that makes one block of the loop around it.
+ */
 function unrolled(blocks: readonly RegionBlock[], source: CodeSource): RegionBlock[] {
   const byAddress = new Map(blocks.map((block) => [block.address, block]));
   let room = MAX_UNROLLED;
   return blocks.map((block) => {
     const loop = block.ending === 'next' ? byAddress.get(block.next) : undefined;
     if (loop === undefined || !goesRoundTo(loop, loop) || !inOnePage(block, loop)) return block;
+    const end = byAddress.get(loop.next);
+    if (end === undefined || !goesRoundTo(end, block)) return block;
     const { length } = loop.instructions;
-    const most = Math.floor(Math.min(room, MAX_BLOCK - block.instructions.length) / length);
+    const most = Math.floor(Math.min(room, MAX_BLOCK - block.instructions.length - end.instructions.length) / length);
     const turns = source.turns(block, loop, most);
     if (turns === undefined) return block;
     room -= turns * length;

@@ -3,8 +3,10 @@
 import { TLB_MASK } from '../tlb.ts';
 import type { Frame } from './frame.ts';
 import { STORAGE, TLB_ENTRY } from './layout.ts';
-import type { LinearForm } from './linear-form.ts';
-import type { AccessGroup, Strip, WrapGuard } from './strip.ts';
+import type { WrapGuard } from './loop-motion.ts';
+import { pushForm } from './pushed-form.ts';
+import { findSureTurns, pushPointer, pushStretchIsSure } from './stretch.ts';
+import type { AccessGroup, Strip } from './strip.ts';
 import { ACCESS, type Label, OP } from './wasm-function.ts';
 import { I32, I64 } from './wasm-types.ts';
 
@@ -15,35 +17,10 @@ const FEWEST_TURNS = 6;
 const ALL = 2n ** 32n;
 const HALF = 2n ** 31n;
 
-/** Puts the value of a form on the stack. */
-function push(frame: Frame, { width, constant, terms }: LinearForm): void {
-  const { code } = frame;
-  const wide = width === 64;
-  const number = (value: bigint) => {
-    if (wide) code.i64(value);
-    else code.i32(Number(BigInt.asIntN(32, value)));
-  };
-  number(constant);
-  for (const { coefficient, atom } of terms.values()) {
-    if (atom.kind === 'register') {
-      code.get(frame.register(atom.number));
-      if (!wide) code.op(OP.I32_WRAP_I64);
-    } else {
-      push(frame, atom.of);
-      if (wide) code.op(atom.signed ? OP.I64_EXTEND_I32_S : OP.I64_EXTEND_I32_U);
-    }
-    if (coefficient !== 1n) {
-      number(coefficient);
-      code.op(wide ? OP.I64_MUL : OP.I32_MUL);
-    }
-    code.op(wide ? OP.I64_ADD : OP.I32_ADD);
-  }
-}
-
 /** 32 bits near where they would wrap: the strip, which moves them by a page at most, is not for them. */
 function refuseWrap(frame: Frame, { value, signed }: WrapGuard, no: Label): void {
   const { code } = frame;
-  push(frame, value);
+  pushForm(frame, value);
   code.i32(Number(BigInt.asIntN(32, (signed ? HALF : 0n) - BigInt(PAGE))));
   code.op(OP.I32_ADD);
   code.i32(Number(BigInt.asIntN(32, ALL - BigInt(2 * PAGE))));
@@ -51,12 +28,14 @@ function refuseWrap(frame: Frame, { value, signed }: WrapGuard, no: Label): void
   code.brIf(no);
 }
 
-/** Look one group's page up, and bound the turns by what is left of it. */
-function enterGroup(frame: Frame, group: AccessGroup, addend: number, turns: number, no: Label): void {
+/** Look a group's page up, and bound the turns by what is left of it. */
+function enterGroup(frame: Frame, strip: Strip, index: number, no: Label): void {
   const { code, places } = frame;
+  const turns = strip.remaining;
+  const group = strip.plan.groups[index]!;
   const [address, low, within, count] = [code.local(I64), code.local(I32), code.local(I32), code.local(I32)];
   const tlb = places.storage + (group.writes ? STORAGE.WRITE_TLB : STORAGE.READ_TLB);
-  push(frame, group.address);
+  pushForm(frame, group.address);
   code.tee(address);
   code.op(OP.I32_WRAP_I64);
   code.tee(low);
@@ -79,7 +58,11 @@ function enterGroup(frame: Frame, group: AccessGroup, addend: number, turns: num
   code.brIf(no);
   code.get(low);
   code.access(ACCESS.I32_LOAD, tlb + TLB_ENTRY.ADDEND);
-  code.set(addend);
+  code.set(strip.addends[index]!);
+  if (strip.plan.stretch > 0) {
+    pushPointer(frame, strip, index, address);
+    code.set(strip.pointers[index]!);
+  }
   if (!pushTurns(frame, group, within, no)) return;
   code.tee(count);
   code.get(turns);
@@ -106,7 +89,7 @@ function pushTurns(frame: Frame, { step, span }: AccessGroup, within: number, no
     code.op(OP.I32_DIV_U);
   } else {
     const [wide, distance, zero] = [code.local(I64), code.local(I32), code.local(I32)];
-    push(frame, step);
+    pushForm(frame, step);
     code.tee(wide);
     code.i64(BigInt(PAGE));
     code.op(OP.I64_ADD);
@@ -139,20 +122,28 @@ function pushTurns(frame: Frame, { step, span }: AccessGroup, within: number, no
 }
 
 /** Set the strip's locals, and take its turns off the budget; to `no`, with nothing changed but the strip's locals, if it is not worth it. */
-export function enterStrip(frame: Frame, { plan, length, remaining, addends }: Strip, no: Label): void {
+export function enterStrip(frame: Frame, strip: Strip, no: Label): void {
   const { code, left } = frame;
+  const { plan, length, remaining } = strip;
   code.get(left);
   code.i32(length);
   code.op(OP.I32_DIV_U);
   code.set(remaining);
   for (const guard of plan.guards) refuseWrap(frame, guard, no);
-  plan.groups.forEach((group, index) => {
-    enterGroup(frame, group, addends[index]!, remaining, no);
+  plan.groups.forEach((_, index) => {
+    enterGroup(frame, strip, index, no);
   });
   code.get(remaining);
   code.i32(FEWEST_TURNS);
   code.op(OP.I32_LT_U);
   code.brIf(no);
+  if (plan.stretch > 0) findSureTurns(frame, strip);
+  if (plan.groups.length === 0) {
+    // Nothing else is saved.
+    pushStretchIsSure(frame, strip);
+    code.op(OP.I32_EQZ);
+    code.brIf(no);
+  }
   code.get(left);
   code.get(remaining);
   code.i32(length);

@@ -4,20 +4,18 @@
  * it by the same distance.
  */
 
-import {
-  type Atom,
-  combined,
-  extended,
-  keyOf,
-  knownForm,
-  type LinearForm,
-  lowHalf,
-  registerForm,
-  scaled,
-} from './linear-form.ts';
+import { keyOf, type LinearForm } from './linear-form.ts';
+import { boundOf, type LoopEnd, type TurnBound } from './loop-bound.ts';
+import { Changes, type Motion, motionOf, type WrapGuard } from './loop-motion.ts';
 import type { LoopTrace, TracedAccess } from './loop-trace.ts';
 import type { WasmFunction } from './wasm-function.ts';
 import { I32 } from './wasm-types.ts';
+
+/** How an access of a turn is found: in the page of which group, how far from its lowest byte. */
+export interface GroupedAccess {
+  readonly group: number;
+  readonly offset: number;
+}
 
 /** Accesses near each other that move together. */
 export interface AccessGroup {
@@ -30,105 +28,25 @@ export interface AccessGroup {
   readonly step: LinearForm;
 }
 
-/** 32 bits that move and are extended to an address: they must not wrap around within the strip. */
-export interface WrapGuard {
-  readonly value: LinearForm;
-  readonly signed: boolean;
-}
-
 export interface StripPlan {
   readonly groups: readonly AccessGroup[];
   readonly guards: readonly WrapGuard[];
-  /** For each access of a turn its group; undefined if it is to be looked up every time. */
-  readonly groupOf: readonly (number | undefined)[];
+  /** For each access of a turn where it is; undefined if it is to be looked up every time. */
+  readonly accesses: readonly (GroupedAccess | undefined)[];
+  /** How long the loop surely goes on, if that can be told. */
+  readonly bound: TurnBound | undefined;
+  /** So many turns are run at a time; 0 if that is not worth it. */
+  readonly stretch: number;
 }
 
+/** Instructions of the turns that are run at a time. */
+const STRETCH = 48;
+const MOST_TURNS = 8;
+const PAGE = 4096;
 /** Accesses further apart are looked up apart: else few strips would find them in one page. */
 const MAX_SPAN = 512n;
 /** More than these would take longer to look up than they save. */
 const MAX_GROUPS = 10;
-
-/** How a turn changes a register: not at all, by the same distance each time, or otherwise. `narrow`: in its low half, the upper cleared. */
-type Change = 'none' | 'unknown' | { readonly step: LinearForm; readonly narrow: boolean };
-
-class Changes {
-  readonly #ends: (number: number) => LinearForm | undefined;
-
-  constructor(trace: LoopTrace) {
-    this.#ends = (number) => trace.register(number);
-  }
-
-  isConstant(number: number): boolean {
-    const end = this.#ends(number);
-    return end !== undefined && end.constant === 0n && keyOf(end) === keyOf(registerForm(number));
-  }
-
-  /** No turn changes any register of it. */
-  isInvariant(value: LinearForm): boolean {
-    return [...value.terms.values()].every(({ atom }) => this.isInvariantAtom(atom));
-  }
-
-  isInvariantAtom(atom: Atom): boolean {
-    return atom.kind === 'register' ? this.isConstant(atom.number) : this.isInvariant(atom.of);
-  }
-
-  of(number: number): Change {
-    if (this.isConstant(number)) return 'none';
-    const end = this.#ends(number);
-    if (end === undefined) return 'unknown';
-    const wide = combined(end, registerForm(number), -1n);
-    if (this.isInvariant(wide)) return { step: wide, narrow: false };
-    const [only, ...others] = end.terms.values();
-    if (only === undefined || others.length > 0 || end.constant !== 0n || only.coefficient !== 1n) return 'unknown';
-    if (only.atom.kind !== 'extended' || only.atom.signed) return 'unknown';
-    const narrow = combined(only.atom.of, lowHalf(registerForm(number)), -1n);
-    return this.isInvariant(narrow) ? { step: narrow, narrow: true } : 'unknown';
-  }
-}
-
-interface Motion {
-  readonly step: LinearForm;
-  readonly guards: readonly WrapGuard[];
-}
-
-const STILL: Motion = { step: knownForm(64, 0n), guards: [] };
-
-/** How a turn moves one part of an address; undefined if not by a fixed distance. */
-function motionOfAtom(atom: Atom, changes: Changes): Motion | undefined {
-  if (changes.isInvariantAtom(atom)) return STILL;
-  if (atom.kind === 'register') {
-    const change = changes.of(atom.number);
-    if (typeof change === 'string') return undefined;
-    // A strip begins behind a turn, which has cleared the upper half.
-    if (change.narrow)
-      return motionOfAtom({ kind: 'extended', signed: false, of: lowHalf(registerForm(atom.number)) }, changes);
-    return { step: change.step, guards: [] };
-  }
-  let step = knownForm(32, 0n);
-  for (const { coefficient, atom: inner } of atom.of.terms.values()) {
-    if (changes.isInvariantAtom(inner)) continue;
-    const change = inner.kind === 'register' ? changes.of(inner.number) : 'unknown';
-    if (typeof change === 'string') return undefined;
-    step = combined(step, lowHalf(change.step), coefficient);
-  }
-  return { step: extended(step, true), guards: [{ value: atom.of, signed: atom.signed }] };
-}
-
-/** How a turn moves an address. */
-function motionOf(address: LinearForm, changes: Changes): Motion | undefined {
-  let step = knownForm(64, 0n);
-  const guards: WrapGuard[] = [];
-  let moving = 0;
-  for (const { coefficient, atom } of address.terms.values()) {
-    const motion = motionOfAtom(atom, changes);
-    if (motion === undefined) return undefined;
-    if (motion !== STILL) moving++;
-    step = combined(step, scaled(motion.step, coefficient), 1n);
-    guards.push(...motion.guards);
-  }
-  // The page bounds how far the address goes, and so the only part of it that moves.
-  return guards.length > 0 && moving > 1 ? undefined : { step, guards };
-}
 
 interface Candidate {
   readonly index: number;
@@ -136,9 +54,11 @@ interface Candidate {
   readonly motion: Motion;
 }
 
-/** The plan for a loop whose turn has been traced; undefined if there is nothing to be gained. */
-export function planStrip(trace: LoopTrace): StripPlan | undefined {
+/** The plan for a loop whose turn of `length` instructions has been traced; undefined if there is nothing to be gained. */
+export function planStrip(trace: LoopTrace, length: number, end: LoopEnd | undefined): StripPlan | undefined {
   const changes = new Changes(trace);
+  const bound = end && boundOf(end, changes);
+  const turns = Math.min(MOST_TURNS, Math.floor(STRETCH / length));
   const byForm = new Map<string, Candidate[]>();
   trace.accesses.forEach((access, index) => {
     const { address } = access;
@@ -152,16 +72,19 @@ export function planStrip(trace: LoopTrace): StripPlan | undefined {
   });
   const groups: AccessGroup[] = [];
   const guards = new Map<string, WrapGuard>();
-  const groupOf: (number | undefined)[] = trace.accesses.map(() => undefined);
+  const accesses: (GroupedAccess | undefined)[] = trace.accesses.map(() => undefined);
   for (const alike of byForm.values())
     for (const near of clusters(alike)) {
-      for (const { index } of near) groupOf[index] = groups.length;
+      const lowest = near[0]!.access.address.constant;
+      for (const { index, access } of near)
+        accesses[index] = { group: groups.length, offset: Number(access.address.constant - lowest) };
       for (const guard of near[0]!.motion.guards)
         guards.set(`${guard.signed} ${guard.value.constant} ${keyOf(guard.value)}`, guard);
       groups.push(groupOfCluster(near));
     }
-  if (groups.length === 0 || groups.length > MAX_GROUPS) return undefined;
-  return { groups, guards: [...guards.values()], groupOf };
+  const stretch = turns > 1 && groups.every((group) => Math.abs(fixedStep(group)) < PAGE) ? turns : 0;
+  if ((groups.length === 0 && (stretch === 0 || bound === undefined)) || groups.length > MAX_GROUPS) return undefined;
+  return { groups, guards: [...guards.values()], accesses, bound, stretch };
 }
 
 const endOf = ({ access }: Candidate): bigint => access.address.constant + BigInt(access.bytes);
@@ -188,6 +111,15 @@ function groupOfCluster(near: readonly Candidate[]): AccessGroup {
   };
 }
 
+/**
+ * Where an access of a strip is: beyond the addend of its page, or at an offset from where its group stands; or to be looked up,
+ * where the addend is likely to be the last one's.
+ */
+type StripPlace =
+  | { readonly kind: 'page'; readonly addend: number }
+  | { readonly kind: 'pointer'; readonly pointer: number; readonly offset: number }
+  | { readonly kind: 'likely'; readonly addend: number };
+
 /** What a strip keeps while it runs. */
 export class Strip {
   readonly plan: StripPlan;
@@ -195,27 +127,49 @@ export class Strip {
   readonly length: number;
   /** Local: turns that have not begun. */
   readonly remaining: number;
+  /** Local: those of them that can be run in stretches. */
+  readonly sure: number;
   /** For each group the local of its page's addend. */
   readonly addends: readonly number[];
+  /** For each group, in a stretch, the local of the host offset that its accesses are counted from. */
+  readonly pointers: readonly number[];
+  /** For each access that is looked up the local of the addend that it had last. */
+  readonly #lastAddends: readonly (number | undefined)[];
   #access = 0;
+  #turn: number | undefined;
 
   constructor(code: WasmFunction, plan: StripPlan, length: number) {
     this.plan = plan;
     this.length = length;
     this.remaining = code.local(I32);
+    this.sure = code.local(I32);
     this.addends = plan.groups.map(() => code.local(I32));
+    this.#lastAddends = plan.accesses.map((access) => (access === undefined ? code.local(I32) : undefined));
+    this.pointers = plan.stretch === 0 ? [] : plan.groups.map(() => code.local(I32));
   }
 
-  /** The code of a turn is about to be made. */
-  begin(): void {
+  /** The code of a turn is about to be made; of a stretch, its turn `turn`. */
+  begin(turn?: number): void {
     this.#access = 0;
+    this.#turn = turn;
   }
 
-  /** The next access of the turn: the local of its page's addend, undefined if that is to be looked up. */
-  nextAddend(): number | undefined {
-    const { groupOf } = this.plan;
-    if (this.#access === groupOf.length) throw new Error('a strip makes another access than the turn that was traced');
-    const group = groupOf[this.#access++];
-    return group === undefined ? undefined : this.addends[group];
+  /** Where the next access of the turn is. */
+  nextPlace(): StripPlace {
+    const { accesses, groups } = this.plan;
+    if (this.#access === accesses.length) throw new Error('a strip makes another access than the turn that was traced');
+    const index = this.#access++;
+    const access = accesses[index];
+    if (access === undefined) return { kind: 'likely', addend: this.#lastAddends[index]! };
+    const { group, offset } = access;
+    if (this.#turn === undefined) return { kind: 'page', addend: this.addends[group]! };
+    const moved = stretchStart(groups[group]!, this.plan.stretch) + this.#turn * fixedStep(groups[group]!);
+    return { kind: 'pointer', pointer: this.pointers[group]!, offset: offset + moved };
   }
 }
+
+/** How far a turn moves a group, if that is the same whatever registers hold; else 0, and its pointer is moved every turn. */
+export const fixedStep = ({ step }: AccessGroup): number => (step.terms.size === 0 ? Number(step.constant) : 0);
+
+/** How far above its pointer a group is in a stretch's first turn: offsets from the pointer cannot be negative. */
+export const stretchStart = (group: AccessGroup, turns: number): number => Math.max(0, -fixedStep(group) * (turns - 1));

@@ -83,10 +83,19 @@ const compared: Readonly<Record<ComparisonName, (a: WasmValue, b: WasmValue) => 
   notGreater: (a, b) => a.known! <= b.known!,
 };
 
+interface Shifted {
+  readonly name: ShiftName;
+  readonly result: WasmValue;
+  readonly of: WasmValue;
+  readonly count: bigint;
+}
+
 /** Emits arithmetic into one function. */
 export class WasmArithmetic {
   readonly #code: WasmFunction;
   readonly #temporaries: Temporaries;
+  /** The last shift by a known count. An instruction's definition may shift in two steps, to have the last bit that falls out. */
+  #shifted: Shifted | undefined;
 
   constructor(code: WasmFunction, temporaries: Temporaries) {
     this.#code = code;
@@ -106,6 +115,14 @@ export class WasmArithmetic {
 
   /** Put a value on the stack without its sign: as an i32 up to 32 bits. */
   #pushUnsigned(value: WasmValue): void {
+    if (value.unsigned !== undefined) {
+      this.#code.get(value.unsigned);
+      return;
+    }
+    if (value.known !== undefined && value.width !== 64) {
+      this.#code.i32(Number(BigInt.asIntN(32, unsignedOf(value))));
+      return;
+    }
     this.#push(value);
     if (value.width === 8 || value.width === 16) {
       this.#code.i32(value.width === 8 ? 0xff : 0xffff);
@@ -160,8 +177,11 @@ export class WasmArithmetic {
 
   compare(name: ComparisonName, a: WasmValue, b: WasmValue): WasmValue {
     if (a.known !== undefined && b.known !== undefined) return constant(1, compared[name](a, b) ? 1n : 0n);
-    this.#push(a);
-    this.#push(b);
+    const isSigned = name === 'less' || name === 'notGreater';
+    const unsigned = !isSigned && [a, b].every((each) => each.unsigned !== undefined || each.known !== undefined);
+    for (const each of [a, b])
+      if (unsigned) this.#pushUnsigned(each);
+      else this.#push(each);
     this.#code.op(COMPARISONS[name][a.width === 64 ? 1 : 0]);
     return this.#temporaries.result(1);
   }
@@ -178,6 +198,19 @@ export class WasmArithmetic {
       return constant(width, name === 'left' ? from << unsignedOf(count) : from >> unsignedOf(count));
     }
     if (count.known === 0n && width >= 32) return a;
+    const before = this.#shifted;
+    if (before?.result === a && before.name === name && count.known !== undefined) {
+      const both = before.count + unsignedOf(count);
+      if (both < width) return this.shift(name, before.of, constant(8, both));
+    }
+    const result = this.#shift(name, a, count);
+    this.#shifted =
+      count.known === undefined || width < 32 ? undefined : { name, result, of: a, count: unsignedOf(count) };
+    return result;
+  }
+
+  #shift(name: ShiftName, a: WasmValue, count: WasmValue): WasmValue {
+    const width = widthOf(a);
     if (name === 'right') this.#pushUnsigned(a);
     else this.#push(a);
     if (width === 64) this.#pushWide(count, false);

@@ -7,10 +7,11 @@ import { AF, CF, DF, FLAG_KIND, IF, OF, PF, SF, STATUS_FLAGS, ZF } from '../flag
 import { CONDITION, type ExtraFlags, type FlagName } from '../ops.ts';
 import { WORD } from '../state.ts';
 import type { Frame } from './frame.ts';
+import type { LoopEnd } from './loop-bound.ts';
 import { settledStatus } from './settled-status.ts';
 import type { WasmArithmetic } from './wasm-arithmetic.ts';
 import { ACCESS, OP } from './wasm-function.ts';
-import { constant, type WasmValue } from './wasm-value.ts';
+import { constant, linearOf, type WasmValue } from './wasm-value.ts';
 
 type SumKind = typeof FLAG_KIND.ADD | typeof FLAG_KIND.SUBTRACT | typeof FLAG_KIND.SUBTRACT_WITH_BORROW;
 
@@ -45,6 +46,15 @@ export function valuesOf(state: FlagState): readonly WasmValue[] {
     case 'explicit':
       return [state.status];
   }
+}
+
+/** What a branch on `condition` looks at, as sums of the registers that the turn of a loop begins with. */
+export function loopEndOf(condition: number, state: FlagState): LoopEnd | undefined {
+  if (state.rule !== 'sum' && state.rule !== 'result') return undefined;
+  const comparison = state.rule === 'sum' && state.kind === FLAG_KIND.SUBTRACT;
+  const a = linearOf(comparison ? state.a : state.result);
+  const b = comparison ? linearOf(state.b) : undefined;
+  return a === undefined || (comparison && b === undefined) ? undefined : { condition, a, b };
 }
 
 /** The flags of one region while its code is made. */

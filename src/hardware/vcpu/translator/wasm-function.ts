@@ -67,8 +67,8 @@ export const OP = {
 export const ACCESS = {
   I32_LOAD: 0x28,
   I64_LOAD: 0x29,
-  I32_LOAD8_S: 0x2c,
-  I32_LOAD16_S: 0x2e,
+  I32_LOAD8_U: 0x2d,
+  I32_LOAD16_U: 0x2f,
   I32_STORE: 0x36,
   I64_STORE: 0x37,
   I32_STORE8: 0x3a,

@@ -14,9 +14,15 @@ import { ACCESS, OP } from './wasm-function.ts';
 import { I32, I64 } from './wasm-types.ts';
 import { linearOf, type WasmValue } from './wasm-value.ts';
 
-const LOADS = { 8: ACCESS.I32_LOAD8_S, 16: ACCESS.I32_LOAD16_S, 32: ACCESS.I32_LOAD, 64: ACCESS.I64_LOAD } as const;
+const LOADS = { 8: ACCESS.I32_LOAD8_U, 16: ACCESS.I32_LOAD16_U, 32: ACCESS.I32_LOAD, 64: ACCESS.I64_LOAD } as const;
 const STORES = { 8: ACCESS.I32_STORE8, 16: ACCESS.I32_STORE16, 32: ACCESS.I32_STORE, 64: ACCESS.I64_STORE } as const;
 const PAGE_SHIFT = 12;
+
+/** A host offset: what a local holds, and a constant. */
+export interface Host {
+  readonly local: number;
+  readonly offset: number;
+}
 
 /** Memory accesses of one region. */
 export class WasmMemory {
@@ -29,14 +35,19 @@ export class WasmMemory {
   }
 
   /**
-   * Host offset of an access to the linear address in `address`, in a local. An access that crosses into the next page has
+   * Host offset of an access to the linear address in `address`. An access that crosses into the next page has
    * another page number at its last byte, so it never matches the entry of its first.
    */
-  translate(place: Place, width: Width, address: WasmValue, access: AccessKind): number {
+  translate(place: Place, width: Width, address: WasmValue, access: AccessKind): Host {
     const { code, temporaries, trace, strip } = this.#frame;
     trace?.access({ address: linearOf(address), bytes: width / 8, kind: access });
-    const known = strip?.nextAddend();
-    if (known !== undefined) return this.#known(address, known);
+    const known = strip?.nextPlace();
+    if (known?.kind === 'pointer') return { local: known.pointer, offset: known.offset };
+    if (known?.kind === 'page') return this.#known(address, known.addend);
+    if (known?.kind === 'likely') {
+      this.#confirm(place, width, address, access, known.addend);
+      return this.#known(address, known.addend);
+    }
     const low = temporaries.take(I32);
     const addend = address.stack === true ? this.#nearby(place, width, address, access, low) : temporaries.take(I32);
     if (address.stack !== true) {
@@ -48,16 +59,33 @@ export class WasmMemory {
     code.get(addend);
     code.op(OP.I32_ADD);
     code.set(host);
-    return host;
+    return { local: host, offset: 0 };
   }
 
   /** Host offset of an access whose page a strip has looked up. */
-  #known(address: WasmValue, addend: number): number {
+  #known(address: WasmValue, addend: number): Host {
     const { code, temporaries } = this.#frame;
     temporaries.pushLow(address);
     code.get(addend);
     code.op(OP.I32_ADD);
-    return temporaries.result(32).local!;
+    return { local: temporaries.result(32).local!, offset: 0 };
+  }
+
+  /**
+   * Put the TLB's addend into a local, which mostly has it already: that it has not is a branch not taken, so that the access need
+   * not wait for the TLB, and one that loads the next one's address takes no longer than that.
+   */
+  #confirm(place: Place, width: Width, address: WasmValue, access: AccessKind, likely: number): void {
+    const { code, temporaries } = this.#frame;
+    this.#probe(place, width, address, access, temporaries.take(I32));
+    const addend = temporaries.result(32).local!;
+    code.get(addend);
+    code.get(likely);
+    code.op(OP.I32_NE);
+    code.if();
+    code.get(addend);
+    code.set(likely);
+    code.end();
   }
 
   /** The addend of the page that the last access to the stack was in, if this one is there too; else the TLB's. */
@@ -114,17 +142,22 @@ export class WasmMemory {
     code.access(ACCESS.I32_LOAD, tlb + TLB_ENTRY.ADDEND);
   }
 
-  load(width: Width, host: number): WasmValue {
+  load(width: Width, { local, offset }: Host): WasmValue {
     const { code, temporaries } = this.#frame;
-    code.get(host);
-    code.access(LOADS[width]);
-    return temporaries.result(width);
+    code.get(local);
+    code.access(LOADS[width], offset);
+    if (width === 32 || width === 64) return temporaries.result(width);
+    // Of both the engine drops what nobody uses.
+    const unsigned = temporaries.result(width).local!;
+    code.get(unsigned);
+    code.op(width === 8 ? OP.I32_EXTEND8_S : OP.I32_EXTEND16_S);
+    return { ...temporaries.result(width), unsigned };
   }
 
-  store(host: number, value: WasmValue): void {
+  store({ local, offset }: Host, value: WasmValue): void {
     const { code, temporaries } = this.#frame;
-    code.get(host);
+    code.get(local);
     temporaries.push(value);
-    code.access(STORES[value.width as Width]);
+    code.access(STORES[value.width as Width], offset);
   }
 }

@@ -9,6 +9,7 @@ import type { Emitter } from './emitter.ts';
 import { extended, knownForm, type LinearForm, lowHalf } from './linear-form.ts';
 import type { Place } from './place.ts';
 import { OP } from './wasm-function.ts';
+import type { Host } from './wasm-memory.ts';
 import { constant, type WasmValue } from './wasm-value.ts';
 
 const RSP = SLOT.RSP;
@@ -50,7 +51,7 @@ export class WasmOps implements Ops<WasmValue> {
   readonly #place: Place;
   readonly #branches: Branches;
   /** Host offsets of memory operands that readForUpdate has translated. */
-  readonly #hosts = new Map<number, number>();
+  readonly #hosts = new Map<number, Host>();
 
   constructor(emitter: Emitter, instruction: Instruction, place: Place, branches: Branches) {
     this.#emitter = emitter;

@@ -13,6 +13,8 @@ export interface WasmValue {
   readonly width: Width | 1;
   /** The local that holds it; absent if it is known. */
   readonly local?: number;
+  /** Of 8 or 16 bits, a local that holds it without its sign as well, if there is one. */
+  readonly unsigned?: number;
   readonly known?: bigint;
   /** As an address it is the stack's: mostly in the page that the last such access was in. */
   readonly stack?: boolean;
@@ -74,8 +76,9 @@ export class Temporaries {
   /** All temporaries are free but those that hold `values`. */
   keepOnly(values: Iterable<WasmValue>): void {
     const kept = new Set<number>();
-    const keep = ({ local }: WasmValue) => {
+    const keep = ({ local, unsigned }: WasmValue) => {
       if (local !== undefined) kept.add(local);
+      if (unsigned !== undefined) kept.add(unsigned);
     };
     for (const value of values) {
       keep(value);
