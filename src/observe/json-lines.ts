@@ -18,20 +18,28 @@ interface Member {
   readonly type: FieldType;
 }
 
+/** How an event becomes a line, found out once. */
+interface Shape {
+  readonly members: readonly Member[];
+  /** No field is text, so that its own text has nothing to escape: numbers, and the words of its declaration. */
+  readonly plain: boolean;
+}
+
 /** `program`: the name of what is traced. */
 export function jsonLines(program: string): TraceFormat {
   let count = 0;
-  const known = new Map<Event, readonly Member[]>();
+  const known = new Map<Event, Shape>();
   return {
     begin: () => `${JSON.stringify({ v: SCHEMA_VERSION, format: 'gvm-trace', program, time: 'ns' })}\n`,
     // Hot: 300,000 lines a second are promised.
     event({ event, fields, end, access }) {
       count++;
-      let members = known.get(event);
-      if (members === undefined) {
-        members = membersOf(event);
-        known.set(event, members);
+      let shape = known.get(event);
+      if (shape === undefined) {
+        shape = shapeOf(event);
+        known.set(event, shape);
       }
+      const { members, plain } = shape;
       let line = `{"t":${end},"access":${access}`;
       for (let index = 0; index < members.length; index++) {
         const { field, before, type } = members[index]!;
@@ -42,7 +50,8 @@ export function jsonLines(program: string): TraceFormat {
         else line += value;
       }
       if (members.length === 0) line += headOf(event);
-      return `${line}},"text":${quoted(event.text(fields as never))}}\n`;
+      const text = event.text(fields as never);
+      return plain ? `${line}},"text":"${text}"}\n` : `${line}},"text":${quoted(text)}}\n`;
     },
     end: () => `${JSON.stringify({ end: true, events: count })}\n`,
   };
@@ -50,12 +59,14 @@ export function jsonLines(program: string): TraceFormat {
 
 const headOf = ({ layer, title }: Event): string => `,"layer":"${layer}","event":"${title}","fields":{`;
 
-const membersOf = (event: Event): readonly Member[] =>
-  Object.entries(event.schema).map(([field, type], index) => ({
+const shapeOf = (event: Event): Shape => ({
+  members: Object.entries(event.schema).map(([field, type], index) => ({
     field,
     before: `${index === 0 ? headOf(event) : ','}${JSON.stringify(field)}:`,
     type,
-  }));
+  })),
+  plain: !Object.values(event.schema).includes('string'),
+});
 
 const hexadecimal = (value: bigint): string =>
   value < 0n ? `"-0x${(-value).toString(16)}"` : `"0x${value.toString(16)}"`;

@@ -2,10 +2,12 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import '../../src/cli/machine.ts';
 import '../../src/qemu/main.ts';
-import { events, matchingEvents } from '../../src/event.ts';
+import { events, type FieldType, matchingEvents } from '../../src/event.ts';
+import { jsonLines } from '../../src/observe/json-lines.ts';
 
 const root = new URL('../../src', import.meta.url).pathname;
 const sources = readdirSync(root, { recursive: true })
@@ -30,6 +32,36 @@ test('each has a sentence of documentation, and a name by which a glob finds it'
   for (const { title, doc } of events()) {
     expect(doc, title).toMatch(/^\S.*[.?]$/);
     expect(title).toMatch(/^[a-z][a-z0-9_]+$/);
+  }
+});
+
+/** Values that a field of a type can have. */
+const values: Readonly<Record<FieldType, fc.Arbitrary<boolean | number | bigint | string>>> = {
+  bool: fc.boolean(),
+  u8: fc.nat(0xff),
+  u16: fc.nat(0xffff),
+  u32: fc.nat(0xffffffff),
+  s32: fc.integer(),
+  address: fc.maxSafeNat(),
+  u64: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+  s64: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+  string: fc.string({ unit: 'binary' }),
+};
+
+test('a line of JSON is one, whatever the fields: of events without texts the texts have nothing to escape', () => {
+  for (const each of events()) {
+    const fields = fc.record(
+      Object.fromEntries(Object.entries(each.schema).map(([name, type]) => [name, values[type]])),
+    );
+    fc.assert(
+      fc.property(fields, (chosen) => {
+        const record = { event: each, fields: chosen, time: 0n, access: 1, end: 5, cost: 0 };
+        const line = jsonLines('p').event(record);
+        expect(JSON.parse(line)).toMatchObject({ event: each.title, text: each.text(chosen as never) });
+        expect(line.indexOf('\n')).toBe(line.length - 1);
+      }),
+      { numRuns: 20 },
+    );
   }
 });
 
