@@ -44,6 +44,10 @@ export function bitsOfOr(a: WasmValue, b: WasmValue): BitFacts | undefined {
   return facts(zerosOfA & zerosOfB, origins);
 }
 
+/** Of 0 - `a`: all bits alike, if `a` is 0 or 1. */
+export const bitsOfNegation = (a: WasmValue): BitFacts | undefined =>
+  a.known === undefined && zerosOf(a) === allBits(a.width) - 1n ? { zeros: 0n, origins: [], spread: a } : undefined;
+
 /** Of `a`, its bits moved down by `count` and zeros put in above. */
 export function bitsOfShiftRight(a: WasmValue, count: number): BitFacts | undefined {
   const kept = allBits(a.width) >> BigInt(count);

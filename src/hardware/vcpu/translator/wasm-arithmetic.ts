@@ -1,7 +1,7 @@
 /** Arithmetic on WebAssembly values: every result is brought back to its width, and what is known is computed here. */
 
 import type { Width } from '../../../../lang/isa/instruction.ts';
-import { bitsOfAnd, bitsOfOr, bitsOfShiftRight, earliest } from './bit-facts.ts';
+import { bitsOfAnd, bitsOfNegation, bitsOfOr, bitsOfShiftRight, earliest } from './bit-facts.ts';
 import { combined, extended, type LinearForm, lowHalf, scaled } from './linear-form.ts';
 import { OP, type WasmFunction } from './wasm-function.ts';
 import { type BitFacts, constant, linearOf, type Temporaries, type WasmValue } from './wasm-value.ts';
@@ -152,7 +152,10 @@ export class WasmArithmetic {
       case 'add':
         return traced(this.#narrowed(width), linearSum(a, b, 1n));
       case 'subtract':
-        return traced(this.#narrowed(width), linearSum(a, b, -1n));
+        return traced(
+          withBits(this.#narrowed(width), a.known === 0n ? bitsOfNegation(b) : undefined),
+          linearSum(a, b, -1n),
+        );
       case 'multiply':
         return traced(this.#narrowed(width), linearProduct(a, b));
       default:
@@ -164,6 +167,14 @@ export class WasmArithmetic {
   #and(a: WasmValue, b: WasmValue): WasmValue {
     const width = widthOf(a);
     if (a.known !== undefined) return this.#and(b, a);
+    const chosen = width === 32 ? a.bits?.spread : undefined;
+    if (chosen !== undefined) {
+      this.#push(b);
+      this.#code.i32(0);
+      this.#push(chosen);
+      this.#code.op(OP.SELECT);
+      return withBits(this.#temporaries.result(width), bitsOfAnd(a, b));
+    }
     const from = b.known === undefined ? { value: a, shift: 0 } : earliest(a, b.known);
     this.#push(from.shift === 0 ? from.value : this.shift('right', from.value, constant(8, BigInt(from.shift))));
     this.#push(b);

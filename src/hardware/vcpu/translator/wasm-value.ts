@@ -36,6 +36,8 @@ export interface BitFacts {
   readonly zeros: bigint;
   /** From the earliest one on. */
   readonly origins: readonly Origin[];
+  /** Another value, 0 or 1, of which every bit is this one's: 0 - it. */
+  readonly spread?: WasmValue;
 }
 
 /** The known value as its width holds it. */
@@ -85,6 +87,7 @@ export class Temporaries {
       value.bits?.origins.forEach((origin) => {
         keep(origin.value);
       });
+      if (value.bits?.spread !== undefined) keep(value.bits.spread);
     }
     for (const local of this.#busy) if (!kept.has(local)) this.#free.get(this.#types.get(local)!)!.push(local);
     this.#busy = this.#busy.filter((local) => kept.has(local));
