@@ -13,7 +13,14 @@ import { initMdev } from '../../../src/linux/mdev/core.ts';
 import type { Ioctl } from '../../../src/linux/uapi/ioctl.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import type { Member, Struct } from '../../../src/linux/uapi/struct.ts';
-import { EFD_NONBLOCK, MAP_SHARED, O_RDWR, O_WRONLY } from '../../../src/linux/uapi/syscalls.ts';
+import {
+  EFD_NONBLOCK,
+  MAP_HUGE_2MB,
+  MAP_SHARED,
+  MFD_HUGETLB,
+  O_RDWR,
+  O_WRONLY,
+} from '../../../src/linux/uapi/syscalls.ts';
 import { type FdKind, fdKindOf, ioctlsOf } from '../../../src/linux/uapi/tables.ts';
 import { initVfio } from '../../../src/linux/vfio/init.ts';
 import { User } from '../kvm/bench.ts';
@@ -54,6 +61,8 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ call: fc.constant('unmap' as const), which: fc.nat() }) },
   { weight: 1, arbitrary: fc.record({ call: fc.constant('open' as const), which: fc.nat() }) },
   { weight: 1, arbitrary: fc.record({ call: fc.constant('close' as const), fd: fc.nat() }) },
+  { weight: 1, arbitrary: fc.record({ call: fc.constant('memfd' as const), seed }) },
+  { weight: 1, arbitrary: fc.record({ call: fc.constant('truncate' as const), fd: fc.nat(), seed }) },
   { weight: 1, arbitrary: fc.record({ call: fc.constant('shared page' as const), seed }) },
   { weight: 1, arbitrary: fc.record({ call: fc.constant('guest memory' as const), seed }) },
 );
@@ -144,6 +153,15 @@ class Caller {
       case 'unmap': {
         const map = this.#maps.splice(one.which % Math.max(1, this.#maps.length), 1)[0];
         return map === undefined ? 0 : this.#syscalls.munmap(map.at as Hva, map.bytes);
+      }
+      case 'memfd':
+        return this.#syscalls.memfd_create(
+          'm',
+          new Draws(one.seed).pick([0, 1, MFD_HUGETLB, 7, MAP_HUGE_2MB | MFD_HUGETLB, 8]),
+        );
+      case 'truncate': {
+        const draws = new Draws(one.seed);
+        return this.#syscalls.ftruncate(this.#descriptor(one.fd).fd, this.#number(draws));
       }
       case 'open':
         return this.#syscalls.open(this.#paths[one.which % this.#paths.length]!, O_RDWR);
@@ -258,6 +276,7 @@ function boot() {
     syscalls.close(fd);
   }
   admin.process.exit();
+  kernel.hugePages.ofSize(21)!.resize(2);
   expect(other.resume()).toBe(0);
   const held = () => ({ pages: kernel.pages.used, pinned: kernel.pages.pinned });
   // Reading allocates pages: before they are counted.
