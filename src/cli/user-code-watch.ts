@@ -21,6 +21,8 @@ const INTERVAL_MILLISECONDS = 1000;
 const PATIENCE_SECONDS = 3;
 /** And looks for one that waits and uses none. */
 const LOOKS = 60;
+/** Intervals after which a look that has had no answer is given up: what it stopped this thread for may be over. */
+const ANSWERED_WITHIN = 10;
 /** The looking thread asks this thread by a global function, since it can only evaluate expressions. */
 const QUESTION = Symbol.for('gvm.userCodeIsStuck');
 /** Frames of a stack to look through: what is called from deep inside a callback is the callback's. */
@@ -67,7 +69,11 @@ class UserCodeWatch {
     Object.assign(globalThis, { [QUESTION]: () => this.#isStuck() });
     const worker = new Worker(`(${lookAfterMainThread})(require('node:inspector'), require('node:worker_threads'))`, {
       eval: true,
-      workerData: { interval: INTERVAL_MILLISECONDS, question: `globalThis[Symbol.for('${QUESTION.description}')]()` },
+      workerData: {
+        interval: INTERVAL_MILLISECONDS,
+        answeredWithin: ANSWERED_WITHIN,
+        question: `globalThis[Symbol.for('${QUESTION.description}')]()`,
+      },
     });
     // What it throws it throws because this thread is ending.
     worker.on('error', () => {});
@@ -106,9 +112,18 @@ class UserCodeWatch {
 export const userCodeWatch = new UserCodeWatch();
 
 /** The whole program of the looking thread: it is passed on as text, so it refers to nothing but its parameters. */
-function lookAfterMainThread(inspector: typeof Inspector, { workerData }: typeof Threads): void {
-  const { interval, question } = workerData as { interval: number; question: string };
+export function lookAfterMainThread(inspector: typeof Inspector, { workerData }: typeof Threads): void {
+  const { interval, answeredWithin, question } = workerData as Record<'interval' | 'answeredWithin', number> & {
+    question: string;
+  };
+  let look: Inspector.Session | undefined;
+  let since = 0;
   setInterval(() => {
+    // One at a time: on a busy machine they would pile up, until the main thread does nothing but answer them.
+    if (look !== undefined && ++since < answeredWithin) return;
+    look?.disconnect();
+    look = undefined;
+    since = 0;
     const session = new inspector.Session();
     try {
       session.connectToMainThread();
@@ -116,7 +131,12 @@ function lookAfterMainThread(inspector: typeof Inspector, { workerData }: typeof
       // That thread is ending: nobody is there to be asked, and nobody who would want to read of it.
       return;
     }
-    const leave = (): void => session.post('Debugger.resume', () => session.disconnect());
+    look = session;
+    const leave = (): void =>
+      session.post('Debugger.resume', () => {
+        session.disconnect();
+        if (look === session) look = undefined;
+      });
     session.on('Debugger.paused', ({ params }) => {
       const callFrameId = params.callFrames[0]!.callFrameId;
       session.post('Debugger.evaluateOnCallFrame', { callFrameId, expression: question }, (error, answer) => {
