@@ -76,7 +76,7 @@ describe('gvm run --flat', () => {
     expect(gvm('run', path, '--flat', '0x7ffffffffffe').stderr).toContain('reaches addresses that are not canonical');
     expect(gvm('run', file('empty.bin', ''), '--flat', '0x1000').stderr).toContain('is empty');
     const bare = gvm('run', path, '--flat');
-    expect(bare.stderr).toContain('gvm run: Not enough arguments following: flat; see gvm run --help');
+    expect(bare.stderr).toContain('gvm run: --flat takes a value; see gvm run --help');
     expect(bare.status).toBe(2);
     expect(gvm('run', path, '--flat', 'here').stderr).toContain("--flat takes a number such as 0x1000, not 'here'");
     expect(gvm('run', path, '--flat', '0x1000', '-m', '1G').stderr).toContain('--flat runs without one');
