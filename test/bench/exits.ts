@@ -7,8 +7,8 @@ import { Transcript } from '../../src/cli/output.ts';
 import { run } from '../../src/cli/run.ts';
 import { Vcpu } from '../../src/hardware/vcpu/vcpu.ts';
 import { assembled } from '../hardware/privilege-machine.ts';
-import { runOnTcg, tcgRuns } from '../oracle/tcg-machine.ts';
-import { type Figure, lowerQuartile } from './measure.ts';
+import { runOnTcg } from '../oracle/tcg-machine.ts';
+import { lowerQuartile } from './measure.ts';
 
 type Library = Parameters<typeof run>[1];
 
@@ -70,8 +70,15 @@ function portWrite(library: Library, kind: Kind): number {
   return (lowerQuartile(windows) * 1e6) / WINDOW;
 }
 
-/** Nanoseconds of the same write under QEMU's own translator: a run with many less one with few. */
-function portWriteOnTcg(): number {
+/** … to a device of QEMU's. */
+export const portWriteToQemu = (library: Library): number =>
+  portWrite(library, { defines: { PORT: String(SERIAL_SCRATCH) } });
+
+/** … to an mdev driver. */
+export const portWriteToMdev = (library: Library): number => portWrite(library, {});
+
+/** Nanoseconds of the write to QEMU's device under QEMU's own translator: a run with many less one with few. */
+export function portWriteOnTcg(): number {
   const image = (count: number) =>
     assembled(
       `mov edx, ${SERIAL_SCRATCH}\nmov ecx, ${count}\n.write: mov eax, ecx\nout dx, al\ndec ecx\njnz .write\nmov edx, ${END}\nxor eax, eax\nout dx, al`,
@@ -79,34 +86,4 @@ function portWriteOnTcg(): number {
     );
   const time = (count: number) => lowerQuartile(Array.from({ length: 4 }, () => runOnTcg(image(count)).milliseconds));
   return ((time(TCG_WRITES) - time(1)) * 1e6) / (TCG_WRITES - 1);
-}
-
-/** The rows of the roads that lead to user space, and what a write to a device of QEMU's takes, in nanoseconds. */
-export function exitFigures(library: Library): { figures: readonly Figure[]; toQemu: number } {
-  const toQemu = portWrite(library, { defines: { PORT: String(SERIAL_SCRATCH) } });
-  const toMdev = portWrite(library, {});
-  const figures: Figure[] = [
-    { name: 'port write to a device of QEMU and back', value: `${toQemu.toFixed(0)} ns`, limit: '' },
-    { name: 'port write to an mdev driver and back', value: `${toMdev.toFixed(0)} ns`, limit: 'at most 2000 ns' },
-    {
-      name: 'the same, beside one to a device of QEMU',
-      value: `${(toMdev / toQemu).toFixed(2)} ×`,
-      limit: 'at most 1.5 ×',
-    },
-  ];
-  if (!tcgRuns) return { figures, toQemu };
-  const tcg = portWriteOnTcg();
-  const beside = (name: string, value: number, limit: string): Figure => ({
-    name: `${name}, beside QEMU TCG's to its own`,
-    value: `${value.toFixed(0)} : ${tcg.toFixed(0)} ns, ${(value / tcg).toFixed(1)} ×`,
-    limit,
-  });
-  return {
-    figures: [
-      ...figures,
-      beside('port write to a device of QEMU', toQemu, 'at most 1 ×'),
-      beside('port write to an mdev driver', toMdev, 'at most 0.5 ×'),
-    ],
-    toQemu,
-  };
 }

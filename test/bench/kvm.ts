@@ -4,7 +4,7 @@ import { strict as assert } from 'node:assert';
 import * as uapi from '../../src/linux/uapi/kvm.ts';
 import { KVM_EXIT_HLT } from '../../src/linux/uapi/kvm-run.ts';
 import { Guest } from '../linux/kvm/guest.ts';
-import { type Figure, lowerQuartile } from './measure.ts';
+import { lowerQuartile } from './measure.ts';
 
 const PORT = 0x1000;
 /** Where the guest has no RAM. */
@@ -83,26 +83,11 @@ function violation(): number {
   return (lowerQuartile(times.slice(GUESTS / 4).flat()) * 1e6) / TOUCHES;
 }
 
-/** The rows for the table, beside a port write to a device of QEMU's that takes `toQemu` nanoseconds. */
-export function kvmFigures(toQemu: number): readonly Figure[] {
-  const toUser = (name: string, access: string): Figure => ({
-    name: `${name}, KVM to user space and back, no device`,
-    value: `${toUserSpace(access).toFixed(0)} ns`,
-    limit: '',
-  });
-  const figure = (name: string, value: number): Figure => ({
-    name,
-    value: `${value.toFixed(0)} ns, ${(value / toQemu).toFixed(2)} ×`,
-    limit: 'at most 0.5 × one to a device of QEMU',
-  });
-  return [
-    toUser('port write', 'out dx, al'),
-    toUser('store to MMIO', 'mov [rbx], al'),
-    figure(
-      'port write, device in the kernel',
-      portWrite((guest) => guest.qemu.ioctl(guest.vmFd, uapi.KVM_CREATE_XCHE)),
-    ),
-    figure('port write, ioeventfd', portWrite(ioeventfd)),
-    { name: 'EPT violation, first touch of RAM', value: `${violation().toFixed(0)} ns`, limit: 'at most 2000 ns' },
-  ];
-}
+/** Nanoseconds of an access, by the road that it takes. */
+export const kvmRoads = {
+  user: () => toUserSpace('out dx, al'),
+  mmio: () => toUserSpace('mov [rbx], al'),
+  kernel: () => portWrite((guest) => guest.qemu.ioctl(guest.vmFd, uapi.KVM_CREATE_XCHE)),
+  ioeventfd: () => portWrite(ioeventfd),
+  violation,
+} as const;

@@ -10,10 +10,9 @@ import { assemblerFigures } from './assembler.ts';
 import { boundsFigures } from './bounds.ts';
 import { computeFigures, printCompute } from './compute.ts';
 import { cpuFigures } from './cpu.ts';
-import { exitFigures } from './exits.ts';
-import { kvmFigures } from './kvm.ts';
 import { type Figure, median, milliseconds, printFigures } from './measure.ts';
 import { observeFigures } from './observe.ts';
+import { printRoad, roadFigures } from './roads.ts';
 import { testRunnerFigure } from './test-runner.ts';
 import { vfioFigures } from './vfio.ts';
 
@@ -55,28 +54,27 @@ function interpreter(): Figure {
   };
 }
 
-/** The exits, and the roads that are shorter than QEMU's beside them. */
-function roadFigures(): readonly Figure[] {
-  const { figures, toQemu } = exitFigures(library);
-  return [...figures, ...kvmFigures(toQemu)];
+function everything(computeOnly: boolean): void {
+  const figures = computeOnly
+    ? []
+    : [
+        startUp(),
+        interpreter(),
+        ...cpuFigures(),
+        ...roadFigures(),
+        ...vfioFigures(),
+        ...observeFigures(library),
+        ...boundsFigures(),
+        ...assemblerFigures(),
+        testRunnerFigure(),
+      ];
+  if (!computeOnly) printFigures(figures);
+  const compute = computeFigures();
+  printCompute(compute);
+  writeFileSync('bench.json', `${JSON.stringify({ v: 1, node: process.version, figures, compute }, undefined, 1)}\n`);
 }
 
-/** `npm run bench -- compute`: that alone. */
-const computeOnly = process.argv[2] === 'compute';
-const figures = computeOnly
-  ? []
-  : [
-      startUp(),
-      interpreter(),
-      ...cpuFigures(),
-      ...roadFigures(),
-      ...vfioFigures(library),
-      ...observeFigures(library),
-      ...boundsFigures(),
-      ...assemblerFigures(),
-      testRunnerFigure(),
-    ];
-if (!computeOnly) printFigures(figures);
-const compute = computeFigures();
-printCompute(compute);
-writeFileSync('bench.json', `${JSON.stringify({ v: 1, node: process.version, figures, compute }, undefined, 1)}\n`);
+const [, , what, road] = process.argv;
+if (what === 'road') printRoad(road!, library);
+else if (what === 'roads') printFigures(roadFigures());
+else everything(what === 'compute');
