@@ -10,8 +10,8 @@ export type Interrupted = 'ctrl-c' | 'timeout';
 /** Where the script finds its work: a script sees globals only. */
 const WORK = '__gvmWork';
 
-/** Longest time of the watchdog, in milliseconds: 24 days. */
-const MOST = 2 ** 31 - 1;
+/** Longest time of a timer and of the watchdog, in milliseconds: 24 days. */
+export const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** How work may be broken off. */
 export interface Interruptions {
@@ -29,7 +29,7 @@ export function interruptible<T extends object>(work: () => T, { seconds, byHand
     return new Script(`${WORK}()`).runInThisContext({
       breakOnSigint: byHand,
       displayErrors: false,
-      ...(seconds === undefined ? {} : { timeout: Math.min(Math.max(1, Math.round(seconds * 1000)), MOST) }),
+      ...(seconds === undefined ? {} : { timeout: Math.min(Math.max(1, Math.round(seconds * 1000)), LONGEST_TIMER) }),
     }) as T;
   } catch (error) {
     const { code } = error as { code?: string };

@@ -13,7 +13,7 @@ import { lowerQuartile } from './measure.ts';
 type Library = Parameters<typeof run>[1];
 
 /** What a run of a program is given beside its count. */
-export interface Kind {
+interface Kind {
   readonly defines?: Readonly<Record<string, string>>;
   readonly qemu?: readonly string[];
 }

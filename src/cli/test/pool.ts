@@ -5,6 +5,7 @@
 
 import type { MessagePort, Worker } from 'node:worker_threads';
 import type { GuestLibrary } from '../guest-program.ts';
+import { LONGEST_TIMER } from '../interruptible.ts';
 import type { TestResult } from './outcome.ts';
 import { runTest, type TestOptions } from './run-test.ts';
 
@@ -84,16 +85,14 @@ async function heard(worker: Worker, seconds?: number): Promise<TestResult | str
       worker.once('message', resolve);
       worker.once('error', ({ message }) => resolve(message));
       worker.once('exit', () => resolve('the process was told to exit'));
-      if (seconds !== undefined) timer = setTimeout(() => resolve(undefined), Math.min(1000 * (seconds + GRACE), MOST));
+      if (seconds !== undefined)
+        timer = setTimeout(() => resolve(undefined), Math.min(1000 * (seconds + GRACE), LONGEST_TIMER));
     });
   } finally {
     clearTimeout(timer);
     for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event);
   }
 }
-
-/** The longest timer there is, in milliseconds. */
-const MOST = 2 ** 31 - 1;
 
 const stuck = (name: string, { timeout }: TestOptions): TestResult => ({
   name,

@@ -2,37 +2,26 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { assemble } from '../../../lang/assembler/assemble.ts';
-import { formatDiagnostic } from '../../../lang/assembler/diagnostics.ts';
-import { Listing } from '../../../lang/assembler/listing.ts';
-import { toFlat } from '../../../lang/object/flat.ts';
 import { casesOf, corpusFiles } from '../language/corpus.ts';
+import { outcome } from './tools.ts';
 
-/** Bytes and complaints. A listing shows every line of a call, so that there none is remembered. */
-function outcome(text: string, isRemembered: boolean): string {
-  const options = {
-    includePath: (name: string) => (name === 'again.inc' ? { name, text: 'again 1\n' } : undefined),
-    format: 'bin',
+/** What comes out with calls remembered, which they are where nobody wants a line table, and without. */
+const outcomeOf = (text: string, isRemembered: boolean): string =>
+  outcome(text, isRemembered, {
+    includePath: (name) => (name === 'again.inc' ? { name, text: 'again 1\n' } : undefined),
     lineTable: false,
-    ...(isRemembered ? {} : { listing: new Listing() }),
-  } as const;
-  const result = assemble({ name: 'main.asm', text }, options);
-  const said = 'object' in result ? result.warnings : result.diagnostics;
-  const image = 'object' in result ? toFlat(result.object) : undefined;
-  const bytes = image !== undefined && 'bytes' in image ? Buffer.from(image.bytes).toString('hex') : '';
-  return [bytes, ...said.map(formatDiagnostic)].join('\n');
-}
+  });
 
 /** What both ways give. */
 function same(text: string): string {
-  const remembered = outcome(text, true);
-  expect(remembered, text).toBe(outcome(text, false));
+  const remembered = outcomeOf(text, true);
+  expect(remembered, text).toBe(outcomeOf(text, false));
   return remembered;
 }
 
 test.each(corpusFiles)('the cases of %s come out the same', (file) => {
   for (const { source, title } of casesOf(file)) {
-    expect(outcome(source, true), title).toBe(outcome(source, false));
+    expect(outcomeOf(source, true), title).toBe(outcomeOf(source, false));
     // Once more in the same words: what the first time defined is there already.
     same(`${source}\n${source}`);
   }

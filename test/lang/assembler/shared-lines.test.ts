@@ -1,26 +1,8 @@
 /** Lines of bodies are kept for the calls that follow: nobody may notice but the clock. */
 
 import { describe, expect, test } from 'vitest';
-import { assemble } from '../../../lang/assembler/assemble.ts';
-import { formatDiagnostic } from '../../../lang/assembler/diagnostics.ts';
-import { Listing } from '../../../lang/assembler/listing.ts';
-import { toFlat } from '../../../lang/object/flat.ts';
 import { casesOf, corpusFiles } from '../language/corpus.ts';
-import { complaints, flat } from './tools.ts';
-
-/** Bytes or complaints. For a listing every line is made anew, so that is how it comes out without sharing. */
-function outcome(text: string, isShared: boolean): string {
-  const options = {
-    includePath: () => undefined,
-    format: 'bin',
-    ...(isShared ? {} : { listing: new Listing() }),
-  } as const;
-  const result = assemble({ name: 'main.asm', text }, options);
-  const said = 'object' in result ? result.warnings : result.diagnostics;
-  const image = 'object' in result ? toFlat(result.object) : undefined;
-  const bytes = image !== undefined && 'bytes' in image ? Buffer.from(image.bytes).toString('hex') : '';
-  return [bytes, ...said.map(formatDiagnostic)].join('\n');
-}
+import { complaints, flat, outcome } from './tools.ts';
 
 test.each(corpusFiles)('the cases of %s come out the same', (file) => {
   for (const { source, title } of casesOf(file)) expect(outcome(source, true), title).toBe(outcome(source, false));

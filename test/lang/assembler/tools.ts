@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type AssembleOptions, assemble } from '../../../lang/assembler/assemble.ts';
 import { formatDiagnostic } from '../../../lang/assembler/diagnostics.ts';
+import { Listing } from '../../../lang/assembler/listing.ts';
 import { toFlat } from '../../../lang/object/flat.ts';
 import type { ObjectFile } from '../../../lang/object/object-file.ts';
 
@@ -65,4 +66,20 @@ export function complaints(text: string, files: Readonly<Record<string, string>>
     files[name] === undefined ? undefined : { name, text: files[name] };
   const result = assemble({ name: 'main.asm', text }, { includePath });
   return ('object' in result ? result.warnings : result.diagnostics).map(formatDiagnostic);
+}
+
+/**
+ * Bytes and complaints of a source. For a listing every line and every call is made anew: so it comes out when nothing is kept
+ * of an earlier one.
+ */
+export function outcome(text: string, keeps: boolean, options: Partial<AssembleOptions> = {}): string {
+  const listing = keeps ? {} : { listing: new Listing() };
+  const result = assemble(
+    { name: 'main.asm', text },
+    { includePath: () => undefined, format: 'bin', ...options, ...listing },
+  );
+  const said = 'object' in result ? result.warnings : result.diagnostics;
+  const image = 'object' in result ? toFlat(result.object) : undefined;
+  const bytes = image !== undefined && 'bytes' in image ? Buffer.from(image.bytes).toString('hex') : '';
+  return [bytes, ...said.map(formatDiagnostic)].join('\n');
 }
