@@ -3,7 +3,7 @@
  * list when they wake; the others are asked at every wait. Level-triggered only.
  */
 
-import { EBADF, EEXIST, EINVAL, ELOOP, ENOENT } from '../uapi/errno.ts';
+import { EBADF, EEXIST, EINVAL, ELOOP, ENOENT, ENOMEM } from '../uapi/errno.ts';
 import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../uapi/syscalls.ts';
 import type { FileOperations, OpenFile } from './file.ts';
 import type { RefusingContext } from './uaccess.ts';
@@ -24,14 +24,18 @@ export const epollOperations: FileOperations = { release: (file) => (file.privat
 /** is_file_epoll. Hot: comparing the operations is quicker than `instanceof`. */
 export const isEpollFile = (file: OpenFile): file is OpenFile<Epoll> => file.operations === epollOperations;
 
+interface EpollHost extends RefusingContext {
+  kmalloc(what: string): boolean;
+}
+
 /** struct eventpoll. */
 export class Epoll {
   readonly #items = new Map<number, Item>();
-  readonly #kernel: RefusingContext;
+  readonly #kernel: EpollHost;
   /** Items that may be ready, in the order in which they woke. */
   #ready: Item[] = [];
 
-  constructor(kernel: RefusingContext) {
+  constructor(kernel: EpollHost) {
     this.#kernel = kernel;
   }
 
@@ -46,6 +50,7 @@ export class Epoll {
         if (isEpollFile(file) && file.privateData.reaches(this))
           return kernel.refuse(ELOOP, `fd ${fd} is an epoll set that waits for this one`);
         if (item !== undefined) return kernel.refuse(EEXIST, `the epoll set has fd ${fd} already`);
+        if (!kernel.kmalloc('struct epitem')) return -ENOMEM;
         this.#add({ fd, file, events, queued: false, leave: undefined });
         return 0;
       case EPOLL_CTL_DEL:

@@ -6,6 +6,7 @@
 
 import { strict as assert } from 'node:assert';
 import type { Hpa } from '../../address.ts';
+import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import { GIGANTIC_ORDER, type PageAllocator } from './page-allocator.ts';
 
 /** Pages of 2 MiB. */
@@ -61,7 +62,7 @@ export class HugePool {
   }
 
   #grow(): boolean {
-    const page = this.#pages.allocate(this.order);
+    const page = this.#pages.allocate(this.order, GFP_HIGHUSER_MOVABLE);
     if (page === undefined) return false;
     this.#pages.onFree(page, this.#returned);
     this.#total++;

@@ -6,13 +6,15 @@
 import { type Hpa, hpa } from '../../address.ts';
 import { type EventStream, event } from '../../event.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
-import { errnoName } from '../uapi/errno.ts';
+import { EMFILE, ENOMEM, errnoName } from '../uapi/errno.ts';
 import { O_RDONLY, O_WRONLY, type UserProcess } from '../uapi/syscalls.ts';
 import { Clock } from './clock.ts';
 import { DeviceModel } from './device-model.ts';
 import { type Epoll, epollOperations } from './epoll.ts';
 import { eventfdOperations } from './eventfd.ts';
+import { FaultInjection } from './fault-injection.ts';
 import { type FileOperations, OpenFile } from './file.ts';
+import { GFP_KERNEL } from './gfp.ts';
 import { HugePages } from './hugetlb.ts';
 import { showHugePages } from './hugetlb-sysfs.ts';
 import { IommuGroups } from './iommu-group.ts';
@@ -21,6 +23,7 @@ import { ModuleRegistry } from './modules.ts';
 import { PageAllocator } from './page-allocator.ts';
 import { KernelLog } from './printk.ts';
 import { Process } from './process.ts';
+import { procDirectory } from './procfs.ts';
 import { ProcessSyscalls } from './syscalls.ts';
 import { Sysfs } from './sysfs.ts';
 import { copyFromUser } from './uaccess.ts';
@@ -60,17 +63,22 @@ export class Kernel {
   /** The process on whose behalf the kernel works; pid 0 while there is none. */
   current: Process;
   readonly #eventfdOperations: FileOperations;
+  readonly #faults: FaultInjection;
+  /** Those that have not ended, oldest first. */
+  readonly #processes = new Map<number, Process>();
   #lastPid = 0;
 
   constructor(options: { readonly memory: PhysicalMemory; readonly stream: EventStream }) {
     this.memory = options.memory;
     this.stream = options.stream;
-    this.pages = new PageAllocator(this.memory, FIRST_FREE);
+    this.pages = new PageAllocator(this.memory, FIRST_FREE, (order, gfp) => this.#faults.failPageAlloc(order, gfp));
     this.hugePages = new HugePages(this.pages);
     this.log = new KernelLog(this.stream);
     this.current = new Process(this, 0, 'swapper', new AddressSpace(this.memory, this.pages, this.hugePages));
     this.files = new Vfs(this);
     this.sysfs = new Sysfs(this, this.files);
+    this.#faults = new FaultInjection(this);
+    this.files.mount('/proc', procDirectory(this));
     this.devices = new DeviceModel(this);
     this.iommuGroups = new IommuGroups(this);
     this.modules = new ModuleRegistry<Kernel>(this, this);
@@ -93,24 +101,65 @@ export class Kernel {
     return -errno;
   }
 
-  /** anon_inode_getfile: an open file without a path, shown as `anon_inode:NAME`. */
-  anonFile<P>(name: string, operations: FileOperations, flags: number, privateData: P): OpenFile<P> {
+  /**
+   * kmalloc: whether the kernel has memory for `what`, the name of an object; -ENOMEM is refused already if it has not. The object
+   * itself is the model's, and costs no page; what fails is what fault injection makes fail. Each object of the kernel is asked for here.
+   */
+  kmalloc(what: string, gfp: number = GFP_KERNEL): boolean {
+    if (!this.#faults.failslab(what, gfp)) return true;
+    this.refuse(ENOMEM, `no memory for ${what}: the fault was injected (failslab)`);
+    return false;
+  }
+
+  /** Several objects, in this order, as far as there is memory. */
+  kmallocAll(...objects: readonly string[]): boolean {
+    return objects.every((what) => this.kmalloc(what));
+  }
+
+  /** anon_inode_getfile: an open file without a path, shown as `anon_inode:NAME`; -ENOMEM. */
+  anonFile<P>(name: string, operations: FileOperations, flags: number, privateData: P): OpenFile<P> | number {
+    if (!this.kmalloc('struct file')) return -ENOMEM;
     return new OpenFile(`anon_inode:${name}`, operations, flags, privateData);
   }
 
-  /** The open file of a new eventfd. */
-  eventfdFile(context: unknown, flags: number): OpenFile {
+  /** The current process gets a descriptor for `file`, and with it the caller's reference; -EMFILE, and the file is closed. */
+  install(file: OpenFile): number {
+    const { files, name } = this.current;
+    const fd = files.install(file);
+    if (fd >= 0) return fd;
+    file.put();
+    return this.refuse(EMFILE, `process ${name} has all the files open that it may`);
+  }
+
+  /** The open file of a new eventfd; -ENOMEM. */
+  eventfdFile(context: unknown, flags: number): OpenFile | number {
     return this.anonFile('[eventfd]', this.#eventfdOperations, flags, context);
   }
 
-  /** The open file of a new epoll set. */
-  epollFile(set: Epoll, flags: number): OpenFile {
+  /** The open file of a new epoll set; -ENOMEM. */
+  epollFile(set: Epoll, flags: number): OpenFile | number {
     return this.anonFile('[eventpoll]', epollOperations, flags, set);
+  }
+
+  /** Processes that have not ended, oldest first. */
+  processes(): Iterable<Process> {
+    return this.#processes.values();
+  }
+
+  reap({ pid }: Process): void {
+    this.#processes.delete(pid);
   }
 
   /** kthread_create: a thread of the kernel, which has no user memory. */
   kthread(name: string): Process {
-    return new Process(this, ++this.#lastPid, name, new AddressSpace(this.memory, this.pages, this.hugePages));
+    return this.#process(name);
+  }
+
+  #process(name: string): Process {
+    const pid = ++this.#lastPid;
+    const process = new Process(this, pid, name, new AddressSpace(this.memory, this.pages, this.hugePages));
+    this.#processes.set(pid, process);
+    return process;
   }
 
   /**
@@ -121,7 +170,7 @@ export class Kernel {
     name: string,
     stdio: (fd: 1 | 2, bytes: Uint8Array) => void,
   ): { readonly process: Process; readonly user: UserProcess } {
-    const process = new Process(this, ++this.#lastPid, name, new AddressSpace(this.memory, this.pages, this.hugePages));
+    const process = this.#process(name);
     const operations: FileOperations = {
       stream: true,
       read: () => 0,

@@ -16,6 +16,7 @@ import {
   PROT_WRITE,
 } from '../uapi/syscalls.ts';
 import { type FileOperations, OpenFile } from './file.ts';
+import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import type { HugePages, HugePool } from './hugetlb.ts';
 import type { PageAllocator } from './page-allocator.ts';
 import { copyFromUser, copyToUser, type RefusingContext } from './uaccess.ts';
@@ -30,6 +31,7 @@ export interface MemfdHost extends RefusingContext {
   readonly memory: PhysicalMemory;
   readonly pages: PageAllocator;
   readonly hugePages: HugePages;
+  kmalloc(what: string): boolean;
 }
 
 /** memfd_create: the open file; -EINVAL for flags or a name it does not take, -ENODEV for a size of pages there is not. */
@@ -41,6 +43,7 @@ export function memfdCreate(kernel: MemfdHost, name: string, flags: number): Ope
   if (name.length > LONGEST_NAME) return kernel.refuse(EINVAL, `a memfd's name has at most ${LONGEST_NAME} bytes`);
   const pool = huge ? kernel.hugePages.ofSize((flags >>> MAP_HUGE_SHIFT) & 0x3f) : undefined;
   if (huge && pool === undefined) return kernel.refuse(ENODEV, 'x86 has pages of 2 MiB and 1 GiB');
+  if (!kernel.kmalloc('struct file')) return -ENOMEM;
   const operations = pool === undefined ? { ...shared, ...bytes } : shared;
   const open = (flags & MFD_CLOEXEC) === 0 ? O_RDWR : O_RDWR | O_CLOEXEC;
   return new OpenFile(`/memfd:${name} (deleted)`, operations, open, new Memfd(kernel, pool));
@@ -77,7 +80,7 @@ class Memfd {
   #block(index: number): Hpa | undefined {
     let block = this.#blocks.get(index);
     if (block === undefined) {
-      block = this.pool === undefined ? this.kernel.pages.allocate() : this.pool.take();
+      block = this.pool === undefined ? this.kernel.pages.allocate(0, GFP_HIGHUSER_MOVABLE) : this.pool.take();
       if (block !== undefined) this.#blocks.set(index, block);
     }
     return block;

@@ -17,6 +17,7 @@ import {
   PROT_WRITE,
 } from '../uapi/syscalls.ts';
 import type { OpenFile } from './file.ts';
+import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import type { HugePages } from './hugetlb.ts';
 import type { PageAllocator } from './page-allocator.ts';
 import type { MappedFile, Vma } from './vma.ts';
@@ -261,7 +262,8 @@ export class AddressSpace {
 
   /** do_anonymous_page, or hugetlb_no_page: the block of frames that page `index` belongs to; its own frame, or -ENOMEM. */
   #anonymous(vma: Vma, index: number): Hpa | number {
-    const block = vma.order === 0 ? this.#pages.allocate() : this.#hugePages.ofOrder(vma.order)!.take();
+    const block =
+      vma.order === 0 ? this.#pages.allocate(0, GFP_HIGHUSER_MOVABLE) : this.#hugePages.ofOrder(vma.order)!.take();
     if (block === undefined) return -ENOMEM;
     const first = index - (index % (1 << vma.order));
     for (let page = 0; page < 1 << vma.order; page++) vma.pages[first + page] = (block + page * PAGE_SIZE) as Hpa;

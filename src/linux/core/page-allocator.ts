@@ -6,6 +6,7 @@
 import { strict as assert } from 'node:assert';
 import { type Hpa, hpa, PAGE_SHIFT, PAGE_SIZE, pageNumber } from '../../address.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
+import { GFP_KERNEL } from './gfp.ts';
 
 /** Largest block of the free lists: 2^10 pages, 4 MiB. */
 export const MAX_ORDER = 10;
@@ -34,14 +35,17 @@ export class PageAllocator {
   readonly #destructors = new Map<number, (block: Hpa) => void>();
   readonly #firstPage: number;
   readonly #endPage: number;
+  /** should_fail_alloc_page: whether a request is to fail although there is memory. */
+  readonly #shouldFail: (order: number, gfp: number) => boolean;
   /** Pages managed in all. */
   readonly total: number;
   #used = 0;
   #pinned = 0;
 
   /** Manages the RAM from `first` (rounded up to a page) to the end of `memory`. */
-  constructor(memory: PhysicalMemory, first: Hpa) {
+  constructor(memory: PhysicalMemory, first: Hpa, shouldFail: (order: number, gfp: number) => boolean = () => false) {
     this.#memory = memory;
+    this.#shouldFail = shouldFail;
     this.#firstPage = Math.ceil(first / PAGE_SIZE);
     this.#endPage = Math.floor(memory.size / PAGE_SIZE);
     this.total = this.#endPage - this.#firstPage;
@@ -82,8 +86,9 @@ export class PageAllocator {
       if (this.#written[page] === 1) this.#memory.page(hpa(page * PAGE_SIZE)).fill(0);
   }
 
-  /** 2^order zeroed pages, aligned to their size; undefined when no block is left (Linux: -ENOMEM). */
-  allocate(order = 0): Hpa | undefined {
+  /** 2^order zeroed pages, aligned to their size, for what `gfp` says; undefined when no block is left (Linux: -ENOMEM). */
+  allocate(order = 0, gfp: number = GFP_KERNEL): Hpa | undefined {
+    if (this.#shouldFail(order, gfp)) return undefined;
     if (order > MAX_ORDER) return this.#contiguous(order);
     let from = order;
     while (from <= MAX_ORDER && this.#heads[from] === NONE) from++;

@@ -51,6 +51,8 @@ export class FdTable {
 export interface CurrentTask {
   current: Process;
   readonly clock: Clock;
+  /** `process` has ended. */
+  reap(process: Process): void;
 }
 
 /** One process. It runs when its program calls; the kernel works on its behalf while `kernel.current` is it. */
@@ -66,6 +68,10 @@ export class Process {
   mayLockMemory = true;
   /** Name of a signal that waits for delivery: KVM_RUN and other sleeping calls return -EINTR. */
   pendingSignal: SignalName | undefined;
+  /** `fail-nth`: the how-many-th chance from now on is to fail; 0 for none. */
+  failNth = 0;
+  /** `make-it-fail`: what debugfs says of faults in chosen tasks holds for this one. */
+  makeItFail = false;
   /** Its POSIX timer, while that is armed. */
   alarm: Timer | undefined;
   readonly #task: CurrentTask;
@@ -92,5 +98,6 @@ export class Process {
     this.mm.release();
     this.files.closeAll();
     this.#task.current = before;
+    this.#task.reap(this);
   }
 }

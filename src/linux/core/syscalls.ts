@@ -5,7 +5,7 @@
 
 import { type Hva, PAGE_SIZE } from '../../address.ts';
 import { type EventStream, watched } from '../../event.ts';
-import { EACCES, EAGAIN, EBADF, EFAULT, EINVAL, EMFILE, ENODEV, ENOMEM, ENOTTY, ESPIPE } from '../uapi/errno.ts';
+import { EACCES, EAGAIN, EBADF, EFAULT, EINVAL, ENODEV, ENOMEM, ENOTTY, ESPIPE } from '../uapi/errno.ts';
 import { SIGNAL } from '../uapi/signal.ts';
 import {
   type DirectoryEntry,
@@ -52,8 +52,10 @@ export interface SyscallHost extends MemfdHost {
   readonly files: Vfs;
   readonly modules: Pick<ModuleRegistry, 'load' | 'unload'>;
   current: Process;
-  eventfdFile(context: unknown, flags: number): OpenFile;
-  epollFile(set: Epoll, flags: number): OpenFile;
+  kmalloc(what: string): boolean;
+  eventfdFile(context: unknown, flags: number): OpenFile | number;
+  epollFile(set: Epoll, flags: number): OpenFile | number;
+  install(file: OpenFile): number;
 }
 
 /** The system calls of one process. */
@@ -68,8 +70,8 @@ export class ProcessSyscalls implements Syscalls {
 
   open(path: string, flags: number): number {
     const before = this.#enter();
-    const file = this.#kernel.files.open(path, flags);
-    const result = typeof file === 'number' ? file : this.#install(file);
+    const file = this.#kernel.kmalloc('struct file') ? this.#kernel.files.open(path, flags) : -ENOMEM;
+    const result = typeof file === 'number' ? file : this.#kernel.install(file);
     this.#kernel.current = before;
     if (strace.sysOpenat.on) strace.traceOpen(this.#kernel.stream, this.#process, path, flags, result);
     return result;
@@ -164,7 +166,7 @@ export class ProcessSyscalls implements Syscalls {
   memfd_create(name: string, flags: number): number {
     const before = this.#enter();
     const file = memfdCreate(this.#kernel, name, flags);
-    const result = typeof file === 'number' ? file : this.#install(file);
+    const result = typeof file === 'number' ? file : this.#kernel.install(file);
     this.#kernel.current = before;
     if (strace.sysMemfdCreate.on) {
       const text = strace.memfdText(name, flags);
@@ -192,13 +194,7 @@ export class ProcessSyscalls implements Syscalls {
 
   eventfd(initial: number, flags: number): number {
     const before = this.#enter();
-    const context = newEventfd(initial, flags, EFD_SEMAPHORE | EFD_CLOEXEC | EFD_NONBLOCK);
-    const result =
-      context === undefined
-        ? this.#kernel.refuse(EINVAL, `eventfd2 does not know all of the flags 0x${flags.toString(16)}`)
-        : this.#process.files.install(
-            this.#kernel.eventfdFile(context, O_RDWR | (flags & (EFD_CLOEXEC | EFD_NONBLOCK))),
-          );
+    const result = this.#eventfd(initial, flags);
     this.#kernel.current = before;
     if (strace.sysEventfd2.on) {
       const text = strace.eventfdText(initial, flags);
@@ -219,10 +215,7 @@ export class ProcessSyscalls implements Syscalls {
 
   epoll_create1(flags: number): number {
     const before = this.#enter();
-    const result =
-      (flags & ~EPOLL_CLOEXEC) === 0
-        ? this.#install(this.#kernel.epollFile(new Epoll(this.#kernel), O_RDWR | flags))
-        : this.#kernel.refuse(EINVAL, `epoll_create1 does not know all of the flags 0x${flags.toString(16)}`);
+    const result = this.#epoll(flags);
     this.#kernel.current = before;
     if (strace.sysEpollCreate1.on) strace.traceEpollCreate(this.#kernel.stream, this.#process, flags, result);
     return result;
@@ -291,19 +284,25 @@ export class ProcessSyscalls implements Syscalls {
   }
 
   stat(path: string): Stat | number {
+    const before = this.#enter();
     const result = this.#kernel.files.stat(path);
+    this.#kernel.current = before;
     if (strace.sysNewfstatat.on) strace.traceStat(this.#kernel.stream, this.#process, path, result);
     return result;
   }
 
   readlink(path: string): string | number {
+    const before = this.#enter();
     const result = this.#kernel.files.readlink(path);
+    this.#kernel.current = before;
     if (strace.sysReadlink.on) strace.traceReadlink(this.#kernel.stream, this.#process, path, result);
     return result;
   }
 
   readdir(path: string): readonly DirectoryEntry[] | number {
+    const before = this.#enter();
     const result = this.#kernel.files.readdir(path);
+    this.#kernel.current = before;
     if (strace.sysGetdents64.on) strace.traceReaddir(this.#kernel.stream, this.#process, path, result);
     return result;
   }
@@ -337,11 +336,23 @@ export class ProcessSyscalls implements Syscalls {
     return before;
   }
 
-  #install(file: OpenFile): number {
-    const fd = this.#process.files.install(file);
-    if (fd >= 0) return fd;
-    file.put();
-    return this.#kernel.refuse(EMFILE, `process ${this.#process.name} has all the files open that it may`);
+  #eventfd(initial: number, flags: number): number {
+    const kernel = this.#kernel;
+    const context = newEventfd(initial, flags, EFD_SEMAPHORE | EFD_CLOEXEC | EFD_NONBLOCK);
+    if (context === undefined)
+      return kernel.refuse(EINVAL, `eventfd2 does not know all of the flags 0x${flags.toString(16)}`);
+    if (!kernel.kmalloc('struct eventfd_ctx')) return -ENOMEM;
+    const file = kernel.eventfdFile(context, O_RDWR | (flags & (EFD_CLOEXEC | EFD_NONBLOCK)));
+    return typeof file === 'number' ? file : kernel.install(file);
+  }
+
+  #epoll(flags: number): number {
+    const kernel = this.#kernel;
+    if ((flags & ~EPOLL_CLOEXEC) !== 0)
+      return kernel.refuse(EINVAL, `epoll_create1 does not know all of the flags 0x${flags.toString(16)}`);
+    if (!kernel.kmalloc('struct eventpoll')) return -ENOMEM;
+    const file = kernel.epollFile(new Epoll(kernel), O_RDWR | flags);
+    return typeof file === 'number' ? file : kernel.install(file);
   }
 
   #notOpen(fd: number): number {
@@ -402,6 +413,7 @@ export class ProcessSyscalls implements Syscalls {
       }
       if (file.operations.mmap === undefined) return kernel.refuse(ENODEV, `${file.path} cannot be mapped`);
     }
+    if (!kernel.kmalloc('struct vm_area_struct')) return -ENOMEM;
     const result = mm.mmap(length, protection, flags, file, offset);
     if (result >= 0 || (flags & (MAP_HUGETLB | MAP_ANONYMOUS)) !== (MAP_HUGETLB | MAP_ANONYMOUS)) return result;
     return result === -EINVAL

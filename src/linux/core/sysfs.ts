@@ -5,7 +5,7 @@
 
 import { strict as assert } from 'node:assert';
 import type { EventStream } from '../../event.ts';
-import { EACCES, EEXIST, EIO, ENODEV, ENOENT } from '../uapi/errno.ts';
+import { EACCES, EEXIST, EIO, ENODEV, ENOENT, ENOMEM } from '../uapi/errno.ts';
 import { O_ACCMODE, O_RDONLY, O_WRONLY } from '../uapi/syscalls.ts';
 import { sysfsRead, sysfsWrite } from './events.ts';
 import { type FileOperations, OpenFile } from './file.ts';
@@ -39,6 +39,7 @@ interface AttributeNode extends FileNode {
 /** What sysfs needs of the kernel. */
 interface SysfsHost extends RefusingContext {
   readonly stream: EventStream;
+  kmalloc(what: string): boolean;
 }
 
 /** The tree under /sys. */
@@ -108,6 +109,7 @@ export class Sysfs {
     if (access !== O_WRONLY && (node.mode & 0o444) === 0) {
       return this.#kernel.refuse(EACCES, `${path} has mode ${mode}: nobody may read it`);
     }
+    if (!this.#kernel.kmalloc('struct kernfs_open_file')) return -ENOMEM;
     const reading: Reading = { node, text: new Uint8Array(0) };
     return new OpenFile(path, this.#operations, flags, reading);
   }
@@ -171,6 +173,7 @@ function attributeOperations(kernel: SysfsHost): FileOperations {
     write(file, buffer, count) {
       const { attribute, removed } = readingOf(file).node;
       if (removed) return kernel.refuse(ENODEV, `${file.path} was removed after it was opened`);
+      if (!kernel.kmalloc('the text of a write')) return -ENOMEM;
       const bytes = new Uint8Array(Math.min(count, PAGE));
       if (copyFromUser(kernel, bytes, buffer) < 0) return refusePointer(kernel, buffer, bytes.length);
       if (bytes.length === 0) return 0;

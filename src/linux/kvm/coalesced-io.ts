@@ -5,7 +5,7 @@
 
 import { PAGE_SIZE } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { EINVAL, ENOSPC, EOPNOTSUPP } from '../uapi/errno.ts';
+import { EINVAL, ENOMEM, EOPNOTSUPP } from '../uapi/errno.ts';
 import type { kvm_coalesced_mmio_zone } from '../uapi/kvm.ts';
 import { KVM_COALESCED_MMIO_MAX, kvm_coalesced_mmio, kvm_coalesced_mmio_ring } from '../uapi/kvm-run.ts';
 import type { StructOf } from '../uapi/struct.ts';
@@ -48,8 +48,10 @@ class Zone implements IoDevice {
   readonly size: number;
   readonly pio: boolean;
   readonly #ring: Ring;
+  readonly lost: () => void;
 
-  constructor(address: number, size: number, pio: boolean, ring: Ring) {
+  constructor(address: number, size: number, pio: boolean, ring: Ring, lost: () => void) {
+    this.lost = lost;
     this.address = address;
     this.size = size;
     this.pio = pio;
@@ -81,13 +83,14 @@ export class CoalescedZones {
     this.#ring = new Ring(ring);
   }
 
-  /** KVM_REGISTER_COALESCED_MMIO: 0, -EINVAL or -ENOSPC. Zones may overlap. */
+  /** KVM_REGISTER_COALESCED_MMIO: 0, -EINVAL, -ENOSPC or -ENOMEM. Zones may overlap. */
   register(args: ZoneArguments): number {
     const error = this.#check(args);
     if (error < 0) return error;
-    const zone = new Zone(Number(args.addr), args.size, args.pio === 1, this.#ring);
-    if (this.#bus(zone.pio).register(zone.address, zone.size, zone) < 0)
-      return this.#kernel.refuse(ENOSPC, 'the bus holds 1000 devices already');
+    if (!this.#kernel.kmalloc('struct kvm_coalesced_mmio_dev')) return -ENOMEM;
+    const zone = new Zone(Number(args.addr), args.size, args.pio === 1, this.#ring, () => this.#forget(zone));
+    const full = this.#bus(zone.pio).register(zone.address, zone.size, zone);
+    if (full < 0) return full;
     this.#zones.push(zone);
     return 0;
   }
@@ -98,10 +101,15 @@ export class CoalescedZones {
     if (error < 0) return error;
     for (const zone of [...this.#zones]) {
       if (zone.pio !== (args.pio === 1) || !zone.holds(Number(args.addr), args.size)) continue;
-      this.#bus(zone.pio).unregister(zone);
-      this.#zones.splice(this.#zones.indexOf(zone), 1);
+      this.#forget(zone);
+      // Without memory for a shorter bus all of it goes, and its other zones with it.
+      if (this.#bus(zone.pio).unregister(zone) < 0) break;
     }
     return 0;
+  }
+
+  #forget(zone: Zone): void {
+    this.#zones.splice(this.#zones.indexOf(zone), 1);
   }
 
   #check({ pio }: ZoneArguments): number {

@@ -32,7 +32,14 @@ export class DirtyBitmap {
     const count = Math.ceil(length / PAGE_SIZE);
     if (2 * count > host.pages.available) return undefined;
     const frames: Hpa[] = [];
-    while (frames.length < 2 * count) frames.push(host.pages.allocate()!);
+    while (frames.length < 2 * count) {
+      const frame = host.pages.allocate();
+      if (frame === undefined) {
+        for (const taken of frames) host.pages.free(taken);
+        return undefined;
+      }
+      frames.push(frame);
+    }
     return new DirtyBitmap(host, pages, length, frames.slice(0, count), frames.slice(count));
   }
 

@@ -1,7 +1,7 @@
 /** The vCPU ioctls about interrupts and other events (arch/x86/kvm/x86.c: kvm_arch_vcpu_ioctl). */
 
 import { INTERRUPTIBILITY, INTERRUPTION } from '../../hardware/vcpu/exit.ts';
-import { EEXIST, EINVAL, ENXIO } from '../uapi/errno.ts';
+import { EEXIST, EINVAL, ENOMEM, ENXIO } from '../uapi/errno.ts';
 import {
   KVM_GET_LAPIC,
   KVM_GET_VCPU_EVENTS,
@@ -34,11 +34,13 @@ export const eventIoctls = (table: IoctlTable<KvmVcpu>): IoctlTable<KvmVcpu> =>
       vcpu.queueNmi();
       return 0;
     })
-    .gives(KVM_GET_LAPIC, kvm_lapic_state, (vcpu) =>
-      vcpu.lapic === undefined ? noLapic(vcpu) : { regs: vcpu.lapic.state() },
-    )
+    .gives(KVM_GET_LAPIC, kvm_lapic_state, (vcpu) => {
+      if (vcpu.lapic === undefined) return noLapic(vcpu);
+      return vcpu.kernel.kmalloc('struct kvm_lapic_state') ? { regs: vcpu.lapic.state() } : -ENOMEM;
+    })
     .takes(KVM_SET_LAPIC, kvm_lapic_state, (vcpu, { regs }) => {
       if (vcpu.lapic === undefined) return noLapic(vcpu);
+      if (!vcpu.kernel.kmalloc('struct kvm_lapic_state')) return -ENOMEM;
       vcpu.lapic.setState(regs);
       return 0;
     })

@@ -3,7 +3,7 @@
  * (virt/kvm/kvm_main.c: kvm_io_bus_*; include/kvm/iodev.h).
  */
 
-import { ENOSPC, EOPNOTSUPP } from '../uapi/errno.ts';
+import { ENOMEM, ENOSPC, EOPNOTSUPP } from '../uapi/errno.ts';
 
 /** Ioeventfds are not counted. */
 const NR_IOBUS_DEVS = 1000;
@@ -18,6 +18,15 @@ export interface IoDevice {
   write?(address: number, data: Uint8Array): number;
   /** The VM ends with the device still on the bus. */
   destroy?(): void;
+  /** kvm_iodevice_destructor: the bus is gone, the VM is not. */
+  lost?(): void;
+}
+
+/** What a bus needs of the kernel: each change is a new table. */
+export interface BusHost {
+  kmalloc(what: string): boolean;
+  refuse(errno: number, because: string): number;
+  printk(text: string): void;
 }
 
 interface Range {
@@ -39,16 +48,27 @@ function compare(address: number, length: number, range: Range): number {
 
 /** One bus: ranges sorted by address, equal ones in the order of their registration. */
 export class IoBus {
+  readonly #host: BusHost;
   #ranges: readonly Range[] = [];
+  /** There was no memory for a shorter table, once. */
+  #lost = false;
   #ioeventfds = 0;
+
+  constructor(host: BusHost) {
+    this.#host = host;
+  }
 
   get deviceCount(): number {
     return this.#ranges.length;
   }
 
-  /** kvm_io_bus_register_dev: -ENOSPC when 1000 devices that are not ioeventfds are on the bus. Overlap is allowed. */
+  /** kvm_io_bus_register_dev: -ENOSPC when 1000 devices that are not ioeventfds are on the bus, -ENOMEM. Overlap is allowed. */
   register(address: number, length: number, device: IoDevice, ioeventfd = false): number {
-    if (this.#ranges.length - this.#ioeventfds > NR_IOBUS_DEVS - 1) return -ENOSPC;
+    const host = this.#host;
+    if (this.#lost) return host.refuse(ENOMEM, 'the bus is gone: there was no memory when it was to shrink');
+    if (this.#ranges.length - this.#ioeventfds > NR_IOBUS_DEVS - 1)
+      return host.refuse(ENOSPC, 'the bus holds 1000 devices already');
+    if (!host.kmalloc('struct kvm_io_bus')) return -ENOMEM;
     const added = { address, length, device, ioeventfd };
     const after = this.#ranges.findIndex((range) => compare(range.address, range.length, added) > 0);
     this.#ranges = this.#ranges.toSpliced(after < 0 ? this.#ranges.length : after, 0, added);
@@ -56,13 +76,27 @@ export class IoBus {
     return 0;
   }
 
-  /** kvm_io_bus_unregister_dev: the device goes, undestroyed; 0 also for one that is not on the bus. */
+  /**
+   * kvm_io_bus_unregister_dev: the device goes, undestroyed; 0 also for one that is not on the bus. -ENOMEM without memory for the
+   * shorter table: the bus goes whole then, and all other devices are {@link IoDevice.lost}.
+   */
   unregister(device: IoDevice): number {
     const at = this.#ranges.findIndex((range) => range.device === device);
     if (at < 0) return 0;
+    if (!this.#host.kmalloc('struct kvm_io_bus')) return this.#lose(device);
     if (this.#ranges[at]!.ioeventfd) this.#ioeventfds--;
     this.#ranges = this.#ranges.toSpliced(at, 1);
     return 0;
+  }
+
+  #lose(unregistered: IoDevice): number {
+    const ranges = this.#ranges;
+    this.#ranges = [];
+    this.#ioeventfds = 0;
+    this.#lost = true;
+    this.#host.printk('kvm: failed to shrink bus, removing it completely');
+    for (const { device } of ranges) if (device !== unregistered) device.lost?.();
+    return -ENOMEM;
   }
 
   /** kvm_io_bus_destroy: the VM ends. */

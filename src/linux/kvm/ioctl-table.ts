@@ -5,6 +5,7 @@
 
 import type { Kernel } from '../core/kernel.ts';
 import { getStruct, putStruct } from '../core/uaccess.ts';
+import { ENOMEM } from '../uapi/errno.ts';
 import type { Ioctl } from '../uapi/ioctl.ts';
 import type { Members, Struct, StructValue } from '../uapi/struct.ts';
 
@@ -12,6 +13,14 @@ type Row<Self> = (self: Self, argument: number) => number;
 
 export class IoctlTable<Self extends { readonly kernel: Kernel }> {
   readonly #rows = new Map<number, Row<Self>>();
+  /** Numbers of ioctls whose structure does not fit the kernel's stack. */
+  readonly #large = new Set<number>();
+
+  /** memdup_user, kzalloc: the structures of these are too large for the stack, so there may be no memory for them: -ENOMEM. */
+  copies(...ioctls: readonly Ioctl[]): this {
+    for (const { number } of ioctls) this.#large.add(number);
+    return this;
+  }
 
   /** The argument is an integer, nothing, or a pointer that the row looks at itself. */
   plain(ioctl: Ioctl, row: Row<Self>): this {
@@ -21,7 +30,9 @@ export class IoctlTable<Self extends { readonly kernel: Kernel }> {
 
   /** The argument points to a structure that the kernel reads. */
   takes<M extends Members>(ioctl: Ioctl, struct: Struct<M>, row: (self: Self, value: StructValue<M>) => number): this {
+    const large = this.#large.has(ioctl.number);
     return this.plain(ioctl, (self, argument) => {
+      if (large && !self.kernel.kmalloc(`struct ${struct.name}`)) return -ENOMEM;
       const value = getStruct(self.kernel, struct, argument);
       return typeof value === 'number' ? value : row(self, value);
     });
@@ -33,7 +44,9 @@ export class IoctlTable<Self extends { readonly kernel: Kernel }> {
     struct: Struct<M>,
     row: (self: Self) => Partial<StructValue<M>> | number,
   ): this {
+    const large = this.#large.has(ioctl.number);
     return this.plain(ioctl, (self, argument) => {
+      if (large && !self.kernel.kmalloc(`struct ${struct.name}`)) return -ENOMEM;
       const value = row(self);
       return typeof value === 'number' ? value : putStruct(self.kernel, struct, argument, value);
     });
@@ -45,7 +58,9 @@ export class IoctlTable<Self extends { readonly kernel: Kernel }> {
     struct: Struct<M>,
     row: (self: Self, value: StructValue<M>) => Partial<StructValue<M>> | number,
   ): this {
+    const large = this.#large.has(ioctl.number);
     return this.plain(ioctl, (self, argument) => {
+      if (large && !self.kernel.kmalloc(`struct ${struct.name}`)) return -ENOMEM;
       const value = getStruct(self.kernel, struct, argument);
       if (typeof value === 'number') return value;
       const result = row(self, value);

@@ -5,7 +5,7 @@
 
 import { type Eventfd, eventfdFromFd } from '../core/eventfd.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { EEXIST, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP } from '../uapi/errno.ts';
+import { EEXIST, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP } from '../uapi/errno.ts';
 import {
   KVM_IOEVENTFD_FLAG_DATAMATCH,
   KVM_IOEVENTFD_FLAG_DEASSIGN,
@@ -35,8 +35,11 @@ class Ioeventfd implements IoDevice {
   readonly datamatch: bigint | undefined;
   /** The counter, not the file: closing the last fd does not end the registration. */
   readonly eventfd: Eventfd;
+  /** ioeventfd_release. */
+  readonly lost: () => void;
 
-  constructor(address: number, length: number, datamatch: bigint | undefined, eventfd: Eventfd) {
+  constructor(address: number, length: number, datamatch: bigint | undefined, eventfd: Eventfd, lost: () => void) {
+    this.lost = lost;
     this.address = address;
     this.length = length;
     this.datamatch = datamatch;
@@ -70,8 +73,7 @@ class Ioeventfd implements IoDevice {
 export class Ioeventfds {
   readonly #kernel: Kernel;
   readonly #buses: IoBuses;
-  readonly #registered: { readonly bus: IoBus; readonly device: Ioeventfd; readonly fast: Ioeventfd | undefined }[] =
-    [];
+  readonly #registered: { readonly bus: IoBus; readonly device: Ioeventfd }[] = [];
 
   constructor(kernel: Kernel, buses: IoBuses) {
     this.#kernel = kernel;
@@ -98,19 +100,35 @@ export class Ioeventfds {
     const bus = this.#bus(flags);
     const datamatch = wildcard ? undefined : args.datamatch;
     const address = Number(addr);
-    const taken = this.#registered.some(
-      (other) => other.bus === bus && other.device.address === address && other.device.collidesWith(len, datamatch),
-    );
-    if (taken) return kernel.refuse(EEXIST, `an ioeventfd at 0x${addr.toString(16)} matches the same writes`);
-    const device = new Ioeventfd(address, len, datamatch, eventfd);
-    if (bus.register(address, len, device, true) < 0)
-      return kernel.refuse(ENOSPC, 'the bus holds 1000 devices already');
+    const error = this.#register(bus, address, len, datamatch, eventfd);
     // Any write to an MMIO address: also where KVM looks before it knows what the access is.
-    const everyMmio = len === 0 && bus === this.#buses.mmioBus;
-    const fast = everyMmio ? new Ioeventfd(address, 0, undefined, eventfd) : undefined;
-    if (fast !== undefined) this.#buses.fastMmioBus.register(address, 0, fast, true);
-    this.#registered.push({ bus, device, fast });
+    if (error < 0 || len !== 0 || bus !== this.#buses.mmioBus) return error;
+    const fastError = this.#register(this.#buses.fastMmioBus, address, 0, undefined, eventfd);
+    if (fastError < 0) this.#unregister(this.#registered.length - 1);
+    return fastError;
+  }
+
+  /** kvm_assign_ioeventfd_idx. */
+  #register(bus: IoBus, address: number, length: number, datamatch: bigint | undefined, eventfd: Eventfd): number {
+    const kernel = this.#kernel;
+    if (!kernel.kmalloc('struct _ioeventfd')) return -ENOMEM;
+    const taken = this.#registered.some(
+      (other) => other.bus === bus && other.device.address === address && other.device.collidesWith(length, datamatch),
+    );
+    if (taken) return kernel.refuse(EEXIST, `an ioeventfd at 0x${address.toString(16)} matches the same writes`);
+    const lost = () => void this.#registered.splice(this.#registered.indexOf(registered), 1);
+    const device = new Ioeventfd(address, length, datamatch, eventfd, lost);
+    const registered = { bus, device };
+    const error = bus.register(address, length, device, true);
+    if (error < 0) return error;
+    this.#registered.push(registered);
     return 0;
+  }
+
+  /** From the list and from its bus, which may be lost with it. */
+  #unregister(at: number): void {
+    const { bus, device } = this.#registered.splice(at, 1)[0]!;
+    bus.unregister(device);
   }
 
   #deassign(args: Arguments): number {
@@ -118,19 +136,22 @@ export class Ioeventfds {
     const eventfd = eventfdFromFd(this.#kernel, args.fd);
     if (typeof eventfd === 'number') return eventfd;
     const bus = this.#bus(args.flags);
+    const everyMmio = args.len === 0 && bus === this.#buses.mmioBus;
     const datamatch = args.flags & KVM_IOEVENTFD_FLAG_DATAMATCH ? args.datamatch : undefined;
-    const at = this.#registered.findIndex(
-      ({ bus: onBus, device }) =>
-        onBus === bus &&
-        device.eventfd === eventfd &&
-        device.address === Number(args.addr) &&
-        device.length === args.len &&
-        device.datamatch === datamatch,
-    );
+    const find = (onBus: IoBus) =>
+      this.#registered.findIndex(
+        ({ bus: other, device }) =>
+          other === onBus &&
+          device.eventfd === eventfd &&
+          device.address === Number(args.addr) &&
+          device.length === args.len &&
+          device.datamatch === datamatch,
+      );
+    const at = find(bus);
     if (at < 0) return kernel.refuse(ENOENT, 'no ioeventfd with this address, length, data and eventfd');
-    const { device, fast } = this.#registered.splice(at, 1)[0]!;
-    bus.unregister(device);
-    if (fast !== undefined) this.#buses.fastMmioBus.unregister(fast);
+    this.#unregister(at);
+    const fast = everyMmio ? find(this.#buses.fastMmioBus) : -1;
+    if (fast >= 0) this.#unregister(fast);
     return 0;
   }
 

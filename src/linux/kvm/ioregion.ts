@@ -12,7 +12,7 @@ import type { OpenFile } from '../core/file.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { AddressSpace } from '../core/mm.ts';
 import { copyFromUser, copyToUser } from '../core/uaccess.ts';
-import { EBADF, EEXIST, EINVAL, ENOENT, ENOSPC, ENOTTY, EOPNOTSUPP } from '../uapi/errno.ts';
+import { EBADF, EEXIST, EINVAL, ENOENT, ENOMEM, ENOTTY, EOPNOTSUPP } from '../uapi/errno.ts';
 import { KVM_IOREGION_DEASSIGN, KVM_IOREGION_PIO, type kvm_ioregion } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../uapi/syscalls.ts';
@@ -31,8 +31,10 @@ class Ioregion implements IoDevice {
   readonly #kernel: Kernel;
   readonly #fileOffset: number;
   readonly #buffer: Hva;
+  readonly lost: () => void;
 
-  constructor(kernel: Kernel, args: Arguments, file: OpenFile, buffer: Hva) {
+  constructor(kernel: Kernel, args: Arguments, file: OpenFile, buffer: Hva, lost: () => void) {
+    this.lost = lost;
     this.address = Number(args.guest_paddr);
     this.size = Number(args.memory_size);
     this.file = file;
@@ -96,9 +98,9 @@ export class Ioregions {
 
   /** The VM's fd is closed, or the VM ends: let the files go. */
   release(): void {
-    for (const { bus, region } of this.#regions.splice(0)) {
-      bus.unregister(region);
-      region.file.put();
+    for (let last = this.#regions.at(-1); last !== undefined; last = this.#regions.at(-1)) {
+      this.#forget(last.region);
+      last.bus.unregister(last.region);
     }
   }
 
@@ -113,9 +115,10 @@ export class Ioregions {
     if (taken) return kernel.refuse(EEXIST, 'the ioregion overlaps another');
     const buffer = this.#page();
     if (buffer < 0) return buffer;
-    const region = new Ioregion(kernel, args, file, buffer as Hva);
-    if (bus.register(region.address, region.size, region) < 0)
-      return kernel.refuse(ENOSPC, 'the bus holds 1000 devices already');
+    if (!kernel.kmalloc('struct ioregion')) return -ENOMEM;
+    const region = new Ioregion(kernel, args, file, buffer as Hva, () => this.#forget(region));
+    const error = bus.register(region.address, region.size, region);
+    if (error < 0) return error;
     file.get();
     this.#regions.push({ bus, region });
     return 0;
@@ -130,10 +133,16 @@ export class Ioregions {
         other.region.size === Number(args.memory_size),
     );
     if (at < 0) return this.#kernel.refuse(ENOENT, 'no ioregion with this address, size and file');
-    const { region } = this.#regions.splice(at, 1)[0]!;
+    const { region } = this.#regions[at]!;
+    this.#forget(region);
     bus.unregister(region);
-    file.put();
     return 0;
+  }
+
+  #forget(region: Ioregion): void {
+    const at = this.#regions.findIndex((other) => other.region === region);
+    this.#regions.splice(at, 1);
+    region.file.put();
   }
 
   #page(): Hva | number {

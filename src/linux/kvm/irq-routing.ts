@@ -5,7 +5,7 @@
 
 import type { Kernel } from '../core/kernel.ts';
 import { copyFromUser, refusePointer } from '../core/uaccess.ts';
-import { EINVAL } from '../uapi/errno.ts';
+import { EINVAL, ENOMEM } from '../uapi/errno.ts';
 import {
   KVM_IRQ_ROUTING_IRQCHIP,
   KVM_IRQ_ROUTING_MSI,
@@ -42,7 +42,18 @@ export function defaultRouting(): RoutingTable {
   return table;
 }
 
-/** KVM_SET_GSI_ROUTING: the new table, or -EINVAL, -EFAULT. `entries` is where they lie in user space. */
+/** Entries of the default table. */
+export const DEFAULT_ROUTES = 2 * PIC_PINS + IOAPIC_PINS;
+
+/** kvm_set_irq_routing allocates a table, and each of its `entries`: 0 or -ENOMEM. */
+export function routingMemory(memory: { kmalloc(what: string): boolean }, entries: number): number {
+  if (!memory.kmalloc('struct kvm_irq_routing_table')) return -ENOMEM;
+  for (let entry = 0; entry < entries; entry++)
+    if (!memory.kmalloc('struct kvm_kernel_irq_routing_entry')) return -ENOMEM;
+  return 0;
+}
+
+/** KVM_SET_GSI_ROUTING: the new table, or -EINVAL, -EFAULT, -ENOMEM. `entries` is where they lie in user space. */
 export function readRouting(
   kernel: Kernel,
   { nr, flags }: StructOf<typeof kvm_irq_routing>,
@@ -50,8 +61,11 @@ export function readRouting(
 ): RoutingTable | number {
   if (nr > MAX_ROUTES) return kernel.refuse(EINVAL, `at most ${MAX_ROUTES} routes`);
   if (flags !== 0) return kernel.refuse(EINVAL, 'the routing table has no flags');
+  if (nr > 0 && !kernel.kmalloc('struct kvm_irq_routing_entry[]')) return -ENOMEM;
   const bytes = new Uint8Array(nr * kvm_irq_routing_entry.size);
   if (copyFromUser(kernel, bytes, entries) < 0) return refusePointer(kernel, entries, bytes.length);
+  const memory = routingMemory(kernel, nr);
+  if (memory < 0) return memory;
   const view = new DataView(bytes.buffer);
   const table = new Map<number, Route[]>();
   for (let index = 0; index < nr; index++) {

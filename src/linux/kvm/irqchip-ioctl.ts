@@ -37,6 +37,7 @@ export const interruptIoctls = (table: IoctlTable<Vm>): IoctlTable<Vm> =>
       return typeof status === 'number' ? status : 0;
     })
     .updates(KVM_IRQ_LINE_STATUS, kvm_irq_level, (vm, line) => setLine(vm, line))
+    .copies(KVM_GET_IRQCHIP, KVM_SET_IRQCHIP)
     .updates(KVM_GET_IRQCHIP, kvm_irqchip, (vm, { chip_id }) =>
       withIrqchip(vm, (irqchip) => {
         const chip = irqchip.state(chip_id);
@@ -73,8 +74,7 @@ function createIrqchip(vm: Vm): number {
       EINVAL,
       'interrupt controllers are made before the first vCPU, which gets its local APIC then',
     );
-  vm.createIrqchip();
-  return 0;
+  return vm.createIrqchip();
 }
 
 /** kvm_vm_ioctl_irq_line: the outcome stands where the number stood. */

@@ -5,7 +5,7 @@
 
 import type { EventStream } from '../../event.ts';
 import type { Clock } from '../core/clock.ts';
-import { EFAULT, EINVAL } from '../uapi/errno.ts';
+import { EFAULT, EINVAL, ENOMEM } from '../uapi/errno.ts';
 import {
   KVM_IRQCHIP_IOAPIC,
   KVM_IRQCHIP_PIC_MASTER,
@@ -16,9 +16,16 @@ import {
 } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import { type ApicMessage, deliver, messageOfMsi } from './apic-message.ts';
-import type { IoBus } from './io-bus.ts';
+import type { IoBus, IoDevice } from './io-bus.ts';
 import { IOAPIC_BASE, IOAPIC_LENGTH, Ioapic } from './ioapic.ts';
-import { defaultRouting, gsiOfPin, type Route, type RoutingTable } from './irq-routing.ts';
+import {
+  DEFAULT_ROUTES,
+  defaultRouting,
+  gsiOfPin,
+  type Route,
+  type RoutingTable,
+  routingMemory,
+} from './irq-routing.ts';
 import type { Lapic } from './lapic.ts';
 import { PicPair } from './pic.ts';
 import { kvmAckIrq, kvmMsiSetIrq, kvmSetIrq } from './trace-irq.ts';
@@ -41,6 +48,7 @@ export interface IrqchipHost {
   readonly clock: Clock;
   readonly pioBus: IoBus;
   readonly mmioBus: IoBus;
+  readonly memory: { kmalloc(what: string): boolean };
   lapics(): readonly Lapic[];
   /** The PIC asks for the boot processor. */
   picRaised(): void;
@@ -54,7 +62,7 @@ export class Irqchip {
   readonly #notifiers: AckNotifier[] = [];
   readonly #sources = new Set([USERSPACE_SOURCE, RESAMPLE_SOURCE]);
 
-  /** KVM_CREATE_IRQCHIP: the chips put themselves on the buses. */
+  /** The controllers, for {@link register} to put on the buses. */
   constructor(host: IrqchipHost) {
     this.#host = host;
     this.pic = new PicPair(
@@ -68,10 +76,27 @@ export class Irqchip {
       (message) => this.send(message),
       (pin) => this.#acknowledged(KVM_IRQCHIP_IOAPIC, pin),
     );
-    host.pioBus.register(0x20, 2, this.pic.ports(0));
-    host.pioBus.register(0xa0, 2, this.pic.ports(1));
-    host.pioBus.register(0x4d0, 2, this.pic.levelPorts());
-    host.mmioBus.register(IOAPIC_BASE, IOAPIC_LENGTH, this.ioapic);
+  }
+
+  /** kvm_pic_init, kvm_ioapic_init, kvm_setup_default_irq_routing: the chips go onto the buses. 0; or -errno, and they are off again. */
+  register(): number {
+    const { pioBus, mmioBus, memory } = this.#host;
+    if (!memory.kmalloc('struct kvm_pic')) return -ENOMEM;
+    const done: (() => void)[] = [];
+    const put = (bus: IoBus, address: number, length: number, device: IoDevice): number => {
+      const error = bus.register(address, length, device);
+      if (error === 0) done.push(() => void bus.unregister(device));
+      return error;
+    };
+    const error =
+      put(pioBus, 0x20, 2, this.pic.ports(0)) ||
+      put(pioBus, 0xa0, 2, this.pic.ports(1)) ||
+      put(pioBus, 0x4d0, 2, this.pic.levelPorts()) ||
+      (memory.kmalloc('struct kvm_ioapic') ? 0 : -ENOMEM) ||
+      put(mmioBus, IOAPIC_BASE, IOAPIC_LENGTH, this.ioapic) ||
+      routingMemory(memory, DEFAULT_ROUTES);
+    if (error < 0) for (const undo of done) undo();
+    return error;
   }
 
   set routing(table: RoutingTable) {
@@ -114,6 +139,11 @@ export class Irqchip {
       return source;
     }
     return -EFAULT;
+  }
+
+  /** kvm_free_irq_source_id. */
+  freeSource(source: number): void {
+    this.#sources.delete(source);
   }
 
   /** kvm_register_irq_ack_notifier. Returns how to leave. */

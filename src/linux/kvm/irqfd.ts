@@ -5,7 +5,7 @@
 
 import { type Eventfd, eventfdFromFd } from '../core/eventfd.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { EBUSY, EINVAL } from '../uapi/errno.ts';
+import { EBUSY, EINVAL, ENOMEM } from '../uapi/errno.ts';
 import { KVM_IRQFD_FLAG_DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE, type kvm_irqfd } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import { POLLHUP, POLLIN } from '../uapi/syscalls.ts';
@@ -38,7 +38,7 @@ export class Irqfds {
     this.#irqchip = irqchip;
   }
 
-  /** KVM_IRQFD: 0, -EINVAL, -EBADF or -EBUSY. */
+  /** KVM_IRQFD: 0, -EINVAL, -EBADF, -EBUSY or -ENOMEM. */
   set(args: Arguments): number {
     const { flags } = args;
     if (flags & ~(KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE))
@@ -55,10 +55,13 @@ export class Irqfds {
     const irqchip = this.#irqchip();
     if (irqchip === undefined)
       return this.#kernel.refuse(EINVAL, 'an irqfd needs in-kernel interrupt controllers (KVM_CREATE_IRQCHIP)');
+    if (!this.#kernel.kmalloc('struct kvm_kernel_irqfd')) return -ENOMEM;
     const eventfd = eventfdFromFd(this.#kernel, args.fd);
     if (typeof eventfd === 'number') return eventfd;
     const resampler = args.flags & KVM_IRQFD_FLAG_RESAMPLE ? eventfdFromFd(this.#kernel, args.resamplefd) : undefined;
     if (typeof resampler === 'number') return resampler;
+    const firstOfGsi = resampler !== undefined && !this.#resamplers.has(args.gsi);
+    if (firstOfGsi && !this.#kernel.kmalloc('struct kvm_kernel_irqfd_resampler')) return -ENOMEM;
     if (this.#irqfds.some((other) => other.eventfd === eventfd))
       return this.#kernel.refuse(EBUSY, `the eventfd of fd ${args.fd} is an irqfd already`);
     const irqfd: Irqfd = { eventfd, gsi: args.gsi, resampler, leave: () => {} };

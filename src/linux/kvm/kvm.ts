@@ -62,6 +62,8 @@ export class KvmModule {
   createVm(machineType: number): number {
     const { kernel } = this;
     if (machineType !== 0) return kernel.refuse(EINVAL, 'x86 has one machine type, 0');
+    if (!kernel.kmallocAll('struct kvm', ...Array.from({ length: IO_BUSES }, () => 'struct kvm_io_bus')))
+      return -ENOMEM;
     const ringFrame = kernel.pages.allocate();
     if (ringFrame === undefined) return kernel.refuse(ENOMEM, 'no page frame for the coalesced ring');
     const vm = new Vm({
@@ -77,11 +79,16 @@ export class KvmModule {
     });
     this.vms.push(vm);
     const file = kernel.anonFile('kvm-vm', vmOperations, O_RDWR | O_CLOEXEC, vm);
-    const fd = kernel.current.files.install(file);
-    if (fd < 0) file.put();
-    return fd;
+    if (typeof file === 'number') {
+      vm.put();
+      return file;
+    }
+    return kernel.install(file);
   }
 }
+
+/** kvm_create_vm allocates this many: ports, memory, fast memory, and one for another architecture. */
+const IO_BUSES = 4;
 
 const zero = (result: (module: KvmModule) => number) => (module: KvmModule, argument: number) =>
   argument === 0 ? result(module) : module.kernel.refuse(EINVAL, 'the argument of this ioctl is 0');
@@ -97,7 +104,7 @@ const table = new IoctlTable<KvmModule>()
     KVM_GET_VCPU_MMAP_SIZE,
     zero(() => KVM_VCPU_MMAP_SIZE),
   )
-  .plain(KVM_GET_SUPPORTED_CPUID, (module, argument) => giveCpuid(module, argument, supportedCpuid))
+  .plain(KVM_GET_SUPPORTED_CPUID, (module, argument) => giveCpuid(module, argument, supportedCpuid, true))
   .plain(KVM_GET_MSR_INDEX_LIST, (module, argument) => giveMsrList(module, argument, msrIndexList))
   .plain(KVM_GET_MSR_FEATURE_INDEX_LIST, (module, argument) => giveMsrList(module, argument, featureMsrs))
   .plain(KVM_GET_MSRS, (module, argument) =>

@@ -56,6 +56,14 @@ export const logsDirtyPages = (slot: Memslot): boolean => (slot.flags & KVM_MEM_
 export const slotHva = (slot: Memslot, gfn: number): Hva =>
   (slot.userspaceAddress + (gfn - slot.baseGfn) * PAGE_SIZE) as Hva;
 
+/** kvm_alloc_memslot_metadata: for each size of large pages, and for page_track. */
+const SLOT_METADATA = ['struct kvm_lpage_info[] of 2 MiB', 'struct kvm_lpage_info[] of 1 GiB', 'gfn_track[]'];
+
+interface SlotHost extends BitmapHost {
+  kmalloc(what: string): boolean;
+  kmallocAll(...what: readonly string[]): boolean;
+}
+
 /** The slots of one address space, found by number or by frame. */
 class SlotTable {
   readonly #byId = new Map<number, Memslot>();
@@ -131,7 +139,7 @@ class SlotTable {
 export class Memslots {
   readonly #tables = [new SlotTable(0), new SlotTable(1)] as const;
   readonly #accessOk: (address: number, length: number) => boolean;
-  readonly #host: BitmapHost;
+  readonly #host: SlotHost;
   readonly #refuse: (errno: number, because: string) => number;
   readonly #maxGfn: number;
   readonly #listener: MemslotListener;
@@ -143,8 +151,8 @@ export class Memslots {
   constructor(options: {
     /** access_ok of the VM's process. */
     accessOk: (address: number, length: number) => boolean;
-    /** Where dirty bitmaps stand. */
-    host: BitmapHost;
+    /** Where dirty bitmaps stand, and the slots themselves. */
+    host: SlotHost;
     refuse: (errno: number, because: string) => number;
     /** kvm_mmu_max_gfn. */
     maxGfn: number;
@@ -218,6 +226,8 @@ export class Memslots {
     const old = table.get(id);
     if (pages === 0) {
       if (old === undefined) return refuse(EINVAL, `slot ${id} does not exist: there is nothing to delete`);
+      // Linux keeps the slot's double, which is invalid, while it is being deleted.
+      if (!this.#host.kmalloc('struct kvm_memory_slot')) return -ENOMEM;
       return this.#apply(table, 'delete', old, undefined);
     }
     const baseGfn = Number(gpa >> 12n);
@@ -238,12 +248,18 @@ export class Memslots {
     }
     if (kind !== 'flags' && baseGfn + pages - 1 > this.#maxGfn)
       return refuse(EINVAL, 'the slot ends above the highest guest physical address');
+    if (!this.#host.kmalloc('struct kvm_memory_slot')) return -ENOMEM;
+    if (kind !== 'flags' && !this.#host.kmallocAll(...SLOT_METADATA)) return -ENOMEM;
     // Moving makes new metadata: what was tracked at the old place is not at the new one. The bitmap moves along.
     const tracked = kind === 'flags' && old !== undefined ? old.tracked : new Map<number, number>();
     const logs = this.keepsBitmaps && (flags & KVM_MEM_LOG_DIRTY_PAGES) !== 0;
     const dirty = logs ? (old?.dirty ?? this.#newBitmap(pages)) : undefined;
     if (logs && dirty === undefined)
       return refuse(ENOMEM, `the host has too little memory left for the dirty bitmap of ${pages} pages`);
+    if (kind === 'move' && !this.#host.kmalloc('struct kvm_memory_slot')) {
+      if (dirty !== old?.dirty) dirty?.free();
+      return -ENOMEM;
+    }
     return this.#apply(table, kind, old, { id, asId, baseGfn, pages, flags, userspaceAddress, dirty, tracked });
   }
 

@@ -118,10 +118,13 @@ export class Pit implements IoDevice {
     this.#setLine = setLine;
   }
 
-  /** Put the ports on the bus; with `speaker` port 0x61 too (KVM_PIT_SPEAKER_DUMMY). */
-  register(bus: IoBus, speaker: boolean): void {
-    bus.register(0x40, 4, this);
-    if (speaker) bus.register(SPEAKER_PORT, 4, this.#speakerPort());
+  /** Put the ports on the bus; with `speaker` port 0x61 too (KVM_PIT_SPEAKER_DUMMY). 0 or -errno. */
+  register(bus: IoBus, speaker: boolean): number {
+    const error = bus.register(0x40, 4, this);
+    if (error < 0 || !speaker) return error;
+    const speakerError = bus.register(SPEAKER_PORT, 4, this.#speakerPort());
+    if (speakerError < 0) bus.unregister(this);
+    return speakerError;
   }
 
   read(port: number, data: Uint8Array): number {

@@ -41,7 +41,7 @@ interface StatsFile {
   readonly vm: Vm;
 }
 
-/** KVM_GET_STATS_FD on a VM: an fd, or -EINVAL, -EMFILE. */
+/** KVM_GET_STATS_FD on a VM: an fd, or -EINVAL, -ENOMEM, -EMFILE. */
 export const vmStatsFd = (vm: Vm, argument: number): number =>
   install({ kernel: vm.kernel, vm, id: `kvm-${vm.kernel.current.pid}`, values: () => vmValues(vm) }, argument);
 
@@ -77,10 +77,9 @@ function install(stats: StatsFile, argument: number): number {
   if (argument !== 0) return kernel.refuse(EINVAL, 'the argument of KVM_GET_STATS_FD is 0');
   const name = stats.id.includes('/') ? 'kvm-vcpu-stats' : 'kvm-vm-stats';
   const file = kernel.anonFile(name, statsOperations, O_RDONLY | O_CLOEXEC, stats);
+  if (typeof file === 'number') return file;
   vm.get();
-  const fd = kernel.current.files.install(file);
-  if (fd < 0) file.put();
-  return fd;
+  return kernel.install(file);
 }
 
 /** kvm_stats_read: any part of the file at its position. */

@@ -5,25 +5,31 @@ import { gva, PAGE_SIZE } from '../../address.ts';
 import type { FileOperations, OpenFile } from '../core/file.ts';
 import { copyFromUser, copyToUser, getStruct, putStruct, refusePointer } from '../core/uaccess.ts';
 import type { Vma } from '../core/vma.ts';
-import { E2BIG, EFAULT, EINVAL, EIO } from '../uapi/errno.ts';
+import { E2BIG, EFAULT, EINVAL, EIO, ENOMEM } from '../uapi/errno.ts';
 import {
   KVM_DIRTY_LOG_PAGE_OFFSET,
   KVM_ENABLE_CAP,
   KVM_GET_CPUID2,
+  KVM_GET_FPU,
   KVM_GET_MP_STATE,
   KVM_GET_MSRS,
   KVM_GET_REGS,
   KVM_GET_SREGS,
   KVM_GET_STATS_FD,
+  KVM_GET_XCRS,
+  KVM_GET_XSAVE,
   KVM_MP_STATE_RUNNABLE,
   KVM_MP_STATE_SIPI_RECEIVED,
   KVM_RUN,
   KVM_SET_CPUID2,
+  KVM_SET_FPU,
   KVM_SET_MP_STATE,
   KVM_SET_MSRS,
   KVM_SET_REGS,
   KVM_SET_SIGNAL_MASK,
   KVM_SET_SREGS,
+  KVM_SET_XCRS,
+  KVM_SET_XSAVE,
   KVM_TRANSLATE,
   kvm_cpuid_entry2,
   kvm_cpuid2,
@@ -55,7 +61,11 @@ const MAX_MSRS = 256;
 /** sigset_t: 64 signals. */
 const signalSet = struct('sigset_t', { value: u64 });
 
-const table = tscIoctls(fpuIoctls(debugIoctls(eventIoctls(new IoctlTable<KvmVcpu>()))))
+const large = new IoctlTable<KvmVcpu>().copies(
+  ...[KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_SREGS, KVM_GET_FPU, KVM_SET_FPU],
+  ...[KVM_GET_XSAVE, KVM_SET_XSAVE, KVM_GET_XCRS, KVM_SET_XCRS],
+);
+const table = tscIoctls(fpuIoctls(debugIoctls(eventIoctls(large))))
   .gives(KVM_GET_REGS, kvm_regs, getRegs)
   .takes(KVM_SET_REGS, kvm_regs, setRegs)
   .gives(KVM_GET_SREGS, kvm_sregs, getSregs)
@@ -133,6 +143,7 @@ export function eachMsr(
   const header = getStruct(kernel, kvm_msrs, argument);
   if (typeof header === 'number') return header;
   if (header.nmsrs >= MAX_MSRS) return kernel.refuse(E2BIG, `at most ${MAX_MSRS - 1} MSRs at once`);
+  if (header.nmsrs > 0 && !kernel.kmalloc('struct kvm_msr_entry[]')) return -ENOMEM;
   const bytes = new Uint8Array(header.nmsrs * kvm_msr_entry.size);
   const user = argument + kvm_msrs.size;
   if (copyFromUser(kernel, bytes, user) < 0) return refusePointer(kernel, user, bytes.length);
@@ -153,6 +164,7 @@ function setCpuid(vcpu: KvmVcpu, argument: number): number {
   const header = getStruct(kernel, kvm_cpuid2, argument);
   if (typeof header === 'number') return header;
   if (header.nent > MAX_CPUID_ENTRIES) return kernel.refuse(E2BIG, `at most ${MAX_CPUID_ENTRIES} CPUID entries`);
+  if (header.nent > 0 && !kernel.kmalloc('struct kvm_cpuid_entry2[]')) return -ENOMEM;
   const entries: CpuidEntry[] = [];
   for (let i = 0; i < header.nent; i++) {
     const entry = getStruct(kernel, kvm_cpuid_entry2, argument + kvm_cpuid2.size + i * kvm_cpuid_entry2.size);
@@ -167,14 +179,16 @@ function getCpuid(vcpu: KvmVcpu, argument: number): number {
   return giveCpuid(vcpu, argument, vcpu.cpuid);
 }
 
-/** Copy CPUID entries to `struct kvm_cpuid2`; -E2BIG, with the number needed filled in, when user space left too little room. */
+/** Copy CPUID entries to `struct kvm_cpuid2`, `copied` ones from memory of their own (-ENOMEM); -E2BIG, with the number needed filled in, when user space left too little room. */
 export function giveCpuid(
   { kernel }: Pick<KvmVcpu, 'kernel'>,
   argument: number,
   entries: readonly CpuidEntry[],
+  copied = false,
 ): number {
   const header = getStruct(kernel, kvm_cpuid2, argument);
   if (typeof header === 'number') return header;
+  if (copied && !kernel.kmalloc('struct kvm_cpuid_entry2[]')) return -ENOMEM;
   const nent = entries.length;
   const fits = header.nent >= nent;
   if (putStruct(kernel, kvm_cpuid2, argument, { nent, padding: 0 }) < 0) return -EFAULT;

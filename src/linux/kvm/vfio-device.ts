@@ -5,7 +5,7 @@
 
 import type { OpenFile } from '../core/file.ts';
 import { copyFromUser, refusePointer } from '../core/uaccess.ts';
-import { EBADF, EEXIST, EINVAL, ENOENT, ENXIO } from '../uapi/errno.ts';
+import { EBADF, EEXIST, EINVAL, ENOENT, ENOMEM, ENXIO } from '../uapi/errno.ts';
 import { KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL, type kvm_device_attr } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import type { Vm, VmDevice } from './vm.ts';
@@ -69,6 +69,7 @@ export class KvmVfioDevice implements VmDevice {
     if (isValid === undefined || !isValid(file))
       return kernel.refuse(EINVAL, `${file.path} is no group and no device of VFIO`);
     if (this.#files.includes(file)) return kernel.refuse(EEXIST, `${file.path} is with this VM already`);
+    if (!kernel.kmalloc('struct kvm_vfio_file')) return -ENOMEM;
     this.#files.push(file.get());
     this.#setKvm(file, this.#vm);
     return 0;

@@ -120,6 +120,12 @@ function createVcpu(vm: Vm, id: number): number {
   if (id >= KVM_MAX_VCPU_IDS || id < 0) return kernel.refuse(EINVAL, `vCPU ids are below ${KVM_MAX_VCPU_IDS}`);
   if (vm.vcpus.length >= KVM_MAX_VCPUS) return kernel.refuse(EINVAL, `a VM has at most ${KVM_MAX_VCPUS} vCPUs`);
   if (vm.vcpus.some((other) => other.id === id)) return kernel.refuse(EEXIST, `vCPU ${id} exists`);
+  const objects = [
+    'struct kvm_vcpu',
+    ...(vm.irqchip === undefined ? [] : ['struct kvm_lapic']),
+    'struct x86_emulate_ctxt',
+  ];
+  if (!kernel.kmallocAll(...objects, 'struct fpstate')) return -ENOMEM;
   const { pages } = kernel;
   const logs = vm.features.modificationLog;
   const frames = [pages.allocate(), pages.allocate(), pages.allocate(), logs ? pages.allocate() : undefined] as const;
@@ -147,20 +153,21 @@ function createDevice(vm: Vm, argument: number): number {
   if (asked.flags & KVM_CREATE_DEVICE_TEST) return 0;
   if (vm.devices.some((device) => device instanceof KvmVfioDevice))
     return kernel.refuse(EBUSY, 'a VM has one kvm-vfio device');
+  if (!kernel.kmallocAll('struct kvm_device', 'struct kvm_vfio')) return -ENOMEM;
   const device = new KvmVfioDevice(vm);
-  vm.devices.push(device);
   const fd = install(vm, device.name, deviceOperations, new DeviceFile(vm, device));
-  return fd < 0 ? fd : putStruct(kernel, kvm_create_device, argument, { ...asked, fd });
+  if (fd < 0) return fd;
+  vm.devices.push(device);
+  return putStruct(kernel, kvm_create_device, argument, { ...asked, fd });
 }
 
-/** A new fd that keeps the VM alive. */
+/** A new fd that keeps the VM alive; -ENOMEM, -EMFILE. */
 function install(vm: Vm, name: string, operations: FileOperations, privateData: unknown): number {
   const { kernel } = vm;
   const file = kernel.anonFile(name, operations, O_RDWR | O_CLOEXEC, privateData);
+  if (typeof file === 'number') return file;
   vm.get();
-  const fd = kernel.current.files.install(file);
-  if (fd < 0) file.put();
-  return fd;
+  return kernel.install(file);
 }
 
 /** File operations of a VM fd. */

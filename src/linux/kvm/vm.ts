@@ -7,7 +7,7 @@ import type { Hpa } from '../../address.ts';
 import { isEpollFile } from '../core/epoll.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { AddressSpace } from '../core/mm.ts';
-import { EEXIST, EFAULT, ENOSPC } from '../uapi/errno.ts';
+import { EEXIST, EFAULT, ENOMEM } from '../uapi/errno.ts';
 import { CoalescedZones } from './coalesced-io.ts';
 import type { Cpu, CpuFactory } from './cpu.ts';
 import type { DirtyRing } from './dirty-ring.ts';
@@ -67,9 +67,9 @@ export class Vm {
   readonly features: EptFeatures;
   readonly dirtyTracking: DirtyTracking;
   readonly pageTrack: PageTrack;
-  readonly pioBus = new IoBus();
-  readonly mmioBus = new IoBus();
-  readonly fastMmioBus = new IoBus();
+  readonly pioBus: IoBus;
+  readonly mmioBus: IoBus;
+  readonly fastMmioBus: IoBus;
   readonly ioeventfds: Ioeventfds;
   readonly coalesced: CoalescedZones;
   readonly irqfds: Irqfds;
@@ -122,6 +122,9 @@ export class Vm {
     const { mm } = kernel.current;
     this.kernel = kernel;
     this.mm = mm;
+    this.pioBus = new IoBus(kernel);
+    this.mmioBus = new IoBus(kernel);
+    this.fastMmioBus = new IoBus(kernel);
     this.makeCpu = options.makeCpu;
     this.features = options.features;
     this.ringFrame = options.ringFrame;
@@ -190,39 +193,48 @@ export class Vm {
     for (const { cpu } of this.vcpus) cpu.invalidateEpt();
   }
 
-  /** KVM_CREATE_IRQCHIP. */
-  createIrqchip(): void {
-    this.irqchip = new Irqchip({
+  /** KVM_CREATE_IRQCHIP: 0, -ENOMEM, or -ENOSPC of a bus. */
+  createIrqchip(): number {
+    const irqchip = new Irqchip({
       stream: this.kernel.stream,
       clock: this.kernel.clock,
       pioBus: this.pioBus,
+      memory: this.kernel,
       mmioBus: this.mmioBus,
       lapics: () => this.#lapics,
       picRaised: () => this.vcpus[0]?.requestEvent(),
     });
+    const error = irqchip.register();
+    if (error === 0) this.irqchip = irqchip;
+    return error;
   }
 
-  /** KVM_CREATE_PIT2: 0 or -EFAULT. A PIT without interrupt controllers counts, and interrupts nobody. */
+  /** KVM_CREATE_PIT2: 0 or -ENOMEM, whatever it was that failed. A PIT without interrupt controllers counts, and interrupts nobody. */
   createPit(speaker: boolean): number {
+    if (!this.kernel.kmallocAll('struct kvm_pit', 'struct kthread_worker')) return -ENOMEM;
     const source = this.irqchip?.requestSource() ?? 0;
-    if (source < 0) return this.kernel.refuse(EFAULT, 'all 64 sources of interrupts are taken');
+    if (source < 0) return this.kernel.refuse(ENOMEM, 'all 64 sources of interrupts are taken');
     const pit = new Pit(this.kernel.clock, (level) => this.irqchip?.setIrq(source, PIT_GSI, level));
-    pit.register(this.pioBus, speaker);
+    if (pit.register(this.pioBus, speaker) < 0) {
+      this.irqchip?.freeSource(source);
+      return -ENOMEM;
+    }
     this.irqchip?.addNotifier({ gsi: PIT_GSI, acknowledged: () => pit.acknowledged() });
     this.pit = pit;
     return 0;
   }
 
-  /** KVM_CREATE_XCHE: 0, -EEXIST, -EFAULT (no source of interrupts left) or -ENOSPC. */
+  /** KVM_CREATE_XCHE: 0, -EEXIST, -EFAULT (no source of interrupts left), -ENOSPC or -ENOMEM. */
   createXche(): number {
     if (this.xche !== undefined) return this.kernel.refuse(EEXIST, 'the VM has its xche');
+    if (!this.kernel.kmalloc('struct kvm_xche')) return -ENOMEM;
     const source = this.irqchip?.requestSource() ?? 0;
     if (source < 0) return this.kernel.refuse(EFAULT, 'all 64 sources of interrupts are taken');
     const xche = new Xche();
-    if (this.pioBus.register(XCHE_BASE, XCHE_LENGTH, xche) < 0)
-      return this.kernel.refuse(ENOSPC, 'the bus holds 1000 devices already');
-    this.xche = xche;
-    return 0;
+    const error = this.pioBus.register(XCHE_BASE, XCHE_LENGTH, xche);
+    if (error === 0) this.xche = xche;
+    else this.irqchip?.freeSource(source);
+    return error;
   }
 
   /** kvm_vm_release: user space has closed the VM's fd; what it had the VM listen to is over. */

@@ -9,7 +9,7 @@ import { type FileOperations, OpenFile } from '../core/file.ts';
 import type { IommuGroup } from '../core/iommu-group.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { copyFromUser, stringFromUser } from '../core/uaccess.ts';
-import { EBADF, EBUSY, EFAULT, EINVAL, EMFILE, ENODEV, ENOTTY } from '../uapi/errno.ts';
+import { EBADF, EBUSY, EFAULT, EINVAL, ENODEV, ENOMEM, ENOTTY } from '../uapi/errno.ts';
 import { O_CLOEXEC, O_RDWR } from '../uapi/syscalls.ts';
 import {
   VFIO_DMA_CC_IOMMU,
@@ -244,6 +244,7 @@ export class VfioGroup implements GroupOfDevice {
   /** vfio_group_ioctl_get_device_fd: the name is looked up first, so ENODEV comes before EINVAL. */
   #getDeviceFd(argument: number): number {
     const kernel = this.#kernel;
+    if (!kernel.kmalloc("a device's name")) return -ENOMEM;
     const name = stringFromUser(kernel, argument, PAGE_SIZE);
     if (name === -EFAULT) return kernel.refuse(EFAULT, `the name at 0x${argument.toString(16)} is not in memory`);
     if (typeof name === 'number') return kernel.refuse(EINVAL, `a device name has at most ${PAGE_SIZE} bytes`);
@@ -253,13 +254,11 @@ export class VfioGroup implements GroupOfDevice {
     if (this.iommu === undefined) return kernel.refuse(EINVAL, `the container of group ${this.id} has no IOMMU set`);
     const error = this.#openDevice(device);
     if (error < 0) return error;
-    const file = kernel.anonFile('[vfio-device]', deviceOperations, O_RDWR | O_CLOEXEC, this.#deviceFile(device));
-    const fd = kernel.current.files.install(file);
-    if (fd < 0) {
-      file.put();
-      return kernel.refuse(EMFILE, 'the process has no file descriptor left');
-    }
-    return fd;
+    const opened = this.#deviceFile(device);
+    const file = kernel.anonFile('[vfio-device]', deviceOperations, O_RDWR | O_CLOEXEC, opened);
+    if (typeof file !== 'number') return kernel.install(file);
+    opened.release();
+    return file;
   }
 
   /** vfio_device_open. */

@@ -125,8 +125,8 @@ test('a file maps its own frames; the mapping keeps it open, also in pieces', ()
   const { kernel, process, mm } = machine();
   const frames = [kernel.pages.allocate(), kernel.pages.allocate(), kernel.pages.allocate()];
   let released = 0;
-  const file = kernel.anonFile(
-    'shared',
+  const file = new OpenFile(
+    'anon_inode:shared',
     {
       mmap: (_file, vma) => {
         vma.fault = (page) => frames[page] ?? -EINVAL;

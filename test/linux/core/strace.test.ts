@@ -103,8 +103,8 @@ test('a structure that comes out is told after the call, one that goes both ways
 });
 
 test('integers are named where the ioctl takes one, and new descriptors have paths', () => {
-  const { kernel, process, syscalls, fdOf, last } = machine();
-  const kvm = process.files.install(kernel.anonFile('kvm-vm', { ioctl: () => 1 }, O_RDWR, undefined));
+  const { process, syscalls, fdOf, last } = machine();
+  const kvm = process.files.install(new OpenFile('anon_inode:kvm-vm', { ioctl: () => 1 }, O_RDWR, undefined));
   syscalls.ioctl(kvm, KVM_CHECK_EXTENSION.number, 36);
   expect(last()).toBe('ioctl(3<anon_inode:kvm-vm>, KVM_CHECK_EXTENSION, KVM_CAP_IOEVENTFD) = 1');
   const unknown = fdOf('[eventfd]', -EBUSY);
@@ -136,7 +136,7 @@ test('a bad pointer is told as an address', () => {
 });
 
 test('transfers show what moved', () => {
-  const { kernel, process, syscalls, memory, scratch, last } = machine();
+  const { process, syscalls, memory, scratch, last } = machine();
   const operations: FileOperations = {
     read: () => {
       memory.write(scratch, new Uint8Array([0x48, 0x43, 0x53, 0x32]));
@@ -144,7 +144,7 @@ test('transfers show what moved', () => {
     },
     write: (_file, _buffer, count) => count,
   };
-  const fd = process.files.install(kernel.anonFile('[vfio-device]', operations, O_RDWR, undefined));
+  const fd = process.files.install(new OpenFile('anon_inode:[vfio-device]', operations, O_RDWR, undefined));
   syscalls.pread(fd, scratch, 4, 0x70000000000);
   expect(last()).toBe('pread64(3<anon_inode:[vfio-device]>, "HCS2", 4, 7696581394432) = 4');
   memory.write(scratch, new Uint8Array([0, 0xf8, 0xff, 0xff]));
