@@ -11,7 +11,7 @@ import type { ParsedLine } from '../syntax/parser.ts';
 import { type Origin, SourceFile } from '../syntax/source.ts';
 import { Text, type Token } from '../syntax/tokens.ts';
 import { Assembly, type Item, type OutputFormat, type Work } from './assembly.ts';
-import { workOfCall } from './call-work.ts';
+import { CallAssembler } from './call-assembler.ts';
 import { DataWork, ReserveWork, TimesWork } from './data-work.ts';
 import { Abandon, type Diagnostic, Diagnostics } from './diagnostics.ts';
 import { directive, equ } from './directives.ts';
@@ -263,7 +263,9 @@ class Program {
     this.#preprocessor = preprocessor;
     preprocessor.observer = listing;
     preprocessor.sharesLines = this.#sharesLines;
-    if (this.#remembersCalls) preprocessor.calls.workOf = workOfCall;
+    if (this.#remembersCalls) {
+      preprocessor.rememberCalls(new CallAssembler(this.#assembly, this.#parser, this.#diagnostics));
+    }
     readAll(file);
   }
 

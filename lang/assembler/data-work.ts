@@ -36,6 +36,11 @@ export class DataWork implements Work {
     if (assembly.rooms.length > 0) warnOfZeroing(assembly);
   }
 
+  /** The bytes of data that depends on nothing; undefined of all other. */
+  static anywhere(body: DataBody): Uint8Array | undefined {
+    return new DataWork(body).#plainBytes();
+  }
+
   /** Its bytes where they depend on nothing; to be asked for once it is placed. */
   get constant(): Uint8Array | undefined {
     return this.#fixed;

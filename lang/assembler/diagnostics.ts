@@ -24,6 +24,9 @@ export const MAX_ERRORS = 20;
 /** Thrown to leave the assembler when going on is of no use: too many errors, `%fatal`, a missing include. */
 export class Abandon extends Error {}
 
+/** Thrown where something would have been said that nobody is to hear. */
+class Overheard extends Error {}
+
 /** Collects diagnostics in the order of their finding; an error at a place that already has one is dropped. */
 export class Diagnostics {
   readonly list: Diagnostic[] = [];
@@ -35,6 +38,7 @@ export class Diagnostics {
   /** Warnings among the errors: they let the work go on, so that all of them are told. */
   #promoted = 0;
   readonly #places = new Set<string>();
+  #isQuiet = false;
 
   constructor(maxErrors = MAX_ERRORS, warnings = new WarningSettings()) {
     this.#maxErrors = maxErrors;
@@ -51,12 +55,32 @@ export class Diagnostics {
     return this.#errors > 0;
   }
 
+  /** Tries work of which nothing may be heard; undefined where it has anything to say, be it a warning that is not shown. */
+  quietly<T>(work: () => T): T | undefined {
+    const before = this.#isQuiet;
+    this.#isQuiet = true;
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof Overheard) return undefined;
+      throw error;
+    } finally {
+      this.#isQuiet = before;
+    }
+  }
+
+  #heard(): void {
+    if (this.#isQuiet) throw new Overheard();
+    this.said++;
+  }
+
   error(span: Span | undefined, message: string, ...notes: string[]): void {
     this.#add({ severity: 'error', message, span, notes });
   }
 
   /** A word that means nothing: in the body of a macro that is one mistake, however often the macro is called. */
   unknown(span: Span, message: string, ...notes: string[]): void {
+    if (this.#isQuiet) throw new Overheard();
     const word = `${span.origin.file.name}:${span.start}:unknown`;
     if (this.#places.has(word)) return;
     this.#places.add(word);
@@ -69,7 +93,7 @@ export class Diagnostics {
   }
 
   #add(diagnostic: Diagnostic): void {
-    this.said++;
+    this.#heard();
     const { span } = diagnostic;
     if (span !== undefined) {
       const { warning = '' } = diagnostic;
@@ -96,7 +120,7 @@ export class Diagnostics {
   /** A warning of the class, if that is wanted; an error where `-Werror` says so. */
   warning(span: Span | undefined, message: string, warning: WarningClass = 'other', ...notes: string[]): void {
     const state = this.warnings.of(warning);
-    this.said++;
+    this.#heard();
     if (state === 'error') this.#add({ severity: 'error', message, span, notes, warning });
     else if (state === 'on') this.list.push({ severity: 'warning', message, span, notes, warning });
   }

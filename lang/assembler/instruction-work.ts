@@ -5,7 +5,7 @@
 
 import { NOT_LOCKABLE } from '../isa/emit.ts';
 import { encode } from '../isa/encode.ts';
-import type { EncodeFailure, Encoding, SourceInstruction, SourceOperand } from '../isa/instruction.ts';
+import type { EncodeFailure, Encoding, SourceInstruction, SourceOperand, ValueField } from '../isa/instruction.ts';
 import type { Body, OperandSyntax } from '../syntax/ast.ts';
 import { spanOf } from '../syntax/lexer.ts';
 import type { Assembly, Work } from './assembly.ts';
@@ -55,6 +55,22 @@ export class InstructionWork implements Work {
   elsewhere(): InstructionWork {
     if (this.#body === undefined) throw new Error('an instruction that is the same everywhere needs no second work');
     return new InstructionWork(this.#body, this.#branch?.elsewhere());
+  }
+
+  /**
+   * What the instruction becomes wherever it stands: its bytes, with the fields of its values noted, or the encodings of a branch to a symbol. Undefined
+   * where that depends on the place or on symbols. Nothing is placed.
+   */
+  static anywhere(
+    body: InstructionBody,
+    assembly: Assembly,
+    fields: ValueField[],
+  ): Uint8Array | SymbolBranch | undefined {
+    const work = new InstructionWork(body);
+    work.#encode(body, assembly);
+    if (work.constant === undefined) return work.branch;
+    encodeInstruction(body, work.#built, fields);
+    return work.constant;
   }
 
   place(assembly: Assembly): void {
@@ -279,7 +295,11 @@ function isRefusedAnyway(body: InstructionBody, built: readonly BuiltOperand[]):
   return 'reason' in encodeInstruction(body, built);
 }
 
-function encodeInstruction(body: InstructionBody, built: readonly BuiltOperand[]): Encoding | EncodeFailure {
+function encodeInstruction(
+  body: InstructionBody,
+  built: readonly BuiltOperand[],
+  values?: ValueField[],
+): Encoding | EncodeFailure {
   if (body.mnemonic === '') return lonePrefixes(body.prefixes);
   const far = body.operands.some((operand) => operand.hints.far);
   const source: SourceInstruction = {
@@ -287,7 +307,7 @@ function encodeInstruction(body: InstructionBody, built: readonly BuiltOperand[]
     prefixes: far ? [...body.prefixes, 'far'] : body.prefixes,
     operands: built.map((each) => each.source),
   };
-  return encode(source);
+  return encode(source, values);
 }
 
 function lonePrefixes(prefixes: readonly string[]): Encoding | EncodeFailure {

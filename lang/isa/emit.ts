@@ -2,7 +2,7 @@
 
 import { type Address, encodeAddress, type SourceMemory } from './address.ts';
 import { boundsWarning, immediateBytes, pushValue } from './immediate.ts';
-import type { Encoding, Fixup, SourceInstruction, SourceOperand, Width } from './instruction.ts';
+import type { Encoding, Fixup, SourceInstruction, SourceOperand, ValueField, Width } from './instruction.ts';
 import type { OperandPattern } from './operand-pattern.ts';
 import { type Register, SEGMENTS } from './registers.ts';
 import type { Shape } from './shape.ts';
@@ -80,8 +80,14 @@ function gather(shape: Shape, source: SourceInstruction): Fields | string {
   return fields;
 }
 
-/** Bytes of an instruction as a row of that width has it, or a sentence why it has none. */
-export function emit(shape: Shape, width: Width, source: SourceInstruction, condition: number): Encoding | string {
+/** Bytes of an instruction as a row of that width has it, or a sentence why it has none. The fields of its values are noted where `values` is given. */
+export function emit(
+  shape: Shape,
+  width: Width,
+  source: SourceInstruction,
+  condition: number,
+  values?: ValueField[],
+): Encoding | string {
   const fields = gather(shape, source);
   if (typeof fields === 'string') return fields;
   const { address } = fields;
@@ -135,10 +141,15 @@ export function emit(shape: Shape, width: Width, source: SourceInstruction, cond
         operand: fields.addressOperand,
       });
     }
+    if (address.displacementBytes > 0) {
+      values?.push({ operand: fields.addressOperand, offset: bytes.length, bytes: address.displacementBytes });
+    }
     pushValue(bytes, undefinedOrRelative ? 0n : address.displacement!, address.displacementBytes);
   }
   fields.immediates.forEach((each, i) => {
+    const offset = bytes.length;
     immediate(bytes, fixups, warnings, shape.immediates[i]!, each, width, addressWidth);
+    values?.push({ operand: each.index, offset, bytes: bytes.length - offset });
   });
   const encoding = { bytes: new Uint8Array(bytes), fixups };
   return warnings.length > 0 ? { ...encoding, warnings } : encoding;

@@ -5,7 +5,7 @@
 
 import { emit, REPEATS } from './emit.ts';
 import { formsOf } from './forms.ts';
-import type { EncodeFailure, Encoding, SourceInstruction, SourceOperand, Width } from './instruction.ts';
+import type { EncodeFailure, Encoding, SourceInstruction, SourceOperand, ValueField, Width } from './instruction.ts';
 import { type Match, match } from './match.ts';
 import type { OperandPattern } from './operand-pattern.ts';
 import { SEGMENTS } from './registers.ts';
@@ -27,13 +27,14 @@ const OTHER_PREFIXES = new Set([
 /**
  * Encodes one instruction. `far` before the operand of jmp and call is given among the prefixes. A value that is undefined
  * becomes a fixup of the size NASM would take for a relocatable value; so does every rip-relative address, and every branch
- * target that is undefined. A branch target that has a value is the distance from the end of the instruction.
+ * target that is undefined. A branch target that has a value is the distance from the end of the instruction. The fields of the values
+ * are added to `values`.
  */
-export function encode(source: SourceInstruction): Encoding | EncodeFailure {
+export function encode(source: SourceInstruction, values?: ValueField[]): Encoding | EncodeFailure {
   const { prefixes } = source;
-  if (prefixes.length === 0) return encodeChecked(source);
+  if (prefixes.length === 0) return encodeChecked(source, values);
   const size = prefixes.includes('a32') ? 32 : prefixes.includes('a64') ? 64 : undefined;
-  return encodeChecked(size ? withAddressSize(source, size) : source);
+  return encodeChecked(size ? withAddressSize(source, size) : source, values);
 }
 
 /** An `a32` before the mnemonic is also the address size of memory operands that have none of their own. */
@@ -45,7 +46,7 @@ function withAddressSize(source: SourceInstruction, size: 32 | 64): SourceInstru
   return { ...source, operands };
 }
 
-function encodeChecked(source: SourceInstruction): Encoding | EncodeFailure {
+function encodeChecked(source: SourceInstruction, values: ValueField[] | undefined): Encoding | EncodeFailure {
   const found = candidates(source.mnemonic);
   if (!found) return { reason: `there is no instruction \`${source.mnemonic}\``, operand: undefined, forms: [] };
   const far = source.prefixes.includes('far');
@@ -59,7 +60,7 @@ function encodeChecked(source: SourceInstruction): Encoding | EncodeFailure {
   let choice = search.choice;
   if (!choice && search.missing.size === 1) choice = choose(shapes, source, far, [...search.missing][0]!).choice;
   if (choice) {
-    const encoding = emit(choice.shape, choice.width, source, found.condition ?? 0);
+    const encoding = emit(choice.shape, choice.width, source, found.condition ?? 0, values);
     return typeof encoding === 'string' ? fail(source, encoding, undefined) : encoding;
   }
   return explain(source, found.rows, far);

@@ -111,6 +111,15 @@ export interface Fixup {
   readonly operand: number;
 }
 
+/** A field that holds the value of an operand: an immediate or a displacement. */
+export interface ValueField {
+  /** Index of the operand in {@link SourceInstruction.operands}. */
+  readonly operand: number;
+  /** Byte offset in the instruction. */
+  readonly offset: number;
+  readonly bytes: number;
+}
+
 /** Encoded bytes; fields named by `fixups` are zero. */
 export interface Encoding {
   readonly bytes: Uint8Array;

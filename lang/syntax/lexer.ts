@@ -27,31 +27,14 @@ export class SourceLines {
     this.#end = lineEnd(file.text, 0);
   }
 
-  /** The text ahead, which may be one line; undefined where the rest of another comes first, or nothing. */
-  get ahead(): string | undefined {
-    if (this.hasRest || this.#start === this.#text.length) return undefined;
-    return this.#text.slice(this.#start, this.#end);
-  }
-
-  /** True while a text has been read in part. */
-  get hasRest(): boolean {
-    return this.#next < this.#tokens.length;
-  }
-
-  /** Passes over the text ahead, and gives its place. */
-  pass(): Span {
-    const span = { origin: this.#origin, start: this.#start, end: this.#end };
-    this.#goOn();
-    return span;
-  }
-
   /** The next line; undefined when there are no more. */
   next(): SourceLine | undefined {
     if (this.#next === this.#tokens.length) {
       if (this.#start === this.#text.length) return undefined;
       this.#tokens = scan(this.#text, this.#start, this.#end);
       this.#next = 0;
-      this.#goOn();
+      this.#start = Math.min(this.#end + 1, this.#text.length);
+      this.#end = lineEnd(this.#text, this.#start);
     }
     const tokens = this.#tokens;
     const from = this.#next;
@@ -59,11 +42,6 @@ export class SourceLines {
     while (to < tokens.length && tokens[to]!.tokenType !== Newline) to++;
     this.#next = Math.min(to + 1, tokens.length);
     return { tokens: from === 0 && to === tokens.length ? tokens : tokens.slice(from, to), origin: this.#origin };
-  }
-
-  #goOn(): void {
-    this.#start = Math.min(this.#end + 1, this.#text.length);
-    this.#end = lineEnd(this.#text, this.#start);
   }
 }
 

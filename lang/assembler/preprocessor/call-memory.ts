@@ -1,30 +1,20 @@
 /**
- * Calls of macros with what became of them. A line of a file that calls a macro in the very words of an earlier line comes out as that one
- * did, as long as the names that were looked up for it mean the same: then it is neither scanned nor expanded nor assembled again.
+ * The plans of the calls in a source. A line of a file that calls a macro in a shape that was seen before is neither expanded nor parsed nor encoded
+ * again, as long as the names that were looked up for it mean the same.
  */
 
-import type { Expansion, Span } from '../../syntax/source.ts';
+import type { SourceLine } from '../../syntax/lexer.ts';
+import type { Origin, Span } from '../../syntax/source.ts';
+import type { Token } from '../../syntax/tokens.ts';
 import type { Work } from '../assembly.ts';
-import type { SharedLine } from './line-template.ts';
+import { type CallCounts, CallPlan, type Course, type PlannedLine } from './call-plan.ts';
+import { CallWords } from './call-words.ts';
+import type { NumberOfHoles } from './hole-question.ts';
 import type { WatchedNames } from './watched-names.ts';
 
-/** One line of a call, for all calls in these words. */
-export interface CallLine {
-  readonly line: SharedLine;
-  /** Number of the call that it belongs to, see {@link Expansion.serial}: the one of the file, or one in a macro of that. */
-  readonly serial: number;
-}
-
-/** One work for all the lines of a call; undefined where it is more than that. */
-export type WorkOfCall = (lines: readonly CallLine[]) => Work | undefined;
-
-/** A call as it comes out every time. */
-export interface KnownCall {
+/** A call as one piece. */
+export interface KnownCall extends CallCounts {
   readonly work: Work;
-  /** Numbers that it and the calls in it take. */
-  readonly serials: number;
-  /** Lines that macros made for it. */
-  readonly produced: number;
 }
 
 /** A line of a file that is such a call; `serial` is the first of the numbers that it takes. */
@@ -34,124 +24,91 @@ export interface PlacedCall {
   readonly serial: number;
 }
 
-/** Calls that are kept: a source whose calls are all different must not take all memory. */
-const MOST_CALLS = 10_000;
+/** The assembler's part in plans. */
+export interface CallAssembler<Bytes> {
+  readonly bytes: Bytes;
+  /** To be called before a plan is followed. */
+  begin(): void;
+  /** Number that expanded and filled tokens give, for any numbers in their holes; undefined where that asks for more. */
+  number(tokens: readonly Token[], origin: Origin): NumberOfHoles | undefined;
+  lineOf(tokens: readonly Token[], origin: Origin): PlannedLine<Bytes>;
+  /** One work for the bytes that were put; undefined where they may be others at another place. */
+  finish(): Work | undefined;
+}
 
-class CallMemory {
-  readonly #calls = new Map<string, KnownCall>();
+/** Goes through a call in rehearsal; undefined where another of its shape may do something else. */
+export type Rehearse = (words: CallWords, origin: Origin) => Course | undefined;
+
+/** Shapes that are kept: a source whose calls are all different must not take all memory. */
+const MOST_SHAPES = 5000;
+/** A plan that has failed more often than that, and than it has served, is not tried again. */
+const PATIENCE = 3;
+
+/** The calls of one shape. The first is nothing but noticed: most macros are called once. */
+interface CallsOfShape<Bytes> {
+  plan: CallPlan<Bytes> | 'none' | undefined;
+  credit: number;
+}
+
+export class CallMemory<Bytes = unknown> {
+  /** Without it no call is remembered. */
+  assembler: CallAssembler<Bytes> | undefined;
+  readonly #shapes = new Map<string, CallsOfShape<Bytes>>();
+  readonly #watched: WatchedNames;
+  readonly #rehearse: Rehearse;
+  readonly #words = new CallWords();
   #version = 0;
 
-  /** The call in these words; `version` of the macros' meanings. */
-  find(text: string, version: number): KnownCall | undefined {
-    this.#forgetOlder(version);
-    return this.#calls.get(text);
-  }
-
-  keep(text: string, call: KnownCall, version: number): void {
-    this.#forgetOlder(version);
-    if (this.#calls.size < MOST_CALLS) this.#calls.set(text, call);
-  }
-
-  #forgetOlder(version: number): void {
-    if (this.#version === version) return;
-    this.#version = version;
-    this.#calls.clear();
-  }
-}
-
-/** Where the preprocessor stands: what a call may change of it, and what it must leave alone to be the same every time. */
-export interface Standpoint {
-  readonly serial: number;
-  readonly produced: number;
-  /** Version of the macros' meanings. */
-  readonly version: number;
-  /** Expansions so far that looked at more than the macros and their arguments. */
-  readonly impurities: number;
-  /** Diagnostics so far, with those that are not shown. */
-  readonly said: number;
-}
-
-/** A call that is coming out for the first time. */
-class CallRecording {
-  readonly text: string;
-  /** Line sources that were open at the call. */
-  readonly depth: number;
-  readonly #start: Standpoint;
-  readonly #lines: CallLine[] = [];
-  #hasFailed = false;
-
-  constructor(text: string, depth: number, start: Standpoint) {
-    this.text = text;
-    this.depth = depth;
-    this.#start = start;
-  }
-
-  /** To be called when something happens in the call that another in the same words would have to do again. */
-  fail(): void {
-    this.#hasFailed = true;
-  }
-
-  /** A line that came out, in a call of those around it; undefined where it is of this one call. */
-  add(line: SharedLine | undefined, expansion: Expansion | undefined): void {
-    if (line === undefined || expansion === undefined) this.#hasFailed = true;
-    else this.#lines.push({ line, serial: expansion.serial });
-  }
-
-  /** The call, now that it has come out; undefined where another in the same words may come out differently. */
-  finish(end: Standpoint, workOf: WorkOfCall): KnownCall | undefined {
-    const { serial, produced, version, impurities, said } = this.#start;
-    if (this.#hasFailed || version !== end.version || impurities !== end.impurities || said !== end.said)
-      return undefined;
-    const work = workOf(this.#lines);
-    return work === undefined ? undefined : { work, serials: end.serial - serial, produced: end.produced - produced };
-  }
-}
-
-/** The calls that a preprocessor remembers, and the one that is coming out. */
-export class RememberedCalls {
-  /** Without it no call is remembered. */
-  workOf: WorkOfCall | undefined;
-  readonly #memory = new CallMemory();
-  readonly #watched: WatchedNames;
-  readonly #standpoint: () => Standpoint;
-  #recording: CallRecording | undefined;
-
-  constructor(watched: WatchedNames, standpoint: () => Standpoint) {
+  constructor(watched: WatchedNames, rehearse: Rehearse) {
     this.#watched = watched;
-    this.#standpoint = standpoint;
+    this.#rehearse = rehearse;
   }
 
-  get isRecording(): boolean {
-    return this.#recording !== undefined;
+  /** What becomes of a line that calls a macro; undefined where it has to be expanded. */
+  find({ tokens: line, origin }: SourceLine): KnownCall | undefined {
+    const assembler = this.assembler!;
+    const words = this.#words;
+    const shape = words.read(line, this.#watched.areRegistersPlain);
+    const calls = shape === undefined ? undefined : this.#callsOf(shape);
+    if (calls === undefined || calls.plan === 'none') return undefined;
+    calls.plan ??= new CallPlan((tokens) => assembler.lineOf(tokens, origin));
+    const counts = this.#follow(calls.plan, words, origin, assembler);
+    const work = counts === undefined ? undefined : assembler.finish();
+    calls.credit += work === undefined ? -1 : 1;
+    if (work !== undefined) return { work, serials: counts!.serials, produced: counts!.produced };
+    if (calls.credit < 0) calls.plan = 'none';
+    return undefined;
   }
 
-  find(text: string): KnownCall | undefined {
-    return this.#memory.find(text, this.#watched.version);
+  /** The calls of a shape; undefined of the first. */
+  #callsOf(shape: string): CallsOfShape<Bytes> | undefined {
+    if (this.#version !== this.#watched.version) {
+      this.#version = this.#watched.version;
+      this.#shapes.clear();
+    }
+    const known = this.#shapes.get(shape);
+    if (known === undefined && this.#shapes.size < MOST_SHAPES) {
+      this.#shapes.set(shape, { plan: undefined, credit: PATIENCE });
+    }
+    return known;
   }
 
-  /** Follows what becomes of a line, which calls a macro, from now on; `depth`: line sources that are open. */
-  begin(text: string, depth: number): void {
-    this.#watched.watching = true;
-    this.#recording = new CallRecording(text, depth, this.#standpoint());
-  }
-
-  /** To be called before each line that is read: the call may have come out. */
-  endAt(depth: number): void {
-    const recording = this.#recording;
-    if (recording?.depth !== depth) return;
-    this.#watched.watching = false;
-    this.#recording = undefined;
-    const call = recording.finish(this.#standpoint(), this.workOf!);
-    if (call !== undefined) this.#memory.keep(recording.text, call, this.#watched.version);
-  }
-
-  /** See {@link CallRecording.add}. */
-  add(line: SharedLine | undefined, expansion: Expansion | undefined): void {
-    this.#recording?.add(line, expansion);
-  }
-
-  /** See {@link CallRecording.fail}. */
-  fail(): void {
-    this.#recording?.fail();
+  #follow(
+    plan: CallPlan<Bytes>,
+    words: CallWords,
+    origin: Origin,
+    assembler: CallAssembler<Bytes>,
+  ): CallCounts | undefined {
+    const { version } = this.#watched;
+    assembler.begin();
+    const counts = plan.follow(words, assembler.bytes);
+    if (counts !== 'new') return counts;
+    const course = plan.isFull ? undefined : this.#rehearse(words, origin);
+    // What it has looked up may have been watched for the first time, but changed nothing.
+    if (course === undefined || this.#watched.version !== version) return undefined;
+    plan.add(course);
+    assembler.begin();
+    const now = plan.follow(words, assembler.bytes);
+    return now === 'new' ? undefined : now;
   }
 }

@@ -1,31 +1,20 @@
 /** The lines of a source file, checked for what an editor would have shown: bytes that are no text. */
 
 import { SourceLines } from '../../syntax/lexer.ts';
-import type { SourceFile, Span } from '../../syntax/source.ts';
+import type { SourceFile } from '../../syntax/source.ts';
 import type { Diagnostics } from '../diagnostics.ts';
 import type { BodyLine, LineReader } from './body-line.ts';
-import type { KnownCall } from './call-memory.ts';
 
 /** Characters of a line, with those that continue it. A longer one is no source text, and its tokens would fill the memory. */
 const MAX_LINE = 1 << 20;
-
-/** What a reader of a file asks of the lines it may pass over. */
-export interface KnownTexts {
-  /** False while every line has to be read. */
-  readonly areWanted: boolean;
-  /** What a line of this text becomes, if that is known. */
-  find(text: string): KnownCall | undefined;
-}
 
 /** Bytes that are no UTF-8 come here as U+FFFD; outside comments they cannot be assembled as they were meant. */
 export class FileLines implements LineReader {
   readonly #lines: SourceLines;
   readonly #diagnostics: Diagnostics;
   readonly #mayBeWrong: boolean;
-  readonly #known: KnownTexts;
 
-  constructor(file: SourceFile, diagnostics: Diagnostics, known: KnownTexts) {
-    this.#known = known;
+  constructor(file: SourceFile, diagnostics: Diagnostics) {
     this.#lines = new SourceLines(file);
     this.#diagnostics = diagnostics;
     this.#mayBeWrong = file.text.includes('\ufffd');
@@ -37,24 +26,16 @@ export class FileLines implements LineReader {
 
   next(): BodyLine | undefined {
     for (;;) {
-      const text = this.#known.areWanted ? this.#lines.ahead : undefined;
-      const call = text === undefined ? undefined : this.#known.find(text);
-      if (call !== undefined) return passedOver(call, this.#lines.pass());
       const line = this.#lines.next();
       if (line === undefined) return undefined;
       const { tokens, origin } = line;
       if (tokens.length === 0) continue;
       const wrong = this.#mayBeWrong ? tokens.find((token) => token.image.includes('\ufffd')) : undefined;
-      if (wrong === undefined)
-        return { tokens, origin, template: undefined, text: this.#lines.hasRest ? undefined : text };
+      if (wrong === undefined) return { tokens, origin, template: undefined };
       const at = wrong.startOffset + wrong.image.indexOf('\ufffd');
       this.#diagnostics.error({ origin, start: at, end: at + 1 }, 'this is not UTF-8 text');
     }
   }
-}
-
-function passedOver(call: KnownCall, span: Span): BodyLine {
-  return { tokens: [], origin: span.origin, template: undefined, known: { call, span } };
 }
 
 /** Where the first line begins that is too long, if there is one. */

@@ -34,13 +34,18 @@ export class LineSources {
     this.#open.pop();
   }
 
+  /** Leaves so many open. */
+  cut(depth: number): void {
+    this.#open.length = depth;
+  }
+
   count(kind: LineSource['kind']): number {
     return this.#open.filter((source) => source.kind === kind).length;
   }
 
-  /** True while the body of any macro is being read. */
-  get isInMacro(): boolean {
-    for (let i = 0; i < this.#open.length; i++) if (this.#open[i]!.kind === 'macro') return true;
+  /** True while the body of any macro or repetition is being read. */
+  get isInBody(): boolean {
+    for (let i = 0; i < this.#open.length; i++) if (this.#open[i]!.kind !== 'file') return true;
     return false;
   }
 

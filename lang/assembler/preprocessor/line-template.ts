@@ -32,6 +32,11 @@ export class LineTemplate {
     this.#parameters = parametersOf(this.word === '' ? tokens : tokens.slice(1));
   }
 
+  /** False of a line that depends on more than its call's arguments and labels. */
+  get isRepeatable(): boolean {
+    return this.#parameters !== undefined;
+  }
+
   /** What tells this reading of the line from others; undefined where it cannot be shared. */
   key(call: Actual | undefined): string | undefined {
     const parameters = this.#parameters;
@@ -168,7 +173,13 @@ class SharedOrigin implements Origin {
   }
 }
 
-/** True of a line that means the same wherever it comes out: a directive of the assembler works on its words. */
+/**
+ * True of a line that means the same wherever it comes out: a directive of the assembler works on its words, and a label of a call that has become
+ * part of another word is another word in each call.
+ */
 export function isShareable(tokens: readonly t.Token[]): boolean {
-  return !tokens.some((token, i) => isDirectiveWord(token.image) || (i === 0 && token.tokenType === t.LeftBracket));
+  return !tokens.some(({ image, tokenType }, i) => {
+    if (i === 0 && tokenType === t.LeftBracket) return true;
+    return isDirectiveWord(image) || (image.indexOf('..@', 1) > 0 && tokenType !== t.Text);
+  });
 }

@@ -12,7 +12,9 @@ import type { Diagnostics } from '../diagnostics.ts';
 import { didYouMean } from '../suggest.ts';
 import type { BodyLine } from './body-line.ts';
 import { CONDITION_WORDS, REPEATABLE_WORDS } from './body-words.ts';
-import { type PlacedCall, RememberedCalls, type Standpoint } from './call-memory.ts';
+import { type CallAssembler, CallMemory, type PlacedCall } from './call-memory.ts';
+import type { Course } from './call-plan.ts';
+import { type CallWords, holesOf, isFreeOfHoles } from './call-words.ts';
 import { ConditionNest } from './condition-nest.ts';
 import { CONDITION_NAMES, type ConditionWord, conditionWord, REPEATABLE_TESTS, testCondition } from './conditions.ts';
 import { Contexts } from './contexts.ts';
@@ -20,12 +22,14 @@ import { plainMacro } from './definitions.ts';
 import type { Collecting, Directing, DirectiveLine } from './directive.ts';
 import { LEFT_OUT, MEANINGS } from './directive-words.ts';
 import { ExpansionFault } from './expansion-fault.ts';
-import { FileLines, type KnownTexts } from './file-lines.ts';
+import { FileLines } from './file-lines.ts';
 import { callFunction } from './functions.ts';
+import { HoleQuestion } from './hole-question.ts';
 import { LineSources, MAX_SOURCES } from './line-sources.ts';
 import { isDirective, isShareable, type LineTemplate, SharedLine } from './line-template.ts';
 import { type Chosen, choose, MacroTable } from './macro-table.ts';
 import { beginCall, type MacroCall, MacroLines, type MultiLineMacro, substituteParameters } from './multi-line.ts';
+import { FIRST_SERIAL, OWN_LABEL, Rehearsal, Unrepeatable } from './rehearsal.ts';
 import { SingleLineMacros, type Surroundings } from './single-line.ts';
 import { StackFrame } from './stack-layout.ts';
 import { defineStandard } from './standard-macros.ts';
@@ -82,8 +86,8 @@ export class Preprocessor {
   observer: SourceObserver | undefined;
   /** Lines of bodies may come out with the tokens of an earlier call, and `%%label`s in them under a name for all calls. */
   sharesLines = false;
-  readonly calls = new RememberedCalls(this.#watched, () => this.#standpoint());
-  readonly #texts: KnownTexts = this.#knownTexts();
+  readonly #calls = new CallMemory<unknown>(this.#watched, (words, origin) => this.#rehearse(words, origin));
+  #rehearsal: Rehearsal | undefined;
   #serial = 0;
   #produced = 0;
   /** Files read by `%include` or named by `%depend`, in order. */
@@ -104,6 +108,7 @@ export class Preprocessor {
 
   /** `-D NAME=VALUE`. */
   define(name: string, value: string): void {
+    this.#distrust(value);
     const file = new SourceFile('command line', `%define ${name} ${value}`);
     const span = { origin: { file, expansion: undefined }, start: 8, end: 8 + name.length };
     this.#macros.names.define(plainMacro(name, value, span));
@@ -117,68 +122,122 @@ export class Preprocessor {
   /** The next line that is ready to be parsed; undefined when all files have ended. */
   next(): PreparedLine | undefined {
     for (let source = this.#sources.top; source !== undefined; source = this.#sources.top) {
-      this.calls.endAt(this.#sources.depth);
       const next = source.lines.next();
       if (next === undefined) {
         this.#close();
         continue;
       }
-      if (next.known !== undefined) {
-        const { call, span } = next.known;
-        const serial = this.#serial;
-        this.#serial += call.serials;
-        this.#produced += call.produced;
-        return { tokens: next.tokens, origin: next.origin, known: { call, span, serial } };
-      }
-      if (next.text !== undefined && !this.calls.isRecording && this.#bodies.isNamed(next.tokens[0]!.image)) {
-        this.calls.begin(next.text, this.#sources.depth);
-      }
+      const known = this.#mayBeKnown(next) ? this.#known(next) : undefined;
+      if (known !== undefined) return { tokens: [], origin: next.origin, known };
       if (!source.call?.macro.standard) {
         this.observer?.read(next, this.#sources.depth - 1, source.kind === 'file');
       }
       const line = this.#process(next);
       if (line === undefined || line.tokens.length === 0) continue;
-      this.calls.add(line.shared, line.origin.expansion);
       return line;
     }
     return undefined;
   }
 
-  #standpoint(): Standpoint {
-    return {
-      serial: this.#serial,
-      produced: this.#produced,
-      version: this.#watched.version,
-      impurities: this.#macros.impurities,
-      said: this.#diagnostics.said,
-    };
+  /** Lets calls of macros come out of {@link CallMemory}. */
+  rememberCalls(assembler: CallAssembler<unknown>): void {
+    this.#calls.assembler = assembler;
   }
 
-  /** What a file is told of its lines. */
-  #knownTexts(): KnownTexts {
-    // Behind a macro that is being expanded its name means something else.
-    const areWanted = () =>
-      this.calls.workOf !== undefined &&
-      this.#bodies.areOwn &&
-      this.#collecting === undefined &&
-      this.#conditions.reading &&
-      !this.#sources.isInMacro;
-    return {
-      get areWanted() {
-        return areWanted();
-      },
-      find: (text) => {
-        const call = this.calls.find(text);
-        // One line too many is reported where it stands.
-        return call !== undefined && this.#produced + call.produced <= MAX_LINES ? call : undefined;
-      },
-    };
+  /** True of a line of a file that calls a macro. Behind a macro that is being expanded its name means something else. */
+  #mayBeKnown({ tokens }: SourceLine): boolean {
+    if (!this.#bodies.areOwn || this.#calls.assembler === undefined) return false;
+    if (!this.#bodies.isNamed(tokens[0]!.image)) return false;
+    return !this.#sources.isInBody && this.#collecting === undefined && this.#conditions.reading;
+  }
+
+  #known({ tokens, origin }: SourceLine): PlacedCall | undefined {
+    const call = this.#calls.find({ tokens, origin });
+    // One line too many is reported where it stands.
+    if (call === undefined || this.#produced + call.produced > MAX_LINES) return undefined;
+    const serial = this.#serial;
+    this.#serial += call.serials;
+    this.#produced += call.produced;
+    return { call, span: spanOf(tokens[0]!, tokens.at(-1)!, origin), serial };
+  }
+
+  /** Goes through the call in these words with holes in it, and leaves no trace; undefined where there is more to it than lines. */
+  #rehearse(words: CallWords, origin: Origin): Course | undefined {
+    const { depth } = this.#sources;
+    const watched = this.#watched;
+    const { version } = watched;
+    const { impurities } = this.#macros;
+    const [serial, produced] = [this.#serial, this.#produced];
+    const rehearsal = new Rehearsal(words, origin);
+    this.#rehearsal = rehearsal;
+    this.#serial = FIRST_SERIAL;
+    this.#produced = 0;
+    watched.watching = true;
+    try {
+      const isDone = this.#diagnostics.quietly(() => this.#goThrough(rehearsal, depth));
+      const isPure = this.#macros.impurities === impurities && watched.version === version;
+      if (isDone === undefined || !isPure) return undefined;
+      return { events: rehearsal.events, serials: this.#serial - FIRST_SERIAL, produced: this.#produced };
+    } catch (error) {
+      if (error instanceof Unrepeatable) return undefined;
+      throw error;
+    } finally {
+      this.#rehearsal = undefined;
+      this.#collecting = undefined;
+      this.#sources.cut(depth);
+      this.#conditions.drop(depth + 1);
+      [this.#serial, this.#produced] = [serial, produced];
+      watched.watching = false;
+    }
+  }
+
+  #goThrough(rehearsal: Rehearsal, depth: number): true {
+    const { origin } = rehearsal;
+    let next: BodyLine | undefined = { tokens: rehearsal.words.withHoles(), origin, template: undefined };
+    for (;;) {
+      const line = next === undefined ? this.#close() : this.#process(next);
+      if (line !== undefined && line.tokens.length > 0) rehearsal.add(line.tokens);
+      if (this.#sources.depth === depth) return true;
+      next = this.#sources.top!.lines.next();
+    }
+  }
+
+  /** The answer of a condition in rehearsal. */
+  #askInRehearsal(rehearsal: Rehearsal, { kind, negated }: ConditionWord, line: DirectiveLine): boolean {
+    const { rest, origin } = line;
+    if (!REPEATABLE_TESTS.has(kind)) throw new Unrepeatable();
+    rehearsal.mustBeWhole(rest);
+    if (holesOf(rest).length === 0) return testCondition(kind, line, this.#directing) !== negated;
+    const test = (words: readonly t.Token[]) => this.#testApart(kind, { ...line, rest: words });
+    let number: ReturnType<CallAssembler<unknown>['number']>;
+    if (kind === '') {
+      const expanded = this.#expand(rest, origin);
+      rehearsal.mustBeWhole(expanded);
+      number = this.#calls.assembler!.number(rehearsal.words.filled(expanded), origin);
+    }
+    return rehearsal.ask(new HoleQuestion(rest, negated, number, test));
+  }
+
+  /** The answer of a test, where that depends on its words and on macros alone. */
+  #testApart(kind: string, line: DirectiveLine): boolean | undefined {
+    const { impurities } = this.#macros;
+    const { watching } = this.#watched;
+    this.#watched.watching = true;
+    const given = this.#diagnostics.quietly(() => testCondition(kind, line, this.#directing));
+    this.#watched.watching = watching;
+    return this.#macros.impurities === impurities ? given : undefined;
   }
 
   /** Goes on with a file; then with what was read before. */
   open(file: SourceFile): void {
     this.observer?.opened(file, this.#sources.depth);
-    this.#sources.push({ kind: 'file', lines: new FileLines(file, this.#diagnostics, this.#texts), call: undefined });
+    this.#sources.push({ kind: 'file', lines: new FileLines(file, this.#diagnostics), call: undefined });
+    this.#distrust(file.text);
+  }
+
+  /** No call is remembered beside a text that holds what tells holes and labels in a rehearsal from words. */
+  #distrust(text: string): void {
+    if (!isFreeOfHoles(text) || text.includes(OWN_LABEL)) this.#calls.assembler = undefined;
   }
 
   /** Names of the multi-line macros, for a suggestion. */
@@ -187,7 +246,7 @@ export class Preprocessor {
   }
 
   /** Ends the innermost source: what it opened must be closed. */
-  #close(): void {
+  #close(): undefined {
     const { depth } = this.#sources;
     const collecting = this.#collecting;
     if (collecting !== undefined && collecting.source === depth) {
@@ -219,6 +278,10 @@ export class Preprocessor {
     }
     const condition = word === '' ? undefined : conditionWord(word);
     if (!this.#conditions.reading && !CONDITION_WORDS.has(word) && condition === undefined) return undefined;
+    if (this.#rehearsal !== undefined) {
+      if (source.kind !== 'file' && template?.isRepeatable !== true) throw new Unrepeatable();
+      return this.#fresh(raw, source.call);
+    }
     const key = this.sharesLines ? template?.key(source.call) : undefined;
     if (key !== undefined) {
       if (condition !== undefined) {
@@ -286,8 +349,8 @@ export class Preprocessor {
       watched.watching = watching;
       const answer = given === !condition.negated;
       const isPure = this.#macros.impurities === impurities;
-      if (!REPEATABLE_TESTS.has(condition.kind)) this.calls.fail();
-      else if (given !== undefined && isPure) template.keepAnswer(key, version, answer);
+      if (given !== undefined && isPure && REPEATABLE_TESTS.has(condition.kind))
+        template.keepAnswer(key, version, answer);
       return answer;
     };
     this.#condition(condition, { word: template.word, span }, ask);
@@ -353,6 +416,7 @@ export class Preprocessor {
   #noteSection({ tokens, origin }: SourceLine): void {
     const first = tokens[0]!;
     if (!SECTION.test(first.image)) return;
+    if (this.#rehearsal !== undefined) throw new Unrepeatable();
     const span = spanOf(first, first, origin);
     this.#macros.names.define(plainMacro('__?SECT?__', `[${textOf(tokens)}]`, span));
   }
@@ -391,11 +455,21 @@ export class Preprocessor {
 
   #directive(word: string, { tokens, origin }: SourceLine): void {
     const span = spanOf(tokens[0]!, tokens[0]!, origin);
-    if (!REPEATABLE_WORDS.has(word)) this.calls.fail();
     const line: DirectiveLine = { word, rest: tokens.slice(1), origin, span };
     const condition = conditionWord(word);
+    const rehearsal = this.#rehearsal;
+    if (
+      rehearsal !== undefined &&
+      condition === undefined &&
+      !(REPEATABLE_WORDS.has(word) && holesOf(tokens).length === 0)
+    ) {
+      throw new Unrepeatable();
+    }
     if (condition !== undefined) {
-      const test = () => testCondition(condition.kind, line, this.#directing) === !condition.negated;
+      const test = () =>
+        rehearsal === undefined
+          ? testCondition(condition.kind, line, this.#directing) === !condition.negated
+          : this.#askInRehearsal(rehearsal, condition, line);
       this.#condition(condition, line, test);
     } else if (word === '%else' || word === '%endif') {
       this.#turn(word, tokens[0]!, origin);

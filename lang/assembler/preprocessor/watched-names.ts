@@ -3,7 +3,11 @@
  * none of the names that were looked up for it has got another meaning.
  */
 
+import { isRegisterWord } from './call-words.ts';
+
 export class WatchedNames {
+  /** False once a macro has the name of a register: then that is no word like any other of its kind. */
+  areRegistersPlain = true;
   /** Changes whenever a watched name changes its meaning. */
   version = 0;
   /** While true, every name that is looked up is watched from then on. */
@@ -19,6 +23,9 @@ export class WatchedNames {
   }
 
   changed(name: string): void {
-    if (this.#names.has(name.toLowerCase())) this.version++;
+    const lower = name.toLowerCase();
+    const isRegister = this.areRegistersPlain && isRegisterWord(lower);
+    if (isRegister) this.areRegistersPlain = false;
+    if (isRegister || this.#names.has(lower)) this.version++;
   }
 }

@@ -1,4 +1,4 @@
-/** Calls in the same words are assembled once: nobody may notice but the clock. */
+/** Calls of the same shape share a plan: nobody may notice but the clock. */
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -116,6 +116,152 @@ describe('a call in the words of another', () => {
   });
 });
 
+describe('a call of the same shape as another', () => {
+  const values = [0, 1, 2, 3, 8, 127, 128, 129, 255, 256, 32767, 65408, 65535, 65536, 0x7fffffff, 0x80000000, 2 ** 40];
+  const each = (definition: string, call: (value: number | string) => string) =>
+    same(
+      `${definition}\n${[...values, ...values.map((value) => `-${value}`), '0x7f', '80h', "'a'", '1.5'].map(call).join('\n')}`,
+    );
+
+  test('values in every field, at the ends of what each form takes', () => {
+    const body = [
+      'add eax, %1',
+      'add ax, %1',
+      'add rcx, %1',
+      'mov rdx, %1',
+      'mov bl, %1',
+      'mov [rsp + %1], eax',
+      'mov [rax*2 + 8*(%1) + 4], %1',
+      'mov byte [%1], %1',
+      'imul esi, [rbp - %1], %1 & 0xff',
+      'shl eax, %1',
+      'push %1',
+      'lea rax, [rbx*%1]',
+      'lea r13, [r13 + %1]',
+      'db %1',
+      'dd %1, %1*2',
+      'mov rax, [qword %1]',
+      'int %1',
+      'enter %1, %1',
+      'times %1 & 3 nop',
+      'jmp %1',
+      'mov eax, 3 - %1',
+      'mov eax, %1 / 3 % 5',
+      'mov eax, ~%1 << 4',
+    ];
+    for (const line of body) each(`%macro m 1\n${line}\n%endmacro`, (value) => ` m ${value}`);
+  });
+
+  test('registers in every place', () => {
+    const registers = [
+      'rax',
+      'rcx',
+      'rsp',
+      'rbp',
+      'rsi',
+      'r8',
+      'r12',
+      'r13',
+      'eax',
+      'r9d',
+      'ax',
+      'al',
+      'ah',
+      'sil',
+      'cs',
+      'cr0',
+      'RAX',
+      'r8l',
+    ];
+    for (const line of [
+      'add %1, 8',
+      'mov [%1 + 4], eax',
+      'mov [rax + %1*2], %1',
+      'push %1',
+      'xchg %1, rax',
+      'mov al, [%1 + %1]',
+      'shl ebx, %1',
+      'mov rax, [fs:%1]',
+      'mov rax, [%1:rax]',
+      'mov %1, %1',
+      'bswap %1',
+    ]) {
+      same(`%macro m 1\n${line}\n%endmacro\n${registers.flatMap((name) => [` m ${name}`, ` m ${name}`]).join('\n')}`);
+    }
+  });
+
+  test('conditions that look at the words', () => {
+    for (const condition of [
+      '%if %1 > 100',
+      '%if %1 & 1',
+      '%if -%1 < 0',
+      '%ifidn %1, 8',
+      '%ifidni %1, 0x7F',
+      '%ifnum %1',
+      '%ifid %1',
+      '%if 1 / %1 = 0',
+      "%if %1 = 'a'",
+      '%if %1 = 1.5',
+      '%ifdef k%1',
+      '%if %1 > 100 && %1 < 300 || %1 = 0',
+      '%ifempty %1',
+      '%if %eval(%1) = 8',
+      '%if $ > %1',
+    ]) {
+      each(
+        `%define k8 1\n%macro m 1\n${condition}\n mov eax, %1\n%else\n nop\n%endif\n%endmacro`,
+        (value) => ` m ${value}`,
+      );
+    }
+  });
+
+  test('words that become part of others, or are counted, measured, quoted', () => {
+    for (const line of [
+      'k%1: nop',
+      'db "%1"',
+      '%define x%1 5\n db x%1',
+      '%rep %1 & 3\n nop\n%endrep',
+      '%rotate %1\n db %1',
+      '%assign i %1\n db i',
+      '%defstr s %1\n db s',
+      'db %str(%1)',
+      'db quoted(%1)',
+      'db worked(%1 + 1)',
+      'db %strlen(%1)',
+      'db 1%1',
+      'db %1 %+ 1',
+      'db %[%1]',
+    ]) {
+      each(`%define quoted(&a) a\n%define worked(=a) a\n%macro m 1-2 7\n${line}\n%endmacro`, (value) => ` m ${value}`);
+    }
+  });
+
+  test('the names of registers may be those of macros', () => {
+    const calls = ' m rax\n m rbx\n m rcx\n m rcx\n';
+    const m = '%macro m 1\n add %1, 1\n%endmacro\n';
+    same(`${m}${calls}%define rbx rdx\n${calls}%undef rbx\n${calls}`);
+    same(`${m}${calls}%idefine RBX rdx\n${calls}`);
+    same(
+      `${m}${calls}%macro n 1\n%1 5\n%endmacro\n n m\n n nop\n%macro rbx 1\n db %1\n%endmacro\n n rbx\n n rcx\n${calls}`,
+    );
+  });
+
+  test('the letters that stand for holes, and the labels of a rehearsal', () => {
+    same('%macro m 1\n\ue100: db %1, "\ue001"\n%endmacro\n m 1\n m 2\n m 3');
+    same('%macro m 1\n jmp ..@1099511627776.x\n%%x: db %1\n%endmacro\n m 1\n m 2\n m 3');
+    same('%macro m 1\n jmp a%%x\na%%x: db %1\n%%x: jmp %%x\n%endmacro\n m 1\n m 2\n m 3');
+  });
+
+  test('another number of words, empty ones, braces, more than a line may hold', () => {
+    const m = '%macro m 1-3 5\n db %0, %1\n%ifnempty %2\n db %2\n%endif\n%endmacro\n';
+    same(`${m} m 1\n m 2\n m 1, 2\n m 3, 4\n m {5, 6}\n m {7, 8}\n m 1,\n m 2,\n m ,3\n m ,4\n m 1,,2\n m 3,,4`);
+    same(
+      `%macro m 1-*\n%rep %0\n db %1\n%rotate 1\n%endrep\n%endmacro\n${[1, 2, 3].map((n) => ` m ${Array(300).fill(n)}`).join('\n')}`,
+    );
+    same(`%macro m 1\n%rep 3000\n db %1\n%endrep\n%endmacro\n m 1\n m 2\n m 3`);
+  });
+});
+
 test('any macros, called in a few words over and over', () => {
   const line = fc.constantFrom(
     ' mov rax, %1',
@@ -141,6 +287,11 @@ test('any macros, called in a few words over and over', () => {
     ' align 4',
     ' mov al, %2',
     '%warning said %2',
+    ' mov [rsp + 8*(%2)], %1',
+    ' lea rax, [%1 + %2*4 - 300]',
+    ' add dword [rbx + %2], %2 - 200',
+    ' n %2 + 1, rdx',
+    '%if %2 & 4\n sub %1, %2\n%elif %2 < K + 100\n xor eax, %2 << 3\n%endif',
   );
   const between = fc.constantFrom(
     ' m rcx, 3',
@@ -148,6 +299,10 @@ test('any macros, called in a few words over and over', () => {
     ' m 7, 7',
     ' n rcx, 3',
     ' n 1, rax',
+    ...[0, 1, 4, 15, 16, 100, 127, 128, 255, 1000, 0x10000].flatMap((value) => [
+      ` m rbx, ${value}`,
+      ` n r13, ${value}`,
+    ]),
     '%define K 5',
     '%undef Z',
     ' nop',
@@ -157,7 +312,7 @@ test('any macros, called in a few words over and over', () => {
   );
   const body = fc.array(line, { maxLength: 6 });
   fc.assert(
-    fc.property(body, body, fc.array(between, { minLength: 2, maxLength: 12 }), (m, n, calls) => {
+    fc.property(body, body, fc.array(between, { minLength: 2, maxLength: 24 }), (m, n, calls) => {
       const macro = (name: string, lines: string[]) => [`%macro ${name} 2`, ...lines, '%endmacro'];
       same(
         ['%define K 2', '%define Z 1', ...macro('m', m), ...macro('n', n), ...calls, ...calls, 'far_away:'].join('\n'),

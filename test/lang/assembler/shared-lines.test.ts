@@ -29,6 +29,12 @@ describe('what looks the same in two calls', () => {
     expect(flat(source).length).toBeGreaterThan(80);
   });
 
+  test('a label of a call that is part of another word is another word in each', () => {
+    const source = '%macro m 1\n jmp a%%x\na%%x: db %1\n%endmacro\n m 1\n m 2\n m 3';
+    // nasm's bytes.
+    expect(flat(source)).toBe('eb0001eb0002eb0003');
+  });
+
   test('a macro that has got another meaning is looked at again', () => {
     const source =
       '%macro m 1\ndb A, %1\n%endmacro\n%define A 1\nm 2\nm 2\n%define A 3\nm 2\n%undef A\nA equ 9\nm 2\nm 2';
