@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { bundle as bundleTo } from './bundle.js';
 
 const root = join(new URL('.', import.meta.url).pathname, '..');
 const folder = mkdtempSync(join(tmpdir(), 'gvm-bench-'));
@@ -21,17 +21,11 @@ const withoutEvents = {
 };
 
 const bundle = (entry, outfile, plugins = []) =>
-  build({
-    entryPoints: [join(root, entry)],
-    outfile: join(folder, outfile),
-    bundle: true,
-    platform: 'node',
+  bundleTo(join(root, entry), join(folder, outfile), {
     format: 'esm',
-    target: 'node20',
     // Branches on false go.
-    minifySyntax: true,
+    minify: { minifySyntax: true },
     plugins,
-    logLevel: 'warning',
     banner: {
       js: "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);",
     },

@@ -17,6 +17,7 @@ import {
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { build } from 'esbuild';
+import { bundle as bundleTo } from './bundle.js';
 import { refusalList } from './refusals.js';
 
 const root = join(new URL('.', import.meta.url).pathname, '..');
@@ -124,14 +125,9 @@ const lazyColumns = {
 
 /** Bundle one entry as CommonJS: that is what a V8 script, and so its code cache, can be made of. */
 const bundle = (entry, outfile, plugins = []) =>
-  build({
-    entryPoints: [join(root, entry)],
-    outfile,
-    bundle: true,
-    platform: 'node',
+  bundleTo(join(root, entry), outfile, {
     format: 'cjs',
-    target: 'node20',
-    minify: true,
+    minify: { minify: true },
     plugins: [
       refusalList(join(root, 'src/linux')),
       lazyStringWidth,
@@ -140,7 +136,6 @@ const bundle = (entry, outfile, plugins = []) =>
       ...lazyClasses,
       ...plugins,
     ],
-    logLevel: 'warning',
     define: { GVM_VERSION: JSON.stringify(version), 'import.meta.url': '__moduleUrl' },
     banner: { js: "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
   });
