@@ -46,6 +46,11 @@ function compare(address: number, length: number, range: Range): number {
   return address + length > range.address + range.length ? 1 : 0;
 }
 
+/** Places in a bus's memory of answers; a power of two. */
+const ANSWERS = 64;
+/** What an access was, in one number: a guest-physical address is below 2⁴⁶, and an access has at most 8 bytes. */
+const question = (address: number, length: number) => address * 16 + length;
+
 /** One bus: ranges sorted by address, equal ones in the order of their registration. */
 export class IoBus {
   readonly #host: BusHost;
@@ -53,6 +58,9 @@ export class IoBus {
   /** There was no memory for a shorter table, once. */
   #lost = false;
   #ioeventfds = 0;
+  /** What {@link #first} last answered, by the low bits of the address. Drivers ask for the same few registers all the time. */
+  readonly #asked = new Float64Array(ANSWERS).fill(-1);
+  readonly #answers = new Int32Array(ANSWERS);
 
   constructor(host: BusHost) {
     this.#host = host;
@@ -71,7 +79,7 @@ export class IoBus {
     if (!host.kmalloc('struct kvm_io_bus')) return -ENOMEM;
     const added = { address, length, device, ioeventfd };
     const after = this.#ranges.findIndex((range) => compare(range.address, range.length, added) > 0);
-    this.#ranges = this.#ranges.toSpliced(after < 0 ? this.#ranges.length : after, 0, added);
+    this.#change(this.#ranges.toSpliced(after < 0 ? this.#ranges.length : after, 0, added));
     if (ioeventfd) this.#ioeventfds++;
     return 0;
   }
@@ -85,7 +93,7 @@ export class IoBus {
     if (at < 0) return 0;
     if (!this.#host.kmalloc('struct kvm_io_bus')) return this.#lose(device);
     if (this.#ranges[at]!.ioeventfd) this.#ioeventfds--;
-    this.#ranges = this.#ranges.toSpliced(at, 1);
+    this.#change(this.#ranges.toSpliced(at, 1));
     return 0;
   }
 
@@ -102,7 +110,7 @@ export class IoBus {
   /** kvm_io_bus_destroy: the VM ends. */
   destroy(): void {
     const ranges = this.#ranges;
-    this.#ranges = [];
+    this.#change([]);
     this.#ioeventfds = 0;
     for (const { device } of ranges) device.destroy?.();
   }
@@ -134,6 +142,21 @@ export class IoBus {
    * hide a match from it, as in the kernel. -1 if nothing matches.
    */
   #first(address: number, length: number): number {
+    const place = address & (ANSWERS - 1);
+    const asked = question(address, length);
+    if (this.#asked[place] !== asked) {
+      this.#asked[place] = asked;
+      this.#answers[place] = this.#search(address, length);
+    }
+    return this.#answers[place]!;
+  }
+
+  #change(ranges: readonly Range[]): void {
+    this.#ranges = ranges;
+    this.#asked.fill(-1);
+  }
+
+  #search(address: number, length: number): number {
     const ranges = this.#ranges;
     let low = 0;
     let high = ranges.length;

@@ -68,6 +68,11 @@ export class AccessRules {
     return this.#anyWidth || (size >= this.#validMin && size <= this.#validMax);
   }
 
+  /** Whether an access of `size` (1, 2, 4, 8) at `offset` is taken, whole and by one callback, and always will be. */
+  whole(offset: number, size: number): boolean {
+    return !this.#selective && this.valid(offset, size) && this.cut(size, offset) === size && this.width(size) === size;
+  }
+
   /** Width of one callback for an access of `size`. */
   width(size: number): number {
     const narrow = size < this.#implMax ? size : this.#implMax;

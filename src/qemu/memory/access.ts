@@ -15,6 +15,7 @@ import {
   memoryRegionRamDeviceWrite,
 } from '../trace-events.ts';
 import type { MemoryRegion } from './region.ts';
+import type { WholeAccess } from './whole-access.ts';
 
 /** MemTxResult. */
 export const MEMTX_OK = 0;
@@ -99,6 +100,50 @@ export function dispatchWrite(
       ops.write(offset + i, width, value);
     }
   }
+  if (guard !== undefined) guard.engaged = false;
+  return MEMTX_OK;
+}
+
+/** {@link dispatchRead} of an access that the region's rules take whole ({@link AccessRules.whole}), up to 4 bytes. Hot. */
+export function dispatchWholeRead(
+  stream: EventStream,
+  cpu: number,
+  { region, offset }: WholeAccess,
+  data: DataView,
+  at: number,
+  size: number,
+): number {
+  const guard = region.guard;
+  if (guard !== undefined) {
+    if (guard.engaged) return MEMTX_ACCESS_ERROR;
+    guard.engaged = true;
+  }
+  const value = region.ops!.read(offset, size);
+  store(data, at, size, value);
+  if (watched && (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on))
+    traceRead(stream, cpu, region, offset, size, BigInt(value));
+  if (guard !== undefined) guard.engaged = false;
+  return MEMTX_OK;
+}
+
+/** {@link dispatchWrite} of an access that the region's rules take whole ({@link AccessRules.whole}), up to 4 bytes. Hot. */
+export function dispatchWholeWrite(
+  stream: EventStream,
+  cpu: number,
+  { region, offset }: WholeAccess,
+  data: DataView,
+  at: number,
+  size: number,
+): number {
+  const guard = region.guard;
+  if (guard !== undefined) {
+    if (guard.engaged) return MEMTX_ACCESS_ERROR;
+    guard.engaged = true;
+  }
+  const value = load(data, at, size);
+  if (watched && (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on))
+    traceWrite(stream, cpu, region, offset, size, BigInt(value));
+  region.ops!.write(offset, size, value);
   if (guard !== undefined) guard.engaged = false;
   return MEMTX_OK;
 }

@@ -9,11 +9,20 @@
 import { hva, PAGE_SIZE } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { UserMemory } from '../../linux/uapi/syscalls.ts';
-import { dispatchRead, dispatchWrite, MEMTX_ACCESS_ERROR, MEMTX_DECODE_ERROR, MEMTX_OK } from './access.ts';
+import {
+  dispatchRead,
+  dispatchWholeRead,
+  dispatchWholeWrite,
+  dispatchWrite,
+  MEMTX_ACCESS_ERROR,
+  MEMTX_DECODE_ERROR,
+  MEMTX_OK,
+} from './access.ts';
 import { type FlatRange, FlatView, renderFlatView, sameRange } from './flat-view.ts';
 import { added, visibleIoeventfds } from './ioeventfds.ts';
 import type { Ioeventfd, MemoryListener } from './listener.ts';
 import { MemoryRegion, type MemoryRegionOps, sizes } from './region.ts';
+import { WholeAccesses } from './whole-access.ts';
 
 /** unassigned_mem_ops: nothing is accepted, so reads give 0 and writes nothing, with a decode error. */
 const unassignedMemory: MemoryRegionOps = {
@@ -48,6 +57,7 @@ export class AddressSpace {
   readonly #hole: MemoryRegion;
   readonly #listeners: MemoryListener[] = [];
   #view = new FlatView([]);
+  readonly #whole: WholeAccesses;
   #ioeventfds: readonly Ioeventfd[] = [];
   /** get_cpu_index() of the accesses being made: -1 outside of a vCPU. */
   cpu = -1;
@@ -68,6 +78,7 @@ export class AddressSpace {
     this.#stream = stream;
     const untracked = { begin() {}, commit() {}, nextId: () => 0 };
     this.#hole = new MemoryRegion(untracked, 'io', 'unassigned', 2 ** 64, { ops: unassignedMemory, unassigned: true });
+    this.#whole = new WholeAccesses(this.#hole);
     this.#view = renderFlatView(root);
     this.#ioeventfds = visibleIoeventfds(this.#view);
   }
@@ -107,6 +118,7 @@ export class AddressSpace {
     const after = renderFlatView(this.root);
     this.#compare(before, after, false);
     this.#view = after;
+    this.#whole.forget();
     this.#compare(before, after, true);
     this.#updateIoeventfds();
   }
@@ -189,12 +201,18 @@ export class AddressSpace {
 
   /** address_space_read: `length` bytes at `address` into `data` at `at`. Returns a MemTxResult, pieces ORed. Hot. */
   read(address: number, data: DataView, at: number, length: number): number {
+    const whole = this.#whole.find(address, length);
+    if (whole !== undefined) {
+      if (whole.region.flushCoalesced) this.#coalescing.flushCoalesced();
+      if (dispatchWholeRead(this.#stream, this.cpu, whole, data, at, length) === MEMTX_OK) return MEMTX_OK;
+    }
     let result = MEMTX_OK;
     let done = 0;
     let odd: OddAccess['why'] | undefined;
     let crosses = false;
     while (done < length) {
-      const range = this.#view.lookup(address + done);
+      const view = this.#view;
+      const range = view.lookup(address + done);
       if (range?.region.readsDirectly) {
         done += this.#readRam(range, address + done, data, at + done, length - done);
         continue;
@@ -206,6 +224,8 @@ export class AddressSpace {
       const outcome = dispatchRead(this.#stream, this.cpu, region, offset, size, data, at + done);
       if (done > 0) crosses ||= this.#crosses(range, address);
       else if (outcome !== MEMTX_OK || region.unassigned) odd = oddness(outcome, region);
+      // The callback may have changed what is where.
+      else if (size === length && this.#view === view) this.#whole.remember(address, length, region, offset);
       result |= outcome;
       done += size;
     }
@@ -215,12 +235,18 @@ export class AddressSpace {
 
   /** address_space_write. Hot. */
   write(address: number, data: DataView, at: number, length: number): number {
+    const whole = this.#whole.find(address, length);
+    if (whole !== undefined) {
+      if (whole.region.flushCoalesced) this.#coalescing.flushCoalesced();
+      if (dispatchWholeWrite(this.#stream, this.cpu, whole, data, at, length) === MEMTX_OK) return MEMTX_OK;
+    }
     let result = MEMTX_OK;
     let done = 0;
     let odd: OddAccess['why'] | undefined;
     let crosses = false;
     while (done < length) {
-      const range = this.#view.lookup(address + done);
+      const view = this.#view;
+      const range = view.lookup(address + done);
       if (range?.region.plainRam) {
         const size = Math.min(length - done, range.end - address - done);
         result |= this.#writeRam(range, address + done, data, at + done, size);
@@ -234,6 +260,8 @@ export class AddressSpace {
       const outcome = dispatchWrite(this.#stream, this.cpu, region, offset, size, data, at + done);
       if (done > 0) crosses ||= this.#crosses(range, address);
       else if (outcome !== MEMTX_OK || region.unassigned) odd = oddness(outcome, region);
+      // The callback may have changed what is where.
+      else if (size === length && this.#view === view) this.#whole.remember(address, length, region, offset);
       result |= outcome;
       done += size;
     }

@@ -112,3 +112,45 @@ test('on disjoint ranges the search finds what a naive scan finds', () => {
     }),
   );
 });
+
+test('a bus that has been asked before answers as one that has not', () => {
+  const range = fc.record({
+    kind: fc.constant('register' as const),
+    address: fc.nat(20),
+    length: fc.nat(4),
+    takes: fc.boolean(),
+  });
+  const gone = fc.record({ kind: fc.constant('unregister' as const), index: fc.nat(5) });
+  const access = fc.record({
+    kind: fc.constant('write' as const),
+    address: fc.nat(24),
+    length: fc.constantFrom(1, 2, 4),
+  });
+  fc.assert(
+    fc.property(fc.array(fc.oneof(range, gone, access), { minLength: 5, maxLength: 50 }), (steps) => {
+      const asked = new IoBus();
+      const log: string[] = [];
+      // Every range ever registered, in order; those that have gone are undefined.
+      const made: ({ address: number; length: number; device: IoDevice } | undefined)[] = [];
+      for (const step of steps) {
+        if (step.kind === 'register') {
+          const added = { ...step, device: device(step.takes, log, `d${made.length}`) };
+          made.push(added);
+          asked.register(added.address, added.length, added.device);
+        } else if (step.kind === 'unregister') {
+          const going = made[step.index];
+          if (going !== undefined) asked.unregister(going.device);
+          made[step.index] = undefined;
+        } else {
+          const fresh = new IoBus();
+          for (const one of made) if (one !== undefined) fresh.register(one.address, one.length, one.device);
+          const answers = [asked, fresh].map((bus) => {
+            log.length = 0;
+            return [bus.write(step.address, new Uint8Array(step.length)), [...log]];
+          });
+          expect(answers[0]).toEqual(answers[1]);
+        }
+      }
+    }),
+  );
+});

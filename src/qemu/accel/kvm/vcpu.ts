@@ -141,14 +141,13 @@ export class KvmVcpu {
     const words = this.#words;
     const port = this.#halves[RUN_IO_PORT >> 1]!;
     const size = this.#bytes[RUN_IO_SIZE]!;
-    const count = words[RUN_IO_COUNT >> 2]!;
+    const count = words[RUN_IO_COUNT >> 2]! | 0;
     // data_offset counts from the start of kvm_run and names the second page; its high half is always 0.
-    let at = words[RUN_IO_DATA_OFFSET >> 2]! - 4096;
+    const at = (words[RUN_IO_DATA_OFFSET >> 2]! - 4096) | 0;
     const out = this.#bytes[RUN_IO_DIRECTION] === KVM_EXIT_IO_OUT;
     for (let i = 0; i < count; i++) {
-      if (out) this.#io.write(port, this.#data, at, size);
-      else this.#io.read(port, this.#data, at, size);
-      at += size;
+      if (out) this.#io.write(port, this.#data, at + i * size, size);
+      else this.#io.read(port, this.#data, at + i * size, size);
     }
   }
 
