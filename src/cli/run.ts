@@ -222,7 +222,7 @@ function runQemu(
     bringDumps();
     return { end: { reason: 'not-started', code: failure }, exitProcess: () => process.exit() };
   }
-  const end = runAttended(machine, qemu, options, deadline);
+  const end = machine.kernel.schedule(process, () => runAttended(machine, qemu, options, deadline));
   // What was broken off half-way has nothing more to do.
   if (machine.interrupted) return { end, exitProcess: () => undefined };
   bringDumps();

@@ -18,6 +18,8 @@ import type { Processor } from './processor.ts';
 import { type CpuState, SLOT } from './state.ts';
 
 const TWO_TO_32 = 2 ** 32;
+/** A {@link HotTier.threshold} beyond what is counted: a small integer for the engine, as the count is. */
+export const NEVER_HOT = 2 ** 31;
 
 /** An instruction that stands alone. */
 interface Single {
@@ -49,17 +51,21 @@ export class Execution {
   unsupported: Unsupported | undefined;
   readonly #memory: PhysicalMemory;
   readonly #state: CpuState;
+  /** The state's words, the one view that the hot path goes through: each has a base and a bound to be loaded. */
+  readonly #words: Int32Array;
   readonly #mmu: Mmu;
   readonly #event: PendingEvent;
   readonly #code: CodeCache;
   readonly #single = new Uint8Array(MAX_INSTRUCTION_BYTES);
   #page: CodePage | undefined;
   #hot: HotTier | undefined;
-  #threshold = Number.POSITIVE_INFINITY;
+  /** A block entered more often than this is hot. */
+  #tolerated = NEVER_HOT - 1;
 
   constructor({ memory, state, mmu, event }: Processor, code: CodeCache) {
     this.#memory = memory;
     this.#state = state;
+    this.#words = state.words;
     this.#mmu = mmu;
     this.#event = event;
     this.#code = code;
@@ -68,7 +74,7 @@ export class Execution {
   /** From now on `tier` runs what is hot. */
   set hotTier(tier: HotTier) {
     this.#hot = tier;
-    this.#threshold = tier.threshold;
+    this.#tolerated = tier.threshold - 1;
   }
 
   /** Run from SLOT.RIP until the code leaves its page or something happens; SLOT.RIP is exact on return. */
@@ -83,10 +89,12 @@ export class Execution {
 
   /** `mayHeat`: whether the first block may be the hot tier's. */
   #runBlocks(limit: number, mayHeat: boolean): number {
-    const { unsignedWords, words } = this.#state;
+    const words = this.#words;
     // Hot: every entry comes here, so no bigint is made of an address on its way in and out of the state.
-    const address = words[2 * SLOT.RIP + 1]! * TWO_TO_32 + unsignedWords[2 * SLOT.RIP]!;
-    const host = this.#mmu.fetch(address);
+    const low = words[2 * SLOT.RIP]!;
+    const address = words[2 * SLOT.RIP + 1]! * TWO_TO_32 + (low >>> 0);
+    // `| 0` here and below: a small integer from there on, which the engine cannot tell by itself.
+    const host = this.#mmu.fetch(address) | 0;
     if (host < 0) {
       this.#event.exit.instructionLength = 0;
       return host;
@@ -95,15 +103,17 @@ export class Execution {
     let offset = host & 4095;
     const page = this.#pageAt(host - offset);
     const base = address - offset;
-    unsignedWords[2 * SLOT.PAGE_BASE] = unsignedWords[2 * SLOT.RIP]! - offset;
+    words[2 * SLOT.PAGE_BASE] = low - offset;
     words[2 * SLOT.PAGE_BASE + 1] = words[2 * SLOT.RIP + 1]!;
     for (;;) {
-      const block = page.blocks[offset] ?? this.#code.block(page, offset);
+      let block: Block | Undecodable | undefined = page.blocks[offset];
+      if (block === undefined) block = this.#code.block(page, offset);
       if ('failure' in block) {
         this.#setRip(offset);
         return this.#runUncached(page, offset, block);
       }
-      if (++block.heat >= this.#threshold && heats) {
+      block.heat = (block.heat + 1) | 0;
+      if (block.heat > this.#tolerated && heats) {
         const outcome = this.#hot!.run(base + offset, page, offset, block, limit);
         if (outcome !== 0) return outcome;
       }
@@ -114,7 +124,7 @@ export class Execution {
       let outcome = 0;
       // The hot loop: one call an instruction. Measured: 80 million simple instructions a second on a 2.x GHz core.
       while (index < count) {
-        outcome = steps[index++]!();
+        outcome = steps[index++]!() | 0;
         if (outcome !== 0) break;
       }
       if (outcome < 0 && outcome !== OUTCOME.JUMP && outcome !== OUTCOME.STOP) {
@@ -122,7 +132,7 @@ export class Execution {
         return this.#stopped(offsets[index - 1]!, offsets[index]!, outcome);
       }
       this.retired += index;
-      if (outcome > 0) offset = outcome - 1;
+      if (outcome > 0) offset = (outcome - 1) | 0;
       else if (outcome === OUTCOME.JUMP) return OUTCOME.JUMP;
       else {
         offset = offsets[index]!;
@@ -145,12 +155,14 @@ export class Execution {
   }
 
   #setRip(offset: number): void {
-    const { quads, unsignedWords } = this.#state;
-    const low = unsignedWords[2 * SLOT.PAGE_BASE]! + offset;
-    if (low < TWO_TO_32) {
-      unsignedWords[2 * SLOT.RIP] = low;
-      unsignedWords[2 * SLOT.RIP + 1] = unsignedWords[2 * SLOT.PAGE_BASE + 1]!;
-    } else quads[SLOT.RIP] = quads[SLOT.PAGE_BASE]! + BigInt(offset);
+    const words = this.#words;
+    if (offset < 4096) {
+      words[2 * SLOT.RIP] = words[2 * SLOT.PAGE_BASE]! + offset;
+      words[2 * SLOT.RIP + 1] = words[2 * SLOT.PAGE_BASE + 1]!;
+    } else {
+      const { quads } = this.#state;
+      quads[SLOT.RIP] = quads[SLOT.PAGE_BASE]! + BigInt(offset);
+    }
   }
 
   /** An instruction faulted or exited: rip is its own, and the exit knows its length. */

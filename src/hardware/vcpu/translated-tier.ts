@@ -2,7 +2,7 @@
 
 import type { Block, CodeCache, CodePage } from './code-cache.ts';
 import { eptWalk, guestPageWalk } from './events.ts';
-import type { Execution, HotTier } from './execution.ts';
+import { type Execution, type HotTier, NEVER_HOT } from './execution.ts';
 import type { Processor } from './processor.ts';
 import type { Eagerness, TranslationStatistics } from './translation.ts';
 import { STORAGE_BYTES } from './translator/layout.ts';
@@ -41,7 +41,7 @@ export class TranslatedTier implements HotTier {
   #load(): Translator | undefined {
     const { memory, execution, code } = this.#parts;
     const storage = memory.reserve(STORAGE_BYTES);
-    this.threshold = storage === undefined ? Number.POSITIVE_INFINITY : this.#eagerness.threshold;
+    this.threshold = storage === undefined ? NEVER_HOT : this.#eagerness.threshold;
     execution.hotTier = this;
     return storage === undefined
       ? undefined

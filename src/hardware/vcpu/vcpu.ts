@@ -112,11 +112,11 @@ export class Vcpu extends GuestState {
   /** Step over the instruction that exited, which the hypervisor has carried out. */
   skipInstruction(): void {
     const { state, execution } = this.parts;
-    const { quads, unsignedWords } = state;
+    const { words } = state;
     // Hot: once an exit. Only a carry out of the low half needs 64 bits.
-    const low = unsignedWords[2 * SLOT.RIP]! + this.exit.instructionLength;
-    if (low < TWO_TO_32) unsignedWords[2 * SLOT.RIP] = low;
-    else quads[SLOT.RIP] = quads[SLOT.RIP]! + BigInt(this.exit.instructionLength);
+    const low = (words[2 * SLOT.RIP]! >>> 0) + this.exit.instructionLength;
+    if (low < TWO_TO_32) words[2 * SLOT.RIP] = low;
+    else state.quads[SLOT.RIP] = state.quads[SLOT.RIP]! + BigInt(this.exit.instructionLength);
     execution.retired++;
     this.#boundary.completed();
   }

@@ -150,6 +150,20 @@ export class Kernel {
     this.#processes.delete(pid);
   }
 
+  /**
+   * Let a process have the processor while `body`, its program, runs. It is current in user mode as well then, and a system call has
+   * nobody to switch to and back from.
+   */
+  schedule<T>(process: Process, body: () => T): T {
+    const before = this.current;
+    this.current = process;
+    try {
+      return body();
+    } finally {
+      this.current = before;
+    }
+  }
+
   /** kthread_create: a thread of the kernel, which has no user memory. */
   kthread(name: string): Process {
     return this.#process(name);

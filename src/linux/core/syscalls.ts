@@ -72,7 +72,7 @@ export class ProcessSyscalls implements Syscalls {
     const before = this.#enter();
     const file = this.#kernel.kmalloc('struct file') ? this.#kernel.files.open(path, flags) : -ENOMEM;
     const result = typeof file === 'number' ? file : this.#kernel.install(file);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysOpenat.on) strace.traceOpen(this.#kernel.stream, this.#process, path, flags, result);
     return result;
   }
@@ -81,7 +81,7 @@ export class ProcessSyscalls implements Syscalls {
     const text = strace.sysClose.on ? strace.closeText(this.#process, fd) : '';
     const before = this.#enter();
     const result = this.#process.files.get(fd) === undefined ? this.#notOpen(fd) : this.#process.files.close(fd);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysClose.on) strace.trace(strace.sysClose, this.#kernel.stream, this.#process, text, result);
     return result;
   }
@@ -89,7 +89,7 @@ export class ProcessSyscalls implements Syscalls {
   read(fd: number, buffer: Hva, count: number): number {
     const before = this.#enter();
     const result = this.#transfer(fd, buffer, count, undefined, false);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (watched && strace.sysRead.on)
       strace.traceTransfer(strace.sysRead, this.#kernel.stream, this.#process, fd, buffer, count, -1, result);
     return result;
@@ -98,7 +98,7 @@ export class ProcessSyscalls implements Syscalls {
   write(fd: number, buffer: Hva, count: number): number {
     const before = this.#enter();
     const result = this.#transfer(fd, buffer, count, undefined, true);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (watched && strace.sysWrite.on) {
       strace.traceTransfer(strace.sysWrite, this.#kernel.stream, this.#process, fd, buffer, count, -1, result);
     }
@@ -108,7 +108,7 @@ export class ProcessSyscalls implements Syscalls {
   pread(fd: number, buffer: Hva, count: number, offset: number): number {
     const before = this.#enter();
     const result = this.#transfer(fd, buffer, count, offset, false);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (watched && strace.sysPread64.on) {
       strace.traceTransfer(strace.sysPread64, this.#kernel.stream, this.#process, fd, buffer, count, offset, result);
     }
@@ -118,7 +118,7 @@ export class ProcessSyscalls implements Syscalls {
   pwrite(fd: number, buffer: Hva, count: number, offset: number): number {
     const before = this.#enter();
     const result = this.#transfer(fd, buffer, count, offset, true);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (watched && strace.sysPwrite64.on) {
       strace.traceTransfer(strace.sysPwrite64, this.#kernel.stream, this.#process, fd, buffer, count, offset, result);
     }
@@ -134,7 +134,7 @@ export class ProcessSyscalls implements Syscalls {
     if (file === undefined) result = this.#notOpen(fd);
     else if (file.ioctl === undefined) result = this.#kernel.refuse(ENOTTY, `${file.path} has no ioctls`);
     else result = file.ioctl.call(file.operations, file, request, argument);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (told !== undefined) strace.endIoctl(told, this.#kernel.stream, this.#process, result);
     return result;
   }
@@ -142,7 +142,7 @@ export class ProcessSyscalls implements Syscalls {
   mmap(length: number, protection: number, flags: number, fd: number, offset: number): number {
     const before = this.#enter();
     const result = this.#map(length, protection, flags, fd, offset);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysMmap.on) {
       const text = strace.mmapText(this.#process, length, protection, flags, fd, offset);
       strace.trace(strace.sysMmap, this.#kernel.stream, this.#process, text, result, 'address');
@@ -155,7 +155,7 @@ export class ProcessSyscalls implements Syscalls {
     const result = this.#process.mm.munmap(address, length);
     if (result < 0)
       this.#kernel.refuse(EINVAL, `munmap of ${length} bytes at 0x${address.toString(16)}: not whole pages`);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysMunmap.on) {
       const text = `munmap(0x${address.toString(16)}, ${length})`;
       strace.trace(strace.sysMunmap, this.#kernel.stream, this.#process, text, result);
@@ -167,7 +167,7 @@ export class ProcessSyscalls implements Syscalls {
     const before = this.#enter();
     const file = memfdCreate(this.#kernel, name, flags);
     const result = typeof file === 'number' ? file : this.#kernel.install(file);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysMemfdCreate.on) {
       const text = strace.memfdText(name, flags);
       strace.trace(strace.sysMemfdCreate, this.#kernel.stream, this.#process, text, result, 'fd');
@@ -184,7 +184,7 @@ export class ProcessSyscalls implements Syscalls {
     else if (file.operations.truncate === undefined || (file.flags & O_ACCMODE) === O_RDONLY)
       result = this.#kernel.refuse(EINVAL, `${file.path} is not a file whose length can be set`);
     else result = file.operations.truncate(file, length);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysFtruncate.on) {
       const text = strace.ftruncateText(this.#process, fd, length);
       strace.trace(strace.sysFtruncate, this.#kernel.stream, this.#process, text, result);
@@ -195,7 +195,7 @@ export class ProcessSyscalls implements Syscalls {
   eventfd(initial: number, flags: number): number {
     const before = this.#enter();
     const result = this.#eventfd(initial, flags);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysEventfd2.on) {
       const text = strace.eventfdText(initial, flags);
       strace.trace(strace.sysEventfd2, this.#kernel.stream, this.#process, text, result, 'fd');
@@ -208,7 +208,7 @@ export class ProcessSyscalls implements Syscalls {
     const file = this.#process.files.get(fd);
     const ready = file === undefined ? POLLNVAL : (file.operations.poll?.(file) ?? POLLIN | POLLOUT);
     const result = ready & (events | POLLERR | POLLHUP | POLLNVAL);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysPoll.on) strace.tracePoll(this.#kernel.stream, this.#process, fd, events, result);
     return result;
   }
@@ -216,7 +216,7 @@ export class ProcessSyscalls implements Syscalls {
   epoll_create1(flags: number): number {
     const before = this.#enter();
     const result = this.#epoll(flags);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysEpollCreate1.on) strace.traceEpollCreate(this.#kernel.stream, this.#process, flags, result);
     return result;
   }
@@ -229,7 +229,7 @@ export class ProcessSyscalls implements Syscalls {
     if (epoll === undefined) result = this.#notOpen(set);
     else if (!isEpollFile(epoll)) result = this.#kernel.refuse(EINVAL, `fd ${set} is no epoll set`);
     else result = epoll.privateData.control(operation, fd, files.get(fd), events);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysEpollCtl.on) {
       strace.traceEpollControl(this.#kernel.stream, this.#process, set, operation, fd, events, result);
     }
@@ -286,7 +286,7 @@ export class ProcessSyscalls implements Syscalls {
   stat(path: string): Stat | number {
     const before = this.#enter();
     const result = this.#kernel.files.stat(path);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysNewfstatat.on) strace.traceStat(this.#kernel.stream, this.#process, path, result);
     return result;
   }
@@ -294,7 +294,7 @@ export class ProcessSyscalls implements Syscalls {
   readlink(path: string): string | number {
     const before = this.#enter();
     const result = this.#kernel.files.readlink(path);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysReadlink.on) strace.traceReadlink(this.#kernel.stream, this.#process, path, result);
     return result;
   }
@@ -302,7 +302,7 @@ export class ProcessSyscalls implements Syscalls {
   readdir(path: string): readonly DirectoryEntry[] | number {
     const before = this.#enter();
     const result = this.#kernel.files.readdir(path);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysGetdents64.on) strace.traceReaddir(this.#kernel.stream, this.#process, path, result);
     return result;
   }
@@ -310,7 +310,7 @@ export class ProcessSyscalls implements Syscalls {
   init_module(name: string, parameters: string): number {
     const before = this.#enter();
     const result = this.#kernel.modules.load(name, parameters);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysInitModule.on) {
       const text = strace.initModuleText(name, parameters);
       strace.trace(strace.sysInitModule, this.#kernel.stream, this.#process, text, result);
@@ -321,7 +321,7 @@ export class ProcessSyscalls implements Syscalls {
   delete_module(name: string): number {
     const before = this.#enter();
     const result = this.#kernel.modules.unload(name);
-    this.#kernel.current = before;
+    this.#leave(before);
     if (strace.sysDeleteModule.on) {
       const text = strace.deleteModuleText(name);
       strace.trace(strace.sysDeleteModule, this.#kernel.stream, this.#process, text, result);
@@ -332,8 +332,13 @@ export class ProcessSyscalls implements Syscalls {
   /** The kernel works for this process from here on; returns whom it worked for before. */
   #enter(): Process {
     const before = this.#kernel.current;
-    this.#kernel.current = this.#process;
+    if (before !== this.#process) this.#kernel.current = this.#process;
     return before;
+  }
+
+  /** Back to user space, or to whom the kernel worked for before. */
+  #leave(before: Process): void {
+    if (before !== this.#process) this.#kernel.current = before;
   }
 
   #eventfd(initial: number, flags: number): number {

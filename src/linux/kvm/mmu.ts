@@ -86,6 +86,8 @@ export class Mmu {
   readonly #flush: () => void;
   readonly #markDirty: (slot: Memslot, gfn: number) => void;
   #tables: EptTables | undefined;
+  /** EPTP of {@link #tables}, which every entry asks for; 0 without them. */
+  #pointer = 0;
   #validGeneration = 0;
 
   constructor(options: {
@@ -109,13 +111,22 @@ export class Mmu {
 
   /** kvm_mmu_reload: the EPTP to enter the guest with, making a root if there is none; -ENOMEM. */
   eptPointer(): number {
-    if (this.#tables === undefined) {
-      const { memory, pages, stream } = this.#kernel;
-      const root = pages.allocate();
-      if (root === undefined) return -ENOMEM;
-      this.#tables = new EptTables({ memory, pages, stream, root, accessedDirty: this.#accessedDirty });
-    }
-    return eptPointer(this.#tables.root, this.#accessedDirty);
+    return this.#pointer !== 0 ? this.#pointer : this.#makeTables();
+  }
+
+  #makeTables(): number {
+    const { memory, pages, stream } = this.#kernel;
+    const root = pages.allocate();
+    if (root === undefined) return -ENOMEM;
+    this.#tables = new EptTables({ memory, pages, stream, root, accessedDirty: this.#accessedDirty });
+    this.#pointer = eptPointer(root, this.#accessedDirty);
+    return this.#pointer;
+  }
+
+  /** The tables are no longer in use; they are still to be freed. */
+  #dropTables(): void {
+    this.#tables = undefined;
+    this.#pointer = 0;
   }
 
   /** The tables now in use, for walks and reports; `undefined` before the first entry and after a zap. */
@@ -173,7 +184,7 @@ export class Mmu {
       kvmMmuZapAllFast(this.#kernel.stream, { generation: this.#validGeneration, usedPages: tables?.pageCount ?? 0 });
     this.#validGeneration ^= 1;
     if (tables === undefined) return;
-    this.#tables = undefined;
+    this.#dropTables();
     this.#flush();
     tables.free();
   }
@@ -220,7 +231,7 @@ export class Mmu {
   /** The VM is gone. */
   destroy(): void {
     this.#tables?.free();
-    this.#tables = undefined;
+    this.#dropTables();
   }
 
   /** fast_page_fault: an entry that only lacks a permission which nobody has to be asked for. RET_PF_INVALID: it is not. */

@@ -75,7 +75,7 @@ export class KvmVcpu implements VmVcpu {
   /** SIPI's vector, as KVM_GET_VCPU_EVENTS tells. */
   sipiVector = 0;
   #apicBase = 0n;
-  /** Both halves of {@link apicBase}, for every exit. */
+  /** Both halves of {@link apicBase}, signed, for every exit: small integers for the engine. */
   apicBaseLow = 0;
   apicBaseHigh = 0;
   cpuid: readonly CpuidEntry[] = [];
@@ -156,8 +156,8 @@ export class KvmVcpu implements VmVcpu {
   }
   set apicBase(value: bigint) {
     this.#apicBase = value;
-    this.apicBaseLow = Number(value & 0xffff_ffffn);
-    this.apicBaseHigh = Number(BigInt.asUintN(32, value >> 32n));
+    this.apicBaseLow = Number(BigInt.asIntN(32, value));
+    this.apicBaseHigh = Number(BigInt.asIntN(32, value >> 32n));
     if (this.lapic !== undefined) this.lapic.base = value;
   }
 
