@@ -128,7 +128,7 @@ test('a bus that has been asked before answers as one that has not', () => {
   });
   fc.assert(
     fc.property(fc.array(fc.oneof(range, gone, access), { minLength: 5, maxLength: 50 }), (steps) => {
-      const asked = new IoBus();
+      const asked = new IoBus(host);
       const log: string[] = [];
       // Every range ever registered, in order; those that have gone are undefined.
       const made: ({ address: number; length: number; device: IoDevice } | undefined)[] = [];
@@ -142,7 +142,7 @@ test('a bus that has been asked before answers as one that has not', () => {
           if (going !== undefined) asked.unregister(going.device);
           made[step.index] = undefined;
         } else {
-          const fresh = new IoBus();
+          const fresh = new IoBus(host);
           for (const one of made) if (one !== undefined) fresh.register(one.address, one.length, one.device);
           const answers = [asked, fresh].map((bus) => {
             log.length = 0;
