@@ -94,8 +94,11 @@ const driver: gvm.MdevDriver = {
   max_instances: 1,
   probe(mdev) {
     const vdev = gvm.vfio_alloc_device(mdev, ops, newDevice());
+    if (typeof vdev === 'number') return vdev;
     mdev.drvdata = vdev;
-    return gvm.vfio_register_emulated_iommu_dev(vdev);
+    const error = gvm.vfio_register_emulated_iommu_dev(vdev);
+    if (error < 0) gvm.vfio_put_device(vdev);
+    return error;
   },
   remove(mdev) {
     const vdev = mdev.drvdata as Vdev;
@@ -112,9 +115,21 @@ export default {
     const cls = gvm.class_create('shout');
     if (typeof cls === 'number') return cls;
     const device = gvm.device_create(cls, 'shout');
-    if (typeof device === 'number') return device;
+    if (typeof device === 'number') {
+      gvm.class_destroy(cls);
+      return device;
+    }
     card = { cls, device };
-    return gvm.mdev_register_driver(driver) || gvm.mdev_register_parent(device, driver, [{ sysfs_name: '1' }]);
+    let error = gvm.mdev_register_driver(driver);
+    if (error === 0) {
+      error = gvm.mdev_register_parent(device, driver, [{ sysfs_name: '1' }]);
+      if (error < 0) gvm.mdev_unregister_driver(driver);
+    }
+    if (error < 0) {
+      gvm.device_unregister(device);
+      gvm.class_destroy(cls);
+    }
+    return error;
   },
   exit() {
     if (card === undefined) return;

@@ -153,8 +153,14 @@ const driver: MdevDriver = {
     if (words === undefined) return -uapi.ENOMEM;
     const registers = new DataView(new ArrayBuffer(WORDS));
     const vdev = vfio_alloc_device(mdev, ops, { config: configSpace(), registers, words });
+    if (typeof vdev === 'number') {
+      free_page(words);
+      return vdev;
+    }
     mdev.drvdata = vdev;
-    return vfio_register_emulated_iommu_dev(vdev);
+    const error = vfio_register_emulated_iommu_dev(vdev);
+    if (error < 0) vfio_put_device(vdev);
+    return error;
   },
   remove(mdev) {
     const vdev = mdev.drvdata as Vdev;
@@ -175,8 +181,16 @@ export default {
       return device;
     }
     card = { cls, device };
-    const error = mdev_register_driver(driver);
-    return error < 0 ? error : mdev_register_parent(device, driver, [{ sysfs_name: 'a', pretty_name: 'Words' }]);
+    let error = mdev_register_driver(driver);
+    if (error === 0) {
+      error = mdev_register_parent(device, driver, [{ sysfs_name: 'a', pretty_name: 'Words' }]);
+      if (error < 0) mdev_unregister_driver(driver);
+    }
+    if (error < 0) {
+      device_unregister(device);
+      class_destroy(cls);
+    }
+    return error;
   },
   exit() {
     if (card === undefined) return;

@@ -192,6 +192,7 @@ const driver: MdevDriver = {
   probe(mdev) {
     const registers = new DataView(new ArrayBuffer(BAR_SIZE));
     const vdev = vfio_alloc_device(mdev, ops, { config: configSpace(), registers, interrupt: undefined });
+    if (typeof vdev === 'number') return vdev;
     mdev.drvdata = vdev;
     const error = vfio_register_emulated_iommu_dev(vdev);
     if (error < 0) vfio_put_device(vdev);
@@ -219,10 +220,16 @@ export default {
       return device;
     }
     card = { cls, device };
-    const error = mdev_register_driver(driver);
-    return error < 0
-      ? error
-      : mdev_register_parent(device, driver, [{ sysfs_name: 'a', pretty_name: 'Adding machine' }]);
+    let error = mdev_register_driver(driver);
+    if (error === 0) {
+      error = mdev_register_parent(device, driver, [{ sysfs_name: 'a', pretty_name: 'Adding machine' }]);
+      if (error < 0) mdev_unregister_driver(driver);
+    }
+    if (error < 0) {
+      device_unregister(device);
+      class_destroy(cls);
+    }
+    return error;
   },
   exit() {
     if (card === undefined) return;

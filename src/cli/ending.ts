@@ -20,6 +20,7 @@ export interface QemuEnd {
     | 'reset'
     | 'halted'
     | 'internal-error'
+    | 'run-failed'
     | 'interrupted'
     | Interrupted;
   readonly code: number;
@@ -55,6 +56,9 @@ export function reportEnd(end: QemuEnd, run: EndedRun): number {
       say(`the guest crashed: KVM cannot emulate the instruction at ${placeOfRip(run)}${whyNoCode(run)}`);
       sayUnsupported(run);
       return EXIT.GUEST_CRASHED;
+    case 'run-failed':
+      say(`KVM cannot run the guest any further, at ${placeOfRip(run)}; QEMU's message says why`);
+      return EXIT.HOST_FAILED;
     case 'halted':
       say(`the guest halted for good, with interrupts off, at ${placeOfHalt(run)}; it never gave a status`);
       return EXIT.GUEST_FAILED;

@@ -3,9 +3,11 @@
 import { matchingEvents } from '../event.ts';
 import { DriverFault } from '../linux/drivers/driver-fault.ts';
 import { DeviceFault } from '../qemu/device-fault.ts';
+import { Abort } from '../qemu/error.ts';
 import type { HostFailure } from '../qemu/hw/machine.ts';
 import { Qemu } from '../qemu/main.ts';
 import { requestedMemory } from '../qemu/options.ts';
+import { PROGRAM } from '../qemu/system.ts';
 import { readCosts } from './costs.ts';
 import type { HostCommand } from './directives.ts';
 import { provideDumpFiles } from './dump-files.ts';
@@ -210,7 +212,9 @@ function runQemu(
     if (fd === 1) output.console(bytes);
     else messages.write(bytes);
   });
-  const qemu = new Qemu(user, machine.stream, ['-kernel', kernelPath, ...withDebugExit(options.qemu)], own);
+  const argv = ['-kernel', kernelPath, ...withDebugExit(options.qemu)];
+  const qemu = startOf(() => new Qemu(user, machine.stream, argv, own), output);
+  if (qemu === undefined) return { end: { reason: 'aborted', code: 134 }, exitProcess: () => process.exit() };
   machine.qemu = qemu;
   const bringDumps = provideDumpFiles(machine.kernel, options.qemu);
   const failure = initOf(qemu);
@@ -227,6 +231,17 @@ function runQemu(
   if (machine.interrupted) return { end, exitProcess: () => undefined };
   bringDumps();
   return { end, exitProcess: () => process.exit() };
+}
+
+/** The process's first memory: undefined without any, which QEMU could not even say by itself. */
+function startOf(start: () => Qemu, output: Output): Qemu | undefined {
+  try {
+    return start();
+  } catch (error) {
+    if (!(error instanceof Abort)) throw error;
+    output.message(`${PROGRAM}: ${error.message}`);
+    return undefined;
+  }
 }
 
 /** qemu_init: what it returns, or that a device of the user's own failed in it. */

@@ -13,7 +13,7 @@ export class MainLoop {
   readonly #system: System;
   readonly timers: TimerList;
   readonly #handlers = new Map<number, () => void>();
-  /** Made with the first handler; -1 before. */
+  /** Made with the first handler; -1 before, and where the kernel gives none: then each descriptor is polled (fdmon_epoll_disable). */
   #epoll = -1;
 
   constructor(system: System) {
@@ -24,21 +24,35 @@ export class MainLoop {
   /** Call `handler` when `fd` is readable; undefined removes it. */
   setFdHandler(fd: number, handler: (() => void) | undefined): void {
     const { syscalls } = this.#system;
-    if (this.#epoll < 0) this.#epoll = syscalls.epoll_create1(0);
+    if (this.#epoll < 0 && this.#handlers.size === 0) this.#epoll = syscalls.epoll_create1(0);
     const known = this.#handlers.has(fd);
     if (handler === undefined) {
-      if (known) syscalls.epoll_ctl(this.#epoll, EPOLL_CTL_DEL, fd, 0);
+      if (known) this.#control(EPOLL_CTL_DEL, fd, 0);
       this.#handlers.delete(fd);
     } else {
-      if (!known) syscalls.epoll_ctl(this.#epoll, EPOLL_CTL_ADD, fd, POLLIN);
+      if (!known) this.#control(EPOLL_CTL_ADD, fd, POLLIN);
       this.#handlers.set(fd, handler);
     }
   }
 
+  #control(operation: number, fd: number, events: number): void {
+    const { syscalls } = this.#system;
+    if (this.#epoll < 0 || syscalls.epoll_ctl(this.#epoll, operation, fd, events) === 0) return;
+    syscalls.close(this.#epoll);
+    this.#epoll = -1;
+  }
+
   /** One round: the handlers of every descriptor that is ready. Returns how many. Hot: made after every exit. */
   dispatch(): number {
-    if (this.#epoll < 0) return 0;
+    if (this.#epoll < 0) return this.#handlers.size === 0 ? 0 : this.#poll();
     const ready = this.#system.syscalls.epoll_wait(this.#epoll);
+    for (const fd of ready) this.#handlers.get(fd)?.();
+    return ready.length;
+  }
+
+  #poll(): number {
+    const { syscalls } = this.#system;
+    const ready = [...this.#handlers.keys()].filter((fd) => (syscalls.poll(fd, POLLIN) & POLLIN) !== 0);
     for (const fd of ready) this.#handlers.get(fd)?.();
     return ready.length;
   }

@@ -171,7 +171,8 @@ export class Qemu {
         this.#interrupted(machine);
         return;
       case 'internal-error':
-        machine.exit({ reason: 'internal-error', code: 1 });
+      case 'run-failed':
+        machine.exit({ reason: state, code: 1 });
         return;
     }
   }

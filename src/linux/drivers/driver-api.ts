@@ -43,6 +43,18 @@ export declare function dev_info(device: Device, text: string): void;
 /** `-errno`, with the rule that was broken for `--explain`. Not in Linux. */
 export declare function refuse(errno: number, because: string): number;
 
+// --- memory of the kernel ---------------------------------------------------------------------------------------
+
+export declare const GFP_KERNEL: number;
+/** For who may not sleep, as in a timer. */
+export declare const GFP_ATOMIC: number;
+/** `size` bytes of zeros, or undefined: fault injection makes it fail (`/proc/self/fail-nth`, `/sys/kernel/debug/failslab`). */
+export declare function kzalloc(size: number, gfp: number): Uint8Array | undefined;
+/** The same, not zeroed. */
+export declare function kmalloc(size: number, gfp: number): Uint8Array | undefined;
+/** Each once. What is left when the module is removed the log calls a leak. */
+export declare function kfree(memory: Uint8Array | undefined): void;
+
 // --- devices ----------------------------------------------------------------------------------------------------
 
 /** A device of the driver model. */
@@ -137,11 +149,12 @@ export interface VfioDeviceOps<State> {
   /** Nobody refers to the device any more. */
   release?(vdev: VfioDevice<State>): void;
 }
+/** -ENOMEM where Linux has ERR_PTR(-ENOMEM). */
 export declare function vfio_alloc_device<State>(
   mdev: MdevDevice,
   ops: VfioDeviceOps<State>,
   state: State,
-): VfioDevice<State>;
+): VfioDevice<State> | number;
 export declare function vfio_register_emulated_iommu_dev(vdev: VfioDevice<unknown>): number;
 /** Linux sleeps here until the last close; the model does not, and calls `release` then. */
 export declare function vfio_unregister_group_dev(vdev: VfioDevice<unknown>): void;
@@ -164,7 +177,8 @@ export interface Page {
   readonly pfn: number;
   readonly bytes: Uint8Array;
 }
-export declare function alloc_page(): Page | undefined;
+/** `gfp` is GFP_KERNEL if it is not given; undefined if there is no page. */
+export declare function alloc_page(gfp?: number): Page | undefined;
 export declare function free_page(page: Page): void;
 /** Show `page` at byte `offset` of the area. */
 export declare function vm_insert_page(area: VmArea, offset: number, page: Page): number;

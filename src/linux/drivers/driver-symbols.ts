@@ -4,12 +4,13 @@ import { gpa, type Hpa, iova as iovaOf, PAGE_SIZE } from '../../address.ts';
 import type { Timer } from '../core/clock.ts';
 import { Device } from '../core/device.ts';
 import { Eventfd, eventfdFromFd } from '../core/eventfd.ts';
+import { GFP_ATOMIC, GFP_KERNEL } from '../core/gfp.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../core/iommu.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { copyFromUser, copyToUser } from '../core/uaccess.ts';
 import type { Vma } from '../core/vma.ts';
 import { kvm_read_guest, kvm_write_guest, kvmOf } from '../kvm/guest-memory.ts';
-import { EINVAL } from '../uapi/errno.ts';
+import { EINVAL, ENOMEM } from '../uapi/errno.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import { vfio_dma_rw } from '../vfio/dma.ts';
 import {
@@ -32,6 +33,9 @@ type Symbols = Omit<
   | 'mdev_register_parent'
   | 'mdev_unregister_parent'
   | 'vfio_alloc_device'
+  | 'kmalloc'
+  | 'kzalloc'
+  | 'kfree'
 >;
 
 /** The functions; timers call the user's file by `calls`. */
@@ -44,6 +48,8 @@ export function driverSymbols(kernel: Kernel, calls: DriverCalls): Symbols {
     pr_err: printk,
     dev_info: (device, text) => printk(`${(device as Device).driverString} ${device.name}: ${text}`),
     refuse: (errno, because) => kernel.refuse(errno, because),
+    GFP_KERNEL,
+    GFP_ATOMIC,
     ...devices(kernel),
     vfio_register_emulated_iommu_dev(vdev) {
       const { mdev, device } = userDevice(vdev);
@@ -74,14 +80,17 @@ export function driverSymbols(kernel: Kernel, calls: DriverCalls): Symbols {
   };
 }
 
-function devices({ devices: model }: Kernel) {
+function devices(memory: Kernel) {
+  const { devices: model } = memory;
   return {
     class_create(name: string): api.Class | number {
+      if (!memory.kmalloc('struct class')) return -ENOMEM;
       const error = model.addClass(name);
       return error < 0 ? error : { name };
     },
     class_destroy: (cls: api.Class): void => model.removeClass(cls.name),
     device_create(cls: api.Class, name: string): api.Device | number {
+      if (!memory.kmallocAll('struct device', 'struct device_private')) return -ENOMEM;
       const device = new Device({ name, class: cls.name });
       const error = model.add(device);
       return error < 0 ? error : device;
@@ -96,8 +105,8 @@ function memory(kernel: Kernel) {
       byPages(from, to, (piece, at) => copyFromUser(kernel, piece, at)),
     copy_to_user: (to: number, from: Uint8Array): number =>
       byPages(to, from, (piece, at) => copyToUser(kernel, at, piece)),
-    alloc_page(): api.Page | undefined {
-      const frame = kernel.pages.allocate();
+    alloc_page(gfp: number = GFP_KERNEL): api.Page | undefined {
+      const frame = kernel.pages.allocate(0, gfp);
       return frame === undefined ? undefined : new UserPage(kernel, frame);
     },
     free_page: (page: api.Page): void => kernel.pages.free((page.pfn * PAGE_SIZE) as Hpa),

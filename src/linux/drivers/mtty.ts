@@ -13,7 +13,7 @@ import type { Mdev } from '../mdev/device.ts';
 import type { MdevParentOps } from '../mdev/parent.ts';
 import type { MdevType } from '../mdev/type.ts';
 import { type MdevTypeGroup, VFIO_DEVICE_API_PCI } from '../mdev/type.ts';
-import { ENOSPC } from '../uapi/errno.ts';
+import { ENOMEM, ENOSPC } from '../uapi/errno.ts';
 import { ConfigSpace, type ConfigWrite, littleEndian } from './config-space.ts';
 import { Interrupts } from './interrupts.ts';
 import { ParentDevice } from './parent-device.ts';
@@ -116,6 +116,7 @@ class Mtty implements MdevParentOps<MttyState> {
         `${type.name} takes ${ports} of mtty's ${PORTS} ports; ${this.#available} are left`,
       );
     }
+    if (!this.#kernel.kmallocAll('struct mdev_state', 'vconfig')) return -ENOMEM;
     this.#available -= ports;
     mdev.drvdata = new MttyState(this.#kernel, mdev.uuid, ports);
     return 0;

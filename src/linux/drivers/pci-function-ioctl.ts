@@ -1,8 +1,6 @@
 /** The VFIO device ioctls of a {@link PciFunction}, answered as mtty answers them (mtty_ioctl and what it calls). */
 
-import { hva, plus } from '../../address.ts';
-import { copyFromUser } from '../core/uaccess.ts';
-import { EFAULT, EINVAL, ENOTTY } from '../uapi/errno.ts';
+import { EINVAL, ENOTTY } from '../uapi/errno.ts';
 import {
   VFIO_DEVICE_FLAGS_PCI,
   VFIO_DEVICE_FLAGS_RESET,
@@ -29,9 +27,9 @@ import {
   vfio_irq_set,
   vfio_region_info,
 } from '../uapi/vfio.ts';
-import { getSized, offsetOfEnd, putSized } from '../vfio/argsz.ts';
+import { getSized, putSized } from '../vfio/argsz.ts';
 import { regionOffset } from '../vfio/device.ts';
-import { validateSetIrqs } from '../vfio/irqs.ts';
+import { irqData, validateSetIrqs } from '../vfio/irqs.ts';
 import type { PciFunction } from './pci-function.ts';
 
 /** mdev_parent_ops.ioctl: 0 or -errno; -ENOTTY for an ioctl that the driver has not. */
@@ -109,10 +107,8 @@ function setIrqs(self: PciFunction, argument: number): number {
   // The sample gives the number of indexes as the number of interrupts of each, so start and count pass up to 5.
   const size = validateSetIrqs(kernel, header, self.irqIndexes, VFIO_PCI_NUM_IRQS);
   if (size < 0) return size;
-  const data = new Uint8Array(size);
-  if (copyFromUser(kernel, data, plus(hva(argument), offsetOfEnd(vfio_irq_set, 'count'))) < 0) {
-    return kernel.refuse(EFAULT, `the ${size} bytes of SET_IRQS data are not in the process's memory`);
-  }
+  const data = irqData(kernel, argument, size);
+  if (typeof data === 'number') return data;
   const fds = new Int32Array(header.flags & VFIO_IRQ_SET_DATA_EVENTFD ? data.buffer : new ArrayBuffer(0));
   return self.interrupts.set(header, fds);
 }

@@ -12,9 +12,11 @@ import {
 import type { Mdev } from '../mdev/device.ts';
 import type { MdevDriver } from '../mdev/driver.ts';
 import type { MdevType } from '../mdev/type.ts';
+import { ENOMEM } from '../uapi/errno.ts';
 import type * as api from './driver-api.ts';
 import { DriverCalls } from './driver-fault.ts';
 import { driverSymbols } from './driver-symbols.ts';
+import { ModuleMemory } from './module-memory.ts';
 import { checkMdevDriver, checkModule, checkOps, checkTypes } from './user-driver-check.ts';
 import { UserVfioDevice } from './user-vfio-device.ts';
 
@@ -44,6 +46,7 @@ export class UserDriver {
   readonly exports: typeof api;
   readonly #kernel: Kernel;
   readonly #calls: DriverCalls;
+  readonly #memory: ModuleMemory;
   readonly #drivers = new Map<api.MdevDriver, MdevDriver>();
   readonly #devices = new WeakMap<Mdev, UserMdev>();
   /** Types by name, of all its parents. */
@@ -54,9 +57,13 @@ export class UserDriver {
   /** `file` is the name that messages have for it. */
   constructor(kernel: Kernel, file: string) {
     this.#kernel = kernel;
+    this.#memory = new ModuleMemory(kernel);
     this.#calls = new DriverCalls(file, () => kernel.memory.code.sharedChanged());
     this.exports = {
       ...driverSymbols(kernel, this.#calls),
+      kmalloc: (size, gfp) => this.#memory.kmalloc(size, gfp),
+      kzalloc: (size, gfp) => this.#memory.kzalloc(size, gfp),
+      kfree: (memory) => this.#memory.kfree(memory),
       mdev_register_driver: (driver) => this.#registerDriver(driver),
       mdev_unregister_driver: (driver) => {
         const known = this.#drivers.get(driver);
@@ -69,6 +76,7 @@ export class UserDriver {
       vfio_alloc_device: (mdev, ops, state) => {
         if (!(mdev instanceof UserMdev)) throw new TypeError('vfio_alloc_device takes the device that probe was given');
         checkOps(ops as api.VfioDeviceOps<unknown>);
+        if (!kernel.kmalloc('struct vfio_device')) return -ENOMEM;
         const untyped = ops as api.VfioDeviceOps<unknown>;
         const vdev = new UserVfioDevice(kernel, this.#name, mdev.mdev, untyped, state, this.#calls);
         return vdev as UserVfioDevice & { readonly state: typeof state };
@@ -83,9 +91,19 @@ export class UserDriver {
     return {
       name: module.name,
       parameters: module.parameters ?? {},
-      init: (_kernel, parameters) =>
-        this.#calls.result('init', 'init', 0, () => module.init(parameters as Parameters & Record<string, never>)),
-      ...(module.exit && { exit: () => this.#calls.run('exit', 'exit', () => module.exit!()) }),
+      init: (_kernel, parameters) => {
+        const result = this.#calls.result('init', 'init', 0, () =>
+          module.init(parameters as Parameters & Record<string, never>),
+        );
+        if (result < 0) this.#memory.close();
+        return result;
+      },
+      ...(module.exit && {
+        exit: () => {
+          this.#calls.run('exit', 'exit', () => module.exit!());
+          this.#memory.close();
+        },
+      }),
     };
   }
 

@@ -19,7 +19,7 @@ import type { Mdev } from '../mdev/device.ts';
 import type { MdevParentOps } from '../mdev/parent.ts';
 import type { MdevType } from '../mdev/type.ts';
 import { type MdevTypeGroup, VFIO_DEVICE_API_PCI } from '../mdev/type.ts';
-import { EINVAL, ENOSPC } from '../uapi/errno.ts';
+import { EINVAL, ENOMEM, ENOSPC } from '../uapi/errno.ts';
 import type { NotifierBlock } from '../vfio/device.ts';
 import {
   VFIO_GROUP_NOTIFY,
@@ -168,6 +168,7 @@ class Vmbuf implements MdevParentOps<VmbufState> {
 
   create(_type: MdevType, mdev: Mdev<VmbufState>): number {
     if (this.#available === 0) return this.#kernel.refuse(ENOSPC, `vmbuf makes at most ${INSTANCES} devices`);
+    if (!this.#kernel.kmallocAll('struct vmbuf', 'vconfig')) return -ENOMEM;
     this.#available--;
     mdev.drvdata = new VmbufState(this.#kernel, mdev.uuid, this.#geometry);
     return 0;

@@ -38,6 +38,7 @@ export class IommufdDevice extends IommufdObject {
     if (!ops.remapsInterrupts) {
       return kernel.refuse(EPERM, 'without interrupt remapping the device could send any interrupt');
     }
+    if (!kernel.kmalloc('struct iommufd_device')) return -ENOMEM;
     const error = iommuGroup.claimDeviceDmaOwner(state);
     if (error < 0) return error;
     const group = state.groups.get(iommuGroup) ?? new BoundGroup(iommuGroup);
@@ -98,6 +99,7 @@ export class IommufdDevice extends IommufdObject {
 
   /** iommufd_hw_pagetable_alloc: an own page table for the space `ioas`; -ENOMEM, or why what is mapped cannot be entered. */
   allocatePagetable(ioas: Ioas, automatic: boolean): HwPagetable | number {
+    if (!this.state.kernel.kmalloc('struct iommufd_hw_pagetable')) return -ENOMEM;
     const domain = this.#ops.allocateDomain();
     if (domain === undefined) return this.state.kernel.refuse(ENOMEM, 'no page is left for the root of a page table');
     const error = ioas.iopt.addDomain(domain);

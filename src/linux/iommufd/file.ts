@@ -3,6 +3,7 @@
 import { Device } from '../core/device.ts';
 import { type FileOperations, OpenFile } from '../core/file.ts';
 import type { Kernel } from '../core/kernel.ts';
+import { ENOMEM } from '../uapi/errno.ts';
 // Declared from the start, so that --trace knows them before /dev/iommu is opened and the rest is loaded.
 import './events.ts';
 import { IommufdContext } from './iommufd-context.ts';
@@ -27,7 +28,9 @@ export function initIommufd(kernel: Kernel): void {
       number: { major: MISC_MAJOR, minor: MINOR, node: 'iommu', mode: MODE },
     }),
   );
-  kernel.files.registerDevice(PATH, MODE, (flags) => new OpenFile(PATH, operations, flags, new IommufdContext(kernel)));
+  kernel.files.registerDevice(PATH, MODE, (flags) =>
+    kernel.kmalloc('struct iommufd_ctx') ? new OpenFile(PATH, operations, flags, new IommufdContext(kernel)) : -ENOMEM,
+  );
 }
 
 /** iommufd_ctx_from_file: undefined if the file is something else. */

@@ -3,7 +3,7 @@
 import { PAGE_SIZE } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { copyToUser, getStruct } from '../core/uaccess.ts';
-import { EFAULT, EINVAL, EMSGSIZE, EOPNOTSUPP, EOVERFLOW } from '../uapi/errno.ts';
+import { EFAULT, EINVAL, EMSGSIZE, ENOMEM, EOPNOTSUPP, EOVERFLOW } from '../uapi/errno.ts';
 import {
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
@@ -93,6 +93,7 @@ export function map(state: IommufdState, cmd: StructOf<typeof iommu_ioas_map>): 
   const ioas = state.space(cmd.ioas_id);
   if (typeof ioas === 'number') return ioas;
   if (length === 0n) return kernel.refuse(EINVAL, 'a mapping of no bytes');
+  if (!kernel.kmallocAll('struct iopt_pages', 'struct iopt_area')) return -ENOMEM;
   const pages = new IoptPages(kernel, start, request.writable, state.account);
   const iova = ioas.iopt.map([{ pages, start: start % PAGE, length }], request);
   return typeof iova === 'number' ? iova : { ...cmd, iova };

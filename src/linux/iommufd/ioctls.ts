@@ -2,7 +2,7 @@
 
 import type { Kernel } from '../core/kernel.ts';
 import { copyFromUser, copyToUser } from '../core/uaccess.ts';
-import { E2BIG, EBUSY, EFAULT, EINVAL, EOPNOTSUPP } from '../uapi/errno.ts';
+import { E2BIG, EBUSY, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP } from '../uapi/errno.ts';
 import type { Ioctl } from '../uapi/ioctl.ts';
 import * as uapi from '../uapi/iommufd.ts';
 import type { Members, Struct, StructOf, StructValue } from '../uapi/struct.ts';
@@ -119,6 +119,7 @@ export const ioctls: readonly Row[] = [
   row(uapi.IOMMU_DESTROY, uapi.iommu_destroy, ({ objects }, { id }) => objects.destroy(id)),
   row(uapi.IOMMU_IOAS_ALLOC, uapi.iommu_ioas_alloc, ({ kernel, objects }, cmd) => {
     if (cmd.flags !== 0) return kernel.refuse(EOPNOTSUPP, 'IOAS_ALLOC has no flags');
+    if (!kernel.kmalloc('struct iommufd_ioas')) return -ENOMEM;
     return { ...cmd, out_ioas_id: objects.add(new Ioas(kernel)).id };
   }),
   row(uapi.IOMMU_IOAS_ALLOW_IOVAS, uapi.iommu_ioas_allow_iovas, allowIovas),

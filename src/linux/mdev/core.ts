@@ -6,7 +6,7 @@
 import { type Bus, Device, type Driver } from '../core/device.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { parseUnsigned } from '../core/sysfs.ts';
-import { EEXIST, EINVAL, ENODEV, EUSERS } from '../uapi/errno.ts';
+import { EEXIST, EINVAL, ENODEV, ENOMEM, EUSERS } from '../uapi/errno.ts';
 import { vfioOf } from '../vfio/init.ts';
 import { Mdev } from './device.ts';
 import type { MdevDriver, MdevTypeDescription } from './driver.ts';
@@ -85,6 +85,7 @@ export class MdevCore {
       return kernel.refuse(EINVAL, `parent ${device.name} offers no type of mediated device`);
     }
     if (this.#parents.has(device)) return kernel.refuse(EEXIST, `parent ${device.name} is registered already`);
+    if (!kernel.kmallocAll('struct mdev_parent', ...types.map(() => 'struct mdev_type'))) return -ENOMEM;
     const parent: Parent = { device, driver, available: driver.max_instances ?? 0, leaving: false };
     const actions: TypeActions = { create: (type, uuid) => this.#create(parent, type, uuid) };
     addTypes(kernel, device, types, actions);
@@ -112,7 +113,7 @@ export class MdevCore {
     kernel.sysfs.remove(`${device.path}/mdev_supported_types`);
   }
 
-  /** mdev_device_create: 0, -EEXIST, -ENODEV, -EUSERS, or what the driver's probe returned. */
+  /** mdev_device_create: 0, -EEXIST, -ENODEV, -EUSERS, -ENOMEM, or what the driver's probe returned. */
   #create(parent: Parent, type: MdevType, uuid: string): number {
     const kernel = this.#kernel;
     if (this.#entries.has(uuid)) return kernel.refuse(EEXIST, `mdev ${uuid} exists already on this host`);
@@ -122,6 +123,7 @@ export class MdevCore {
       const most = parent.driver.max_instances ?? 0;
       return kernel.refuse(EUSERS, `driver ${parent.driver.name} makes at most ${most} devices on a parent`);
     }
+    if (!kernel.kmalloc('struct mdev_device')) return -ENOMEM;
     const driver = this.#drivers.get(parent.driver);
     if (driver === undefined) throw new Error(`the mdev driver ${parent.driver.name} is not registered`);
     const device = new Device({ name: uuid, parent: parent.device, bus: this.#bus, driverData: uuid });
@@ -230,7 +232,7 @@ export const mdev_unregister_driver = (kernel: Kernel, driver: MdevDriver): void
 
 /**
  * Register `device` as a parent of mediated devices of `driver`: its types appear in sysfs. 0, -EINVAL without types, -EEXIST if
- * it is registered.
+ * it is registered, -ENOMEM.
  */
 export function mdev_register_parent(
   kernel: Kernel,

@@ -6,6 +6,7 @@
 
 import type { Device } from '../core/device.ts';
 import type { Kernel } from '../core/kernel.ts';
+import { ENOMEM } from '../uapi/errno.ts';
 import { VfioDevice } from '../vfio/device.ts';
 import {
   vfio_put_device,
@@ -32,8 +33,15 @@ function driverOf(kernel: Kernel, ops: MdevParentOps<unknown>): MdevDriver {
     probe(mdev: Mdev): number {
       const result = ops.create(mdev.type, mdev);
       if (result < 0) return result;
-      mdev.vfio = new VfioDevice(kernel, mdev.uuid, ops.owner, new VfioMdev(kernel, mdev, ops));
-      return vfio_register_emulated_iommu_dev(mdev.device, mdev.vfio);
+      if (!kernel.kmalloc('struct vfio_mdev_device')) {
+        ops.remove(mdev);
+        return -ENOMEM;
+      }
+      const vfio = new VfioDevice(kernel, mdev.uuid, ops.owner, new VfioMdev(kernel, mdev, ops));
+      mdev.vfio = vfio;
+      const error = vfio_register_emulated_iommu_dev(mdev.device, vfio);
+      if (error < 0) vfio_put_device(vfio);
+      return error;
     },
     remove(mdev: Mdev): void {
       const { vfio } = mdev;

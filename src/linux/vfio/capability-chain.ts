@@ -1,5 +1,6 @@
 /** The chains of capabilities behind VFIO's info structures: headers that point to the next one (vfio_info_cap_add). */
 
+import { ENOMEM } from '../uapi/errno.ts';
 import { vfio_info_cap_header } from '../uapi/vfio.ts';
 
 export interface Capability {
@@ -11,9 +12,15 @@ export interface Capability {
 
 /**
  * The chain as bytes that stand `at` bytes from the structure's start: `next` counts from there, and is 0 in the last.
- * Linux 6.1 puts one right behind the other; alignment came later.
+ * -ENOMEM. Linux 6.1 puts one right behind the other; alignment came later.
  */
-export function capabilityChain(capabilities: readonly Capability[], at: number): Uint8Array {
+export function capabilityChain(
+  memory: { kmalloc(what: string): boolean },
+  capabilities: readonly Capability[],
+  at: number,
+): Uint8Array | number {
+  // The chain grows by one capability at a time.
+  for (const _ of capabilities) if (!memory.kmalloc('a chain of capabilities')) return -ENOMEM;
   const header = vfio_info_cap_header.size;
   const chain = new Uint8Array(capabilities.reduce((sum, { body }) => sum + header + body.length, 0));
   const view = new DataView(chain.buffer);

@@ -5,7 +5,7 @@
 
 import { type FileOperations, OpenFile } from '../core/file.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { EINVAL, ENODEV } from '../uapi/errno.ts';
+import { EINVAL, ENODEV, ENOMEM } from '../uapi/errno.ts';
 import { VFIO_API_VERSION, VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU } from '../uapi/vfio.ts';
 import { type ContainedGroup, checkType1Extension, Type1 } from './type1.ts';
 
@@ -102,9 +102,11 @@ const operations: FileOperations = {
   ioctl: (file, request, argument) => (file.privateData as VfioContainer).ioctl(request, argument),
 };
 
-/** Open /dev/vfio/vfio: each open is a new container. */
-export const openContainer = (kernel: Kernel, flags: number): OpenFile =>
-  new OpenFile(CONTAINER_PATH, operations, flags, new VfioContainer(kernel));
+/** Open /dev/vfio/vfio: each open is a new container. -ENOMEM. */
+export const openContainer = (kernel: Kernel, flags: number): OpenFile | number =>
+  kernel.kmalloc('struct vfio_container')
+    ? new OpenFile(CONTAINER_PATH, operations, flags, new VfioContainer(kernel))
+    : -ENOMEM;
 
 /** The container behind a file; undefined if the file is something else. */
 export const containerFromFile = (file: OpenFile): VfioContainer | undefined =>

@@ -7,7 +7,7 @@
 import { hva } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { copyFromUser, copyToUser, getStruct } from '../core/uaccess.ts';
-import { EFAULT, EINVAL } from '../uapi/errno.ts';
+import { EFAULT, EINVAL, ENOMEM } from '../uapi/errno.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import {
   VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
@@ -86,6 +86,10 @@ export function putDirtyBits(space: DmaSpace, mapping: DmaMapping, from: bigint,
 function startLogging(space: DmaSpace): number {
   if (space.logging) return 0;
   for (const mapping of space.mappings.all()) {
+    if (!space.kernel.kmalloc('the dirty bits of a mapping')) {
+      stopLogging(space);
+      return -ENOMEM;
+    }
     if (mapping.startDirtyLog()) continue;
     stopLogging(space);
     return space.kernel.refuse(EINVAL, `the mapping of ${mapping.size} bytes is too large for a log of dirty pages`);

@@ -84,6 +84,7 @@ export class DmaSpace {
     const { iova, vaddr, size, readable, writable } = mapping;
     this.mappings.insert(mapping);
     let error = this.#domain === undefined ? 0 : this.#pinAndMap(mapping, this.#domain);
+    if (error === 0 && this.logging && !this.kernel.kmalloc('the dirty bits of a mapping')) error = -ENOMEM;
     if (error === 0 && this.logging && !mapping.startDirtyLog()) {
       error = this.kernel.refuse(EINVAL, `a mapping of ${size} bytes is too large for the log of dirty pages`);
     }

@@ -7,10 +7,11 @@ import type { Device } from '../core/device.ts';
 import type { VfioDevice } from './device.ts';
 import { vfioOf } from './init.ts';
 
-/** An IOMMU group of its own for `device`, /dev/vfio/N, and vfioN below the device. VFIO holds a reference to `vdev` from here on. 0. */
+/** An IOMMU group of its own for `device`, /dev/vfio/N, and vfioN below the device. VFIO holds a reference to `vdev` from here on. 0 or -ENOMEM. */
 export function vfio_register_emulated_iommu_dev(device: Device, vdev: VfioDevice): number {
+  const group = vfioOf(vdev.kernel).register(device, vdev);
+  if (typeof group === 'number') return group;
   vdev.get();
-  vfioOf(vdev.kernel).register(device, vdev);
   return 0;
 }
 

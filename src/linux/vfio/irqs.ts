@@ -1,7 +1,9 @@
 /** Validation of VFIO_DEVICE_SET_IRQS, the same for every driver: vfio_set_irqs_validate_and_prepare, vfio_main.c. */
 
+import { hva, plus } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { EINVAL } from '../uapi/errno.ts';
+import { copyFromUser } from '../core/uaccess.ts';
+import { EFAULT, EINVAL, ENOMEM } from '../uapi/errno.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import {
   VFIO_IRQ_SET_ACTION_TYPE_MASK,
@@ -56,4 +58,12 @@ export function validateSetIrqs(
     return kernel.refuse(EINVAL, `argsz leaves ${argsz - fixed} bytes for data; ${count} interrupts take ${size}`);
   }
   return size;
+}
+
+/** The `size` bytes of data behind the header at user address `argument` (memdup_user); -ENOMEM or -EFAULT. */
+export function irqData(kernel: Kernel, argument: number, size: number): Uint8Array | number {
+  if (size > 0 && !kernel.kmalloc('the data of SET_IRQS')) return -ENOMEM;
+  const data = new Uint8Array(size);
+  if (copyFromUser(kernel, data, plus(hva(argument), offsetOfEnd(vfio_irq_set, 'count'))) >= 0) return data;
+  return kernel.refuse(EFAULT, `the ${size} bytes of SET_IRQS data are not in the process's memory`);
 }

@@ -6,7 +6,7 @@
 
 import { type Hpa, type Iova, PAGE_SIZE } from '../../address.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../core/iommu.ts';
-import { E2BIG, EACCES, EBUSY, EINVAL, EPERM } from '../uapi/errno.ts';
+import { E2BIG, EACCES, EBUSY, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
 import type { VfioDevice } from './device.ts';
 import type { DmaMapping } from './dma-mapping.ts';
 import type { DmaSpace } from './dma-space.ts';
@@ -107,6 +107,10 @@ function pinOne(space: DmaSpace, iova: bigint, rights: number): Hpa | number {
   if (frame < 0) return frame;
   if (!kernel.memory.contains(frame as Hpa)) {
     return kernel.refuse(EINVAL, `behind ${at} is a device, which has no page to pin`);
+  }
+  if (!kernel.kmalloc('struct vfio_pfn')) {
+    unpinPage(kernel, mapping, page, frame as Hpa, space.domain === undefined);
+    return -ENOMEM;
   }
   mapping.addPin(page, frame as Hpa);
   mapping.markDirty(iova, PAGE_SIZE);

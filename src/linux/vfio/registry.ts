@@ -6,7 +6,7 @@
 import { Device } from '../core/device.ts';
 import type { IommuGroup } from '../core/iommu-group.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { EINVAL } from '../uapi/errno.ts';
+import { EINVAL, ENOMEM } from '../uapi/errno.ts';
 import type { VfioDevice } from './device.ts';
 import { CDEV_FOLDER, openCdev } from './device-cdev.ts';
 import { VfioGroup } from './group.ts';
@@ -56,8 +56,9 @@ export class VfioRegistry {
     kernel.devices.addClass(DEVICE_CLASS);
   }
 
-  /** vfio_register_emulated_iommu_dev: a new IOMMU group, /dev/vfio/N, and vfioN below the device. Returns the group. */
-  register(device: Device, vfio: VfioDevice): VfioGroup {
+  /** vfio_register_emulated_iommu_dev: a new IOMMU group, /dev/vfio/N, and vfioN below the device. Returns the group; or -ENOMEM. */
+  register(device: Device, vfio: VfioDevice): VfioGroup | number {
+    if (!this.#kernel.kmallocAll('struct iommu_group', 'struct group_device', 'struct vfio_group')) return -ENOMEM;
     const iommuGroup = this.#kernel.iommuGroups.allocate();
     iommuGroup.setName(EMULATED_GROUP_NAME);
     iommuGroup.add(device);
@@ -68,6 +69,7 @@ export class VfioRegistry {
   registerGroupDevice(device: Device, vfio: VfioDevice): VfioGroup | number {
     const iommuGroup = device.iommuGroup === undefined ? undefined : this.#kernel.iommuGroups.find(device.iommuGroup);
     if (iommuGroup === undefined) return this.#kernel.refuse(EINVAL, `no IOMMU stands before ${device.name}`);
+    if (!this.#groups.has(iommuGroup) && !this.#kernel.kmalloc('struct vfio_group')) return -ENOMEM;
     return this.#add(device, vfio, iommuGroup, physicalBinder(vfio, iommuGroup), false);
   }
 

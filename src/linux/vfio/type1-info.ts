@@ -28,7 +28,8 @@ export function getIommuInfo(space: DmaSpace, argument: number): number {
   if (typeof info === 'number') return info;
   const room = info.argsz;
   const chainAt = vfio_iommu_type1_info.size;
-  const chain = capabilityChain(capabilities(space), chainAt);
+  const chain = capabilityChain(kernel, capabilities(space), chainAt);
+  if (typeof chain === 'number') return chain;
   const fits = room >= chainAt + chain.length;
   if (fits && copyToUser(kernel, hva(argument + chainAt), chain) < 0) {
     return kernel.refuse(EFAULT, `argsz is ${room}, but the memory at 0x${argument.toString(16)} is not that long`);

@@ -1,6 +1,6 @@
 /** MAP_DMA and UNMAP_DMA, with their checks in Linux's order (vfio_dma_do_map, vfio_dma_do_unmap of vfio_iommu_type1.c, 6.1). */
 
-import { EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC } from '../uapi/errno.ts';
+import { EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC } from '../uapi/errno.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import {
   VFIO_DMA_MAP_FLAG_READ,
@@ -62,6 +62,7 @@ export function mapDma(space: DmaSpace, argument: number): number {
     const ranges = space.ranges.map(({ start, end }) => `${hex(start)}-${hex(end)}`).join(', ');
     return kernel.refuse(EINVAL, `${range(iova, size)} is outside of what the IOMMU can map: ${ranges}`);
   }
+  if (!kernel.kmalloc('struct vfio_dma')) return -ENOMEM;
   return space.add(new DmaMapping({ iova, vaddr, size, readable, writable }, kernel.current));
 }
 

@@ -6,7 +6,7 @@
 import type { IommuOps } from '../core/iommu.ts';
 import type { IommuGroup } from '../core/iommu-group.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { EBUSY, EINVAL, EIO, ENOTTY, EPERM } from '../uapi/errno.ts';
+import { EBUSY, EINVAL, EIO, ENOMEM, ENOTTY, EPERM } from '../uapi/errno.ts';
 import {
   VFIO_DMA_CC_IOMMU,
   VFIO_IOMMU_DIRTY_PAGES,
@@ -65,10 +65,11 @@ export class Type1 {
     this.space = new DmaSpace(kernel, v2);
   }
 
-  /** vfio_iommu_type1_open: a new backend of IOMMU type `type`, or -EINVAL for an extension that is no IOMMU type. */
+  /** vfio_iommu_type1_open: a new backend of IOMMU type `type`, -EINVAL for an extension that is no IOMMU type, or -ENOMEM. */
   static open(kernel: Kernel, type: number): Type1 | number {
     if (!OPENABLE.includes(type))
       return kernel.refuse(EINVAL, `extension ${type} can be asked for but is no IOMMU type`);
+    if (!kernel.kmalloc('struct vfio_iommu')) return -ENOMEM;
     return new Type1(kernel, type !== VFIO_TYPE1_IOMMU);
   }
 
@@ -84,7 +85,7 @@ export class Type1 {
 
   /**
    * vfio_iommu_type1_attach_group: 0; -EINVAL if the group is here already or a mapping lies where its IOMMU cannot map; -EPERM
-   * without interrupt remapping; -EIO without a domain; -EBUSY while an address is being changed; or why the mappings could not be pinned.
+   * without interrupt remapping; -EIO without a domain; -EBUSY while an address is being changed; -ENOMEM; or why the mappings could not be pinned.
    */
   attachGroup(group: ContainedGroup): number {
     if (this.space.mappings.all().some(({ vaddrInvalid }) => vaddrInvalid)) {
@@ -93,6 +94,7 @@ export class Type1 {
     if (this.#emulated.has(group) || this.#backed.has(group)) {
       return this.#kernel.refuse(EINVAL, 'the group is attached to this IOMMU already');
     }
+    if (!this.#kernel.kmalloc('struct vfio_iommu_group')) return -ENOMEM;
     const { ops } = group.iommuGroup;
     if (ops === undefined) {
       this.#emulated.add(group);
@@ -148,6 +150,7 @@ export class Type1 {
 
   #attachBacked({ id, iommuGroup }: ContainedGroup, ops: IommuOps): number {
     const kernel = this.#kernel;
+    if (!kernel.kmalloc('struct vfio_domain')) return -ENOMEM;
     if (this.space.domain !== undefined) return iommuGroup.attach(this.space.domain);
     const domain = ops.allocateDomain();
     if (domain === undefined) return kernel.refuse(EIO, `the IOMMU has no domain for group ${id}`);

@@ -33,7 +33,7 @@ import { I440fx, PciHost } from './pci/pci-host.ts';
 
 /** The guest, or the host's user, ended QEMU; `code` is the status it ends with. */
 export interface GuestEnd {
-  readonly reason: 'debug-exit' | 'shutdown' | 'reset' | 'halted' | 'internal-error' | 'interrupted';
+  readonly reason: 'debug-exit' | 'shutdown' | 'reset' | 'halted' | 'internal-error' | 'run-failed' | 'interrupted';
   readonly code: number;
 }
 

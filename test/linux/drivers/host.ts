@@ -58,6 +58,7 @@ export function userOf(kernel: Kernel, name: string) {
   };
   return {
     process,
+    user,
     syscalls,
     memory,
     scratch,

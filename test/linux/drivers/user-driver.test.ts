@@ -28,8 +28,12 @@ function load(ops: api.VfioDeviceOps<undefined> = {}, withVm = false) {
     device_api: 'vfio-pci',
     max_instances: 1,
     probe(mdev) {
-      vdev = linux.vfio_alloc_device(mdev, { release: () => void told.push('release'), ...ops }, undefined);
-      return linux.vfio_register_emulated_iommu_dev(vdev);
+      const made = linux.vfio_alloc_device(mdev, { release: () => void told.push('release'), ...ops }, undefined);
+      if (typeof made === 'number') return made;
+      vdev = made;
+      const error = linux.vfio_register_emulated_iommu_dev(vdev);
+      if (error < 0) linux.vfio_put_device(vdev);
+      return error;
     },
     remove() {
       linux.vfio_unregister_group_dev(vdev);
@@ -237,4 +241,41 @@ test.each<[string, () => unknown, string]>([
 ])('a function that is handed %s says so', (_, call, message) => {
   load();
   expect(call).toThrow(message);
+});
+
+test('kmalloc: what is written and what is freed shows, each is freed once, and what is left the log tells', () => {
+  load();
+  const [a, b] = [linux.kmalloc(8, linux.GFP_KERNEL)!, linux.kzalloc(100, linux.GFP_ATOMIC)!];
+  expect([...a]).toEqual([0x6b, 0x6b, 0x6b, 0x6b, 0x6b, 0x6b, 0x6b, 0xa5]);
+  expect(b.every((byte) => byte === 0)).toBe(true);
+  b[0] = 1;
+  linux.kfree(b);
+  expect([b[0], b[99]]).toEqual([0x6b, 0xa5]);
+  linux.kfree(undefined);
+  expect(() => linux.kfree(b)).toThrow('was freed before');
+  expect(() => linux.kmalloc(-1, linux.GFP_KERNEL)).toThrow('kmalloc takes a size in bytes');
+  expect(() => linux.kmalloc(1, undefined as never)).toThrow('GFP_KERNEL or GFP_ATOMIC');
+  expectNothingLeft(host);
+  expect(host.kernel.log.lines.at(-1)).toBe('kmemleak: 1 new suspected memory leaks (8 bytes)');
+});
+
+test('an injected fault: undefined of kmalloc and alloc_page, -ENOMEM of the rest; who may not sleep is always meant', () => {
+  load();
+  host.process.failNth = 1;
+  expect(linux.kzalloc(8, linux.GFP_KERNEL)).toBeDefined();
+  expect(linux.kzalloc(8, linux.GFP_ATOMIC)).toBeUndefined();
+  host.echo('/sys/kernel/debug/failslab/ignore-gfp-wait', 'N');
+  host.kernel.current = host.process;
+  const nth = <T>(call: () => T): T => {
+    host.process.failNth = 1;
+    return call();
+  };
+  expect(nth(() => linux.kzalloc(8, linux.GFP_KERNEL))).toBeUndefined();
+  expect(nth(() => linux.class_create('other'))).toBe(-12);
+  expect(nth(() => linux.device_create({ name: 'mine' }, 'other'))).toBe(-12);
+  host.process.failNth = 0;
+  host.echo('/sys/kernel/debug/fail_page_alloc/min-order', '0');
+  host.kernel.current = host.process;
+  expect(nth(() => linux.alloc_page(linux.GFP_ATOMIC))).toBeUndefined();
+  expect(host.process.failNth).toBe(0);
 });

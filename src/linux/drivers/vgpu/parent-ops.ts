@@ -8,7 +8,7 @@ import type { Kernel } from '../../core/kernel.ts';
 import type { Mdev } from '../../mdev/device.ts';
 import type { MdevParentOps } from '../../mdev/parent.ts';
 import { type MdevType, type MdevTypeGroup, VFIO_DEVICE_API_PCI } from '../../mdev/type.ts';
-import { ENOSPC } from '../../uapi/errno.ts';
+import { ENOMEM, ENOSPC } from '../../uapi/errno.ts';
 import type { NotifierBlock } from '../../vfio/device.ts';
 import {
   VFIO_GROUP_NOTIFY,
@@ -60,6 +60,7 @@ export class VgpuParentOps implements MdevParentOps<State> {
 
   create(_type: MdevType, mdev: Mdev<State>): number {
     if (this.#available === 0) return this.#kernel.refuse(ENOSPC, `vgpu makes at most ${INSTANCES} devices`);
+    if (!this.#kernel.kmallocAll('struct vgpu', 'vconfig')) return -ENOMEM;
     this.#available--;
     mdev.drvdata = new State(new Vgpu(this.#kernel, mdev.uuid, this.#trapsMmio));
     return 0;

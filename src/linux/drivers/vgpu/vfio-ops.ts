@@ -8,6 +8,7 @@ import type { Kernel } from '../../core/kernel.ts';
 import type { Mdev } from '../../mdev/device.ts';
 import type { MdevDriver } from '../../mdev/driver.ts';
 import { VFIO_DEVICE_API_PCI } from '../../mdev/type.ts';
+import { ENOMEM } from '../../uapi/errno.ts';
 import { VfioDevice, type VfioDeviceOps } from '../../vfio/device.ts';
 import {
   vfio_put_device,
@@ -73,9 +74,12 @@ export class VgpuDriver implements MdevDriver {
   }
 
   probe(mdev: Mdev): number {
+    if (!this.#kernel.kmallocAll('struct vgpu', 'vconfig')) return -ENOMEM;
     const { vdev } = new VgpuVfioDevice(this.#kernel, mdev.uuid, this.#trapsMmio);
     mdev.vfio = vdev;
-    return vfio_register_emulated_iommu_dev(mdev.device, vdev);
+    const error = vfio_register_emulated_iommu_dev(mdev.device, vdev);
+    if (error < 0) vfio_put_device(vdev);
+    return error;
   }
 
   remove(mdev: Mdev): void {

@@ -65,7 +65,8 @@ export function getRegionInfo(pci: PciDevice, argument: number): number {
   const mappable = (flags & VFIO_REGION_INFO_FLAG_MMAP) !== 0 && msixTable(pci)?.bar === index;
   const chainAt = vfio_region_info.size;
   const caps = mappable ? [{ id: VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, version: 1, body: new Uint8Array(0) }] : [];
-  const chain = capabilityChain(caps, chainAt);
+  const chain = capabilityChain(kernel, caps, chainAt);
+  if (typeof chain === 'number') return chain;
   const fits = argsz >= chainAt + chain.length;
   if (fits && copyToUser(kernel, hva(argument + chainAt), chain) < 0) {
     return kernel.refuse(EFAULT, `argsz is ${argsz}, but the memory at 0x${argument.toString(16)} is not that long`);

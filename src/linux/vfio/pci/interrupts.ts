@@ -6,7 +6,7 @@
 import { type Eventfd, eventfdFromFd } from '../../core/eventfd.ts';
 import type { PciDevice } from '../../pci/device.ts';
 import { allocateMessages, type MessageVectors, messageCount } from '../../pci/interrupts.ts';
-import { EBUSY, EINVAL, ENOTTY } from '../../uapi/errno.ts';
+import { EBUSY, EINVAL, ENOMEM, ENOTTY } from '../../uapi/errno.ts';
 import { PCI_COMMAND_INTX_DISABLE, PCI_STATUS, PCI_STATUS_INTERRUPT } from '../../uapi/pci.ts';
 import type { StructOf } from '../../uapi/struct.ts';
 import {
@@ -124,6 +124,7 @@ export class PciInterrupts {
       const trigger = this.#eventfdOf(data, 0);
       if (typeof trigger === 'number') return trigger;
       if (this.#mode.kind === 'intx') this.#mode.trigger = trigger;
+      else if (!kernel.kmalloc('struct vfio_pci_irq_ctx')) return -ENOMEM;
       else this.#enableIntx(trigger);
       return 0;
     }
@@ -150,6 +151,7 @@ export class PciInterrupts {
       if (mode.unmask !== undefined) return kernel.refuse(EBUSY, 'another eventfd unmasks INTx');
       const eventfd = this.#eventfdOf(data, 0);
       if (typeof eventfd !== 'object') return eventfd ?? 0;
+      if (!kernel.kmalloc('struct virqfd')) return -ENOMEM;
       mode.unmask = onSignal(
         eventfd,
         () => this.#setMasked(false),
@@ -203,6 +205,7 @@ export class PciInterrupts {
     }
     let mode = active;
     if (mode === undefined) {
+      if (!kernel.kmalloc('struct vfio_pci_irq_ctx')) return -ENOMEM;
       const vectors = allocateMessages(this.#pci, start + count, index === VFIO_PCI_MSIX_IRQ_INDEX);
       if (typeof vectors === 'number') return vectors;
       mode = { kind: 'messages', index, vectors, triggers: Array.from({ length: start + count }, () => undefined) };

@@ -5,7 +5,7 @@
 
 import { eventfdFromFd } from '../../core/eventfd.ts';
 import type { PciDevice } from '../../pci/device.ts';
-import { EEXIST, EINVAL, ENODEV, ENOSPC } from '../../uapi/errno.ts';
+import { EEXIST, EINVAL, ENODEV, ENOMEM, ENOSPC } from '../../uapi/errno.ts';
 import { VFIO_DEVICE_IOEVENTFD_SIZE_MASK, VFIO_PCI_NUM_BARS, vfio_device_ioeventfd } from '../../uapi/vfio.ts';
 import { getSized } from '../argsz.ts';
 import { offsetInRegion, regionOf } from '../device.ts';
@@ -78,6 +78,7 @@ export class PciIoeventfds {
     if (this.#all.size >= MOST) return kernel.refuse(ENOSPC, `a device has at most ${MOST} ioeventfds`);
     const eventfd = eventfdFromFd(kernel, fd);
     if (typeof eventfd === 'number') return eventfd;
+    if (!kernel.kmallocAll('struct vfio_pci_ioeventfd', 'struct virqfd')) return -ENOMEM;
     const virqfd = onSignal(
       eventfd,
       () => this.#write(place),

@@ -3,14 +3,13 @@
  * knows no device by itself: driver_override or new_id says which it shall take, or the module's parameter `ids`.
  */
 
-import { type Hva, hva, plus } from '../../../address.ts';
+import type { Hva } from '../../../address.ts';
 import type { Kernel } from '../../core/kernel.ts';
 import type { AddressSpace } from '../../core/mm.ts';
-import { copyFromUser } from '../../core/uaccess.ts';
 import type { MappedFile, Vma } from '../../core/vma.ts';
 import { type PciBus, PciDriver, pciId } from '../../pci/bus.ts';
 import type { PciDevice } from '../../pci/device.ts';
-import { EFAULT, EINVAL, ENOTTY } from '../../uapi/errno.ts';
+import { EINVAL, ENOMEM, ENOTTY } from '../../uapi/errno.ts';
 import { PCI_COMMAND_INTX_DISABLE, PCI_COMMAND_MASTER } from '../../uapi/pci.ts';
 import {
   VFIO_DEVICE_GET_INFO,
@@ -26,11 +25,11 @@ import {
   VFIO_PCI_NUM_IRQS,
   vfio_irq_set,
 } from '../../uapi/vfio.ts';
-import { getSized, offsetOfEnd } from '../argsz.ts';
+import { getSized } from '../argsz.ts';
 import { offsetInRegion, regionOf, VfioDevice, type VfioDeviceOps } from '../device.ts';
 import type { VfioGroup } from '../group.ts';
 import { vfioOf } from '../init.ts';
-import { validateSetIrqs } from '../irqs.ts';
+import { irqData, validateSetIrqs } from '../irqs.ts';
 import { VirtualConfig } from './config.ts';
 import { type DeviceSet, getHotResetInfo, hotReset } from './hot-reset.ts';
 import { getDeviceInfo, getIrqInfo, getRegionInfo } from './info.ts';
@@ -67,6 +66,8 @@ class AssignedDevice implements VfioDeviceOps {
   /** vfio_pci_core_enable. */
   openDevice(): number {
     const pci = this.#pci;
+    // vfio_config_init: which capability each byte belongs to, and what the user sees.
+    if (!this.#kernel.kmallocAll('pci_config_map', 'vconfig')) return -ENOMEM;
     pci.setCommand(0, PCI_COMMAND_MASTER);
     pci.enable();
     this.#resets = pci.reset();
@@ -150,10 +151,8 @@ class AssignedDevice implements VfioDeviceOps {
     if (typeof header === 'number') return header;
     const size = validateSetIrqs(kernel, header, this.interrupts.count(header.index), VFIO_PCI_NUM_IRQS);
     if (size < 0) return size;
-    const data = new Uint8Array(size);
-    if (copyFromUser(kernel, data, plus(hva(argument), offsetOfEnd(vfio_irq_set, 'count'))) < 0) {
-      return kernel.refuse(EFAULT, `the ${size} bytes of SET_IRQS data are not in the process's memory`);
-    }
+    const data = irqData(kernel, argument, size);
+    if (typeof data === 'number') return data;
     return this.interrupts.set(header, data);
   }
 

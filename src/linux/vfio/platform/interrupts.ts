@@ -5,7 +5,7 @@
 
 import { type Eventfd, eventfdFromFd } from '../../core/eventfd.ts';
 import type { IrqResource, PlatformDevice } from '../../platform/bus.ts';
-import { EBUSY, EINVAL, ENOTTY } from '../../uapi/errno.ts';
+import { EBUSY, EINVAL, ENOMEM, ENOTTY } from '../../uapi/errno.ts';
 import type { StructOf } from '../../uapi/struct.ts';
 import {
   VFIO_IRQ_INFO_AUTOMASKED,
@@ -118,6 +118,7 @@ export class PlatformInterrupts {
     const eventfd = eventfdFromFd(this.#platform.kernel, fd);
     if (typeof eventfd === 'number') return eventfd;
     if (irq[which] !== undefined) return kernel.refuse(EBUSY, `another eventfd ${which}s the interrupt`);
+    if (!kernel.kmalloc('struct virqfd')) return -ENOMEM;
     irq[which] = onSignal(
       eventfd,
       () => this.#maskLine(irq, masked),

@@ -5,12 +5,11 @@
  * default, it takes no device.
  */
 
-import { type Hva, hva, plus } from '../../../address.ts';
+import type { Hva } from '../../../address.ts';
 import type { Kernel } from '../../core/kernel.ts';
-import { copyFromUser } from '../../core/uaccess.ts';
 import type { Vma } from '../../core/vma.ts';
 import { type PlatformBus, type PlatformDevice, PlatformDriver } from '../../platform/bus.ts';
-import { EFAULT, EINVAL, ENOENT, ENOTTY } from '../../uapi/errno.ts';
+import { EINVAL, ENOENT, ENOTTY } from '../../uapi/errno.ts';
 import {
   VFIO_DEVICE_FLAGS_PLATFORM,
   VFIO_DEVICE_GET_INFO,
@@ -26,10 +25,10 @@ import {
   vfio_irq_set,
   vfio_region_info,
 } from '../../uapi/vfio.ts';
-import { getSized, offsetOfEnd, putSized } from '../argsz.ts';
+import { getSized, putSized } from '../argsz.ts';
 import { regionOffset, VfioDevice, type VfioDeviceOps } from '../device.ts';
 import { vfioOf } from '../init.ts';
-import { validateSetIrqs } from '../irqs.ts';
+import { irqData, validateSetIrqs } from '../irqs.ts';
 import { PlatformInterrupts } from './interrupts.ts';
 import { isMappable, mapRegion, transferRegion } from './regions.ts';
 
@@ -125,10 +124,8 @@ class AssignedPlatformDevice implements VfioDeviceOps {
     // Linux checks start and count against the number of indexes.
     const size = validateSetIrqs(kernel, header, this.#interrupts.count, this.#interrupts.count);
     if (size < 0) return size;
-    const data = new Uint8Array(size);
-    if (copyFromUser(kernel, data, plus(hva(argument), offsetOfEnd(vfio_irq_set, 'count'))) < 0) {
-      return kernel.refuse(EFAULT, `the ${size} bytes of SET_IRQS data are not in the process's memory`);
-    }
+    const data = irqData(kernel, argument, size);
+    if (typeof data === 'number') return data;
     return this.#interrupts.set(header, data);
   }
 }

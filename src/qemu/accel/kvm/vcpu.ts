@@ -54,7 +54,7 @@ import type { KvmState } from './kvm-all.ts';
 const TWO_TO_32 = 2 ** 32;
 
 /** What the run loop tells its caller: go on, the vCPU sleeps, or it is over. */
-export type RunState = 'running' | 'halted' | 'shutdown' | 'internal-error' | 'interrupted';
+export type RunState = 'running' | 'halted' | 'shutdown' | 'internal-error' | 'run-failed' | 'interrupted';
 
 export class KvmVcpu {
   readonly index: number;
@@ -164,7 +164,7 @@ export class KvmVcpu {
     if (errno === EINTR || errno === EAGAIN) return 'interrupted';
     this.#system.print(`error: kvm run failed ${strerror(errno)}\n`);
     dumpState(this.#system, this.fd);
-    return 'internal-error';
+    return 'run-failed';
   }
 
   /** What kvm_cpu_exec and kvm_arch_handle_exit print before the state dump. */

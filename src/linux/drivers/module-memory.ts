@@ -1,0 +1,56 @@
+/**
+ * kmalloc and kfree of one module (mm/slub.c with slub_debug=P: memory that was freed, or was not written yet, is full of 0x6b).
+ * What a module leaves when it goes nobody can free any more: kmemleak tells it (mm/kmemleak.c).
+ */
+
+import type { Kernel } from '../core/kernel.ts';
+
+/** POISON_FREE and POISON_END. */
+const POISON = 0x6b;
+const POISON_END = 0xa5;
+/** KMALLOC_MAX_SIZE. */
+const LARGEST = 2 ** 22;
+
+export class ModuleMemory {
+  readonly #kernel: Kernel;
+  readonly #live = new Set<Uint8Array>();
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+  }
+
+  /** `size` bytes that nobody has written yet; undefined if there is no memory. */
+  kmalloc(size: number, gfp: number): Uint8Array | undefined {
+    if (!Number.isInteger(size) || size < 0 || size > LARGEST)
+      throw new RangeError(`kmalloc takes a size in bytes up to ${LARGEST}, not ${size}`);
+    if (!Number.isInteger(gfp)) throw new TypeError(`kmalloc takes GFP_KERNEL or GFP_ATOMIC, not ${gfp}`);
+    if (!this.#kernel.kmalloc(`${size} bytes`, gfp)) return undefined;
+    const memory = new Uint8Array(size);
+    poison(memory);
+    this.#live.add(memory);
+    return memory;
+  }
+
+  kzalloc(size: number, gfp: number): Uint8Array | undefined {
+    return this.kmalloc(size, gfp)?.fill(0);
+  }
+
+  kfree(memory: Uint8Array | undefined): void {
+    if (memory === undefined) return;
+    if (!this.#live.delete(memory)) throw new TypeError('kfree: this is not from kmalloc, or was freed before');
+    poison(memory);
+  }
+
+  /** The module is gone: what it has not freed is told, and forgotten. */
+  close(): void {
+    const bytes = [...this.#live].reduce((sum, { length }) => sum + length, 0);
+    const count = this.#live.size;
+    this.#live.clear();
+    if (count > 0) this.#kernel.printk(`kmemleak: ${count} new suspected memory leaks (${bytes} bytes)`);
+  }
+}
+
+function poison(memory: Uint8Array): void {
+  memory.fill(POISON);
+  if (memory.length > 0) memory[memory.length - 1] = POISON_END;
+}
