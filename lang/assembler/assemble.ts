@@ -12,6 +12,7 @@ import { type Origin, SourceFile } from '../syntax/source.ts';
 import { Text, type Token } from '../syntax/tokens.ts';
 import { Assembly, type Item, type OutputFormat, type Work } from './assembly.ts';
 import { CallAssembler } from './call-assembler.ts';
+import { CallsWork } from './calls-work.ts';
 import { DataWork, ReserveWork, TimesWork } from './data-work.ts';
 import { Abandon, type Diagnostic, Diagnostics } from './diagnostics.ts';
 import { directive, equ } from './directives.ts';
@@ -22,12 +23,12 @@ import { KnownInstructions, wordingOf } from './known-instructions.ts';
 import { LineRecorder } from './line-recorder.ts';
 import type { Listing } from './listing.ts';
 import { objectOf } from './output.ts';
-import type { PlacedCall } from './preprocessor/call-memory.ts';
+import type { KnownCall } from './preprocessor/call-memory.ts';
 import { PreprocessedText } from './preprocessor/preprocessed-text.ts';
 import { type IncludePath, type PreparedLine, Preprocessor } from './preprocessor/preprocessor.ts';
 import { asWritten, nameInCall } from './shared-names.ts';
 import { isShareableStatement, sharedStatement } from './shared-statement.ts';
-import { CallItem, StatementItem } from './statement-item.ts';
+import { StatementItem } from './statement-item.ts';
 import { type InstructionWords, StatementParser } from './statements.ts';
 import type { AssemblySymbol } from './symbols.ts';
 import type { WarningSettings } from './warning-classes.ts';
@@ -138,6 +139,7 @@ class Program {
   #sharesLines = false;
   #remembersCalls = false;
   #preprocessor: Preprocessor | undefined;
+  #calls: CallAssembler | undefined;
 
   constructor(diagnostics: Diagnostics, options: AssembleOptions) {
     this.#diagnostics = diagnostics;
@@ -199,9 +201,12 @@ class Program {
     });
   }
 
-  #addCall({ call, span, serial }: PlacedCall): void {
-    this.#assembly.hidden.hide(serial, call.serials);
-    this.#add(new CallItem(span, this.#items.length, this.#parent, call.work));
+  #addCall({ line, serial, serials }: KnownCall): void {
+    this.#assembly.hidden.hide(serial, serials);
+    const last = this.#items[this.#items.length - 1]?.work;
+    const work = last instanceof CallsWork ? last : new CallsWork();
+    if (work !== last) this.#add(this.#placing(line, work));
+    work.add(this.#calls!.bytes.all, this.#assembly);
   }
 
   #readNew(line: PreparedLine): void {
@@ -264,7 +269,8 @@ class Program {
     preprocessor.observer = listing;
     preprocessor.sharesLines = this.#sharesLines;
     if (this.#remembersCalls) {
-      preprocessor.rememberCalls(new CallAssembler(this.#assembly, this.#parser, this.#diagnostics));
+      this.#calls = new CallAssembler(this.#assembly, this.#parser, this.#diagnostics);
+      preprocessor.rememberCalls(this.#calls);
     }
     readAll(file);
   }

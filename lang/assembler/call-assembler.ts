@@ -5,36 +5,16 @@ import type { Body } from '../syntax/ast.ts';
 import type { Origin } from '../syntax/source.ts';
 import type { Token } from '../syntax/tokens.ts';
 import { Arithmetic } from './arithmetic.ts';
-import type { Assembly, Item, Work } from './assembly.ts';
+import type { Assembly, Item } from './assembly.ts';
 import { CallBytes } from './call-bytes.ts';
 import { DataWork } from './data-work.ts';
 import type { Diagnostics } from './diagnostics.ts';
-import { SeesIntoCalls } from './hidden-labels.ts';
 import { InstructionWork, type SymbolBranch } from './instruction-work.ts';
 import { HoleLine, type LineAssembler } from './planned-line.ts';
 import type { CallAssembler as CallAssembling } from './preprocessor/call-memory.ts';
 import type { NumberOfHoles } from './preprocessor/hole-question.ts';
 import { isOwnLabel } from './preprocessor/rehearsal.ts';
 import type { StatementParser } from './statements.ts';
-
-/** A call of a macro as one work: its bytes are the same at every place, and passes need not look at its lines. */
-class CallWork implements Work {
-  readonly #bytes: Uint8Array;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  place(assembly: Assembly): void {
-    // Each line would have something to say.
-    if (!assembly.takes(this.#bytes.length)) throw new SeesIntoCalls();
-    assembly.bytes(this.#bytes);
-  }
-
-  fixedLength(): number {
-    return this.#bytes.length;
-  }
-}
 
 export class CallAssembler implements CallAssembling<CallBytes> {
   readonly bytes = new CallBytes();
@@ -54,9 +34,8 @@ export class CallAssembler implements CallAssembling<CallBytes> {
     this.bytes.begin(this.#labels.size);
   }
 
-  finish(): Work | undefined {
-    const bytes = this.bytes.finish();
-    return bytes === undefined ? undefined : new CallWork(bytes);
+  finish(): boolean {
+    return this.bytes.finish();
   }
 
   number(tokens: readonly Token[], origin: Origin): NumberOfHoles | undefined {

@@ -41,6 +41,11 @@ export class CallBytes {
     return true;
   }
 
+  /** The bytes of the call, up to the next one. */
+  get all(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
   put(bytes: Uint8Array): void {
     this.#room(bytes.length);
     this.#bytes.set(bytes, this.#length);
@@ -73,19 +78,18 @@ export class CallBytes {
     if (isShort && near !== undefined) this.#stretch += near.bytes.length - short.bytes.length;
   }
 
-  /** The bytes; undefined where a label is missing, or where it is not certain that all short branches reach. */
-  finish(): Uint8Array | undefined {
+  /** Lets the branches reach their labels; false where a label is missing, or where it is not certain that all short branches reach. */
+  finish(): boolean {
     for (let i = 0; i < this.#branches.length; i++) {
       const { end, field, fieldBytes, target, isShort } = this.#branches[i]!;
       const at = this.#labels[target] ?? NOWHERE;
-      if (at === NOWHERE) return undefined;
+      if (at === NOWHERE) return false;
       const distance = at - end;
       // NASM begins with the short forms and makes one long that does not reach: none does where all reach even between long ones.
-      if (isShort && (distance < 0 ? distance - this.#stretch < -128 : distance + this.#stretch > 127))
-        return undefined;
+      if (isShort && (distance < 0 ? distance - this.#stretch < -128 : distance + this.#stretch > 127)) return false;
       this.#store(field, fieldBytes, distance);
     }
-    return this.#bytes.slice(0, this.#length);
+    return true;
   }
 
   #room(more: number): void {

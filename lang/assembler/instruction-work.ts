@@ -67,10 +67,8 @@ export class InstructionWork implements Work {
     fields: ValueField[],
   ): Uint8Array | SymbolBranch | undefined {
     const work = new InstructionWork(body);
-    work.#encode(body, assembly);
-    if (work.constant === undefined) return work.branch;
-    encodeInstruction(body, work.#built, fields);
-    return work.constant;
+    work.#encode(body, assembly, fields);
+    return work.constant ?? work.branch;
   }
 
   place(assembly: Assembly): void {
@@ -123,7 +121,7 @@ export class InstructionWork implements Work {
         : branch.chooseFor(target.section, target.offset, assembly);
   }
 
-  #encode(body: InstructionBody, assembly: Assembly): void {
+  #encode(body: InstructionBody, assembly: Assembly, fields?: ValueField[]): void {
     assembly.touched = false;
     const built: BuiltOperand[] = [];
     for (const operand of body.operands) {
@@ -145,7 +143,7 @@ export class InstructionWork implements Work {
       return;
     }
     if (this.#encoding === undefined || !sameOperands(built, this.#built)) {
-      const result = encodeInstruction(body, built);
+      const result = encodeInstruction(body, built, fields);
       if ('reason' in result) {
         // The first pass does not know what a forward reference is worth; a later one tells.
         if (assembly.phase === 'estimate' && built.some((each) => each.value?.known === false)) return;

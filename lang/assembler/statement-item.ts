@@ -35,23 +35,3 @@ export class StatementItem implements Item {
     return spanOf(this.#first, this.#last, this.origin);
   }
 }
-
-/** A call of a macro that came out before, as one statement. */
-export class CallItem implements Item {
-  readonly label = undefined;
-  readonly index: number;
-  readonly span: Span;
-  readonly parent: string;
-  readonly work: Work;
-
-  constructor(span: Span, index: number, parent: string, work: Work) {
-    this.span = span;
-    this.index = index;
-    this.parent = parent;
-    this.work = work;
-  }
-
-  get origin(): Origin {
-    return this.span.origin;
-  }
-}

@@ -4,24 +4,18 @@
  */
 
 import type { SourceLine } from '../../syntax/lexer.ts';
-import type { Origin, Span } from '../../syntax/source.ts';
+import type { Origin } from '../../syntax/source.ts';
 import type { Token } from '../../syntax/tokens.ts';
-import type { Work } from '../assembly.ts';
 import { type CallCounts, CallPlan, type Course, type PlannedLine } from './call-plan.ts';
 import { CallWords } from './call-words.ts';
 import type { NumberOfHoles } from './hole-question.ts';
 import type { WatchedNames } from './watched-names.ts';
 
-/** A call as one piece. */
-export interface KnownCall extends CallCounts {
-  readonly work: Work;
-}
-
-/** A line of a file that is such a call; `serial` is the first of the numbers that it takes. */
-export interface PlacedCall {
-  readonly call: KnownCall;
-  readonly span: Span;
+/** A line of a file that is a call with a plan; `serial` is the first of the numbers that it takes. Its bytes are with the assembler. */
+export interface KnownCall {
+  readonly line: SourceLine;
   readonly serial: number;
+  readonly serials: number;
 }
 
 /** The assembler's part in plans. */
@@ -32,8 +26,8 @@ export interface CallAssembler<Bytes> {
   /** Number that expanded and filled tokens give, for any numbers in their holes; undefined where that asks for more. */
   number(tokens: readonly Token[], origin: Origin): NumberOfHoles | undefined;
   lineOf(tokens: readonly Token[], origin: Origin): PlannedLine<Bytes>;
-  /** One work for the bytes that were put; undefined where they may be others at another place. */
-  finish(): Work | undefined;
+  /** To be called behind it; false where the bytes may be others at another place. */
+  finish(): boolean;
 }
 
 /** Goes through a call in rehearsal; undefined where another of its shape may do something else. */
@@ -64,19 +58,21 @@ export class CallMemory<Bytes = unknown> {
     this.#rehearse = rehearse;
   }
 
-  /** What becomes of a line that calls a macro; undefined where it has to be expanded. */
-  find({ tokens: line, origin }: SourceLine): KnownCall | undefined {
+  /** Has the bytes of a line that calls a macro put together; undefined where it has to be expanded. */
+  find(line: SourceLine): CallCounts | undefined {
     const assembler = this.assembler!;
     const words = this.#words;
+    const { origin } = line;
     const shape = words.read(line, this.#watched.areRegistersPlain);
     const calls = shape === undefined ? undefined : this.#callsOf(shape);
     if (calls === undefined || calls.plan === 'none') return undefined;
     calls.plan ??= new CallPlan((tokens) => assembler.lineOf(tokens, origin));
     const counts = this.#follow(calls.plan, words, origin, assembler);
-    const work = counts === undefined ? undefined : assembler.finish();
-    calls.credit += work === undefined ? -1 : 1;
-    if (work !== undefined) return { work, serials: counts!.serials, produced: counts!.produced };
-    if (calls.credit < 0) calls.plan = 'none';
+    if (counts !== undefined && assembler.finish()) {
+      calls.credit++;
+      return counts;
+    }
+    if (--calls.credit < 0) calls.plan = 'none';
     return undefined;
   }
 

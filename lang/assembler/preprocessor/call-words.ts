@@ -5,6 +5,7 @@
  */
 
 import { REGISTERS } from '../../isa/registers.ts';
+import type { SourceLine } from '../../syntax/lexer.ts';
 import { parseNumber } from '../../syntax/literals.ts';
 import * as t from '../../syntax/tokens.ts';
 
@@ -19,6 +20,8 @@ const REGISTER = '\ue003';
 const LETTERS = /[\ue001-\ue003\ue100-\ue1ff]/;
 
 const MOST_HOLES = LAST_HOLE - FIRST_HOLE + 1;
+/** Decimal numbers of so many digits are exact. */
+const MOST_PLAIN_DIGITS = 14;
 /** Longer lines are rare and mostly data. */
 const MOST_TOKENS = 64;
 
@@ -60,29 +63,29 @@ export class CallWords {
   /** Indices of the tokens in holes. */
   readonly #places: number[] = [];
 
-  /** Reads the words of a line; gives its shape, or undefined where it is no like of any other. Registers fill holes if they are plain words. */
-  read(tokens: readonly t.Token[], areRegistersPlain: boolean): string | undefined {
+  /**
+   * Reads the words of a line of a file; gives its shape, or undefined where it is no like of any other. Registers fill holes if they
+   * are plain words. Hot: every call comes here.
+   */
+  read({ tokens, origin }: SourceLine, areRegistersPlain: boolean): string | undefined {
     if (tokens.length > MOST_TOKENS) return undefined;
     this.#tokens = tokens;
+    const { text } = origin.file;
     let count = 0;
     let shape = '';
-    let end = 0;
+    let from = tokens[0]!.startOffset;
     for (let i = 0; i < tokens.length; i++) {
       const { image, tokenType, startOffset } = tokens[i]!;
-      if (startOffset !== end) shape += ' ';
-      end = startOffset + image.length;
       let number = Number.NaN;
       let register = -1;
       if (tokenType === t.Numeral) number = numberIn(image);
       else if (tokenType === t.Identifier) {
         if (areRegistersPlain) register = REGISTER_NUMBERS.get(image) ?? -1;
-        if (image.startsWith('..@')) return undefined;
+        if (register < 0 && image.startsWith('..@')) return undefined;
       }
-      if (register < 0 && Number.isNaN(number)) {
-        shape += image;
-        continue;
-      }
-      shape += register < 0 ? NUMBER : REGISTER;
+      if (register < 0 && Number.isNaN(number)) continue;
+      shape += text.slice(from, startOffset) + (register < 0 ? NUMBER : REGISTER);
+      from = startOffset + image.length;
       this.texts[count] = image;
       this.numbers[count] = number;
       this.registers[count] = register;
@@ -90,7 +93,8 @@ export class CallWords {
       count++;
     }
     this.#places.length = count;
-    return count > MOST_HOLES ? undefined : shape;
+    const last = tokens[tokens.length - 1]!;
+    return count > MOST_HOLES ? undefined : shape + text.slice(from, last.startOffset + last.image.length);
   }
 
   /** The line with holes in the places of the words. */
@@ -115,10 +119,16 @@ export class CallWords {
 
 /** Value of a number that is an integer that a number of JavaScript holds; NaN of others. */
 function numberIn(image: string): number {
-  const first = image.charCodeAt(0);
-  if (image.length === 1) return first - 0x30;
-  const value = parseNumber(image);
-  return value !== undefined && value <= Number.MAX_SAFE_INTEGER ? Number(value) : Number.NaN;
+  let plain = 0;
+  for (let i = 0; i < image.length; i++) {
+    const digit = image.charCodeAt(i) - 0x30;
+    if (digit < 0 || digit > 9 || i > MOST_PLAIN_DIGITS) {
+      const value = parseNumber(image);
+      return value !== undefined && value <= Number.MAX_SAFE_INTEGER ? Number(value) : Number.NaN;
+    }
+    plain = plain * 10 + digit;
+  }
+  return plain;
 }
 
 /** The hole that the token with this text is. */

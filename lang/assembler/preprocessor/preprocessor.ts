@@ -12,7 +12,7 @@ import type { Diagnostics } from '../diagnostics.ts';
 import { didYouMean } from '../suggest.ts';
 import type { BodyLine } from './body-line.ts';
 import { CONDITION_WORDS, REPEATABLE_WORDS } from './body-words.ts';
-import { type CallAssembler, CallMemory, type PlacedCall } from './call-memory.ts';
+import { type CallAssembler, CallMemory, type KnownCall } from './call-memory.ts';
 import type { Course } from './call-plan.ts';
 import { type CallWords, holesOf, isFreeOfHoles } from './call-words.ts';
 import { ConditionNest } from './condition-nest.ts';
@@ -64,7 +64,7 @@ export interface PreprocessorOptions {
 export interface PreparedLine extends SourceLine {
   readonly shared?: SharedLine | undefined;
   /** The call that the line is, where it came out before: there are no tokens then. */
-  readonly known?: PlacedCall;
+  readonly known?: KnownCall;
 }
 
 /** Lines that macros and repetitions may make. */
@@ -128,7 +128,7 @@ export class Preprocessor {
         continue;
       }
       const known = this.#mayBeKnown(next) ? this.#known(next) : undefined;
-      if (known !== undefined) return { tokens: [], origin: next.origin, known };
+      if (known !== undefined) return known;
       if (!source.call?.macro.standard) {
         this.observer?.read(next, this.#sources.depth - 1, source.kind === 'file');
       }
@@ -151,14 +151,14 @@ export class Preprocessor {
     return !this.#sources.isInBody && this.#collecting === undefined && this.#conditions.reading;
   }
 
-  #known({ tokens, origin }: SourceLine): PlacedCall | undefined {
-    const call = this.#calls.find({ tokens, origin });
+  #known(line: SourceLine): PreparedLine | undefined {
+    const call = this.#calls.find(line);
     // One line too many is reported where it stands.
     if (call === undefined || this.#produced + call.produced > MAX_LINES) return undefined;
     const serial = this.#serial;
     this.#serial += call.serials;
     this.#produced += call.produced;
-    return { call, span: spanOf(tokens[0]!, tokens.at(-1)!, origin), serial };
+    return { tokens: NO_TOKENS, origin: line.origin, known: { line, serial, serials: call.serials } };
   }
 
   /** Goes through the call in these words with holes in it, and leaves no trace; undefined where there is more to it than lines. */
@@ -342,15 +342,16 @@ export class Preprocessor {
       if (known !== undefined) return known;
       const { version, watching } = watched;
       const { impurities } = this.#macros;
+      const { said } = this.#diagnostics;
       watched.watching = true;
       const line = call === undefined ? raw : this.#withParameters(raw, call);
       const asked = { word: template.word, rest: line.tokens.slice(1), origin: raw.origin, span };
       const given = testCondition(condition.kind, asked, this.#directing);
       watched.watching = watching;
       const answer = given === !condition.negated;
-      const isPure = this.#macros.impurities === impurities;
-      if (given !== undefined && isPure && REPEATABLE_TESTS.has(condition.kind))
-        template.keepAnswer(key, version, answer);
+      const isSilent = given !== undefined && this.#diagnostics.said === said;
+      const isPure = this.#macros.impurities === impurities && REPEATABLE_TESTS.has(condition.kind);
+      if (isSilent && isPure) template.keepAnswer(key, version, answer);
       return answer;
     };
     this.#condition(condition, { word: template.word, span }, ask);
@@ -585,4 +586,5 @@ export class Preprocessor {
 const SECTION = /^(?:section|segment|absolute)$/i;
 
 const ALWAYS = () => true;
+const NO_TOKENS: readonly t.Token[] = [];
 const PLACES = new Set([t.Here, t.SectionStart]);

@@ -117,7 +117,26 @@ describe('a call in the words of another', () => {
 });
 
 describe('a call of the same shape as another', () => {
-  const values = [0, 1, 2, 3, 8, 127, 128, 129, 255, 256, 32767, 65408, 65535, 65536, 0x7fffffff, 0x80000000, 2 ** 40];
+  const values = [
+    2 ** 40,
+    0,
+    1,
+    2,
+    3,
+    8,
+    127,
+    128,
+    129,
+    255,
+    256,
+    32767,
+    65408,
+    65535,
+    65536,
+    0x7fffffff,
+    0x80000000,
+    2 ** 40,
+  ];
   const each = (definition: string, call: (value: number | string) => string) =>
     same(
       `${definition}\n${[...values, ...values.map((value) => `-${value}`), '0x7f', '80h', "'a'", '1.5'].map(call).join('\n')}`,
