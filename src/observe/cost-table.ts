@@ -1,31 +1,41 @@
 /**
- * What the host's work costs in time: each step is charged what it takes, in order of magnitude, on a server of some 3 GHz with
- * mitigations on. The figures are a model: they rank roads, they do not measure them. A user may give others.
+ * What the host's work costs in time: each step is charged what it takes, in order of magnitude, on a server of some 3 GHz with eIBRS, which
+ * needs no separate page tables for user space. The figures are a model: they rank roads, they do not measure them. A user may give others.
  *
- * Where a figure rests on a published one, that stands beside it; all others are estimates. [svm]: cycles of an AMD host in a mail to the
- * Linux kernel list of December 2020, https://lkml.iu.edu/hypermail/linux/kernel/2012.2/00527.html.
+ * Where a figure rests on published ones, they stand beside it; all others are estimates, and say what of.
+ *
+ * [outl] Suraj Jitindar Singh, "x86/speculation: Mitigate eIBRS PBRSB predictions with WRMSR", kvm@vger.kernel.org, 5 October 2022, Testing:
+ *   kvm-unit-tests' outl_to_kernel, a port write that stays in the kernel, takes 2008 cycles on VMX, 2026 with the mitigation of Linux 6.0.
+ * [coalesced] Peng Hao, "kvm/x86: add coalesced pio support", Linux commit 0804c849f1df, 2018, table of `perf kvm stat`: a write to port 0xcf8 by
+ *   way of QEMU 2.79 µs at least and 3.41 on average, collected in the kernel 0.41 µs and 0.66.
+ * [bsearch] Sasha Levin, "KVM: Intelligent device lookup on I/O bus", Linux commit 743eeb0b, 2011: 274,000 exits to user space a second, 3.65 µs each.
+ * [pti] Martin Cracauer, "Microbenchmarking the page table isolation patches in Linux 4.4.13" (it is 4.14.13), 12 January 2018, Xeon W3580, first
+ *   table: read of one byte from /dev/zero 127 ns, 537 with separate page tables; mmap_and_touch 268,322 µs for 262,144 page faults, 1.02 µs each.
+ * [kevlar] a write to /dev/null 104 ns, Linux in a VM, https://levkropp.github.io/kevlar/blog/042-m6.6-benchmarks.html.
+ * [fast] Michael S. Tsirkin, "KVM: VMX: speed up wildcard MMIO EVENTFD", Linux commit 68c3b4d1676d, 2014: page walk and emulation make MMIO much
+ *   slower than ports; without them an eventfd in memory is as fast as one at a port.
  */
 
 import { type Event, events, type Layer } from '../event.ts';
 
 /** Nanoseconds of a step, by the event that marks it; what is not listed costs what its layer does. */
 const eventCost: Readonly<Record<string, number>> = {
-  // [svm]: 1376 cycles, some 450 ns, from before VMRUN to behind it. What the handlers and mitigations around it add is estimated.
-  kvm_exit: 600,
-  kvm_entry: 400,
-  // That a write which stays in the kernel, with an eventfd, is faster by 30 % and more than one that goes to QEMU was measured for
-  // ioregionfd, https://sbrksb.github.io/2020/12/10/intro.html. With the return of KVM_RUN and the next call of it. [svm]: 576 cycles on the way out and 576 in, some 380 ns; the system call's own
-  // way in and out, with separate page tables, is estimated.
-  kvm_userspace_exit: 650,
-  kvm_page_fault: 800,
-  // That decoding and walking make MMIO much dearer than ports is in commit 68c3b4d1676d of Linux, "speed up wildcard MMIO EVENTFD"; the
-  // figure is estimated.
+  // [outl]: both of these and kvm_pio together are 670 ns. How much of it is before and how much behind the handler is estimated.
+  kvm_exit: 350,
+  kvm_entry: 270,
+  // [coalesced]: 2.38 µs more than a write that stays in the kernel, of which 200 ns are charged by QEMU's own events; with the return of KVM_RUN
+  // and the next call of it. The whole way comes to 3.05 µs then: [coalesced] has 2.79 to 3.41, [bsearch] 3.65.
+  kvm_userspace_exit: 2180,
+  // [pti]: a process that touches memory for the first time pays so much; that KVM asks for the page instead is estimated to cost the same.
+  kvm_page_fault: 1000,
+  // That it is dear is in [fast]; the figure is estimated from what is done: a walk of the guest's tables, two copies, decoding, a look-up.
   kvm_emulate_insn: 700,
+  // Estimated: a locked exchange of the entry, and counters.
   kvm_mmu_set_spte: 100,
-  // With the system call that brought them: 104 ns for a write to /dev/null (Linux in a VM, without separate page tables),
-  // https://levkropp.github.io/kevlar/blog/042-m6.6-benchmarks.html. What mitigations, VFIO and its checks add is estimated.
+  // The system call that brings them is 130 ns of it: [pti], [kevlar]. What VFIO and its checks add is estimated.
   vfio_device_read: 350,
   vfio_device_write: 350,
+  // Estimated: a look-up of the slot, and a copy from user space.
   vmbuf_read_guest: 200,
   // Details of a step that is charged already.
   kvm_ioctl: 0,
@@ -39,7 +49,7 @@ const eventCost: Readonly<Record<string, number>> = {
   memory_region_ram_device_read: 0,
   memory_region_ram_device_write: 0,
 };
-/** All estimated. */
+/** All estimated: some calls through tables, a few cache misses. */
 const layerCost: Readonly<Record<Layer, number>> = {
   guest: 0,
   vcpu: 0,

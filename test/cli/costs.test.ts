@@ -30,13 +30,13 @@ test('without it a write takes its instructions; with it the exit, the way to QE
   const free = ticks(gvmWith({ 'a.gasm': program() }, 'run', 'a.gasm').stdout);
   expect(free).toBeLessThan(10);
   const charged = ticks(gvmWith({ 'a.gasm': program() }, 'run', 'a.gasm', '--costs', 'model').stdout);
-  expect(charged).toBeGreaterThan(600 + 650 + 400);
+  expect(charged).toBeGreaterThan(350 + 2180 + 270);
   expect(ticks(gvmWith({ 'a.gasm': program('; gvm: --costs model') }, 'run', 'a.gasm').stdout)).toBe(charged);
 });
 
 test('a file replaces figures, and lies beside the program that names it', () => {
   const model = ticks(gvmWith({ 'a.gasm': program() }, 'run', 'a.gasm', '--costs', 'model').stdout);
-  const files = { 'p/costs.json': '{ "kvm_exit": 100600 }', 'p/a.gasm': program('; gvm: --costs costs.json') };
+  const files = { 'p/costs.json': '{ "kvm_exit": 100350 }', 'p/a.gasm': program('; gvm: --costs costs.json') };
   expect(ticks(gvmWith(files, 'run', 'p/a.gasm').stdout)).toBe(model + 100_000);
 });
 

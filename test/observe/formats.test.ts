@@ -152,7 +152,7 @@ test('the causal tree: the instruction, each step by its layer, and what each la
       '  [kvm] kvm_pio\n' +
       '            [driver] test_probe\n' +
       '  [kvm] kvm_entry\n' +
-      '  = guest 12 ns, kvm 1050 ns, driver 80 ns: 1142 ns (modeled)',
+      '  = guest 12 ns, kvm 670 ns, driver 80 ns: 762 ns (modeled)',
   ]);
 });
 
@@ -164,9 +164,9 @@ describe('statistics', () => {
     expect(statTable('vmexit', statistics.table('vmexit'), 'time')).toBe(
       'Analyze events for all VMs, all VCPUs:\n\n' +
         '             VM-EXIT    Samples  Samples%     Time%    Min Time    Max Time         Avg time \n\n' +
-        '      IO_INSTRUCTION          1    50.00%    53.05%      1.13us      1.13us      1.13us ( +-   0.00% )\n' +
-        '               CPUID          1    50.00%    46.95%      1.00us      1.00us      1.00us ( +-   0.00% )\n\n' +
-        'Total Samples:2, Total events handled time:2.13us.\n',
+        '      IO_INSTRUCTION          1    50.00%    54.74%      0.75us      0.75us      0.75us ( +-   0.00% )\n' +
+        '               CPUID          1    50.00%    45.26%      0.62us      0.62us      0.62us ( +-   0.00% )\n\n' +
+        'Total Samples:2, Total events handled time:1.37us.\n',
     );
   });
 
