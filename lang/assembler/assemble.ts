@@ -149,9 +149,9 @@ class Program {
   }
 
   run(file: SourceFile, remembersCalls: boolean): { object: ObjectFile; lines: LineTable } | undefined {
-    // A listing shows every line as it came out, a line table every instruction.
+    // A listing shows every line as it came out.
     this.#sharesLines = this.#options.listing === undefined;
-    this.#remembersCalls = remembersCalls && this.#sharesLines && this.#options.lineTable === false;
+    this.#remembersCalls = remembersCalls && this.#sharesLines;
     this.#read(file);
     this.#assembly.phase = 'settle';
     this.#settle();
@@ -206,7 +206,7 @@ class Program {
     const last = this.#items[this.#items.length - 1]?.work;
     const work = last instanceof CallsWork ? last : new CallsWork();
     if (work !== last) this.#add(this.#placing(line, work));
-    work.add(this.#calls!.bytes.all, this.#assembly);
+    work.add(line, this.#calls!.bytes, this.#assembly);
   }
 
   #readNew(line: PreparedLine): void {
@@ -269,7 +269,8 @@ class Program {
     preprocessor.observer = listing;
     preprocessor.sharesLines = this.#sharesLines;
     if (this.#remembersCalls) {
-      this.#calls = new CallAssembler(this.#assembly, this.#parser, this.#diagnostics);
+      const keepsPieces = this.#options.lineTable !== false;
+      this.#calls = new CallAssembler(this.#assembly, this.#parser, this.#diagnostics, keepsPieces);
       preprocessor.rememberCalls(this.#calls);
     }
     readAll(file);

@@ -17,14 +17,16 @@ import { isOwnLabel } from './preprocessor/rehearsal.ts';
 import type { StatementParser } from './statements.ts';
 
 export class CallAssembler implements CallAssembling<CallBytes> {
-  readonly bytes = new CallBytes();
+  readonly bytes: CallBytes;
   readonly #assembly: Assembly;
   readonly #parser: StatementParser;
   readonly #diagnostics: Diagnostics;
   /** Numbers of labels by their names in a rehearsal, which are the same for all calls. */
   readonly #labels = new Map<string, number>();
 
-  constructor(assembly: Assembly, parser: StatementParser, diagnostics: Diagnostics) {
+  /** `keepsPieces`: see {@link CallBytes}. */
+  constructor(assembly: Assembly, parser: StatementParser, diagnostics: Diagnostics, keepsPieces: boolean) {
+    this.bytes = new CallBytes(keepsPieces);
     this.#assembly = assembly;
     this.#parser = parser;
     this.#diagnostics = diagnostics;

@@ -17,20 +17,35 @@ interface PutBranch {
 
 const NOWHERE = -1;
 
+/** An instruction, or data, of a call. */
+export interface Piece {
+  /** Offset behind it in the call. */
+  readonly end: number;
+  readonly isData: boolean;
+}
+
 export class CallBytes {
   #bytes = new Uint8Array(4096);
   #length = 0;
   /** Offsets by the number of the label. */
   readonly #labels: number[] = [];
   readonly #branches: PutBranch[] = [];
+  readonly #pieces: Piece[] = [];
+  readonly #keepsPieces: boolean;
   /** By how much all would be longer with every branch in its long form. */
   #stretch = 0;
+
+  /** `keepsPieces`: somebody asks for {@link pieces}. */
+  constructor(keepsPieces: boolean) {
+    this.#keepsPieces = keepsPieces;
+  }
 
   /** Begins a call with so many labels. */
   begin(labels: number): void {
     this.#length = 0;
     this.#stretch = 0;
     this.#branches.length = 0;
+    this.#pieces.length = 0;
     for (let i = 0; i < labels; i++) this.#labels[i] = NOWHERE;
   }
 
@@ -46,10 +61,16 @@ export class CallBytes {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  put(bytes: Uint8Array): void {
+  /** What the call is made of, up to the next one. */
+  get pieces(): readonly Piece[] {
+    return this.#pieces;
+  }
+
+  put(bytes: Uint8Array, isData: boolean): void {
     this.#room(bytes.length);
     this.#bytes.set(bytes, this.#length);
     this.#length += bytes.length;
+    if (this.#keepsPieces) this.#pieces.push({ end: this.#length, isData });
   }
 
   /** Writes a number of at most 32 bits over the bytes that were put last, `from` bytes before their end. */
@@ -73,7 +94,7 @@ export class CallBytes {
     const field = encoding.fixups[0]!;
     const isShort = short !== undefined;
     const start = this.#length;
-    this.put(encoding.bytes);
+    this.put(encoding.bytes, false);
     this.#branches.push({ end: this.#length, field: start + field.offset, fieldBytes: field.bytes, target, isShort });
     if (isShort && near !== undefined) this.#stretch += near.bytes.length - short.bytes.length;
   }

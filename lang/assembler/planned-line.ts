@@ -51,6 +51,7 @@ interface Outline {
   readonly registers: readonly number[];
   readonly texts: readonly number[];
   readonly hasBytes: boolean;
+  readonly isData: boolean;
 }
 
 const NO_PATCHES: readonly Patch[] = [];
@@ -84,7 +85,7 @@ export class HoleLine implements PlannedLine<CallBytes> {
     const assembled = this.#assembled(outline, words);
     if (assembled === undefined) return false;
     const { bytes, patches } = assembled;
-    into.put(bytes);
+    into.put(bytes, outline.isData);
     for (let i = 0; i < patches.length; i++) {
       const { from, count, value } = patches[i]!;
       into.patch(from, count, this.#now[value]!);
@@ -130,12 +131,13 @@ export class HoleLine implements PlannedLine<CallBytes> {
 
   #read(words: CallWords): Outline | 'open' {
     const parsed = this.#assembler.parse(words.filled(this.#tokens));
-    const nothing = { label: undefined, branch: undefined, values: [], registers: [], texts: [], hasBytes: true };
     if (parsed === undefined || parsed.times !== undefined) return 'open';
     const { body } = parsed;
     const label = parsed.label === undefined ? undefined : this.#assembler.label(parsed.label.name);
     if (label === undefined && parsed.label !== undefined) return 'open';
-    if (body.kind === 'none') return { ...nothing, label, hasBytes: false };
+    const isData = body.kind === 'data';
+    const nothing = { label, branch: undefined, values: [], registers: [], texts: [], hasBytes: true, isData };
+    if (body.kind === 'none') return { ...nothing, hasBytes: false };
     const holes = holesOf(this.#tokens);
     const isRegister = (hole: number) => words.registers[hole]! >= 0;
     const registers = [...new Set(holes.filter(isRegister))];
@@ -145,15 +147,15 @@ export class HoleLine implements PlannedLine<CallBytes> {
       const target =
         forms === undefined || forms instanceof Uint8Array ? undefined : this.#assembler.label(forms.symbol);
       if (target !== undefined) {
-        return { ...nothing, label, branch: { forms: forms as SymbolBranch, target }, hasBytes: false };
+        return { ...nothing, branch: { forms: forms as SymbolBranch, target }, hasBytes: false };
       }
     }
     const values = numbers.length === 0 ? [] : valuesOf(body);
     const inValues = values?.flatMap(({ number }) => number.holes);
     if (values !== undefined && inValues?.length === numbers.length && registers.length <= MOST_REGISTERS) {
-      return { ...nothing, label, values, registers };
+      return { ...nothing, values, registers };
     }
-    return { ...nothing, label, texts: [...new Set(holes)] };
+    return { ...nothing, texts: [...new Set(holes)] };
   }
 }
 

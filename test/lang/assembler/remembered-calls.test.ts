@@ -5,17 +5,18 @@ import { describe, expect, test } from 'vitest';
 import { casesOf, corpusFiles } from '../language/corpus.ts';
 import { outcome } from './tools.ts';
 
-/** What comes out with calls remembered, which they are where nobody wants a line table, and without. */
-const outcomeOf = (text: string, isRemembered: boolean): string =>
+/** What comes out with calls remembered, and without. */
+const outcomeOf = (text: string, isRemembered: boolean, lineTable = false): string =>
   outcome(text, isRemembered, {
     includePath: (name) => (name === 'again.inc' ? { name, text: 'again 1\n' } : undefined),
-    lineTable: false,
+    lineTable,
   });
 
 /** What both ways give. */
 function same(text: string): string {
   const remembered = outcomeOf(text, true);
   expect(remembered, text).toBe(outcomeOf(text, false));
+  expect(outcomeOf(text, true, true), text).toBe(outcomeOf(text, false, true));
   return remembered;
 }
 

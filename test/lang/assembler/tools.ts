@@ -69,7 +69,7 @@ export function complaints(text: string, files: Readonly<Record<string, string>>
 }
 
 /**
- * Bytes and complaints of a source. For a listing every line and every call is made anew: so it comes out when nothing is kept
+ * Bytes, complaints and line table of a source. For a listing every line and every call is made anew: so it comes out when nothing is kept
  * of an earlier one.
  */
 export function outcome(text: string, keeps: boolean, options: Partial<AssembleOptions> = {}): string {
@@ -81,5 +81,7 @@ export function outcome(text: string, keeps: boolean, options: Partial<AssembleO
   const said = 'object' in result ? result.warnings : result.diagnostics;
   const image = 'object' in result ? toFlat(result.object) : undefined;
   const bytes = image !== undefined && 'bytes' in image ? Buffer.from(image.bytes).toString('hex') : '';
-  return [bytes, ...said.map(formatDiagnostic)].join('\n');
+  const rows = 'object' in result ? result.lines.rows : [];
+  const lines = rows.map(({ section, offset, end, file, line }) => `${section}:${offset}-${end} ${file}:${line}`);
+  return [bytes, ...said.map(formatDiagnostic), ...lines].join('\n');
 }
