@@ -72,16 +72,34 @@ export function start(commands: Commands, output: Output): void {
   process.on('uncaughtException', (error) => {
     process.exitCode = fail(error, output);
   });
+  let ended = false;
+  const end = (status: number): void => {
+    ended = true;
+    process.exitCode = status;
+    if (lateErrors.lingering() !== undefined) setTimeout(() => leave(output), GRACE_MILLISECONDS).unref();
+  };
+  // A process.exit(0) in a user's file is no good end of the guest.
+  process.on('exit', () => {
+    const text = ended ? undefined : lateErrors.cutShort(new Error('it ends the process'));
+    if (text === undefined) return;
+    output.end();
+    output.message(text);
+    process.exitCode = EXIT.HOST_FAILED;
+  });
   try {
     const status = main(process.argv.slice(2), commands);
-    if (typeof status === 'number') process.exitCode = status;
-    else
-      status
-        .catch((error) => fail(error, output))
-        .then((code) => {
-          process.exitCode = code;
-        });
+    if (typeof status === 'number') end(status);
+    else status.catch((error) => fail(error, output)).then(end);
   } catch (error) {
-    process.exitCode = fail(error, output);
+    end(fail(error, output));
   }
+}
+
+/** How long a user's file may keep the process when its command has ended. */
+const GRACE_MILLISECONDS = 3000;
+
+/** Something of the user's goes on, and would for ever. */
+function leave(output: Output): void {
+  output.message(lateErrors.lingering()!);
+  process.exit(EXIT.HOST_FAILED);
 }

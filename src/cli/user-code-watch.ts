@@ -46,16 +46,19 @@ class UserCodeWatch {
     this.#files.set(file, what);
     this.#output = output;
     this.#progress = progress;
-    lateErrors.describe = (error) => this.#describe(error);
+    lateErrors.describe = (error) => this.#describe(error, 'in code that ran later');
+    lateErrors.cutShort = (here) => this.#describe(here, '');
+    lateErrors.lingering = () =>
+      `${file}: error: it has left something running that keeps gvm from ending: a timer, a thread, a connection\ngvm: a ${what} of your own failed`;
     if (!this.#started) this.#start();
   }
 
-  /** An error of a timer or a promise of the user's, which came when nothing of gvm's was running. */
-  #describe(error: unknown): string | undefined {
+  /** An error of the user's, with its place; one of a timer or a promise came when nothing of gvm's was running, and says so. */
+  #describe(error: unknown, when: string): string | undefined {
     for (const [file, what] of this.#files) {
       const place = placeOf(file, error);
       if (place !== undefined)
-        return `${place}: error: ${firstLine(error)}, in code that ran later\ngvm: a ${what} of your own failed`;
+        return `${place}: error: ${firstLine(error)}${when && `, ${when}`}\ngvm: a ${what} of your own failed`;
     }
     return undefined;
   }

@@ -132,6 +132,24 @@ test.each([
   expect(status).toBe(5);
 });
 
+test.each([
+  ['read() { process.exit(0) }', './mydev.ts:3: error: it ends the process\n'],
+  [
+    'read: () => { setInterval(() => {}, 10); return 0 }',
+    './mydev.ts: error: it has left something running that keeps',
+  ],
+])('what would end gvm, or never let it end: %s', (read, message) => {
+  const { stderr, status } = runWith(device(`{ name: 'a', offset: 0, ${read} }`));
+  expect(stderr).toContain(message);
+  expect([stderr.endsWith('gvm: a device of your own failed\n'), status]).toEqual([true, 5]);
+});
+
+test('a timer that comes again in no time lets the guest go on', () => {
+  const again = 'write(d) { const again = () => d.after(0, again); again(); }';
+  const { stdout, status } = runWith(device(`{ name: 'b', offset: 4, ${again} }`));
+  expect([stdout.includes('read 0\n'), status]).toEqual([true, 0]);
+});
+
 test('ten thousand timers are no matter', () => {
   const many = 'for (let i = 0; i < 10000; i++) d.after(1e9 - i, () => {})';
   const { stdout, status } = runWith(device(`{ name: 'b', offset: 4, write(d) { ${many} } }`));

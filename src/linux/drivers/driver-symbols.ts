@@ -74,7 +74,9 @@ export function driverSymbols(kernel: Kernel, calls: DriverCalls): Symbols {
     ktime_get: () => kernel.clock.now,
     hrtimer_start(nanoseconds, expire) {
       if (!(nanoseconds >= 0)) throw new RangeError(`hrtimer_start takes nanoseconds, not ${nanoseconds}`);
-      return kernel.clock.start(kernel.clock.now + nanoseconds, () => calls.run('hrtimer', 'hrtimer_start', expire));
+      // A timer that starts itself again must let time go on.
+      const deadline = kernel.clock.now + Math.max(nanoseconds, 1);
+      return kernel.clock.start(deadline, () => calls.run('hrtimer', 'hrtimer_start', expire));
     },
     hrtimer_cancel: (timer) => kernel.clock.cancel(timer as Timer),
   };

@@ -116,7 +116,8 @@ class UserDevice extends PciDevice implements Device<unknown> {
       throw new RangeError(`after() takes a number of nanoseconds, not ${shown(nanoseconds)}`);
     if (typeof callback !== 'function') throw new TypeError(`after() takes a function, not ${shown(callback)}`);
     const timer = this.#timers.timer(() => this.guarded('after', undefined, () => callback(this)));
-    timer.modify(this.now + nanoseconds);
+    // In no time at all it would come again and again, and the guest never.
+    timer.modify(this.now + Math.max(nanoseconds, 1));
     return () => timer.cancel();
   }
 

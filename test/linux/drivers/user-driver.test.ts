@@ -279,3 +279,17 @@ test('an injected fault: undefined of kmalloc and alloc_page, -ENOMEM of the res
   expect(nth(() => linux.alloc_page(linux.GFP_ATOMIC))).toBeUndefined();
   expect(host.process.failNth).toBe(0);
 });
+
+test('a timer that starts itself again in no time lets time go on', () => {
+  load();
+  let times = 0;
+  const again = () => {
+    if (++times < 1000) linux.hrtimer_start(0, again);
+  };
+  linux.hrtimer_start(0, again);
+  const before = linux.ktime_get();
+  host.kernel.clock.expire();
+  expect(times).toBe(0);
+  while (host.kernel.clock.sleep());
+  expect([times, linux.ktime_get() - before]).toEqual([1000, 1000]);
+});

@@ -328,6 +328,8 @@ const vm: readonly Line[] = [
     slot({ memory_size: 2n ** 42n, userspace_addr: 0x10000n, flags: LOG }),
   ],
   ['kvm-vm', uapi.KVM_GET_DIRTY_LOG, EINVAL, 'no such address space', dirtyLog({ slot: 2 << 16 })],
+  ['kvm-vm', uapi.KVM_GET_DIRTY_LOG, EINVAL, 'slot ids are below 32764', dirtyLog({ slot: 32764 })],
+  ['kvm-vm', uapi.KVM_CLEAR_DIRTY_LOG, EINVAL, 'slot ids are below 32764', clearLog({ slot: 32764 })],
   ['kvm-vm', uapi.KVM_GET_DIRTY_LOG, ENOENT, 'no such slot', dirtyLog({ slot: 0 })],
   ['kvm-vm', uapi.KVM_GET_DIRTY_LOG, ENOENT, 'the slot does not log', withSlot(0, dirtyLog({ slot: 0 }))],
   [
@@ -426,6 +428,10 @@ const vm: readonly Line[] = [
     ['kvm-vm', uapi.KVM_SET_GSI_ROUTING, EINVAL, 'the I/O APIC has 24', routing({}, toChip(0, 2, 24))],
     ['kvm-vm', uapi.KVM_SET_GSI_ROUTING, EINVAL, 'a chip once', routing({}, toChip(5, 2, 5), toChip(5, 2, 6))],
     ['kvm-vm', uapi.KVM_SET_GSI_ROUTING, EINVAL, 'an MSI is alone', routing({}, toChip(5, 2, 5), toMsi(5))],
+    ['kvm-vm', uapi.KVM_SET_GSI_ROUTING, EINVAL, 'chips 0 to 2', routing({}, toChip(5, 3, 0))],
+    ['kvm-vm', uapi.KVM_SET_GSI_ROUTING, EINVAL, 'no flags of a chip', routing({}, { ...toChip(5, 2, 5), flags: 1 })],
+    ['kvm-vm', uapi.KVM_SET_GSI_ROUTING, EINVAL, 'unknown flags of an MSI', routing({}, { ...toMsi(5), flags: 2 })],
+    ['kvm-vm', uapi.KVM_SET_GSI_ROUTING, EINVAL, 'types 1 and 2', routing({}, { ...toMsi(5), type: 3 })],
     ['kvm-vm', uapi.KVM_SET_GSI_ROUTING, EFAULT, 'the entries cannot be read', routing({ nr: 4096 })],
   ),
   ['kvm-vm', uapi.KVM_IRQFD, EINVAL, 'no irqchip', irqfd({})],
@@ -435,6 +441,8 @@ const vm: readonly Line[] = [
     ['kvm-vm', uapi.KVM_IRQFD, EINVAL, 'no eventfd', irqfd({ fd: 0 })],
     ['kvm-vm', uapi.KVM_IRQFD, EBADF, 'resamplefd not open', irqfd({ flags: 2, resamplefd: NOT_OPEN })],
     ['kvm-vm', uapi.KVM_IRQFD, EINVAL, 'resamplefd no eventfd', irqfd({ flags: 2, resamplefd: 0 })],
+    ['kvm-vm', uapi.KVM_IRQFD, EBADF, 'DEASSIGN: not open', irqfd({ fd: NOT_OPEN, flags: 1 })],
+    ['kvm-vm', uapi.KVM_IRQFD, EINVAL, 'DEASSIGN: no eventfd', (b) => irqfd({ fd: b.kvmFd, flags: 1 })(b)],
     [
       'kvm-vm',
       uapi.KVM_IRQFD,
@@ -470,6 +478,8 @@ const vm: readonly Line[] = [
       return ioeventfd({ flags: uapi.KVM_IOEVENTFD_FLAG_PIO })(bench);
     },
   ],
+  ['kvm-vm', uapi.KVM_IOEVENTFD, EBADF, 'DEASSIGN: not open', ioeventfd({ fd: NOT_OPEN, flags: 4 })],
+  ['kvm-vm', uapi.KVM_IOEVENTFD, EINVAL, 'DEASSIGN: no eventfd', (b) => ioeventfd({ fd: b.kvmFd, flags: 4 })(b)],
   ['kvm-vm', uapi.KVM_IOEVENTFD, ENOENT, 'nothing to deassign', ioeventfd({ flags: uapi.KVM_IOEVENTFD_FLAG_DEASSIGN })],
   ['kvm-vm', uapi.KVM_SIGNAL_MSI, EINVAL, 'no irqchip', passVm(uapi.KVM_SIGNAL_MSI, uapi.kvm_msi, {})],
   ...withIrqchip(
@@ -567,6 +577,7 @@ const vcpu: readonly Line[] = [
   ['kvm-vcpu', uapi.KVM_RUN, EINVAL, 'the argument is 0', vcpuCall(uapi.KVM_RUN, 1)],
   ['kvm-vcpu', uapi.KVM_RUN, EINVAL, 'unknown kvm_valid_regs', kvmRun(run.RUN_VALID_REGS, 8)],
   ['kvm-vcpu', uapi.KVM_RUN, EINVAL, 'unknown kvm_dirty_regs', kvmRun(run.RUN_DIRTY_REGS, 8)],
+  ['kvm-vcpu', uapi.KVM_RUN, EINVAL, 'CR8 has four bits', kvmRun(run.RUN_CR8, 16)],
   ['kvm-vcpu', uapi.KVM_RUN, EINTR, 'immediate_exit', kvmRun(run.RUN_IMMEDIATE_EXIT, 1)],
   [
     'kvm-vcpu',
