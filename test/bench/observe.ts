@@ -21,7 +21,7 @@ const program = (count: number) =>
     maxInsns: 1e9,
     exitMap: 'gvm',
     includes: [],
-    defines: { COUNT: String(count) },
+    defines: { COUNT: '1', WINDOW: String(count) },
   }) as const;
 
 /** Milliseconds of the processor for one run with so many port writes. */

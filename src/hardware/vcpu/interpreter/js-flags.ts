@@ -8,18 +8,19 @@ import type { JsCode, JsValue } from './js-code.ts';
 const KIND = `L[${WORD.FLAG_KIND}]`;
 const STATUS = `L[${WORD.FLAG_STATUS}]`;
 const CONTROL = `L[${WORD.FLAG_CONTROL}]`;
-const RESULT = `R[${SLOT.FLAG_RESULT}]`;
-const ZERO = `(${KIND}===0?(${STATUS}&${ZF})!==0:${RESULT}===0n)`;
+// Halves of the result, through the view that the other words are read by: the engine compares a whole one with a bigint of its own.
+const ZERO = `(${KIND}===0?(${STATUS}&${ZF})!==0:(L[${SLOT.FLAG_RESULT * 2}]|L[${SLOT.FLAG_RESULT * 2 + 1}])===0)`;
+const CARRY = `(${KIND}<=${FLAG_KIND.RESULT}?(${STATUS}&${CF})!==0:flags.carry())`;
 const SIGN = `(${KIND}===0?(${STATUS}&${SF})!==0:L[${SLOT.FLAG_RESULT * 2 + 1}]<0)`;
 const LESS = `(${KIND}===${FLAG_KIND.SUBTRACT}?R[${SLOT.FLAG_A}]<R[${SLOT.FLAG_B}]:flags.less())`;
-const LESS_OR_EQUAL = `(${KIND}===${FLAG_KIND.SUBTRACT}?R[${SLOT.FLAG_A}]<=R[${SLOT.FLAG_B}]:flags.zero()||flags.less())`;
+const LESS_OR_EQUAL = `(${KIND}===${FLAG_KIND.SUBTRACT}?R[${SLOT.FLAG_A}]<=R[${SLOT.FLAG_B}]:${ZERO}||flags.less())`;
 
 /** Truth of an even condition code; the odd one above it is the negation. */
 const conditionCode: Readonly<Record<number, string>> = {
   [CONDITION.O]: 'flags.overflow()',
-  [CONDITION.B]: 'flags.carry()',
+  [CONDITION.B]: CARRY,
   [CONDITION.Z]: ZERO,
-  [CONDITION.BE]: '(flags.carry()||flags.zero())',
+  [CONDITION.BE]: `(${CARRY}||${ZERO})`,
   [CONDITION.S]: SIGN,
   [CONDITION.P]: 'flags.parity()',
   [CONDITION.L]: LESS,
@@ -30,7 +31,7 @@ export const holds = (js: JsCode, condition: number): JsValue =>
   js.boolean(`${condition & 1 ? '!' : ''}${conditionCode[condition & ~1]}`);
 
 const flagCode: Readonly<Record<FlagName, string>> = {
-  CF: 'flags.carry()',
+  CF: CARRY,
   PF: 'flags.parity()',
   AF: 'flags.auxiliary()',
   ZF: ZERO,
