@@ -193,7 +193,7 @@ export class AddressSpace {
 
   /** access_ok: whether `[address, address + length)` is user space at all. */
   accessOk(address: number, length: number): boolean {
-    return Number.isInteger(address) && address >= 0 && length >= 0 && address + length <= TASK_SIZE;
+    return Math.floor(address) === address && address >= 0 && length >= 0 && address + length <= TASK_SIZE;
   }
 
   /** Call `listener(start, length)` before pages go away (mmu_notifier invalidate_range). Returns how to stop. */

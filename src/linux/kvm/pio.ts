@@ -31,14 +31,11 @@ function fastOut(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {
   const value = cpu.readAccumulator(size);
   if (watched && kvmPio.on) kvmPio(vm.kernel.stream, { write: true, port, size, count: 1, value });
   word[0] = value;
-  const data = bytesOf[size]!;
-  if (vm.pioBus.write(port, data) === 0) {
+  if (vm.pioBus.write(port, bytesOf[size]!) === 0) {
     cpu.skipInstruction();
     return 1;
   }
-  run.exitIo(false, size, port, 1);
-  const { pioData } = run;
-  for (let i = 0; i < size; i++) pioData[i] = data[i]!;
+  run.exitOut(size, port, value);
   if (port === QUIRK_PORT) {
     cpu.skipInstruction();
     return 0;

@@ -46,6 +46,8 @@ export class RunPage {
   readonly bytes: Uint8Array;
   readonly halves: Uint16Array;
   readonly words: Uint32Array;
+  readonly #pioHalves: Uint16Array;
+  readonly #pioWords: Uint32Array;
   readonly #mmioData: Uint8Array;
 
   /** Both frames are zeroed and the vCPU's own. */
@@ -57,6 +59,8 @@ export class RunPage {
     this.halves = new Uint16Array(memory.wasm.buffer, frame, PAGE_SIZE / 2);
     this.words = new Uint32Array(memory.wasm.buffer, frame, PAGE_SIZE / 4);
     this.pioData = memory.page(pioFrame);
+    this.#pioHalves = new Uint16Array(memory.wasm.buffer, pioFrame, 1);
+    this.#pioWords = new Uint32Array(memory.wasm.buffer, pioFrame, 1);
     this.#mmioData = memory.bytes.subarray(frame + RUN_MMIO_DATA, frame + RUN_MMIO_DATA + 8);
   }
 
@@ -75,6 +79,14 @@ export class RunPage {
   /** An exit without data. */
   exit(reason: number): void {
     this.words[RUN_EXIT_REASON >> 2] = reason;
+  }
+
+  /** KVM_EXIT_IO of one output of `size` bytes, with its data. */
+  exitOut(size: 1 | 2 | 4, port: number, value: number): void {
+    this.exitIo(false, size, port, 1);
+    if (size === 1) this.pioData[0] = value;
+    else if (size === 2) this.#pioHalves[0] = value;
+    else this.#pioWords[0] = value;
   }
 
   /** KVM_EXIT_IO; the data are in or belong into `pioData`. */

@@ -61,6 +61,8 @@ export class VfioRegion implements MemoryRegionOps {
   /** Eight bytes of QEMU's own memory that every access passes through. */
   readonly #buffer: Hva;
   readonly #bytes: DataView;
+  /** Their first: quicker to reach than by the DataView. */
+  readonly #first: Uint8Array;
 
   /** vfio_region_setup. */
   constructor(device: VfioDevice, topology: MemoryTopology, setup: RegionSetup) {
@@ -76,6 +78,7 @@ export class VfioRegion implements MemoryRegionOps {
     const scratch = this.#system.scratch(8);
     this.#buffer = scratch.at;
     this.#bytes = scratch.view;
+    this.#first = new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset, 1);
     if (vfioRegionSetup.on) {
       const fields = { dev: device.name, index, name, flags: info.flags, offset: info.offset, size: info.size };
       vfioRegionSetup(this.#system.stream, fields);
@@ -164,7 +167,7 @@ export class VfioRegion implements MemoryRegionOps {
   read(offset: number, size: number): number {
     let value: number;
     if (!this.#pread(offset, size)) value = 2 ** (8 * size) - 1;
-    else if (size === 1) value = this.#bytes.getUint8(0);
+    else if (size === 1) value = this.#first[0]!;
     else if (size === 2) value = this.#bytes.getUint16(0, true);
     else value = this.#bytes.getUint32(0, true);
     if (watched && vfioRegionRead.on) this.#traceRead(offset, size, BigInt(value));
@@ -174,7 +177,7 @@ export class VfioRegion implements MemoryRegionOps {
 
   /** Hot. */
   write(offset: number, size: number, value: number): void {
-    if (size === 1) this.#bytes.setUint8(0, value);
+    if (size === 1) this.#first[0] = value;
     else if (size === 2) this.#bytes.setUint16(0, value, true);
     else this.#bytes.setUint32(0, value, true);
     this.#pwrite(offset, size);
