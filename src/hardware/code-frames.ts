@@ -13,8 +13,8 @@ const SHARED = 2;
 export interface CodeKeeper {
   /** One more frame holds code: each next store into a page has to ask again. */
   guard(): void;
-  /** The page frame at host offset `frame` holds code, and some of its bytes have been written. */
-  written(frame: number): void;
+  /** `bytes` bytes at host offset `host`, all in one page frame, which holds code, have been written. */
+  written(host: number, bytes: number): void;
 }
 
 /** The frames of one RAM. A frame that once held code counts as code for good. */
@@ -44,9 +44,9 @@ export class CodeFrames {
     for (const keeper of this.#keepers) keeper.guard();
   }
 
-  /** Bytes at `host`, all in one frame, have been written. Hot. */
-  changed(host: number): void {
-    if ((this.#marks[host >>> PAGE_BITS]! & CODE) !== 0) this.#tell(frameOf(host));
+  /** `bytes` bytes at `host`, all in one frame, have been written. Hot. */
+  changed(host: number, bytes: number): void {
+    if ((this.#marks[host >>> PAGE_BITS]! & CODE) !== 0) this.#tell(host, bytes);
   }
 
   /** From now on the frame's bytes are also in the hands of somebody who says only when he may have written: {@link sharedChanged}. */
@@ -57,7 +57,7 @@ export class CodeFrames {
   /** Who has frames in his hands may have written any of them. Hot: each KVM_RUN comes here, and there is hardly ever one. */
   sharedChanged(): void {
     const shared = this.#sharedCode;
-    for (let index = 0; index < shared.length; index++) this.#tell(shared[index]!);
+    for (let index = 0; index < shared.length; index++) this.#tell(shared[index]!, 1 << PAGE_BITS);
   }
 
   #mark(host: number, mark: number): void {
@@ -66,9 +66,9 @@ export class CodeFrames {
     if (this.#marks[page] === (CODE | SHARED)) this.#sharedCode.push(frameOf(host));
   }
 
-  #tell(frame: number): void {
+  #tell(host: number, bytes: number): void {
     this.changes++;
-    for (const keeper of this.#keepers) keeper.written(frame);
+    for (const keeper of this.#keepers) keeper.written(host, bytes);
   }
 
   /** Tell `keeper` from now on; returns how it stops. */

@@ -16,6 +16,8 @@ const SHORT = 16;
  * by translated code. No physical address leads there. Untouched pages cost nothing.
  */
 const STORAGE_BYTES = MiB(4);
+/** Of a page-table entry. */
+const ENTRY_BYTES = 8;
 /** The most RAM that a host can have: frames fit int32. */
 export const MAX_RAM = GiB(2);
 
@@ -77,13 +79,13 @@ export class PhysicalMemory {
     const { bytes } = this;
     if (count <= SHORT) for (let i = 0; i < count; i++) bytes[address + i] = from[start + i] as number;
     else bytes.set(count === from.length ? from : from.subarray(start, start + count), address);
-    this.code.changed(address);
+    this.code.changed(address, count);
   }
 
   /** Make the page frame at `address` zeros. */
   clear(address: Hpa): void {
     this.bytes.fill(0, address, address + PAGE_SIZE);
-    this.code.changed(address);
+    this.code.changed(address, PAGE_SIZE);
   }
 
   /** Read an aligned 64-bit word, such as a page-table entry. */
@@ -94,6 +96,6 @@ export class PhysicalMemory {
   /** Write an aligned 64-bit word. */
   writeEntry(address: Hpa, value: bigint): void {
     this.view.setBigUint64(address, value, true);
-    this.code.changed(address);
+    this.code.changed(address, ENTRY_BYTES);
   }
 }

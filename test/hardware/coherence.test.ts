@@ -201,23 +201,26 @@ describe.each(Object.entries(TIERS))('%s', (_, eagerness) => {
 test('who keeps code is told of what is written, or may be; who is gone is told nothing', () => {
   const { code } = new PhysicalMemory(MiB(1));
   const told: string[] = [];
-  const stop = code.keep({ guard: () => told.push('guard'), written: (frame) => told.push(`written ${frame}`) });
-  code.changed(0x3008);
+  const stop = code.keep({
+    guard: () => told.push('guard'),
+    written: (host, bytes) => told.push(`written ${host} ${bytes}`),
+  });
+  code.changed(0x3008, 8);
   code.add(0x3000);
   code.add(0x3ff0);
-  code.changed(0x3ff8);
-  code.changed(0x4000);
-  expect(told).toEqual(['guard', 'written 12288']);
+  code.changed(0x3ff8, 8);
+  code.changed(0x4000, 8);
+  expect(told).toEqual(['guard', 'written 16376 8']);
   code.sharedChanged();
   expect(told).toHaveLength(2);
   code.share(0x3000);
   code.share(0x5000);
   code.sharedChanged();
-  expect(told.splice(2)).toEqual(['written 12288']);
+  expect(told.splice(2)).toEqual(['written 12288 4096']);
   code.add(0x5000);
   code.sharedChanged();
-  expect(told.splice(2)).toEqual(['guard', 'written 12288', 'written 20480']);
+  expect(told.splice(2)).toEqual(['guard', 'written 12288 4096', 'written 20480 4096']);
   stop();
-  code.changed(0x3ff8);
+  code.changed(0x3ff8, 8);
   expect(told).toHaveLength(2);
 });

@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { EXIT_REASON } from '../../src/hardware/vcpu/exit.ts';
 import type { Eagerness } from '../../src/hardware/vcpu/translation.ts';
-import { MAX_REGIONS } from '../../src/hardware/vcpu/translator/region-cache.ts';
+import { MAX_REGIONS, SURVEY } from '../../src/hardware/vcpu/translator/region-cache.ts';
 import { FlatMachine } from './flat-machine.ts';
 import { assembled } from './privilege-machine.ts';
 
@@ -34,16 +34,86 @@ test('code behind branches to the next instruction is made once, not once for ea
   expect(bytes).toBeLessThan(60_000);
 });
 
-test('old regions make room for new ones, and are made again when they are needed', () => {
-  const loops = MAX_REGIONS + 100;
-  const text = Array.from(
-    { length: loops },
-    (_, each) => `mov ecx, 9\nl${each}: add eax, ${each}\ndec ecx\njnz l${each}`,
+const loops = (count: number, name: string) =>
+  Array.from(
+    { length: count },
+    (_, each) => `mov ecx, 9\n${name}${each}: add eax, ${each}\ndec ecx\njnz ${name}${each}`,
   );
-  const { regions, evicted } = runBoth(`mov r15d, 2\nagain:\n${text.join('\n')}\ndec r15d\njnz again`);
-  expect(evicted).toBeGreaterThanOrEqual(MAX_REGIONS / 4);
-  expect(regions).toBeGreaterThan(loops);
+/** Takes as long as the translator looks whether a region is still in use, but has one region. */
+const pastime = (name: string) => `mov ecx, ${SURVEY / 2}\n${name}: add ebx, ecx\ndec ecx\njnz ${name}`;
+
+test('regions that are not entered any more make room for new ones, and are made again when they are needed', () => {
+  const [first, second] = [loops(MAX_REGIONS, 'one'), loops(MAX_REGIONS / 4, 'two')].map((each) => each.join('\n'));
+  const phase = (name: string, code: string) => `mov r15d, 4\n${name}:\n${code}\ndec r15d\njnz ${name}`;
+  const { regions, evicted } = runBoth(
+    `mov r14d, 2\nagain:\n${phase('first', first!)}\n${pastime('idle1')}\n${phase('second', second!)}
+    ${pastime('idle3')}\n${phase('third', loops(9, 'three').join('\n'))}\n dec r14d\njnz again`,
+  );
+  expect(evicted).toBeGreaterThan(MAX_REGIONS / 2);
+  // Of code that has all been run by now, regions are larger.
+  expect(regions).toBeGreaterThan(MAX_REGIONS + 20);
   expect(regions - evicted).toBeLessThanOrEqual(MAX_REGIONS);
+});
+
+test('code beyond what the cache holds is left to the interpreter, not translated and dropped all the time', () => {
+  const text = loops(MAX_REGIONS + 200, 'l').join('\n');
+  const { regions, evicted } = runBoth(`mov r15d, 60\nagain:\n${text}\ndec r15d\njnz again`);
+  expect(evicted).toBe(0);
+  expect(regions).toBe(MAX_REGIONS);
+});
+
+test('code that is written all the time is hardly translated any more', () => {
+  // The loop of each turn has another number to add.
+  const { regions, registers } = runBoth(`
+        mov     r15d, 500
+        lea     rdi, [rel number]
+again:  add     dword [rdi], 1
+        mov     ecx, 40
+each:   db      0x05
+number: dd      0
+        dec     ecx
+        jnz     each
+        dec     r15d
+        jnz     again`);
+  expect(registers[0]).toBe(BigInt((40 * 500 * 501) / 2));
+  expect(regions).toBeGreaterThan(1);
+  expect(regions).toBeLessThan(20);
+});
+
+test('data among code may be written without the code being translated again', () => {
+  const { regions, invalidated } = runBoth(`
+        mov     ecx, 1000
+        lea     rdi, [rel number]
+again:  add     qword [rdi], 1
+        add     rax, [rdi]
+        dec     ecx
+        jnz     again
+        jmp     done
+number: dq      0
+done:`);
+  // One more behind the store, which the interpreter does.
+  expect(regions).toBeLessThanOrEqual(2);
+  expect(invalidated).toBe(0);
+});
+
+test('code that goes on into the next page sees what is written there, though nothing leads to it but the page before', () => {
+  // What begins the second page is written at the end of each turn, so it is not decoded when the loop becomes hot.
+  const { registers } = runBoth(`
+        mov     r15d, 100
+        lea     rdi, [rel number]
+        lea     rbx, [rel change]
+        jmp     again
+change: add     dword [rdi], 1
+        jmp     again
+        times   4096 - 32 - ($ - $$) nop
+again:  dec     r15d
+        jz      done
+        times   4096 - ($ - $$) nop
+        db      0x05
+number: dd      0
+        jmp     rbx
+done:`);
+  expect(registers[0]).toBe(BigInt((99 * 98) / 2));
 });
 
 test('a region ends where it would take long to make', () => {

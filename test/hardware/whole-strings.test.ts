@@ -36,7 +36,7 @@ function run(
   memory.bytes.set(touch, CODE);
   cpu.run(1000);
   memory.bytes.set(own, CODE);
-  memory.code.changed(CODE);
+  memory.code.changed(CODE, 4096);
   for (let at = 0, value = 1; at < BYTES; at++, value = Math.imul(value, 0x343fd) + 0x269ec3) data[at] = value >>> 16;
   registers.forEach((value, index) => {
     cpu.setRegister([0, 1, 6, 7][index]!, value);

@@ -164,7 +164,7 @@ export class SiliconMachine {
     this.data.set(record.data);
     memory.bytes.set(record.code, CODE_FRAME);
     memory.bytes[CODE_FRAME + CODE_BYTES] = INT3;
-    memory.code.changed(CODE_FRAME);
+    memory.code.changed(CODE_FRAME, PAGE_SIZE);
     this.#protect(record.second);
     cpu.setSegment('cs', flatCode(0x33, 3));
     cpu.setSegment('ss', flatStack(0x2b, 3));

@@ -24,8 +24,8 @@ export interface Block {
 export interface CodePage {
   readonly host: number;
   readonly blocks: (Block | undefined)[];
-  /** Whether there are any: a store into the frame is cheap where there are none. */
-  filled: boolean;
+  /** How many there are: a store into the frame is cheap where there are none. */
+  count: number;
 }
 
 /** Why there is no block: the decoder's word, or an instruction of the table that this vCPU cannot execute. */
@@ -36,6 +36,7 @@ export type Undecodable =
 /** Longest instruction (SDM vol. 2 §2.3.11). */
 export const MAX_INSTRUCTION_BYTES = 15;
 const MAX_BLOCK = 32;
+const MAX_BLOCK_BYTES = MAX_BLOCK * MAX_INSTRUCTION_BYTES;
 
 /** Instructions after which the next one is not simply the one behind. */
 export const ENDS_BLOCK: ReadonlySet<string> = new Set([
@@ -76,8 +77,8 @@ export class CodeCache implements CodeKeeper {
   readonly #stop: () => void;
   /** Where blocks are looked up before they are decoded; undefined for a processor that is the only one of its process. */
   memory: CodeMemory | undefined;
-  /** Called with the frame when code of it has changed. */
-  onWritten: (frame: number) => void = () => {};
+  /** Called when so many bytes of code at a host offset have been written. */
+  onWritten: (host: number, bytes: number) => void = () => {};
 
   constructor(memory: PhysicalMemory) {
     this.#memory = memory;
@@ -99,21 +100,18 @@ export class CodeCache implements CodeKeeper {
     this.#stop();
   }
 
-  written(frame: number): void {
-    const page = this.#pages.get(frame);
-    if (page?.filled) {
-      // In place: whoever runs code of this page holds the same array and sees that it is empty.
-      page.blocks.fill(undefined);
-      page.filled = false;
-    }
-    this.onWritten(frame);
+  written(host: number, bytes: number): void {
+    const offset = host & 4095;
+    const page = this.#pages.get(host - offset);
+    if (page !== undefined && page.count > 0) drop(page, offset, bytes);
+    this.onWritten(host, bytes);
   }
 
   /** The page of frame `host` (page-aligned host offset). */
   page(host: number): CodePage {
     const known = this.#pages.get(host);
     if (known) return known;
-    const page: CodePage = { host, blocks: new Array(4096).fill(undefined), filled: false };
+    const page: CodePage = { host, blocks: new Array(4096).fill(undefined), count: 0 };
     this.#pages.set(host, page);
     this.#memory.code.add(host);
     return page;
@@ -126,7 +124,7 @@ export class CodeCache implements CodeKeeper {
     const decoded = this.#decode(page, offset);
     if ('steps' in decoded) {
       page.blocks[offset] = decoded;
-      page.filled = true;
+      page.count++;
     }
     return decoded;
   }
@@ -164,6 +162,20 @@ export class CodeCache implements CodeKeeper {
   step(instruction: Instruction, offset: number): Step | Undecodable {
     const plan = this.#forms!.plan(instruction, offset);
     return plan === undefined ? unimplemented(instruction) : this.#forms!.bind(plan);
+  }
+}
+
+/**
+ * Drop the blocks that hold some of the bytes at `offset`. In place: whoever runs code of this page holds the same array, and
+ * sees that they are gone.
+ */
+function drop(page: CodePage, offset: number, bytes: number): void {
+  const { blocks } = page;
+  for (let start = Math.max(0, offset - MAX_BLOCK_BYTES + 1); start < offset + bytes && page.count > 0; start++) {
+    const block = blocks[start];
+    if (block === undefined || block.offsets[block.offsets.length - 1]! <= offset) continue;
+    blocks[start] = undefined;
+    page.count--;
   }
 }
 

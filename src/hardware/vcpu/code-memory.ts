@@ -19,6 +19,8 @@ interface Remembered {
 
 /** Blocks kept at most: more than the library has, and a bound for who runs program after program for hours. */
 const MOST = 20_000;
+/** Those that begin alike, at the same offset: code that changes itself further on would make any number of them. */
+const MOST_ALIKE = 8;
 
 export class CodeMemory {
   /** By page offset and first bytes; those that begin alike in a row. */
@@ -41,8 +43,9 @@ export class CodeMemory {
     }
     const [offset, end] = [block.offsets[0]!, block.offsets.at(-1)!];
     const key = keyOf(memory, host, offset);
-    const remembered = { block, bytes: memory.slice(host + offset, host + end) };
     const others = this.#known.get(key);
+    if (others !== undefined && others.length >= MOST_ALIKE) return;
+    const remembered = { block, bytes: memory.slice(host + offset, host + end) };
     if (others === undefined) this.#known.set(key, [remembered]);
     else others.push(remembered);
     this.#blocks++;

@@ -248,7 +248,7 @@ export class Mmu {
       const { host, device, linear, physical, bytes } = this.#parts[index]!;
       if (host >= 0) {
         this.#memory.bytes.copyWithin(host, at, at + bytes);
-        this.#code.changed(host);
+        this.#code.changed(host, bytes);
       } else if (host === OUTCOME.DEVICE) {
         this.#memory.devices.writeBytes(device, this.#memory.bytes, at, bytes);
       } else {
@@ -394,7 +394,7 @@ export class Mmu {
     const low = words[host >> 2]!;
     if ((low & mark) === mark) return;
     words[host >> 2] = low | mark;
-    this.#code.changed(host);
+    this.#code.changed(host, 4);
   }
 
   #permits(access: Access, flags: number, noExecute: boolean): boolean {

@@ -43,8 +43,6 @@ export class TranslatedTier implements HotTier {
     const storage = memory.reserve(STORAGE_BYTES);
     this.threshold = storage === undefined ? NEVER_HOT : this.#eagerness.threshold;
     execution.hotTier = this;
-    return storage === undefined
-      ? undefined
-      : new Translator(this.#parts, execution, code, storage, this.#eagerness.eager);
+    return storage === undefined ? undefined : new Translator(this.#parts, execution, code, storage, this.#eagerness);
   }
 }

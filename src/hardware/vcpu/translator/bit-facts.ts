@@ -9,7 +9,14 @@ import type { BitFacts, Origin, WasmValue } from './wasm-value.ts';
 /** Values that are followed back from one: each stays in its local for that long. */
 const MAX_ORIGINS = 4;
 
-const ones = (bits: bigint): number => bits.toString(2).replaceAll('0', '').length;
+/** How many of the low 32 bits are 1. */
+function onesOf(bits: number): number {
+  let count = 0;
+  for (let rest = bits; rest !== 0; rest &= rest - 1) count++;
+  return count;
+}
+const ones = (bits: bigint): number =>
+  onesOf(Number(BigInt.asIntN(32, bits))) + onesOf(Number(BigInt.asIntN(32, bits >> 32n)));
 const allBits = (width: number): bigint => (1n << BigInt(width)) - 1n;
 
 function zerosOf({ width, known, bits }: WasmValue): bigint {
@@ -40,6 +47,7 @@ export const bitsOfAnd = (a: WasmValue, b: WasmValue): BitFacts | undefined => f
 /** Of a ∨ b as well as of a ⊕ b: where one of them is 0, it is the other; of the two, that of which more is left is noted. */
 export function bitsOfOr(a: WasmValue, b: WasmValue): BitFacts | undefined {
   const [zerosOfA, zerosOfB] = [zerosOf(a), zerosOf(b)];
+  if (zerosOfA === 0n && zerosOfB === 0n) return undefined;
   const origins = ones(zerosOfA) > ones(zerosOfB) ? movedOrigins(b, 0, zerosOfA) : movedOrigins(a, 0, zerosOfB);
   return facts(zerosOfA & zerosOfB, origins);
 }

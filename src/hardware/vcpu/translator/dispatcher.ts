@@ -57,6 +57,9 @@ function drive({ state, storage }: Places, like: number): DefinedFunction {
     code.end();
   };
   const again = code.loop();
+  code.get(index);
+  code.i32(1);
+  code.access(ACCESS.I32_STORE8, storage + STORAGE.ENTERED);
   code.get(budget);
   code.get(index);
   code.callIndirect(like);

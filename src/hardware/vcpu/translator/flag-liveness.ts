@@ -38,6 +38,9 @@ export interface StripFacts {
   readonly needsFlags: boolean;
 }
 
+/** Instructions that the strips of one region, and the turns that are made several at a time, may hold: it would take too long to make. */
+const MAX_STRIPPED = 600;
+
 const NOWHERE = { direct: () => {}, indirect: () => {} };
 
 export function examine(region: Region, meanings: Readonly<Record<string, Meaning>>, places: Places): RegionFacts {
@@ -45,6 +48,7 @@ export function examine(region: Region, meanings: Readonly<Record<string, Meanin
   const interpreted = new Set<number>();
   const { frame } = emitter;
   const strips = new Map<number, StripFacts>();
+  let room = MAX_STRIPPED;
   const needsFlags = region.blocks.map((block, index) => {
     const isLoop = block.ending === 'conditional' && block.successors.includes(index);
     frame.trace = isLoop ? new LoopTrace() : undefined;
@@ -56,7 +60,9 @@ export function examine(region: Region, meanings: Readonly<Record<string, Meanin
       !block.instructions.some(({ address }) => interpreted.has(address)) &&
       planStrip(frame.trace, block.instructions.length, end);
     frame.trace = undefined;
-    if (plan) {
+    const size = plan ? block.instructions.length * (1 + plan.stretch) : 0;
+    if (plan && size <= room) {
+      room -= size;
       frame.strip = new Strip(frame.code, plan, block.instructions.length);
       strips.set(index, { plan, needsFlags: needsEntryFlags(block, emitter, meanings, interpreted) });
       frame.strip = undefined;
@@ -78,7 +84,7 @@ function needsEntryFlags(
   flags.entryNeeded = false;
   emitter.frame.values = new RegisterValues();
   for (const { address, instruction } of instructions) {
-    emitter.frame.temporaries.keepOnly([...valuesOf(flags.state), ...emitter.frame.values.values()]);
+    emitter.frame.temporaries.keepOnly(valuesOf(flags.state), emitter.frame.values.values());
     const place = { rip: BigInt(address), length: instruction.length, unretired: 1 };
     try {
       const ops: Ops<WasmValue> = new WasmOps(emitter, instruction, place, NOWHERE);

@@ -17,9 +17,12 @@ export const STORAGE = {
   LENGTH: 0x1_c004,
   /** 8 bytes: where the guest goes on after an instruction that the interpreter carried out. */
   NEXT: 0x1_c008,
+  /** A byte a region, by its index in the table of functions: not 0 once it has been entered. */
+  ENTERED: 0x1_d000,
 } as const;
+export const ENTERED_BYTES = 0x1000;
 /** The size of it all. */
-export const STORAGE_BYTES = 0x1_d000;
+export const STORAGE_BYTES = STORAGE.ENTERED + ENTERED_BYTES;
 
 /** One page of the TLB. The tag is its linear address (-1, which no page has, if empty); a host offset is low address bits + addend. */
 export const TLB_ENTRY = { SHIFT: 4, TAG: 0, ADDEND: 8 } as const;

@@ -191,7 +191,7 @@ class RegionWriter {
     branches: Branches,
   ): void {
     const { flags, frame } = this.#emitter;
-    frame.temporaries.keepOnly([...valuesOf(flags.state), ...frame.values.values(), ...this.#held.flat()]);
+    frame.temporaries.keepOnly(valuesOf(flags.state), frame.values.values(), ...this.#held);
     const place = { rip: BigInt(address), length: instruction.length, unretired };
     if (this.#facts.interpreted.has(address)) this.#interpret(place, address, block);
     else {

@@ -131,9 +131,11 @@ export function findRegion(start: number, source: CodeSource, endsBlock: Readonl
         for (const target of targets) lead(target);
       }
       if (ending !== 'next') break;
-      if (Math.floor(next / 4096) !== Math.floor(leader / 4096) || count + 1 === MAX_BLOCK) lead(next);
+      const leavesPage = Math.floor(next / 4096) !== Math.floor(leader / 4096);
+      if (leavesPage || count + 1 === MAX_BLOCK) lead(next);
+      // What is on the next page, and not worth following, is none of this block's: nobody would look whether it is still there.
+      if (leavesPage || known.has(next)) break;
       address = next;
-      if (known.has(address)) break;
     }
   }
   const indexes = new Map<number, number>();

@@ -10,7 +10,7 @@ import type { Execution } from '../execution.ts';
 import { meanings } from '../meanings.ts';
 import type { Processor } from '../processor.ts';
 import { TLB_MASK } from '../tlb.ts';
-import type { TranslationStatistics } from '../translation.ts';
+import type { Eagerness, TranslationStatistics } from '../translation.ts';
 import { dispatcherModule } from './dispatcher.ts';
 import type { Places } from './frame.ts';
 import { type CodeSource, ENTRY_BUDGET, findRegion, LARGE_REGION, type Region } from './region.ts';
@@ -35,6 +35,12 @@ const TRIAL = 256;
 const REST = 1 << 16;
 /** A heat from which no block comes up: still a small integer, as all heats are, so that blocks stay alike for the engine. */
 const NEVER = -(2 ** 30);
+/**
+ * Each time that translated code of a page is written, code of that page has to become twice as hot as before to be translated,
+ * up to so many doublings: by then the interpreter has taken as long over it as its translation takes. So a page that is written
+ * all the time costs no more than twice what it costs the interpreter.
+ */
+const MOST_DOUBLINGS = 5;
 
 export class Translator {
   readonly statistics: TranslationStatistics = {
@@ -60,19 +66,25 @@ export class Translator {
   readonly #free: number[] = [];
   /** Whether to follow branches that have not been taken yet. */
   readonly #eager: boolean;
+  readonly #threshold: number;
+  /** Doublings of heat, by page frame. */
+  readonly #doublings = new Map<number, number>();
+  /** Blocks that have reached the heat that their page asks for. */
+  readonly #hotEnough = new WeakSet<Block>();
 
   /** `storage` is {@link STORAGE.SIZE} bytes of linear memory. */
-  constructor(cpu: Processor, execution: Execution, code: CodeCache, storage: number, eager: boolean) {
+  constructor(cpu: Processor, execution: Execution, code: CodeCache, storage: number, eagerness: Eagerness) {
     this.#cpu = cpu;
     this.#execution = execution;
     this.#code = code;
-    this.#eager = eager;
+    this.#eager = eagerness.eager;
+    this.#threshold = eagerness.threshold;
     const { memory, state, mmu } = cpu;
     const { buffer } = memory.wasm;
     this.#places = { state: state.at, storage };
     new LinearTlb(mmu.tlb, buffer, storage);
     this.#runtime = new Runtime(cpu, execution, storage);
-    this.#regions = new RegionCache(buffer, storage, (region) => this.#dropped(region));
+    this.#regions = new RegionCache(buffer, storage, this.statistics, (region) => this.#dropped(region));
     this.#table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SLACK });
     const dispatcher = new WebAssembly.Instance(new WebAssembly.Module(dispatcherModule(this.#places)), {
       host: { memory: memory.wasm, table: this.#table, ...this.#runtime.functions },
@@ -80,17 +92,29 @@ export class Translator {
     this.#imports = { memory: memory.wasm, ...dispatcher };
     this.#drive = dispatcher['drive'] as (index: number, budget: number) => number;
     this.#nothing = dispatcher['nothing'];
-    code.onWritten = (frame) => this.#written(frame);
+    code.onWritten = (host, bytes) => this.#written(host, bytes);
   }
 
-  #written(frame: number): void {
-    this.statistics.invalidated += this.#regions.dropFrame(frame);
+  #written(host: number, bytes: number): void {
+    const regions = this.#regions.written(host, bytes);
+    if (regions.length === 0) return;
+    for (const region of regions) this.#regions.drop(region);
+    this.statistics.invalidated += regions.length;
+    const frame = host - pageOffset(host);
+    this.#doublings.set(frame, Math.min((this.#doublings.get(frame) ?? 0) + 1, MOST_DOUBLINGS));
+  }
+
+  /** Whether `block` has to become hotter before it is translated, because of how often code of its page was written. */
+  #mustWait(host: number, block: Block): boolean {
+    const doublings = this.#doublings.get(host - pageOffset(host));
+    if (doublings === undefined || this.#hotEnough.has(block)) return false;
+    this.#hotEnough.add(block);
+    block.heat = this.#threshold - (this.#threshold << doublings);
+    return true;
   }
 
   #dropped({ index, steps, host }: Translated): void {
-    // It has to be hot once more, or code that does not fit the cache would be translated all the time.
-    const block = this.#code.page(host - pageOffset(host)).blocks[pageOffset(host)];
-    if (block !== undefined) block.heat = Math.min(block.heat, 0);
+    this.#cool(host);
     this.#table.set(index, this.#nothing);
     this.#free.push(index);
     this.#runtime.forget(steps);
@@ -118,6 +142,14 @@ export class Translator {
     return outcome;
   }
 
+  /** The block at `host` has to become hot once more. */
+  #cool(host: number): void {
+    const block = this.#code.page(host - pageOffset(host)).blocks[pageOffset(host)];
+    if (block === undefined) return;
+    block.heat = Math.min(block.heat, 0);
+    this.#hotEnough.delete(block);
+  }
+
   /** A region has been tried {@link TRIAL} times. */
   #judge(region: Translated, block: Block): void {
     if (!this.#eager && region.retired < WORTH * TRIAL) block.heat = -REST;
@@ -126,6 +158,11 @@ export class Translator {
   }
 
   #translate(address: number, host: number, block: Block): Translated | undefined {
+    if (!this.#regions.hasRoom(this.#execution.retired)) {
+      block.heat = 0;
+      return undefined;
+    }
+    if (this.#mustWait(host, block)) return undefined;
     const start = performance.now();
     const region = findRegion(address, this.#source(), ENDS_BLOCK);
     const translated = region === undefined ? undefined : this.#install(region, host);
@@ -151,17 +188,21 @@ export class Translator {
         return number;
       },
     });
-    this.statistics.evicted += this.#regions.makeRoom(bytes.length);
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { host: this.#imports });
     const index = this.#free.pop() ?? this.#table.grow(1);
     this.#table.set(index, instance.exports['region']);
-    const frames = new Set(region.blocks.map(({ address }) => this.#frameOf(address)!));
+    const code = region.blocks.map(({ address, next }) => {
+      const from = this.#frameOf(address)! + pageOffset(address);
+      // What goes on in the middle of it, behind the end of a budget, say, is no reason to make another region of the same code.
+      if (from !== host && this.#regions.find(address, from) === undefined) this.#cool(from);
+      return [from, from + next - address] as const;
+    });
     const instructions = region.blocks.reduce((sum, block) => sum + block.instructions.length, 0);
     const translated = {
       address: region.blocks[0]!.address,
       host,
       index,
-      frames,
+      code,
       steps,
       instructions,
       bytes: bytes.length,

@@ -1,6 +1,6 @@
 /** Bytes of a WebAssembly binary under construction: integers in LEB128, vectors, names (WebAssembly core spec ch. 5.2). */
 export class WasmBytes {
-  #bytes = new Uint8Array(256);
+  #bytes = new Uint8Array(1024);
   #length = 0;
 
   get length(): number {
@@ -49,6 +49,12 @@ export class WasmBytes {
 
   signed64(value: bigint): void {
     let rest = BigInt.asIntN(64, value);
+    // Most are addresses of code and small numbers.
+    const low = Number(rest);
+    if (low === (low | 0)) {
+      this.signed(low);
+      return;
+    }
     while (rest < -64n || rest >= 64n) {
       this.byte(Number(rest & 127n) | 128);
       rest >>= 7n;

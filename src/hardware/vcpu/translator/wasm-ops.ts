@@ -20,6 +20,8 @@ const HIGH_BYTE = 4;
 
 /** Thrown by what has no translation: the interpreter carries the whole instruction out. */
 export class NotTranslated extends Error {}
+/** One for all: to note where it was thrown takes longer than many an instruction's translation. */
+const NOT_TRANSLATED = new NotTranslated();
 
 /** Where a branch leads: told to the region, which knows what is inside it. */
 export interface Branches {
@@ -88,7 +90,7 @@ export class WasmOps implements Ops<WasmValue> {
     return this.#shape(k).kind === 'relative';
   }
   registerNumber(): number {
-    throw new NotTranslated();
+    throw NOT_TRANSLATED;
   }
 
   constant(width: Width, value: bigint): WasmValue {
@@ -101,7 +103,7 @@ export class WasmOps implements Ops<WasmValue> {
       case 'register': {
         const { register } = operand;
         if (register.class === 'high-byte') return this.#highByte(register.number - HIGH_BYTE);
-        if (register.class !== 'general') throw new NotTranslated();
+        if (register.class !== 'general') throw NOT_TRANSLATED;
         return this.register(register.number, Math.min(width, register.width) as Width);
       }
       case 'immediate':
@@ -139,7 +141,7 @@ export class WasmOps implements Ops<WasmValue> {
       const { register } = operand;
       if (register.class === 'high-byte') this.#insert(register.number - HIGH_BYTE, value, 8n, 0xffn);
       else if (register.class === 'general') this.setRegister(register.number, value);
-      else throw new NotTranslated();
+      else throw NOT_TRANSLATED;
       return;
     }
     const { memory } = this.#emitter;
@@ -278,7 +280,7 @@ export class WasmOps implements Ops<WasmValue> {
   }
 
   popToMemory(): void {
-    throw new NotTranslated();
+    throw NOT_TRANSLATED;
   }
 
   stringAddress(which: 'source' | 'destination'): WasmValue {
@@ -391,13 +393,13 @@ export class WasmOps implements Ops<WasmValue> {
     return this.#emitter.arithmetic.byteSwap(a);
   }
   depositBits(): WasmValue {
-    throw new NotTranslated();
+    throw NOT_TRANSLATED;
   }
   extractBits(): WasmValue {
-    throw new NotTranslated();
+    throw NOT_TRANSLATED;
   }
   crc32c(): WasmValue {
-    throw new NotTranslated();
+    throw NOT_TRANSLATED;
   }
 
   flag(name: FlagName): WasmValue {
@@ -458,7 +460,7 @@ export class WasmOps implements Ops<WasmValue> {
   }
 
   repeatString(body: (stopIf: (condition: WasmValue) => void) => void): void {
-    if (this.repeat !== 'none') throw new NotTranslated();
+    if (this.repeat !== 'none') throw NOT_TRANSLATED;
     body(() => {});
   }
 
@@ -489,22 +491,22 @@ export class WasmOps implements Ops<WasmValue> {
   }
 
   portIn(_width: 8 | 16 | 32, _port: WasmValue, _form: PortForm): WasmValue {
-    throw new NotTranslated();
+    throw NOT_TRANSLATED;
   }
   portOut(): void {
-    throw new NotTranslated();
+    throw NOT_TRANSLATED;
   }
   checkPort(): void {
-    throw new NotTranslated();
+    throw NOT_TRANSLATED;
   }
   /** PAUSE is a hint that nobody takes; all else is the vCPU's business. */
   service(name: ServiceName): void {
-    if (name !== 'pause') throw new NotTranslated();
+    if (name !== 'pause') throw NOT_TRANSLATED;
   }
   query(): WasmValue {
-    throw new NotTranslated();
+    throw NOT_TRANSLATED;
   }
   fault(): void {
-    throw new NotTranslated();
+    throw NOT_TRANSLATED;
   }
 }

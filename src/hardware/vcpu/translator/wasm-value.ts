@@ -54,6 +54,11 @@ export function linearOf({ width, known, linear }: WasmValue): LinearForm | unde
 
 const typeOf = (width: number): ValueType => (width === 64 ? I64 : I32);
 
+function keep({ local, unsigned }: WasmValue, kept: Set<number>): void {
+  if (local !== undefined) kept.add(local);
+  if (unsigned !== undefined) kept.add(unsigned);
+}
+
 /** The locals of intermediate values, which are used again as soon as nothing needs what is in them. */
 export class Temporaries {
   readonly #code: WasmFunction;
@@ -62,7 +67,7 @@ export class Temporaries {
     [I64, []],
   ]);
   readonly #types = new Map<number, ValueType>();
-  #busy: number[] = [];
+  readonly #busy: number[] = [];
 
   constructor(code: WasmFunction) {
     this.#code = code;
@@ -75,22 +80,22 @@ export class Temporaries {
     return local;
   }
 
-  /** All temporaries are free but those that hold `values`. */
-  keepOnly(values: Iterable<WasmValue>): void {
+  /** All temporaries are free but those that hold values of some of the `groups`. */
+  keepOnly(...groups: readonly Iterable<WasmValue>[]): void {
+    if (this.#busy.length === 0) return;
     const kept = new Set<number>();
-    const keep = ({ local, unsigned }: WasmValue) => {
-      if (local !== undefined) kept.add(local);
-      if (unsigned !== undefined) kept.add(unsigned);
-    };
-    for (const value of values) {
-      keep(value);
-      value.bits?.origins.forEach((origin) => {
-        keep(origin.value);
-      });
-      if (value.bits?.spread !== undefined) keep(value.bits.spread);
-    }
-    for (const local of this.#busy) if (!kept.has(local)) this.#free.get(this.#types.get(local)!)!.push(local);
-    this.#busy = this.#busy.filter((local) => kept.has(local));
+    for (const values of groups)
+      for (const value of values) {
+        keep(value, kept);
+        if (value.bits === undefined) continue;
+        for (const origin of value.bits.origins) keep(origin.value, kept);
+        if (value.bits.spread !== undefined) keep(value.bits.spread, kept);
+      }
+    let busy = 0;
+    for (const local of this.#busy)
+      if (kept.has(local)) this.#busy[busy++] = local;
+      else this.#free.get(this.#types.get(local)!)!.push(local);
+    this.#busy.length = busy;
   }
 
   /** Take what is on the stack as a value of `width`. */
