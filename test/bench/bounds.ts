@@ -26,6 +26,10 @@ const SIZES = [1e3, 1e4, 1e5, 1e6, 1e7] as const;
 /** Bytes of code for {@link pauseFigure}: some hundred regions. */
 const PAUSES = 3e5;
 const MEASURED = 6e6;
+/** Translated code is warm when so many measurements in a row were alike, and nothing was translated meanwhile; or after the most. */
+const ALIKE = 4;
+const LIKENESS = 1.15;
+const MOST_MEASUREMENTS = 60;
 const WARM_PASSES = 14;
 const EARLY: Eagerness = { threshold: 10, eager: false };
 
@@ -43,19 +47,42 @@ function codeOf(size: number, eagerness: Eagerness | undefined): { cpu: FlatMach
   return { cpu, pass: units * INSTRUCTIONS };
 }
 
-/** Nanoseconds of CPU that an instruction takes, behind a warm-up. */
-function perInstruction(size: number, eagerness: Eagerness | undefined): number {
-  const { cpu, pass } = codeOf(size, eagerness);
-  cpu.run(pass * (eagerness === undefined ? 1 : WARM_PASSES));
-  const before = cpu.retired;
+/** Nanoseconds of CPU that running so many instructions takes. */
+function timed(cpu: FlatMachine['cpu'], instructions: number): number {
   const start = process.cpuUsage();
-  cpu.run(Math.max(pass, MEASURED));
+  cpu.run(instructions);
   const { user, system } = process.cpuUsage(start);
-  return ((user + system) * 1000) / (cpu.retired - before);
+  return (user + system) * 1000;
 }
 
-const inWords = (sizes: readonly number[], eagerness: Eagerness | undefined): string =>
-  sizes.map((size) => perInstruction(size, eagerness).toFixed(1)).join(', ');
+/** Nanoseconds of CPU that an interpreted instruction takes, behind a warm-up. */
+function interpreted(size: number): number {
+  const { cpu, pass } = codeOf(size, undefined);
+  cpu.run(pass);
+  const instructions = Math.max(pass, MEASURED);
+  return timed(cpu, instructions) / instructions;
+}
+
+/** Nanoseconds that a translated instruction takes in the end, and those that its translation took by then, V8's part included. */
+function translated(size: number): { steady: number; warmUp: number } {
+  const { cpu, pass } = codeOf(size, EARLY);
+  const instructions = Math.max(pass, MEASURED);
+  const measured: { each: number; regions: number }[] = [];
+  const isWarm = (): boolean => {
+    const last = measured.slice(-ALIKE);
+    const times = last.map(({ each }) => each);
+    const settled = last[0]?.regions === last.at(-1)?.regions;
+    return last.length === ALIKE && settled && Math.max(...times) < LIKENESS * Math.min(...times);
+  };
+  let total = timed(cpu, pass * WARM_PASSES);
+  while (!isWarm() && measured.length < MOST_MEASUREMENTS) {
+    const time = timed(cpu, instructions);
+    total += time;
+    measured.push({ each: time / instructions, regions: cpu.translation?.regions ?? 0 });
+  }
+  const steady = Math.min(...measured.slice(-ALIKE).map(({ each }) => each));
+  return { steady, warmUp: (total - steady * cpu.retired) / pass };
+}
 
 /** MiB of the process after 10^8 and after 10^9 translated instructions. */
 function memoryFigure(): Figure {
@@ -88,16 +115,22 @@ function pauseFigure(): Figure {
 }
 
 export function boundsFigures(): Figure[] {
+  const warm = SIZES.map(translated);
   return [
     pauseFigure(),
     {
       name: 'interpreted, ns an instruction, by 10³, 10⁴ … 10⁷ bytes of code',
-      value: inWords(SIZES, undefined),
+      value: SIZES.map((size) => interpreted(size).toFixed(1)).join(', '),
       limit: 'does not grow with the code',
     },
     {
-      name: 'translated, ns an instruction, by 10³, 10⁴ … 10⁶ bytes of code',
-      value: inWords(SIZES.slice(0, -1), EARLY),
+      name: 'translated, in the end; by 10³, 10⁴ … 10⁷ bytes',
+      value: warm.map(({ steady }) => steady.toFixed(1)).join(', '),
+      limit: 'does not grow with the code',
+    },
+    {
+      name: 'until then, µs for each instruction of the code',
+      value: warm.map(({ warmUp }) => (warmUp / 1000).toFixed(0)).join(', '),
       limit: 'does not grow with the code',
     },
     memoryFigure(),
