@@ -138,6 +138,39 @@ export function macroSource(calls: number, seed = 1): string {
   return `${text.join('\n')}\n`;
 }
 
+/** A source of `calls` calls of one macro, no two of them alike: a register and two slots, with loads, stores, a condition and branches. */
+export function slotSource(calls: number, seed = 1): string {
+  const draw = numbers(seed);
+  const text = [
+    'bits 64',
+    '%macro swap 3',
+    '        push    %1',
+    '        mov     %1, [rsp + %2]',
+    '        test    %1, %1',
+    '        jz      %%empty',
+    '        add     %1, 8',
+    '        mov     [rsp + %2], %1',
+    '%if %2 > %3',
+    '        sub     %1, [rsp + %3]',
+    '%else',
+    '        add     %1, [rsp + %3]',
+    '%endif',
+    '        xchg    %1, [rsp + %3]',
+    '        mov     [rsp + %2 + 8], %1',
+    '        lea     %1, [rsp + %2*2]',
+    '        cmp     %1, %3',
+    '        jb      %%empty',
+    '        mov     qword [rsp + %3], %2',
+    '%%empty:',
+    '        pop     %1',
+    '%endmacro',
+  ];
+  for (let i = 0; i < calls; i++) {
+    text.push(`        swap    ${WIDE[draw(WIDE.length)]}, ${i * 8}, ${draw(calls) * 8}`);
+  }
+  return `${text.join('\n')}\n`;
+}
+
 /** A source of `calls` calls of one macro, as a file of a beginner's has it: two parameters, a condition, a label of its own. */
 export function oneMacroSource(calls: number, seed = 1): string {
   const draw = numbers(seed);

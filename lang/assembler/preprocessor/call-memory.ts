@@ -35,8 +35,11 @@ export type Rehearse = (words: CallWords, origin: Origin) => Course | undefined;
 
 /** Shapes that are kept: a source whose calls are all different must not take all memory. */
 const MOST_SHAPES = 5000;
-/** A plan that has failed more often than that, and than it has served, is not tried again. */
+/** A plan that has failed more often than that, and than it has served, is not tried again; nor are those of a macro. */
 const PATIENCE = 3;
+const PATIENCE_WITH_MACRO = 12;
+/** More credit than that no macro gets. */
+const TRUST = 100;
 
 /** The calls of one shape. The first is nothing but noticed: most macros are called once. */
 interface CallsOfShape<Bytes> {
@@ -48,6 +51,8 @@ export class CallMemory<Bytes = unknown> {
   /** Without it no call is remembered. */
   assembler: CallAssembler<Bytes> | undefined;
   readonly #shapes = new Map<string, CallsOfShape<Bytes>>();
+  /** Of macros, by their names: one whose lines name symbols is called in many shapes, and none of them has a plan. */
+  readonly #credits = new Map<string, number>();
   readonly #watched: WatchedNames;
   readonly #rehearse: Rehearse;
   readonly #words = new CallWords();
@@ -63,6 +68,9 @@ export class CallMemory<Bytes = unknown> {
     const assembler = this.assembler!;
     const words = this.#words;
     const { origin } = line;
+    const name = line.tokens[0]!.image;
+    const credit = this.#credits.get(name) ?? PATIENCE_WITH_MACRO;
+    if (credit < 0) return undefined;
     const shape = words.read(line, this.#watched.areRegistersPlain);
     const calls = shape === undefined ? undefined : this.#callsOf(shape);
     if (calls === undefined || calls.plan === 'none') return undefined;
@@ -70,8 +78,10 @@ export class CallMemory<Bytes = unknown> {
     const counts = this.#follow(calls.plan, words, origin, assembler);
     if (counts !== undefined && assembler.finish()) {
       calls.credit++;
+      if (credit < TRUST) this.#credits.set(name, credit + 1);
       return counts;
     }
+    this.#credits.set(name, credit - 1);
     if (--calls.credit < 0) calls.plan = 'none';
     return undefined;
   }
