@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { macroSource, mixedSource, oneMacroSource, slotSource } from './assembly-source.ts';
+import { macroSource, mixedSource, oneMacroSource, slotSource, symbolSource } from './assembly-source.ts';
 import { type Figure, median } from './measure.ts';
 
 /** Reports what the assembler takes at most, read where the kernel counts it. */
@@ -22,6 +22,7 @@ export function assemblerFigures(): Figure[] {
     { name: '5,000 macro calls', text: macroSource(5000) },
     { name: '5,000 calls of one macro', text: oneMacroSource(5000) },
     { name: '5,000 calls, each with other slots', text: slotSource(5000) },
+    { name: '5,000 calls that name symbols', text: symbolSource(5000) },
   ];
   const figures = sources.flatMap(({ name, text }) => compare(name, text, folder));
   rmSync(folder, { recursive: true });

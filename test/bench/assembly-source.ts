@@ -171,6 +171,42 @@ export function slotSource(calls: number, seed = 1): string {
   return `${text.join('\n')}\n`;
 }
 
+/** A source of `calls` calls whose lines name symbols: functions with arguments, and a counter. */
+export function symbolSource(calls: number, seed = 1): string {
+  const draw = numbers(seed);
+  const functions = 200;
+  const text = [
+    'bits 64',
+    '%macro invoke 1-*',
+    '%if %0 > 1',
+    '        mov     rdi, %2',
+    '%endif',
+    '%if %0 > 2',
+    '        mov     rsi, %3',
+    '%endif',
+    '        call    %1',
+    '        test    eax, eax',
+    '        jnz     failed',
+    '%endmacro',
+    '%assign n 0',
+    '%macro counted 1',
+    '%assign n n+1',
+    '        mov eax, n + %1',
+    '%endmacro',
+    'failed:',
+  ];
+  for (let i = 0; i < functions; i++) text.push(`f${i}: ret`);
+  for (let i = 0; i < calls; i++) {
+    const call = [
+      `        invoke  f${draw(functions)}, ${i}, rax`,
+      `        invoke  f${draw(functions)}`,
+      `        counted ${i}`,
+    ];
+    text.push(call[draw(call.length)]!);
+  }
+  return `${text.join('\n')}\n`;
+}
+
 /** A source of `calls` calls of one macro, as a file of a beginner's has it: two parameters, a condition, a label of its own. */
 export function oneMacroSource(calls: number, seed = 1): string {
   const draw = numbers(seed);
