@@ -3,7 +3,9 @@
  * What a module leaves when it goes nobody can free any more: kmemleak tells it (mm/kmemleak.c).
  */
 
+import { PAGE_SIZE } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
+import { ENOMEM } from '../uapi/errno.ts';
 
 /** POISON_FREE and POISON_END. */
 const POISON = 0x6b;
@@ -14,6 +16,7 @@ const LARGEST = 2 ** 22;
 export class ModuleMemory {
   readonly #kernel: Kernel;
   readonly #live = new Set<Uint8Array>();
+  #bytes = 0;
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -25,9 +28,15 @@ export class ModuleMemory {
       throw new RangeError(`kmalloc takes a size in bytes up to ${LARGEST}, not ${size}`);
     if (!Number.isInteger(gfp)) throw new TypeError(`kmalloc takes GFP_KERNEL or GFP_ATOMIC, not ${gfp}`);
     if (!this.#kernel.kmalloc(`${size} bytes`, gfp)) return undefined;
+    // Fidelity: the bytes stand outside of the host's RAM, but there are no more of them than RAM is left.
+    if (this.#bytes + size > this.#kernel.pages.available * PAGE_SIZE) {
+      this.#kernel.refuse(ENOMEM, `no memory for ${size} bytes: the module has ${this.#bytes} already`);
+      return undefined;
+    }
     const memory = new Uint8Array(size);
     poison(memory);
     this.#live.add(memory);
+    this.#bytes += size;
     return memory;
   }
 
@@ -38,15 +47,16 @@ export class ModuleMemory {
   kfree(memory: Uint8Array | undefined): void {
     if (memory === undefined) return;
     if (!this.#live.delete(memory)) throw new TypeError('kfree: this is not from kmalloc, or was freed before');
+    this.#bytes -= memory.length;
     poison(memory);
   }
 
   /** The module is gone: what it has not freed is told, and forgotten. */
   close(): void {
-    const bytes = [...this.#live].reduce((sum, { length }) => sum + length, 0);
     const count = this.#live.size;
+    if (count > 0) this.#kernel.printk(`kmemleak: ${count} new suspected memory leaks (${this.#bytes} bytes)`);
     this.#live.clear();
-    if (count > 0) this.#kernel.printk(`kmemleak: ${count} new suspected memory leaks (${bytes} bytes)`);
+    this.#bytes = 0;
   }
 }
 

@@ -253,6 +253,12 @@ test('kmalloc: what is written and what is freed shows, each is freed once, and 
   expect([b[0], b[99]]).toEqual([0x6b, 0xa5]);
   linux.kfree(undefined);
   expect(() => linux.kfree(b)).toThrow('was freed before');
+  const most: Uint8Array[] = [];
+  for (let more = linux.kzalloc(2 ** 22, linux.GFP_KERNEL); more; more = linux.kzalloc(2 ** 22, linux.GFP_KERNEL))
+    most.push(more);
+  // The host has 32 MiB.
+  expect(most.length).toBe(7);
+  for (const memory of most) linux.kfree(memory);
   expect(() => linux.kmalloc(-1, linux.GFP_KERNEL)).toThrow('kmalloc takes a size in bytes');
   expect(() => linux.kmalloc(1, undefined as never)).toThrow('GFP_KERNEL or GFP_ATOMIC');
   expectNothingLeft(host);
