@@ -40,10 +40,14 @@ export class Tally {
   program(program: RandomProgram, { cpu, memory }: PrivilegeMachine, before: Before): void {
     this.programs++;
     for (const part of PARTS) this.#add(part, program.made[part]);
-    for (const [name, vector] of Object.entries(VECTOR))
-      this.#add(`#${name}`, Number(memory.view.getBigUint64(ENTERED + 8 * vector, true)));
+    const retired = cpu.retired - before.retired;
+    for (const [name, vector] of Object.entries(VECTOR)) {
+      const entered = Number(memory.view.getBigUint64(ENTERED + 8 * vector, true));
+      // A handler retires instructions: more of them is what a program has written there.
+      if (entered <= retired) this.#add(`#${name}`, entered);
+    }
     const regions = (cpu.translation?.regions ?? 0) - before.regions;
-    this.#add('instructions run', cpu.retired - before.retired);
+    this.#add('instructions run', retired);
     this.#add('regions translated', regions);
     this.#add('regions whose code was then written', (cpu.translation?.invalidated ?? 0) - before.invalidated);
   }
