@@ -127,6 +127,7 @@ export class Pair {
   #prepare(each: PrivilegeMachine, program: RandomProgram, random: Generator): void {
     const { memory, cpu } = each;
     memory.bytes.fill(0, 0, STATE_PAGE * PAGE);
+    memory.code.changed(0, PAGE);
     memory.bytes.fill(0, CONTROL, STACK);
     memory.bytes.fill(0, FRAMES, BYTES);
     memory.bytes.fill(0, SLOTS, SLOTS + SLOT_COUNT * SLOT_BYTES);
