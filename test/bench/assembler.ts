@@ -5,13 +5,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { macroSource, mixedSource, oneMacroSource, slotSource, symbolSource } from './assembly-source.ts';
-import { type Figure, median } from './measure.ts';
+import { type Figure, median, plainEnvironment } from './measure.ts';
 
 /** Reports what the assembler takes at most, read where the kernel counts it. */
 const PEAK = `process.on('exit', () => process.stdout.write(String(process.resourceUsage().maxRSS)));`;
-
-/** Node reads the certificates that this variable names whenever it starts: 40 ms that have nothing to do with what it runs. */
-const { NODE_EXTRA_CA_CERTS: _, ...withoutCertificates } = process.env;
 
 /** Ratios to `nasm -f bin`, taken in turn so that a drifting machine hits both, and the peak of memory. None without nasm. */
 export function assemblerFigures(): Figure[] {
@@ -43,7 +40,7 @@ function compare(name: string, text: string, folder: string): Figure[] {
     const { status, stdout } = spawnSync(command, args, {
       stdio: ['ignore', 'pipe', 'ignore'],
       encoding: 'utf8',
-      env: withoutCertificates,
+      env: plainEnvironment,
     });
     if (status !== 0) throw new Error(`${command} ${args.join(' ')} fails with ${status}`);
     return { elapsed: performance.now() - start, stdout };

@@ -10,7 +10,7 @@ import { assemblerFigures } from './assembler.ts';
 import { boundsFigures } from './bounds.ts';
 import { computeFigures, printCompute } from './compute.ts';
 import { cpuFigures } from './cpu.ts';
-import { type Figure, median, milliseconds, printFigures } from './measure.ts';
+import { type Figure, median, milliseconds, plainEnvironment, printFigures } from './measure.ts';
 import { observeFigures } from './observe.ts';
 import { printRoad, roadFigures } from './roads.ts';
 import { testRunnerFigure } from './test-runner.ts';
@@ -22,7 +22,7 @@ const library = { archive: readArchive(readFileSync('dist/libgvm.a'), 'libgvm.a'
 function startUp(): Figure {
   const time = (args: readonly string[]) => {
     const start = performance.now();
-    spawnSync(process.execPath, args, { stdio: 'ignore' });
+    spawnSync(process.execPath, args, { stdio: 'ignore', env: plainEnvironment });
     return performance.now() - start;
   };
   const ratios = Array.from(
