@@ -7,6 +7,7 @@ import { Transcript } from '../../src/cli/output.ts';
 import { run } from '../../src/cli/run.ts';
 import { assembled } from '../hardware/privilege-machine.ts';
 import { runOnTcg } from '../oracle/tcg-machine.ts';
+import { plainRun } from '../plain-run.ts';
 import { lowerQuartile } from './measure.ts';
 
 type Library = Parameters<typeof run>[1];
@@ -44,16 +45,7 @@ export function runSilently(
   { defines = {}, qemu = [] }: Kind,
   output = new Transcript(),
 ): void {
-  const options = {
-    file,
-    qemu,
-    trace: undefined,
-    explain: false,
-    maxInsns: 1e9,
-    exitMap: 'gvm',
-    includes: [],
-  } as const;
-  run({ ...options, defines }, library, output);
+  run({ ...plainRun(file), qemu, maxInsns: 1e9, defines }, library, output);
 }
 
 /** Nanoseconds of one exit of pio.gasm, with the three instructions around it. */

@@ -9,20 +9,12 @@ import { run } from '../../src/cli/run.ts';
 import { chooseEvents } from '../../src/cli/trace.ts';
 import { traceToFile } from '../../src/cli/trace-sink.ts';
 import { watchedRun } from '../../src/cli/watched-run.ts';
+import { plainRun } from '../plain-run.ts';
 import { type Figure, median } from './measure.ts';
 
 /** Port writes to the mdev driver, each an exit to QEMU and back. */
 const program = (count: number) =>
-  ({
-    file: 'test/bench/pio.gasm',
-    qemu: [],
-    trace: undefined,
-    explain: false,
-    maxInsns: 1e9,
-    exitMap: 'gvm',
-    includes: [],
-    defines: { COUNT: '1', WINDOW: String(count) },
-  }) as const;
+  ({ ...plainRun('test/bench/pio.gasm'), maxInsns: 1e9, defines: { COUNT: '1', WINDOW: String(count) } }) as const;
 
 /** Milliseconds of the processor for one run with so many port writes. */
 export function exitPath(library: GuestLibrary, count: number): number {

@@ -11,8 +11,8 @@ import { EXIT } from '../../src/cli/exit-status.ts';
 import { Leftovers } from '../../src/cli/leftovers.ts';
 import { Transcript } from '../../src/cli/output.ts';
 import { run } from '../../src/cli/run.ts';
-import { DEFAULT_MAX_INSNS } from '../../src/cli/run-options.ts';
 import { library } from '../expect-golden.ts';
+import { plainRun } from '../plain-run.ts';
 
 const leftovers = new Leftovers();
 const folder = mkdtempSync(join(tmpdir(), 'gvm-faults-'));
@@ -31,17 +31,7 @@ function runWith(capability: string, nth: number, settings: Readonly<Record<stri
   const behind = program.indexOf('\n', at) + 1;
   writeFileSync(file, program.slice(0, behind) + lines.join('') + program.slice(behind));
   const output = new Transcript();
-  const options = {
-    file,
-    qemu: [],
-    trace: undefined,
-    explain: false,
-    maxInsns: DEFAULT_MAX_INSNS,
-    exitMap: 'gvm' as const,
-    includes: [],
-    defines: {},
-  };
-  const status = run(options, library, output, undefined, leftovers);
+  const status = run(plainRun(file), library, output, undefined, leftovers);
   return { status, text: output.text };
 }
 

@@ -5,8 +5,8 @@ import { MiB } from '../../src/address.ts';
 import { Leftovers } from '../../src/cli/leftovers.ts';
 import { Transcript } from '../../src/cli/output.ts';
 import { run } from '../../src/cli/run.ts';
-import { DEFAULT_MAX_INSNS } from '../../src/cli/run-options.ts';
 import { library } from '../expect-golden.ts';
+import { plainRun } from '../plain-run.ts';
 
 test.each([
   ['by the guest and an mdev driver', 'programs/vm-buffer/vm-buffer.gasm'],
@@ -18,19 +18,9 @@ test.each([
   const { wasm } = before;
   leftovers.giveBack(before, { scrub: () => {} });
   const output = new Transcript();
-  const options = {
-    file,
-    qemu: [],
-    trace: undefined,
-    explain: false,
-    maxInsns: DEFAULT_MAX_INSNS,
-    exitMap: 'gvm' as const,
-    includes: [],
-    defines: {},
-  };
   let wrote = 0;
   run(
-    options,
+    plainRun(file),
     library,
     output,
     ({ machine }) =>

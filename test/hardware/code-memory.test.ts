@@ -6,6 +6,7 @@ import { Transcript } from '../../src/cli/output.ts';
 import { run } from '../../src/cli/run.ts';
 import { CodeMemory } from '../../src/hardware/vcpu/code-memory.ts';
 import { library } from '../expect-golden.ts';
+import { plainRun } from '../plain-run.ts';
 
 const PAGE = 4096;
 const block = (...offsets: number[]) => ({ plans: [], offsets });
@@ -43,16 +44,7 @@ test('a run says the same, whatever ran before it in the process', () => {
   const said = (file: string, leftovers?: Leftovers) => {
     const output = new Transcript();
     const status = run(
-      {
-        file,
-        qemu: [],
-        trace: 'kvm_pio[port=0x1000-0x1fff]',
-        explain: false,
-        maxInsns: 1e8,
-        exitMap: 'gvm',
-        includes: [],
-        defines: {},
-      },
+      { ...plainRun(file), trace: 'kvm_pio[port=0x1000-0x1fff]' },
       library,
       output,
       undefined,

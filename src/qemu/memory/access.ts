@@ -23,6 +23,14 @@ export const MEMTX_ERROR = 1;
 export const MEMTX_DECODE_ERROR = 2;
 export const MEMTX_ACCESS_ERROR = 4;
 
+/** False for a device that is being accessed already (mem_reentrancy_guard); else it is, until its guard is let go. */
+function engage({ guard }: MemoryRegion): boolean {
+  if (guard === undefined) return true;
+  if (guard.engaged) return false;
+  guard.engaged = true;
+  return true;
+}
+
 /** memory_region_dispatch_read: `size` (1, 2, 4, 8) bytes at `offset` into `data` at `at`. A refused read gives zeros. Hot. */
 export function dispatchRead(
   stream: EventStream,
@@ -39,13 +47,9 @@ export function dispatchRead(
     zero(data, at, size);
     return MEMTX_DECODE_ERROR;
   }
-  const guard = region.guard;
-  if (guard !== undefined) {
-    if (guard.engaged) {
-      zero(data, at, size);
-      return MEMTX_ACCESS_ERROR;
-    }
-    guard.engaged = true;
+  if (!engage(region)) {
+    zero(data, at, size);
+    return MEMTX_ACCESS_ERROR;
   }
   const width = rules.width(size);
   for (let i = 0; i < size; i += width) {
@@ -63,7 +67,7 @@ export function dispatchRead(
         traceRead(stream, cpu, region, offset + i, width, BigInt(value));
     }
   }
-  if (guard !== undefined) guard.engaged = false;
+  if (region.guard !== undefined) region.guard.engaged = false;
   return MEMTX_OK;
 }
 
@@ -80,11 +84,7 @@ export function dispatchWrite(
   const ops = region.ops!;
   const rules = region.rules!;
   if (!rules.valid(offset, size)) return MEMTX_DECODE_ERROR;
-  const guard = region.guard;
-  if (guard !== undefined) {
-    if (guard.engaged) return MEMTX_ACCESS_ERROR;
-    guard.engaged = true;
-  }
+  if (!engage(region)) return MEMTX_ACCESS_ERROR;
   const width = rules.width(size);
   for (let i = 0; i < size; i += width) {
     const piece = Math.min(width, size);
@@ -100,7 +100,7 @@ export function dispatchWrite(
       ops.write(offset + i, width, value);
     }
   }
-  if (guard !== undefined) guard.engaged = false;
+  if (region.guard !== undefined) region.guard.engaged = false;
   return MEMTX_OK;
 }
 
@@ -113,16 +113,12 @@ export function dispatchWholeRead(
   at: number,
   size: number,
 ): number {
-  const guard = region.guard;
-  if (guard !== undefined) {
-    if (guard.engaged) return MEMTX_ACCESS_ERROR;
-    guard.engaged = true;
-  }
+  if (!engage(region)) return MEMTX_ACCESS_ERROR;
   const value = region.ops!.read(offset, size);
   store(data, at, size, value);
   if (watched && (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on))
     traceRead(stream, cpu, region, offset, size, BigInt(value));
-  if (guard !== undefined) guard.engaged = false;
+  if (region.guard !== undefined) region.guard.engaged = false;
   return MEMTX_OK;
 }
 
@@ -135,16 +131,12 @@ export function dispatchWholeWrite(
   at: number,
   size: number,
 ): number {
-  const guard = region.guard;
-  if (guard !== undefined) {
-    if (guard.engaged) return MEMTX_ACCESS_ERROR;
-    guard.engaged = true;
-  }
+  if (!engage(region)) return MEMTX_ACCESS_ERROR;
   const value = load(data, at, size);
   if (watched && (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on))
     traceWrite(stream, cpu, region, offset, size, BigInt(value));
   region.ops!.write(offset, size, value);
-  if (guard !== undefined) guard.engaged = false;
+  if (region.guard !== undefined) region.guard.engaged = false;
   return MEMTX_OK;
 }
 
