@@ -26,6 +26,13 @@ describe('delivery', () => {
     expect(Number(machine.cpu.register(4))).toBe(IST1 - 40);
   });
 
+  test('a handler that faults at once, for ever, on a stack of its own uses up the time that the guest has', () => {
+    const machine = new PrivilegeMachine('ud2');
+    machine.setGate(6, CODE, { ist: 1 });
+    expect(machine.cpu.run(1000)).toBe(EXIT_REASON.PREEMPTION_TIMER);
+    expect(machine.cpu.retired).toBe(1000);
+  });
+
   test.each([
     ['a gate that is not present', { type: 0x0e }, NP, 6 * 8 + 3],
     ['a gate of another type', { type: 0x8c }, GP, 6 * 8 + 3],

@@ -41,6 +41,8 @@ export class Vcpu extends GuestState {
   /** Exceptions that leave the guest with EXCEPTION_NMI instead of reaching it, a bit a vector (the exception bitmap). */
   exceptionBitmap = 0;
   #entryEvent: EntryEvent | undefined;
+  /** How much was retired when an instruction last raised an exception. */
+  #raisedAt = -1;
 
   /** `stateAt` is a zeroed page frame of host RAM for the CPU's registers. */
   constructor(memory: PhysicalMemory, stateAt: Hpa, stream: EventStream) {
@@ -236,6 +238,11 @@ export class Vcpu extends GuestState {
     if ((this.exceptionBitmap & (1 << vector)) !== 0 && kind !== 'software') return this.#intercepted(vector, kind);
     if (vector === VECTOR.DB && kind !== 'software') this.parts.debug.report();
     this.#raised();
+    // A handler whose first instruction faults, on a stack of its own, does so for ever and retires nothing: an exception without an
+    // instruction since the last one counts as one, so that time goes on and the guest's limits hold.
+    const { execution } = this.parts;
+    if (execution.retired === this.#raisedAt) execution.retired++;
+    this.#raisedAt = execution.retired;
     return this.#deliverPending(this.exit.instructionLength);
   }
 
