@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bundle as bundleTo } from './bundle.js';
+import { asModule, bundle as bundleTo } from './bundle.js';
 
 const root = join(new URL('.', import.meta.url).pathname, '..');
 const folder = mkdtempSync(join(tmpdir(), 'gvm-bench-'));
@@ -22,13 +22,10 @@ const withoutEvents = {
 
 const bundle = (entry, outfile, plugins = []) =>
   bundleTo(join(root, entry), join(folder, outfile), {
-    format: 'esm',
+    ...asModule,
     // Branches on false go.
     minify: { minifySyntax: true },
     plugins,
-    banner: {
-      js: "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);",
-    },
   });
 
 /** V8's bounds of inlining as the command sets them. Its patience with short runs would only make the warm-up longer. */

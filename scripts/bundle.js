@@ -29,6 +29,14 @@ function keepConstants(text) {
 /** How the bundler tells Node's lexer of a CommonJS file's exports: dead code, which minifying it again would remove. */
 const EXPORTED_NAMES = /^0 && \(module\.exports = \{[^}]*\}\);$/m;
 
+/** Options for a script that is run by itself: an ES module, in which the packages' CommonJS finds `require`. */
+export const asModule = {
+  format: 'esm',
+  banner: {
+    js: "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);",
+  },
+};
+
 /**
  * Bundle one entry. `options` are esbuild's, `minify` those of the text that is written: the bundler's own minification would join the
  * variables before they can be told from constants.

@@ -7,24 +7,13 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { asModule, bundle } from './bundle.js';
 
 const [programs = '100000', seed = '1000'] = process.argv.slice(2);
 const root = join(new URL('.', import.meta.url).pathname, '..');
 const folder = mkdtempSync(join(tmpdir(), 'gvm-lock-step-'));
 const outfile = join(folder, 'long-run.mjs');
-await build({
-  entryPoints: [join(root, 'test/hardware/lock-step/long-run.ts')],
-  outfile,
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  target: 'node20',
-  logLevel: 'warning',
-  banner: {
-    js: "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);",
-  },
-});
+await bundle(join(root, 'test/hardware/lock-step/long-run.ts'), outfile, asModule);
 const { status } = spawnSync(process.execPath, [outfile, programs, seed], { stdio: 'inherit' });
 rmSync(folder, { recursive: true });
 process.exitCode = status ?? 1;
