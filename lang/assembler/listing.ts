@@ -10,7 +10,7 @@ import type { Assembly, Item } from './assembly.ts';
 import { BytesWork, DataWork, ReserveWork, TimesWork } from './data-work.ts';
 import type { Diagnostic } from './diagnostics.ts';
 import { lineText } from './preprocessor/line-text.ts';
-import type { SourceObserver } from './preprocessor/preprocessor.ts';
+import type { SourceObserver } from './preprocessor/source-observer.ts';
 import type { Section } from './sections.ts';
 
 /** Characters of the column of bytes. */

@@ -2,7 +2,7 @@
 
 import { assemble } from '../assembler/assemble.ts';
 import type { Diagnostic } from '../assembler/diagnostics.ts';
-import type { IncludePath } from '../assembler/preprocessor/preprocessor.ts';
+import type { IncludePath } from '../assembler/preprocessor/preprocessor-options.ts';
 import { type ArchiveMember, writeArchive } from './archive.ts';
 import { STT_FILE } from './elf64.ts';
 import type { ObjectFile, ObjectSymbol } from './object-file.ts';

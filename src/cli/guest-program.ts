@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { assemble } from '../../lang/assembler/assemble.ts';
-import type { IncludePath } from '../../lang/assembler/preprocessor/preprocessor.ts';
+import type { IncludePath } from '../../lang/assembler/preprocessor/preprocessor-options.ts';
 import type { WarningSettings } from '../../lang/assembler/warning-classes.ts';
 import { type Archive, readArchive } from '../../lang/object/archive.ts';
 import { KERNEL_LAYOUT, link } from '../../lang/object/link.ts';

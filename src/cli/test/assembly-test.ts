@@ -2,7 +2,7 @@
 
 import { assemble } from '../../../lang/assembler/assemble.ts';
 import type { Diagnostic } from '../../../lang/assembler/diagnostics.ts';
-import type { IncludePath } from '../../../lang/assembler/preprocessor/preprocessor.ts';
+import type { IncludePath } from '../../../lang/assembler/preprocessor/preprocessor-options.ts';
 import { outermost } from '../../../lang/syntax/source.ts';
 import type { Expectations, ExpectedBytes, ExpectedError } from './expectations.ts';
 
