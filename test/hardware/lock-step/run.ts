@@ -32,8 +32,12 @@ export function runPrograms(
     const decoded = number % 4 < 2 ? undefined : new CodeMemory();
     const pair = new Pair({ threshold: eager ? 2 : 20, eager }, decoded);
     for (let each = first; each < Math.min(first + TOGETHER, count); each++) {
-      const difference = pair.compare(seed + each, ENTRIES, tally);
-      if (difference !== undefined) return { difference, tally };
+      try {
+        const difference = pair.compare(seed + each, ENTRIES, tally);
+        if (difference !== undefined) return { difference, tally };
+      } catch (error) {
+        throw new Error(`seed ${seed + each}, in the run from ${seed + first}`, { cause: error });
+      }
     }
   }
   return { difference: undefined, tally };
