@@ -99,7 +99,7 @@ export class IoBus {
 
   #lose(unregistered: IoDevice): number {
     const ranges = this.#ranges;
-    this.#ranges = [];
+    this.#change([]);
     this.#ioeventfds = 0;
     this.#lost = true;
     this.#host.printk('kvm: failed to shrink bus, removing it completely');
