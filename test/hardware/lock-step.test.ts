@@ -11,6 +11,8 @@ const PROGRAMS = 192;
 const SEED = 1;
 /** So few programs need not have it. */
 const RARE: Part = 'such stores into another page';
+/** A push across the end of the page that the stack's last access was in. */
+const CROSSING_PUSH = 4009536;
 
 describe('translated code is in step with the interpreter', () => {
   test(`${PROGRAMS} programs from seed ${SEED}`, { timeout: 180_000 }, () => {
@@ -29,5 +31,9 @@ describe('translated code is in step with the interpreter', () => {
       'exit IO_INSTRUCTION',
     ])
       expect(tally.total(what), what).toBeGreaterThan(0);
+  });
+
+  test('a push that crosses into another page goes to both', () => {
+    expect(runPrograms(1, CROSSING_PUSH).difference).toBeUndefined();
   });
 });

@@ -11,7 +11,7 @@ import type { Frame } from './frame.ts';
 import { STORAGE, TLB_ENTRY } from './layout.ts';
 import type { Exits, Place } from './place.ts';
 import { ACCESS, OP } from './wasm-function.ts';
-import { I32, I64 } from './wasm-types.ts';
+import { I32 } from './wasm-types.ts';
 import { linearOf, type WasmValue } from './wasm-value.ts';
 
 const LOADS = { 8: ACCESS.I32_LOAD8_U, 16: ACCESS.I32_LOAD16_U, 32: ACCESS.I32_LOAD, 64: ACCESS.I64_LOAD } as const;
@@ -88,19 +88,22 @@ export class WasmMemory {
     code.end();
   }
 
-  /** The addend of the page that the last access to the stack was in, if this one is there too; else the TLB's. */
+  /** The addend of the page that the last access to the stack was in, if this one is aligned and there too; else the TLB's. */
   #nearby(place: Place, width: Width, address: WasmValue, access: AccessKind, low: number): number {
     const { code, temporaries } = this.#frame;
     const { page, addend } = this.#frame.stackPage(access);
-    const now = temporaries.take(I64);
-    this.#pushPage(width, address);
-    code.tee(now);
+    // An aligned access lies in one page; of any other some low bits are left, with which it is in none that is kept here.
+    temporaries.push(address);
+    code.i64(-4096n | BigInt(width / 8 - 1));
+    code.op(OP.I64_AND);
     code.get(page);
     code.op(OP.I64_NE);
     code.if();
     this.#probe(place, width, address, access, low);
     code.set(addend);
-    code.get(now);
+    temporaries.push(address);
+    code.i64(-4096n);
+    code.op(OP.I64_AND);
     code.set(page);
     code.end();
     temporaries.pushLow(address);
