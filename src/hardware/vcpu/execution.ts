@@ -32,6 +32,9 @@ export const RESUME = -6;
 /** Outcome of a {@link HotTier}: the instruction at SLOT.RIP is the interpreter's to do, and nothing of it has been done. */
 export const INTERPRET = -7;
 
+/** Outcome of translated code alone: SLOT.RIP is at an access to a port, of which nothing has been done. */
+export const PORT = -8;
+
 /** A faster way to run what is run often. */
 export interface HotTier {
   /** How often a block is entered before it is asked for. */
@@ -41,6 +44,8 @@ export interface HotTier {
    * left to the interpreter; {@link RESUME}, {@link INTERPRET}.
    */
   run(address: number, page: CodePage, offset: number, block: Block, limit: number): number;
+  /** As {@link run} from SLOT.RIP, if that is where code of this tier was lately run from; else 0. */
+  again(limit: number): number;
 }
 
 /** Execution of one vCPU's code. */
@@ -79,7 +84,8 @@ export class Execution {
 
   /** Run from SLOT.RIP until the code leaves its page or something happens; SLOT.RIP is exact on return. */
   runPage(limit: number): number {
-    let outcome = this.#runBlocks(limit, true);
+    let outcome = this.#hot === undefined ? 0 : this.#hot.again(limit);
+    if (outcome === 0) outcome = this.#runBlocks(limit, true);
     while (outcome === RESUME || outcome === INTERPRET) {
       if (this.retired >= limit) return OUTCOME.STOP;
       outcome = this.#runBlocks(limit, outcome === RESUME);

@@ -1,6 +1,7 @@
 /** VM exits: Intel's basic exit reasons, and the exit-information fields of the VMCS (SDM vol. 3C, ch. 28 and app. C). */
 
 import type { Gpa, Gva } from '../../address.ts';
+import type { PortForm } from './ops.ts';
 
 export const EXIT_REASON = {
   EXCEPTION_NMI: 0,
@@ -44,6 +45,12 @@ export const IO_QUALIFICATION = {
   IMMEDIATE: 1 << 6,
   PORT_SHIFT: 16,
 } as const;
+
+/** The bits of that qualification which the instruction itself tells: how it names its port, and whether it is repeated. */
+export const ioForm = (form: PortForm, repeat: 'none' | 'rep' | 'repne'): number =>
+  (form === 'string' ? IO_QUALIFICATION.STRING : 0) |
+  (repeat === 'none' ? 0 : IO_QUALIFICATION.REPEATED) |
+  (form === 'immediate' ? IO_QUALIFICATION.IMMEDIATE : 0);
 
 /** Exit qualification of EPT_VIOLATION: SDM table 28-7. */
 export const EPT_QUALIFICATION = {

@@ -72,6 +72,16 @@ export class Ports {
     return 0;
   }
 
+  /** The access whose exit qualification translated code has left behind; an outcome. */
+  access(qualification: number): number {
+    const checked = this.check(
+      (qualification & IO_QUALIFICATION.SIZE_MASK) + 1,
+      qualification >>> IO_QUALIFICATION.PORT_SHIFT,
+    );
+    if (checked !== 0) return checked;
+    return this.#cpu.event.leave(EXIT_REASON.IO_INSTRUCTION, qualification);
+  }
+
   #leave(bytes: number, port: number, form: number): number {
     return this.#cpu.event.leave(
       EXIT_REASON.IO_INSTRUCTION,

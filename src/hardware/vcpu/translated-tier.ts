@@ -1,27 +1,21 @@
 /** The translator's place in a vCPU. It is loaded, and its tables are made, when code is hot for the first time. */
 
-import type { Block, CodeCache, CodePage } from './code-cache.ts';
+import type { Block, CodePage } from './code-cache.ts';
 import { eptWalk, guestPageWalk } from './events.ts';
-import { type Execution, type HotTier, NEVER_HOT } from './execution.ts';
-import type { Processor } from './processor.ts';
+import { type HotTier, NEVER_HOT } from './execution.ts';
 import type { Eagerness, TranslationStatistics } from './translation.ts';
 import { STORAGE_BYTES } from './translator/layout.ts';
-import { Translator } from './translator/translator.ts';
-
-interface Parts extends Processor {
-  readonly code: CodeCache;
-  readonly execution: Execution;
-}
+import { type TranslatedProcessor, Translator } from './translator/translator.ts';
 
 /** Runs hot code through a {@link Translator}. */
 export class TranslatedTier implements HotTier {
   threshold: number;
-  readonly #parts: Parts;
+  readonly #cpu: TranslatedProcessor;
   readonly #eagerness: Eagerness;
   #translator: Translator | undefined;
 
-  constructor(parts: Parts, eagerness: Eagerness) {
-    this.#parts = parts;
+  constructor(cpu: TranslatedProcessor, eagerness: Eagerness) {
+    this.#cpu = cpu;
     this.#eagerness = eagerness;
     this.threshold = eagerness.first ?? eagerness.threshold;
   }
@@ -37,12 +31,16 @@ export class TranslatedTier implements HotTier {
     return this.#translator === undefined ? 0 : this.#translator.run(address, page, offset, block, limit);
   }
 
+  again(limit: number): number {
+    return this.#translator === undefined || guestPageWalk.on || eptWalk.on ? 0 : this.#translator.again(limit);
+  }
+
   /** Undefined if the processors' storage is used up: then all stays with the interpreter. */
   #load(): Translator | undefined {
-    const { memory, execution, code } = this.#parts;
+    const { memory } = this.#cpu;
     const storage = memory.reserve(STORAGE_BYTES);
     this.threshold = storage === undefined ? NEVER_HOT : this.#eagerness.threshold;
-    execution.hotTier = this;
-    return storage === undefined ? undefined : new Translator(this.#parts, execution, code, storage, this.#eagerness);
+    this.#cpu.execution.hotTier = this;
+    return storage === undefined ? undefined : new Translator(this.#cpu, storage, this.#eagerness);
   }
 }

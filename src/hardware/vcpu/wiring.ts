@@ -30,6 +30,7 @@ export interface Parts extends Processor {
   readonly msrs: MsrServices;
   readonly code: CodeCache;
   readonly execution: Execution;
+  readonly ports: Ports;
 }
 
 /** `stateAt` is a zeroed page frame of host RAM for the CPU's registers. */
@@ -54,13 +55,14 @@ export function wire(memory: PhysicalMemory, stateAt: Hpa, stream: EventStream):
   const execution = new Execution(processor, code);
   const controls = new ControlServices(processor);
   const msrs = new MsrServices(processor, () => execution.retired);
-  const forms = new FormCompiler(meanings, environmentOf(processor, controls, msrs));
+  const ports = new Ports(processor);
+  const forms = new FormCompiler(meanings, environmentOf(processor, controls, msrs, ports));
   code.connect(forms, () => mmu.tlb.flushWrites());
   flags.write(0);
-  return { ...processor, controls, msrs, code, execution };
+  return { ...processor, controls, msrs, code, execution, ports };
 }
 
-function environmentOf(processor: Processor, controls: ControlServices, msrs: MsrServices): Environment {
+function environmentOf(processor: Processor, controls: ControlServices, msrs: MsrServices, ports: Ports): Environment {
   const { memory, mmu, flags } = processor;
   const { quads, words, unsignedWords, halves, bytes, bounce } = processor.state;
   const { tlb } = mmu;
@@ -85,7 +87,7 @@ function environmentOf(processor: Processor, controls: ControlServices, msrs: Ms
     transfers: new FarTransfers(processor, msrs),
     divider: new Divider(),
     bits,
-    ports: new Ports(processor),
+    ports,
     strings: new WholeStrings(processor),
   };
 }

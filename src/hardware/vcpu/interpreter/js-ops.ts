@@ -1,6 +1,7 @@
 /** The operations of {@link Ops} as JavaScript source: how the interpreter turns an instruction's definition into a closure body. */
 
 import type { Width } from '../../../../lang/isa/instruction.ts';
+import { ioForm } from '../exit.ts';
 import { FLAG_KIND, RF } from '../flags.ts';
 import type { ExtraFlags, FlagName, Ops, PortForm, ServiceName, WholeString } from '../ops.ts';
 import { SLOT, WORD } from '../state.ts';
@@ -454,23 +455,18 @@ export class JsOps implements Ops<JsValue> {
   }
 
   portIn(width: 8 | 16 | 32, port: JsValue, form: PortForm): JsValue {
-    this.#outcome(`ports.input(${width / 8},${port.code}&65535,${this.#portForm(form)})`);
+    this.#outcome(`ports.input(${width / 8},${port.code}&65535,${ioForm(form, this.repeat)})`);
     return this.#js.number(width, `ports.value<<${32 - width}>>${32 - width}`);
   }
 
   portOut(port: JsValue, value: JsValue, form: PortForm): void {
     this.#outcome(
-      `ports.output(${(value.width as Width) / 8},${port.code}&65535,${value.code},${this.#portForm(form)})`,
+      `ports.output(${(value.width as Width) / 8},${port.code}&65535,${value.code},${ioForm(form, this.repeat)})`,
     );
   }
 
   checkPort(width: 8 | 16 | 32, port: JsValue): void {
     this.#outcome(`ports.check(${width / 8},${port.code}&65535)`);
-  }
-
-  /** Bits 4–6 of the exit qualification: string, repeated, immediate. */
-  #portForm(form: PortForm): number {
-    return (form === 'string' ? 16 : 0) | (this.repeat === 'none' ? 0 : 32) | (form === 'immediate' ? 64 : 0);
   }
 
   #outcome(call: string): void {

@@ -17,6 +17,8 @@ export const STORAGE = {
   LENGTH: 0x1_c004,
   /** 8 bytes: where the guest goes on after an instruction that the interpreter carried out. */
   NEXT: 0x1_c008,
+  /** 4 bytes: exit qualification of the port access that a region ended at. */
+  PORT: 0x1_c010,
   /** A byte a region, by its index in the table of functions: not 0 once it has been entered. */
   ENTERED: 0x1_d000,
 } as const;

@@ -1,6 +1,6 @@
 /** Where in a region an instruction stands, and how the region is left there. */
 
-import { INTERPRET } from '../execution.ts';
+import { INTERPRET, PORT } from '../execution.ts';
 import { OUTCOME } from '../interpreter/js-code.ts';
 import type { Frame } from './frame.ts';
 import { giveBackStrip } from './strip-entry.ts';
@@ -49,6 +49,16 @@ export class Exits {
     if (strip !== undefined) giveBackStrip(this.#frame, strip);
     code.i32(INTERPRET);
     code.set(outcome);
+    this.#leaveAt(place.rip, place.unretired);
+  }
+
+  /** The instruction is an access to a port, of which STORAGE.PORT tells, and nothing of it has been done. */
+  port(place: Place): void {
+    const { code, length, outcome } = this.#frame;
+    code.i32(PORT);
+    code.set(outcome);
+    code.i32(place.length);
+    code.set(length);
     this.#leaveAt(place.rip, place.unretired);
   }
 

@@ -28,6 +28,8 @@ export const MAX_REGIONS = 1536;
 const MAX_BYTES = 32 * 1024 * 1024;
 /** So many instructions a region has to be entered in, when there is no room, or it goes. */
 export const SURVEY = 1 << 22;
+/** In a place that holds no region: the tag alone would do, but to look at a word is cheaper. */
+const NO_INDEX = -1;
 const NONE: readonly Translated[] = [];
 
 /** All regions of one vCPU. */
@@ -68,6 +70,8 @@ export class RegionCache {
   /** Let the dispatcher find the region too. */
   announce({ address, host, index }: Translated): void {
     const entry = jumpIndex(address | 0);
+    // Hot: at each entry, of which few find another region in this place.
+    if (this.#words[(entry << (JUMP_ENTRY.SHIFT - 2)) + (JUMP_ENTRY.INDEX >> 2)] === index) return;
     this.#tags[entry << (JUMP_ENTRY.SHIFT - 3)] = BigInt(address);
     this.#words[(entry << (JUMP_ENTRY.SHIFT - 2)) + (JUMP_ENTRY.HOST >> 2)] = host;
     this.#words[(entry << (JUMP_ENTRY.SHIFT - 2)) + (JUMP_ENTRY.INDEX >> 2)] = index;
@@ -75,8 +79,10 @@ export class RegionCache {
 
   #forget({ address, index }: Translated): void {
     const entry = jumpIndex(address | 0);
-    if (this.#words[(entry << (JUMP_ENTRY.SHIFT - 2)) + (JUMP_ENTRY.INDEX >> 2)] === index)
-      this.#tags[entry << (JUMP_ENTRY.SHIFT - 3)] = EMPTY_TAG;
+    const at = (entry << (JUMP_ENTRY.SHIFT - 2)) + (JUMP_ENTRY.INDEX >> 2);
+    if (this.#words[at] !== index) return;
+    this.#words[at] = NO_INDEX;
+    this.#tags[entry << (JUMP_ENTRY.SHIFT - 3)] = EMPTY_TAG;
   }
 
   add(region: Translated): void {

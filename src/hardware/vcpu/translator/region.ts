@@ -29,7 +29,7 @@ export type Ending =
   | 'return'
   /** Through a table of addresses. */
   | 'table'
-  /** Elsewhere: an address in a register or memory, or whatever the interpreter finds. */
+  /** Elsewhere: an address in a register or memory, whatever the interpreter finds, or out of the guest. */
   | 'elsewhere';
 
 /** A run of instructions that is entered at its beginning only. */
@@ -67,9 +67,12 @@ const MAX_UNROLLED = 150;
 const MAX_TABLE = 64;
 const QUAD = 8;
 
+/** Instructions that leave the guest: where it goes on is a region's beginning, for the guest is entered there. */
+const LEAVES: ReadonlySet<string> = new Set(['in', 'out']);
 const CONDITIONAL: ReadonlySet<string> = new Set(['jcc', 'jrcxz', 'jecxz', 'loop', 'loope', 'loopne']);
 
 function endingOf({ row, operands }: Instruction, endsBlock: ReadonlySet<string>): Ending {
+  if (LEAVES.has(row.meaning)) return 'elsewhere';
   if (!endsBlock.has(row.meaning)) return 'next';
   if (CONDITIONAL.has(row.meaning)) return 'conditional';
   if (row.meaning === 'ret') return 'return';

@@ -1,12 +1,17 @@
 /** What translated code asks for, instructions that the interpreter does, and the count of what it retires. */
 
-import { type Execution, RESUME } from '../execution.ts';
+import { type Execution, PORT, RESUME } from '../execution.ts';
 import type { Step } from '../interpreter/form.ts';
 import { OUTCOME } from '../interpreter/js-code.ts';
+import type { PendingEvent } from '../pending-event.ts';
 import type { Processor } from '../processor.ts';
 import { SLOT } from '../state.ts';
 import { STORAGE } from './layout.ts';
 
+/** Words from STORAGE.LEFT on. */
+const LEFT_WORDS = 5;
+const LENGTH = (STORAGE.LENGTH - STORAGE.LEFT) >> 2;
+const PORT_ACCESS = (STORAGE.PORT - STORAGE.LEFT) >> 2;
 const TWO_TO_32 = 2 ** 32;
 
 /** An instruction that the interpreter carries out for a region. */
@@ -19,6 +24,7 @@ export interface Interpreted {
 /** Answers the calls of one vCPU's translated code, and keeps count for it. */
 export class Runtime {
   readonly #cpu: Processor;
+  readonly #event: PendingEvent;
   readonly #execution: Execution;
   readonly #left: Int32Array;
   readonly #next: BigInt64Array;
@@ -31,9 +37,10 @@ export class Runtime {
 
   constructor(cpu: Processor, execution: Execution, storage: number) {
     this.#cpu = cpu;
+    this.#event = cpu.event;
     this.#execution = execution;
     const { buffer } = cpu.memory.wasm;
-    this.#left = new Int32Array(buffer, storage + STORAGE.LEFT, 2);
+    this.#left = new Int32Array(buffer, storage + STORAGE.LEFT, LEFT_WORDS);
     this.#next = new BigInt64Array(buffer, storage + STORAGE.NEXT, 1);
   }
 
@@ -51,7 +58,13 @@ export class Runtime {
   /** It has returned with `outcome`. */
   end(outcome: number): void {
     this.#execution.retired = this.#end - this.#left[0]! + this.#completed;
-    if (outcome === OUTCOME.EXIT || outcome === OUTCOME.FAULT) this.#cpu.event.exit.instructionLength = this.#left[1]!;
+    if (outcome === PORT || outcome === OUTCOME.EXIT || outcome === OUTCOME.FAULT)
+      this.#event.exit.instructionLength = this.#left[LENGTH]!;
+  }
+
+  /** Exit qualification of the port access that it has ended at. */
+  get port(): number {
+    return this.#left[PORT_ACCESS]! >>> 0;
   }
 
   remember(step: Interpreted): number {

@@ -6,13 +6,16 @@
 import { decode } from '../../../../lang/isa/decode.ts';
 import type { Instruction } from '../../../../lang/isa/instruction.ts';
 import { type Block, type CodeCache, type CodePage, ENDS_BLOCK } from '../code-cache.ts';
-import type { Execution } from '../execution.ts';
+import { type Execution, PORT } from '../execution.ts';
 import { meanings } from '../meanings.ts';
+import type { Ports } from '../ports.ts';
 import type { Processor } from '../processor.ts';
+import { SLOT } from '../state.ts';
 import { TLB_MASK } from '../tlb.ts';
 import type { Eagerness, TranslationStatistics } from '../translation.ts';
 import { dispatcherModule } from './dispatcher.ts';
 import type { Places } from './frame.ts';
+import { RecentRegions } from './recent-regions.ts';
 import { type CodeSource, ENTRY_BUDGET, findRegion, LARGE_REGION, type Region } from './region.ts';
 import { RegionCache, type Translated } from './region-cache.ts';
 import { regionModule } from './region-writer.ts';
@@ -42,6 +45,13 @@ const NEVER = -(2 ** 30);
  */
 const MOST_DOUBLINGS = 5;
 
+/** What a translator needs of a vCPU. */
+export interface TranslatedProcessor extends Processor {
+  readonly code: CodeCache;
+  readonly execution: Execution;
+  readonly ports: Ports;
+}
+
 export class Translator {
   readonly statistics: TranslationStatistics = {
     regions: 0,
@@ -58,6 +68,9 @@ export class Translator {
   readonly #places: Places;
   readonly #runtime: Runtime;
   readonly #regions: RegionCache;
+  readonly #recent: RecentRegions;
+  readonly #ports: Ports;
+  readonly #words: Int32Array;
   readonly #table: WebAssembly.Table;
   readonly #imports: Readonly<Record<string, unknown>>;
   readonly #drive: (index: number, budget: number) => number;
@@ -73,10 +86,13 @@ export class Translator {
   readonly #hotEnough = new WeakSet<Block>();
 
   /** `storage` is {@link STORAGE.SIZE} bytes of linear memory. */
-  constructor(cpu: Processor, execution: Execution, code: CodeCache, storage: number, eagerness: Eagerness) {
+  constructor(cpu: TranslatedProcessor, storage: number, eagerness: Eagerness) {
+    const { execution, code } = cpu;
     this.#cpu = cpu;
     this.#execution = execution;
     this.#code = code;
+    this.#ports = cpu.ports;
+    this.#words = cpu.state.words;
     this.#eager = eagerness.eager;
     this.#threshold = eagerness.threshold;
     const { memory, state, mmu } = cpu;
@@ -84,6 +100,7 @@ export class Translator {
     this.#places = { state: state.at, storage };
     new LinearTlb(mmu.tlb, buffer, storage);
     this.#runtime = new Runtime(cpu, execution, storage);
+    this.#recent = new RecentRegions(mmu.tlb);
     this.#regions = new RegionCache(buffer, storage, this.statistics, (region) => this.#dropped(region));
     this.#table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SLACK });
     const dispatcher = new WebAssembly.Instance(new WebAssembly.Module(dispatcherModule(this.#places)), {
@@ -113,7 +130,9 @@ export class Translator {
     return true;
   }
 
-  #dropped({ index, steps, host }: Translated): void {
+  #dropped(region: Translated): void {
+    const { index, steps, host } = region;
+    this.#recent.forget(region);
     this.#cool(host);
     this.#table.set(index, this.#nothing);
     this.#free.push(index);
@@ -131,14 +150,33 @@ export class Translator {
     const host = page.host + offset;
     const region = this.#regions.find(address, host) ?? this.#translate(address, host, block);
     if (region === undefined) return 0;
-    this.#regions.announce(region);
+    this.#recent.keep(region);
+    const outcome = this.#enter(region, budget);
+    if (region.entries >= TRIAL) this.#judge(region, block);
+    return outcome;
+  }
+
+  /** As {@link run} from SLOT.RIP, if a region that begins there was run not long ago and is not to be judged; else 0. */
+  again(limit: number): number {
+    const words = this.#words;
+    const region = this.#recent.find(words[2 * SLOT.RIP]!, words[2 * SLOT.RIP + 1]!);
+    if (region === undefined || region.entries >= TRIAL) return 0;
+    const budget = Math.min(limit - this.#execution.retired, SLICE);
+    return budget < ENTRY_BUDGET ? 0 : this.#enter(region, budget);
+  }
+
+  #enter(region: Translated, budget: number): number {
+    const execution = this.#execution;
     const runtime = this.#runtime;
+    this.#regions.announce(region);
     const before = execution.retired;
     runtime.begin(before + budget);
     const outcome = this.#drive(region.index, budget);
     runtime.end(outcome);
+    // The guest is left for good reason, and was entered at no more than the interpreter's cost.
+    if (outcome === PORT) return this.#ports.access(runtime.port);
     region.retired += execution.retired - before;
-    if (++region.entries === TRIAL) this.#judge(region, block);
+    region.entries++;
     return outcome;
   }
 
@@ -152,7 +190,10 @@ export class Translator {
 
   /** A region has been tried {@link TRIAL} times. */
   #judge(region: Translated, block: Block): void {
-    if (!this.#eager && region.retired < WORTH * TRIAL) block.heat = -REST;
+    if (!this.#eager && region.retired < WORTH * TRIAL) {
+      block.heat = -REST;
+      this.#recent.forget(region);
+    }
     region.entries = 0;
     region.retired = 0;
   }

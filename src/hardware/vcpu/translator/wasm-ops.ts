@@ -1,14 +1,16 @@
 /** The operations of {@link Ops} as WebAssembly: how the translator turns an instruction's definition into code of its region. */
 
 import type { Instruction, MemoryReference, Width } from '../../../../lang/isa/instruction.ts';
+import { IO_QUALIFICATION, ioForm } from '../exit.ts';
 import { FLAG_KIND } from '../flags.ts';
 import { type OperandShape, shapesOf } from '../interpreter/operand-shape.ts';
 import type { ExtraFlags, FlagName, Ops, PortForm, ServiceName } from '../ops.ts';
 import { SLOT } from '../state.ts';
 import type { Emitter } from './emitter.ts';
+import { STORAGE } from './layout.ts';
 import { extended, knownForm, type LinearForm, lowHalf } from './linear-form.ts';
 import type { Place } from './place.ts';
-import { OP } from './wasm-function.ts';
+import { ACCESS, OP } from './wasm-function.ts';
 import type { Host } from './wasm-memory.ts';
 import { constant, type WasmValue } from './wasm-value.ts';
 
@@ -490,11 +492,26 @@ export class WasmOps implements Ops<WasmValue> {
     this.#branches.indirect(target);
   }
 
-  portIn(_width: 8 | 16 | 32, _port: WasmValue, _form: PortForm): WasmValue {
-    throw NOT_TRANSLATED;
+  /** The value comes when the access is completed; what is made of it here is never reached. */
+  portIn(width: 8 | 16 | 32, port: WasmValue, form: PortForm): WasmValue {
+    this.#leaveForPort(width, port, form, IO_QUALIFICATION.IN);
+    return constant(width, 0n);
   }
-  portOut(): void {
-    throw NOT_TRANSLATED;
+  portOut(port: WasmValue, value: WasmValue, form: PortForm): void {
+    this.#leaveForPort(value.width as 8 | 16 | 32, port, form, 0);
+  }
+  #leaveForPort(width: 8 | 16 | 32, port: WasmValue, form: PortForm, direction: number): void {
+    if (form === 'string') throw NOT_TRANSLATED;
+    const { frame, exits } = this.#emitter;
+    const { code, temporaries, places } = frame;
+    code.i32(0);
+    temporaries.pushLow(port);
+    code.i32(IO_QUALIFICATION.PORT_SHIFT);
+    code.op(OP.I32_SHL);
+    code.i32(direction | ioForm(form, this.repeat) | (width / 8 - 1));
+    code.op(OP.I32_OR);
+    code.access(ACCESS.I32_STORE, places.storage + STORAGE.PORT);
+    exits.port(this.#place);
   }
   checkPort(): void {
     throw NOT_TRANSLATED;
