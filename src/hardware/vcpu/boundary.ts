@@ -84,6 +84,16 @@ export class Boundary {
     );
   }
 
+  /** Whether somebody looks between two elements of a repeated string instruction; RF alone, which stands between its batches, does not. */
+  get #looksAtElements(): boolean {
+    const trap = this.#words[WORD.FLAG_CONTROL]! & TF;
+    return (
+      (trap | this.#blocking.shadow | this.#debug.pending | this.#asked) !== 0 ||
+      this.#debug.active ||
+      (watched && guestInstruction.on)
+    );
+  }
+
   /**
    * One instruction, with all that may come between two: debug traps, windows for interrupts, instruction breakpoints
    * (SDM vol. 3A table 6-2).
@@ -104,9 +114,9 @@ export class Boundary {
       this.#debug.pending |= this.#debug.executes(Number(this.#cpu.state.quads[SLOT.RIP]!));
       if (this.#debug.pending !== held) return this.#debugTrap('fault');
     }
+    this.#cpu.mmu.oneElement = this.#looksAtElements;
     words[WORD.FLAG_CONTROL] = control & ~RF;
     this.#blocking.shadow = 0;
-    this.#cpu.mmu.oneElement = true;
     const outcome = this.#execution.runPage(this.#execution.retired + 1);
     this.#cpu.mmu.oneElement = false;
     if (outcome === OUTCOME.EXIT || outcome === OUTCOME.FAULT) {
