@@ -11,11 +11,12 @@ const DATA = 0x20_0000;
 const BYTES = 0x1_0000;
 const CODE = 0x10_0000;
 
-/** The instruction twice, so that all pages are in the TLB the second time; then HLT. */
+/** The instruction, then HLT. `touched`: all pages are in the TLB; otherwise the instruction brings each as it comes to it. */
 function run(
   text: string,
   registers: readonly bigint[],
   stepping: boolean,
+  touched = true,
 ): { readonly data: Buffer; readonly state: string } {
   const machine = new FlatMachine(assembled(`${text}\nhlt`, CODE));
   const { cpu, memory } = machine;
@@ -35,7 +36,7 @@ function run(
   );
   const own = memory.bytes.slice(CODE, CODE + 64);
   memory.bytes.set(touch, CODE);
-  cpu.run(1000);
+  if (touched) cpu.run(1000);
   memory.bytes.set(own, CODE);
   memory.code.changed(CODE, 4096);
   for (let at = 0, value = 1; at < BYTES; at++, value = Math.imul(value, 0x343fd) + 0x269ec3) data[at] = value >>> 16;
@@ -61,6 +62,9 @@ test.each(['movsb', 'movsw', 'movsd', 'movsq', 'stosb', 'stosw', 'stosd', 'stosq
     const stepped = run(`rep ${mnemonic}`, registers, true);
     expect(whole.state).toBe(stepped.state);
     expect(whole.data.equals(stepped.data), `${registers}`).toBe(true);
+    const untouched = run(`rep ${mnemonic}`, registers, false, false);
+    expect(untouched.state).toBe(stepped.state);
+    expect(untouched.data.equals(stepped.data), `${registers}, no page in the TLB`).toBe(true);
   }
 });
 

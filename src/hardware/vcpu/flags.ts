@@ -39,6 +39,11 @@ export const FLAG_KIND = {
   SUBTRACT_WITH_BORROW: 4,
 } as const;
 
+/** CF and OF follow from the highest bits alone: the upper words hold them, and no bigint is made. */
+const HIGH_A = SLOT.FLAG_A * 2 + 1;
+const HIGH_B = SLOT.FLAG_B * 2 + 1;
+const HIGH_RESULT = SLOT.FLAG_RESULT * 2 + 1;
+
 /** Status flags of one vCPU. */
 export class Flags {
   readonly #quads: BigInt64Array;
@@ -52,20 +57,20 @@ export class Flags {
   carry(): boolean {
     const kind = this.#words[WORD.FLAG_KIND]!;
     if (kind <= FLAG_KIND.RESULT) return (this.#words[WORD.FLAG_STATUS]! & CF) !== 0;
-    const a = this.#quads[SLOT.FLAG_A]!;
-    const b = this.#quads[SLOT.FLAG_B]!;
-    const result = this.#quads[SLOT.FLAG_RESULT]!;
-    if (kind === FLAG_KIND.ADD) return ((a & b) | ((a | b) & ~result)) < 0n;
-    return ((~a & b) | ((~a | b) & result)) < 0n;
+    const a = this.#words[HIGH_A]!;
+    const b = this.#words[HIGH_B]!;
+    const result = this.#words[HIGH_RESULT]!;
+    if (kind === FLAG_KIND.ADD) return ((a & b) | ((a | b) & ~result)) < 0;
+    return ((~a & b) | ((~a | b) & result)) < 0;
   }
 
   overflow(): boolean {
     const kind = this.#words[WORD.FLAG_KIND]!;
     if (kind <= FLAG_KIND.RESULT) return (this.#words[WORD.FLAG_STATUS]! & OF) !== 0;
-    const a = this.#quads[SLOT.FLAG_A]!;
-    const b = this.#quads[SLOT.FLAG_B]!;
-    const result = this.#quads[SLOT.FLAG_RESULT]!;
-    return kind === FLAG_KIND.ADD ? ((a ^ result) & (b ^ result)) < 0n : ((a ^ b) & (a ^ result)) < 0n;
+    const a = this.#words[HIGH_A]!;
+    const b = this.#words[HIGH_B]!;
+    const result = this.#words[HIGH_RESULT]!;
+    return kind === FLAG_KIND.ADD ? ((a ^ result) & (b ^ result)) < 0 : ((a ^ b) & (a ^ result)) < 0;
   }
 
   auxiliary(): boolean {
@@ -77,12 +82,12 @@ export class Flags {
 
   zero(): boolean {
     if (this.#words[WORD.FLAG_KIND] === FLAG_KIND.EXPLICIT) return (this.#words[WORD.FLAG_STATUS]! & ZF) !== 0;
-    return this.#quads[SLOT.FLAG_RESULT] === 0n;
+    return (this.#words[SLOT.FLAG_RESULT * 2]! | this.#words[HIGH_RESULT]!) === 0;
   }
 
   sign(): boolean {
     if (this.#words[WORD.FLAG_KIND] === FLAG_KIND.EXPLICIT) return (this.#words[WORD.FLAG_STATUS]! & SF) !== 0;
-    return this.#words[SLOT.FLAG_RESULT * 2 + 1]! < 0;
+    return this.#words[HIGH_RESULT]! < 0;
   }
 
   parity(): boolean {

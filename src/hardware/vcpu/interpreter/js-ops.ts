@@ -412,10 +412,8 @@ export class JsOps implements Ops<JsValue> {
     }
     const again = js.parameter('again');
     js.stores = true;
-    if (whole !== undefined && this.addressWidth === 64 && !this.#overridden())
-      js.line(
-        `if(strings.${whole}(${this.width / 8})){if(R[1]===0n){L[${WORD.FLAG_CONTROL}]&=${~RF};return 0;}L[${WORD.FLAG_CONTROL}]|=${RF};return ${again};}`,
-      );
+    const batches = whole !== undefined && this.addressWidth === 64 && !this.#overridden();
+    if (batches) js.line('let whole=0;');
     js.line(`for(let n=0;${this.addressWidth === 64 ? 'R[1]!==0n' : 'L[2]!==0'};n++){`);
     // The hypervisor completes one element at a time, so that user space sees each; so do traps.
     // Between two elements RF stands: an event pushes it, and no instruction breakpoint is hit again.
@@ -423,6 +421,12 @@ export class JsOps implements Ops<JsValue> {
     // An element has gone into code, perhaps this instruction's own: what comes next is looked up, and events are looked at.
     js.line(`if(end!==0){L[${WORD.FLAG_CONTROL}]|=${RF};`);
     js.line(`R[${SLOT.RIP}]=R[${SLOT.PAGE_BASE}]+BigInt(${again}-1);return ${OUTCOME.JUMP};}`);
+    if (batches) {
+      // As many as lie in pages at hand; then one by itself, which brings the next page.
+      js.line(`if(whole>=0){whole=strings.${whole}(${this.width / 8},${STRING_BATCH}-n);`);
+      js.line(`if(whole>0){n+=whole;if(R[1]===0n)break;`);
+      js.line(`if(n===${STRING_BATCH}){L[${WORD.FLAG_CONTROL}]|=${RF};return ${again};}}}`);
+    }
     const stops: string[] = [];
     body((condition) => stops.push(condition.code!));
     js.line(this.addressWidth === 64 ? 'R[1]=R[1]-1n;' : 'L[2]=L[2]-1;L[3]=0;');
