@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Gva } from '../address.ts';
+import { gva } from '../address.ts';
 import { EXIT_REASON, exitReasonName } from '../hardware/vcpu/exit.ts';
 import type { Place, ReportGuide } from '../observe/report/report.ts';
 import { describeWalk } from './address-walk.ts';
@@ -48,7 +48,7 @@ export function reportGuide(machine: Machine, program: GuestProgram, library: st
       const exit = vm?.vcpus[index]?.cpu.exit;
       if (vm === undefined || exit === undefined) return undefined;
       const forMemory = exit.reason === EXIT_REASON.EPT_VIOLATION || exit.reason === EXIT_REASON.EPT_MISCONFIG;
-      return forMemory ? describeWalk(vm, BigInt.asUintN(64, exit.guestLinear) as Gva, index) : undefined;
+      return forMemory ? describeWalk(vm, gva(BigInt(exit.guestLinear)), index) : undefined;
     },
     reason: exitReasonName,
   };

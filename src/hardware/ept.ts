@@ -3,6 +3,7 @@
  * 64-bit words in host RAM; this file only reads them, apart from accessed and dirty bits.
  */
 
+import { strict as assert } from 'node:assert';
 import type { Gpa, Hpa } from '../address.ts';
 import type { PhysicalMemory } from './physical-memory.ts';
 
@@ -32,6 +33,8 @@ export const EPTP = {
 } as const;
 
 const LEVELS = 4;
+/** 2⁻³². */
+const PER_4_GIB = 1 / 2 ** 32;
 /** By level; a power is too slow for the walk. */
 const SPANS = [0, 2 ** 12, 2 ** 21, 2 ** 30, 2 ** 39] as const;
 
@@ -53,8 +56,19 @@ export type EptWalk =
     }
   | { readonly outcome: 'not-present' | 'misconfigured'; readonly steps: readonly EptStep[]; readonly rights: number };
 
+/** The 32-bit halves of an address, signed: small integers for the engine, which divides doubles longer than all else that a walk does. */
+const lowOf = (address: number): number => address | 0;
+const highOf = (address: number): number => Math.floor(address * PER_4_GIB) | 0;
+
+function indexAt(low: number, high: number, level: number): number {
+  if (level === 1) return (low >>> 12) & 511;
+  if (level === 2) return (low >>> 21) & 511;
+  if (level === 3) return ((low >>> 30) | (high << 2)) & 511;
+  return (high >> 7) & 511;
+}
+
 /** Index of `address` in the table of `level`. */
-export const tableIndex = (address: number, level: number): number => Math.floor(address / SPANS[level]!) & 511;
+export const tableIndex = (address: number, level: number): number => indexAt(lowOf(address), highOf(address), level);
 /** Bytes that one entry of `level` spans. */
 export const levelBytes = (level: number): number => SPANS[level]!;
 
@@ -113,26 +127,34 @@ export class EptWalker {
   /** Walk the tables of `eptp` for `address`. */
   walk(eptp: number, address: number): EptOutcome {
     const { words } = this.#memory;
-    let table = eptp - (eptp & 4095);
+    const low = lowOf(address);
+    const high = highOf(address);
+    // Tables are offsets in RAM, of which there is less than an int32 holds.
+    let table = eptp & ~4095;
     let rights = RWX;
     this.rights = 0;
     for (let level = LEVELS; ; level--) {
-      const at = table + (tableIndex(address, level) << ENTRY_BYTES_SHIFT);
-      const low = words[at >> 2]!;
+      const at = table + (indexAt(low, high, level) << ENTRY_BYTES_SHIFT);
+      const entry = words[at >> 2]!;
       this.places[LEVELS - level] = at;
-      this.depth = LEVELS - level + 1;
-      if ((low & RWX) === 0) return EPT_OUTCOME.NOT_PRESENT;
-      if (isMisconfigured(low, level)) return EPT_OUTCOME.MISCONFIGURED;
-      rights &= low;
-      const target = (words[(at >> 2) + 1]! & HIGH_ADDRESS) * TWO_TO_32 + ((low & LOW_ADDRESS) >>> 0);
-      if (level === 1 || (low & LARGE_PAGE) !== 0) {
+      if ((entry & RWX) === 0) return this.#ended(level, EPT_OUTCOME.NOT_PRESENT);
+      if (isMisconfigured(entry, level)) return this.#ended(level, EPT_OUTCOME.MISCONFIGURED);
+      rights &= entry;
+      const above = words[(at >> 2) + 1]! & HIGH_ADDRESS;
+      if (level === 1 || (entry & LARGE_PAGE) !== 0) {
         this.pageBytes = SPANS[level]!;
-        this.host = target + (address & (this.pageBytes - 1));
+        this.host = above * TWO_TO_32 + ((entry & LOW_ADDRESS) >>> 0) + (low & (this.pageBytes - 1));
         this.rights = rights;
-        return EPT_OUTCOME.MAPPED;
+        return this.#ended(level, EPT_OUTCOME.MAPPED);
       }
-      table = target;
+      table = entry & LOW_ADDRESS;
+      assert(above === 0 && table > 0, 'a table of the EPT lies beyond the host’s RAM');
     }
+  }
+
+  #ended(level: number, outcome: EptOutcome): EptOutcome {
+    this.depth = LEVELS - level + 1;
+    return outcome;
   }
 
   /** The leaf of the last walk, which ended in a page, has its dirty bit set. */

@@ -1,11 +1,14 @@
 /** Figures of KVM's roads: the same guest loop, answered in different places. All of one run, so that they can be compared. */
 
 import { strict as assert } from 'node:assert';
+import { eagernessOf } from '../../src/cli/tier.ts';
 import * as uapi from '../../src/linux/uapi/kvm.ts';
 import { KVM_EXIT_HLT } from '../../src/linux/uapi/kvm-run.ts';
+import type { BenchOptions } from '../linux/kvm/bench.ts';
 import { Guest } from '../linux/kvm/guest.ts';
 import { lowerQuartile } from './measure.ts';
 
+const eagerness = eagernessOf();
 const PORT = 0x1000;
 /** Where the guest has no RAM. */
 const MMIO = 0xd000_0000;
@@ -18,6 +21,9 @@ const WINDOWS = 300;
 const PAGES = 4000;
 const TOUCHES = 50;
 const GUESTS = 40;
+
+/** As `gvm run` has its guests, but for the interrupt controllers. */
+const AS_RUN: BenchOptions = { irqchip: false, ...(eagerness && { eagerness }) };
 
 /** Enter the guest again, whatever it left for; false when it has ended. */
 const goesOn = (guest: Guest): boolean => {
@@ -42,7 +48,7 @@ function portWrite(prepare: (guest: Guest) => void): number {
   const guest = new Guest(
     `mov ebx, ${WINDOWS}\n.next: mov edx, ${PORT}\n mov ecx, ${WINDOW}\n.w: out dx, al\n dec ecx\n jnz .w\n mov edx, ${CLOCK}\n out dx, al\n dec ebx\n jnz .next\n hlt\n`,
     'none',
-    { irqchip: false },
+    AS_RUN,
   );
   prepare(guest);
   return (lowerQuartile(windows(guest)) * 1e6) / WINDOW;
@@ -51,7 +57,7 @@ function portWrite(prepare: (guest: Guest) => void): number {
 /** Nanoseconds of one `access` that user space is woken for, and does nothing. */
 function toUserSpace(access: string): number {
   const text = `mov edx, ${PORT}\n mov ebx, ${MMIO}\n mov ecx, ${WINDOW * WINDOWS}\n.w: ${access}\n dec ecx\n jnz .w\n hlt\n`;
-  const guest = new Guest(text, 'none', { irqchip: false });
+  const guest = new Guest(text, 'none', AS_RUN);
   const times = Array.from({ length: WINDOWS }, () => {
     const start = performance.now();
     for (let i = 0; i < WINDOW; i++) goesOn(guest);
@@ -73,7 +79,7 @@ function violation(): number {
     const guest = new Guest(
       `mov ebx, 0x20000\n mov ecx, ${PAGES / TOUCHES}\n mov edx, ${CLOCK}\n.next: mov eax, ${TOUCHES}\n.t: mov byte [rbx], 1\n add ebx, 4096\n dec eax\n jnz .t\n out dx, al\n dec ecx\n jnz .next\n hlt\n`,
       'none',
-      { irqchip: false },
+      AS_RUN,
     );
     // The modeled host's RAM is brought in first: the figure is the model's, not that of this machine's page faults.
     const { bytes } = guest.kernel.memory;

@@ -3,16 +3,16 @@
  * and the accesses that left the guest are served through this port instead of exiting.
  */
 
-import type { Gpa, Gva } from '../../address.ts';
+import type { Gpa } from '../../address.ts';
 
 /** What became of one access: `done`, or `later`: user space must serve it first and the instruction is abandoned unchanged. */
 export type Served = 'done' | 'later';
 
-/** Serves accesses that miss RAM during {@link Vcpu.emulate}. `data` is exactly as long as the access (1–8 bytes within one page). */
+/** Serves accesses that miss RAM during {@link Vcpu.emulate}. `data` is exactly as long as the access (1–8 bytes within one page), `linear` a signed double. */
 export interface EmulatorPort {
-  readMemory(linear: Gva, physical: Gpa, data: Uint8Array): Served;
+  readMemory(linear: number, physical: Gpa, data: Uint8Array): Served;
   /** A write counts as performed for the guest whatever is answered: `later` only means that user space has to see it. */
-  writeMemory(linear: Gva, physical: Gpa, data: Uint8Array): Served;
+  writeMemory(linear: number, physical: Gpa, data: Uint8Array): Served;
   readPort(port: number, data: Uint8Array): Served;
   writePort(port: number, data: Uint8Array): Served;
 }

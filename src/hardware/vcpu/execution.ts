@@ -251,11 +251,13 @@ export class Execution {
    * instruction to be had.
    */
   complete(port: EmulatorPort): number {
-    const address = Number(this.#state.quads[SLOT.RIP]!);
-    const host = this.#mmu.fetch(address);
+    const words = this.#words;
+    const low = words[2 * SLOT.RIP]!;
+    const host = this.#mmu.fetch(words[2 * SLOT.RIP + 1]! * TWO_TO_32 + (low >>> 0)) | 0;
     if (host < 0) return host;
     const offset = host & 4095;
-    this.#state.quads[SLOT.PAGE_BASE] = BigInt(address - offset);
+    words[2 * SLOT.PAGE_BASE] = low - offset;
+    words[2 * SLOT.PAGE_BASE + 1] = words[2 * SLOT.RIP + 1]!;
     const single = this.#singleAt(this.#code.page(host - offset), offset);
     if (typeof single === 'number') return single;
     this.#mmu.emulator = port;

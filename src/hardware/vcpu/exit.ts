@@ -1,6 +1,6 @@
 /** VM exits: Intel's basic exit reasons, and the exit-information fields of the VMCS (SDM vol. 3C, ch. 28 and app. C). */
 
-import type { Gpa, Gva } from '../../address.ts';
+import type { Gpa } from '../../address.ts';
 import type { PortForm } from './ops.ts';
 
 export const EXIT_REASON = {
@@ -92,7 +92,8 @@ export interface VmExit {
   reason: ExitReason;
   qualification: number;
   guestPhysical: Gpa;
-  guestLinear: Gva;
+  /** As a signed double: a bigint would be made at each exit, for a report that is hardly ever asked for. */
+  guestLinear: number;
   instructionLength: number;
   /** VM-exit interruption information of EXCEPTION_NMI ({@link INTERRUPTION}; SDM table 25-16). */
   interruption: number;

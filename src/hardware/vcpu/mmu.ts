@@ -3,7 +3,7 @@
  * host physical, with everything that does not fit a single TLB hit: page crossings, MMIO under emulation, code pages.
  */
 
-import { type Gpa, gva } from '../../address.ts';
+import type { Gpa } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { CodeFrames } from '../code-frames.ts';
 import { levelBytes, tableIndex } from '../ept.ts';
@@ -13,6 +13,7 @@ import type { EmulatorPort } from './emulator-port.ts';
 import { guestPageWalk } from './events.ts';
 import { EXIT_REASON } from './exit.ts';
 import { AC } from './flags.ts';
+import { type GuestWalk, GuestWalks } from './guest-walks.ts';
 import { GuestView } from './inspect.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
 import { NestedPaging } from './nested-paging.ts';
@@ -60,6 +61,7 @@ export class Mmu {
   #cr3 = 0n;
   /** Where CR3 has the walk begin: a bigint at each walk would be two allocations. */
   #tables = 0;
+  readonly #walks: GuestWalks;
   readonly #memory: PhysicalMemory;
   readonly #state: CpuState;
   readonly #event: PendingEvent;
@@ -95,6 +97,7 @@ export class Mmu {
   ) {
     this.#stream = stream;
     this.#memory = memory;
+    this.#walks = new GuestWalks(memory);
     this.#state = state;
     this.#event = event;
     this.#code = memory.code;
@@ -108,12 +111,14 @@ export class Mmu {
   }
   set cr3(value: bigint) {
     this.#cr3 = value;
+    this.#walks.forget();
     this.#tables = Number(value & 0x000f_ffff_ffff_f000n);
   }
 
   /** Forget all translations: MOV to CR3, changes of paging mode, INVEPT. */
   flush(): void {
     this.tlb.flush();
+    this.#walks.forget();
     this.#large = false;
   }
 
@@ -233,7 +238,7 @@ export class Mmu {
       else if (host === OUTCOME.DEVICE) this.#memory.devices.readBytes(device, this.#memory.bytes, from, bytes);
       else {
         const data = this.#memory.bytes.subarray(from, from + bytes);
-        if (this.emulator!.readMemory(gva(BigInt(linear)), physical as Gpa, data) === 'later') return false;
+        if (this.emulator!.readMemory(linear, physical as Gpa, data) === 'later') return false;
       }
       at += bytes;
     }
@@ -253,7 +258,7 @@ export class Mmu {
         this.#memory.devices.writeBytes(device, this.#memory.bytes, at, bytes);
       } else {
         const data = this.#memory.bytes.subarray(at, at + bytes);
-        this.emulator!.writeMemory(gva(BigInt(linear)), physical as Gpa, data);
+        this.emulator!.writeMemory(linear, physical as Gpa, data);
       }
       at += bytes;
     }
@@ -317,8 +322,12 @@ export class Mmu {
 
   /** The guest's tables, level 4 down to the leaf; sets #physical. 0 or an outcome. */
   #walk(address: number, access: Access): number {
+    const page = address - pageOffset(address);
+    const known = this.#walks.find(page, this.nested.generation);
+    if (known !== undefined && (known.dirty || access !== 'write')) return this.#walkAgain(address, access, known);
     const hosts = this.#entryHosts;
     const { words } = this.#memory;
+    let inRam = true;
     let table = this.#tables;
     let flags = PTE.WRITABLE | PTE.USER;
     let noExecute = false;
@@ -327,6 +336,7 @@ export class Mmu {
       const host = this.#tableHost(table + tableIndex(address, level) * 8, address);
       if (host < 0) return host;
       hosts[level] = host;
+      inRam &&= host !== this.#tableEntry;
       const low = words[host >> 2]!;
       const high = words[(host >> 2) + 1]!;
       if ((low & PTE.PRESENT) === 0) return this.#fault(address, access, 0);
@@ -356,6 +366,23 @@ export class Mmu {
       const mark = each === level && access === 'write' ? PTE.ACCESSED | PTE.DIRTY : PTE.ACCESSED;
       this.#markEntry(hosts[each]!, mark);
     }
+    if (inRam) {
+      const walk = this.#walks.place(page, hosts, level);
+      walk.generation = this.nested.generation;
+      walk.physical = this.#physical - pageOffset(address);
+      walk.flags = flags;
+      walk.noExecute = noExecute;
+      walk.large = level > 1;
+      walk.dirty = (words[hosts[level]! >> 2]! & PTE.DIRTY) !== 0;
+    }
+    return 0;
+  }
+
+  /** As {@link #walk}, where it would read what it read last time. */
+  #walkAgain(address: number, access: Access, { flags, noExecute, large, physical }: GuestWalk): number {
+    if (!this.#permits(access, flags, noExecute)) return this.#fault(address, access, PAGE_FAULT.PRESENT);
+    this.#physical = physical + pageOffset(address);
+    if (large) this.#large = true;
     return 0;
   }
 
@@ -385,7 +412,7 @@ export class Mmu {
     if (!this.#canServe(host) || host >= 0) return host;
     const data = this.#memory.bytes.subarray(this.#tableEntry, this.#tableEntry + 8);
     if (host === OUTCOME.DEVICE) this.#memory.devices.readBytes(this.nested.deviceAddress, data);
-    else this.emulator!.readMemory(gva(BigInt(linear)), entry as Gpa, data);
+    else this.emulator!.readMemory(linear, entry as Gpa, data);
     return this.#tableEntry;
   }
 

@@ -26,6 +26,8 @@ export class NestedPaging {
   readonly #stream: EventStream;
   readonly #walker: EptWalker;
   readonly modificationLog: ModificationLog;
+  /** Counts how often everything was forgotten: what was found before an {@link invalidate} says nothing behind it. */
+  generation = 0;
   #eptp = 0;
   readonly #tags = new Float64Array(ENTRIES).fill(Number.NaN);
   readonly #hosts = new Int32Array(ENTRIES);
@@ -56,6 +58,7 @@ export class NestedPaging {
 
   /** INVEPT. */
   invalidate(): void {
+    this.generation++;
     this.#tags.fill(Number.NaN);
   }
 

@@ -1,6 +1,6 @@
 /** What stops the guest: an exception on its way to the guest's handler, or the fields of a VM exit. */
 
-import { type Gpa, gva } from '../../address.ts';
+import type { Gpa } from '../../address.ts';
 import { EXIT_REASON, type ExitReason, type VmExit } from './exit.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
 
@@ -44,7 +44,7 @@ export class PendingEvent {
     reason: EXIT_REASON.HLT,
     qualification: 0,
     guestPhysical: 0 as Gpa,
-    guestLinear: gva(0n),
+    guestLinear: 0,
     instructionLength: 0,
     interruption: 0,
     idtVectoring: 0,
@@ -79,7 +79,7 @@ export class PendingEvent {
 
   leaveForMemory(reason: ExitReason, qualification: number, physical: Gpa, linear: number): number {
     this.exit.guestPhysical = physical;
-    this.exit.guestLinear = gva(BigInt(linear));
+    this.exit.guestLinear = linear;
     return this.leave(reason, qualification);
   }
 }

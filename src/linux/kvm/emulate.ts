@@ -4,7 +4,7 @@
  */
 
 import { gva } from '../../address.ts';
-import { RCX } from './cpu.ts';
+import { RCX, RIP } from './cpu.ts';
 import { guestBytes } from './guest-paging.ts';
 import { kvmEmulateInsn } from './trace.ts';
 import { kvmMmuPagetableWalk, kvmMmuPagingElement } from './trace-mmu.ts';
@@ -15,7 +15,7 @@ const PF_VECTOR = 14;
 const EFER_LMA = 1n << 10n;
 const CR0_PE = 1n;
 /** Bits of RCX that are zero where the emulator lets a repeated instruction pause. */
-const BATCH_MASK = 0x3ffn;
+const BATCH_MASK = 0x3ff;
 
 /** Emulate the instruction that exited: 1 to go on in the guest, 0 to return to user space. */
 export function emulateInstruction(vcpu: KvmVcpu): number {
@@ -29,17 +29,22 @@ export function emulateInstruction(vcpu: KvmVcpu): number {
 
 function carryOut(vcpu: KvmVcpu): number {
   const { cpu, emulation } = vcpu;
-  const { rip } = cpu;
+  // By halves: hot, and a bigint of each would have to be made.
+  const { halves } = cpu;
+  const ripLow = halves[2 * RIP]!;
+  const ripHigh = halves[2 * RIP + 1]!;
   for (;;) {
-    const left = cpu.register(RCX);
+    const left = halves[2 * RCX]!;
+    const leftHigh = halves[2 * RCX + 1]!;
     const outcome = cpu.emulate(emulation);
     if (outcome === 'undecodable') return failed(vcpu);
     if (outcome === 'exception') return injectEmulated(vcpu);
     if (emulation.needed !== 'nothing') return exitToUser(vcpu);
     // A repeated string instruction that is not over stays at its address. KVM goes on by itself while data of INS are
     // left, and else until the count reaches a multiple of 1024: then the guest gets a chance to take an interrupt.
-    if (cpu.rip !== rip || cpu.register(RCX) === left) return 1;
-    if (!emulation.inputLeft && (cpu.register(RCX) & BATCH_MASK) === 0n) return 1;
+    if (halves[2 * RIP] !== ripLow || halves[2 * RIP + 1] !== ripHigh) return 1;
+    if (halves[2 * RCX] === left && halves[2 * RCX + 1] === leftHigh) return 1;
+    if (!emulation.inputLeft && (halves[2 * RCX]! & BATCH_MASK) === 0) return 1;
     emulation.nextElement();
   }
 }

@@ -7,7 +7,7 @@
  * were answered before are not repeated. A write is queued and the instruction finishes; user space sees it afterwards.
  */
 
-import { type Gpa, type Gva, PAGE_SIZE, pageNumber, pageOffset } from '../../address.ts';
+import { type Gpa, gva, PAGE_SIZE, pageNumber, pageOffset } from '../../address.ts';
 import type { EmulatorPort, Served } from '../../hardware/vcpu/emulator-port.ts';
 import { IO_QUALIFICATION } from '../../hardware/vcpu/exit.ts';
 import { type Cpu, RCX, RDI } from './cpu.ts';
@@ -110,7 +110,7 @@ export class Emulation implements EmulatorPort {
     this.#needed = 'nothing';
   }
 
-  readMemory(linear: Gva, physical: Gpa, data: Uint8Array): Served {
+  readMemory(linear: number, physical: Gpa, data: Uint8Array): Served {
     // The instruction runs again: its RAM is read anew, its devices are not.
     if (this.#replayed < this.#answered.count && this.#answered.at(this.#replayed).address === physical) {
       data.set(this.#answered.at(this.#replayed++).data.subarray(0, data.length));
@@ -131,7 +131,7 @@ export class Emulation implements EmulatorPort {
     return 'later';
   }
 
-  writeMemory(linear: Gva, physical: Gpa, data: Uint8Array): Served {
+  writeMemory(linear: number, physical: Gpa, data: Uint8Array): Served {
     if (!this.#isMmio(linear, physical, true) && this.#isRam(physical, true))
       if (kvm_write_guest(this.#vm, physical, data, data.length) === 0) {
         this.#vm.pageTrack.written(physical, data);
@@ -235,9 +235,10 @@ export class Emulation implements EmulatorPort {
   }
 
   /** vcpu_is_mmio_gpa: is this the page that the vCPU remembers as MMIO? */
-  #isMmio(linear: Gva, physical: Gpa, write: boolean): boolean {
+  #isMmio(linear: number, physical: Gpa, write: boolean): boolean {
     if (!this.#cache.holds(physical, this.#vm.memslots.generation())) return false;
-    if (vcpuMatchMmio.on) vcpuMatchMmio(this.#vm.kernel.stream, { gva: linear, gpa: physical, write, gpaMatch: true });
+    if (vcpuMatchMmio.on)
+      vcpuMatchMmio(this.#vm.kernel.stream, { gva: gva(BigInt(linear)), gpa: physical, write, gpaMatch: true });
     return true;
   }
 

@@ -3,7 +3,7 @@
  * EPT tables in host memory by itself (SDM vol. 3C, 29.3) and keeps a translation until it is told to drop it.
  */
 
-import { type Gpa, type Gva, gva } from '../../../src/address.ts';
+import type { Gpa } from '../../../src/address.ts';
 import type { PhysicalMemory } from '../../../src/hardware/physical-memory.ts';
 import type { Emulated, EmulatorPort } from '../../../src/hardware/vcpu/emulator-port.ts';
 import {
@@ -46,7 +46,7 @@ export class ScriptedCpu implements Cpu {
     reason: EXIT_REASON.HLT,
     qualification: 0,
     guestPhysical: 0 as Gpa,
-    guestLinear: gva(0n),
+    guestLinear: 0,
     instructionLength: 1,
     interruption: 0,
     idtVectoring: 0,
@@ -145,7 +145,7 @@ export class ScriptedCpu implements Cpu {
     const entry = this.#translations.get(page)?.entry ?? this.leaf(gpa);
     const rights = Number(entry & 7n);
     this.exit.guestPhysical = gpa as Gpa;
-    this.exit.guestLinear = gva(BigInt(gpa));
+    this.exit.guestLinear = gpa;
     if (rights === 6 || rights === 2 || rights === 4) {
       this.exit.qualification = 0;
       return EXIT_REASON.EPT_MISCONFIG;
@@ -306,7 +306,7 @@ export const memoryAccess =
 export const store =
   (gpa: number, bytes: readonly number[]): Instruction =>
   (port, cpu) => {
-    const served = port.writeMemory(gva(BigInt(gpa)), gpa as Gpa, Uint8Array.from(bytes));
+    const served = port.writeMemory(gpa, gpa as Gpa, Uint8Array.from(bytes));
     cpu.skipInstruction();
     return served === 'done' ? 'retired' : 'userspace';
   };
@@ -319,8 +319,7 @@ export const load =
     for (let done = 0; done < length; ) {
       const piece = Math.min(length - done, 4096 - ((gpa + done) % 4096));
       const at = (gpa + done) as Gpa;
-      if (port.readMemory(gva(BigInt(at)) as Gva, at, data.subarray(done, done + piece)) === 'later')
-        return 'userspace';
+      if (port.readMemory(at, at, data.subarray(done, done + piece)) === 'later') return 'userspace';
       done += piece;
     }
     cpu.setRegister(0, new DataView(data.buffer).getBigUint64(0, true));
