@@ -3,13 +3,13 @@
  * frame is written.
  */
 
-import { decode } from '../../../lang/isa/decode.ts';
 import { format } from '../../../lang/isa/format.ts';
 import type { DecodeFailure, Instruction } from '../../../lang/isa/instruction.ts';
 import type { CodeKeeper } from '../code-frames.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import type { CodeMemory } from './code-memory.ts';
-import type { FormCompiler, Plan, Step } from './interpreter/form.ts';
+import type { FormCompiler } from './interpreter/form.ts';
+import type { Plan, Step } from './interpreter/plan.ts';
 
 /** A run of instructions that are executed one after the other unless one of them says otherwise. */
 export interface Block {
@@ -140,15 +140,15 @@ export class CodeCache implements CodeKeeper {
     const offsets = [start];
     const end = page.host + 4096;
     for (let offset = start; offset < 4096 && steps.length < MAX_BLOCK; ) {
-      const instruction = decode(this.#memory.bytes, page.host + offset, end, 'long');
-      if ('failure' in instruction) return steps.length > 0 ? { steps, offsets, heat: 0 } : instruction;
-      const { meaning } = instruction.row;
+      const planned = this.#forms!.planAt(this.#memory.bytes, page.host + offset, end, offset);
+      if ('failure' in planned) return steps.length > 0 ? { steps, offsets, heat: 0 } : planned;
+      if (planned.plan === undefined)
+        return steps.length > 0 ? { steps, offsets, heat: 0 } : unimplemented(planned.instruction);
+      const { plan, meaning, length } = planned;
       if (steps.length > 0 && STANDS_ALONE.has(meaning)) break;
-      const plan = this.#forms!.plan(instruction, offset);
-      if (plan === undefined) return steps.length > 0 ? { steps, offsets, heat: 0 } : unimplemented(instruction);
       steps.push(this.#forms!.bind(plan));
       plans.push(plan);
-      offset += instruction.length;
+      offset += length;
       offsets.push(offset);
       if (ENDS_BLOCK.has(meaning) || STANDS_ALONE.has(meaning)) {
         this.memory?.remember(this.#memory.bytes, page.host, { plans, offsets });

@@ -3,7 +3,7 @@
  * blocks are known again by their bytes, and only bound to the new processor's registers and memory.
  */
 
-import type { Plan } from './interpreter/form.ts';
+import type { Plan } from './interpreter/plan.ts';
 
 /** A block as any processor of the process may have it. It ends with the jump or the like that its bytes end with. */
 export interface PlannedBlock {

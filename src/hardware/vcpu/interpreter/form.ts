@@ -3,37 +3,24 @@
  * shapes); the function it yields is then bound to each instruction's own numbers.
  */
 
-import type { Instruction, Operand } from '../../../../lang/isa/instruction.ts';
+import { decode } from '../../../../lang/isa/decode.ts';
+import type { DecodeFailure, Instruction, Operand } from '../../../../lang/isa/instruction.ts';
 import type { Meaning } from '../ops.ts';
 import { JsCode } from './js-code.ts';
 import { JsOps } from './js-ops.ts';
+import { MetInstructions, type Planned } from './met-instructions.ts';
 import { formKey, type OperandShape, shapesOf } from './operand-shape.ts';
+import type { Form, Parameter, ParameterName, Plan, Step } from './plan.ts';
 import { type PreparedForm, preparedFor, preparedForms } from './prepared-forms.ts';
 
-/** Executes one instruction: 0 to go on, 1 + offset to jump in the page, or an {@link OUTCOME}. */
-export type Step = () => number;
-
-type Parameter = number | bigint;
-
-/** A form without an environment: shared by all vCPUs of the process. */
-interface Form {
-  /** Counts the forms of the process, from 0. */
-  readonly number: number;
-  readonly key: string;
-  readonly names: readonly string[];
-  readonly parameters: readonly ParameterName[];
-  readonly factory: PreparedForm['factory'];
-  /** Undefined for one that was prepared by the build. */
-  readonly source: string | undefined;
-}
 const forms: Form[] = [];
 /** By meaning, then by shape. */
 const formsOf = new Map<string, Map<number, Form>>();
 
-/** What an instruction is to any vCPU of the process: its form and its own numbers. */
-export interface Plan {
-  readonly form: Form;
-  readonly values: readonly Parameter[];
+/** An instruction of the table that a vCPU cannot execute. */
+export interface Unplanned {
+  readonly plan: undefined;
+  readonly instruction: Instruction;
 }
 
 /** What has been compiled in this process, as source: the build makes prepared-forms.ts of it. */
@@ -42,13 +29,6 @@ export const compiledForms = () => ({
   forms: forms.map(({ key, names, source }) => ({ key, parameters: names, source })),
 });
 let environmentNames: readonly string[] = [];
-
-/** A parameter's name, taken apart: the kind's letter, the operand it belongs to, and the width of an immediate. */
-interface ParameterName {
-  readonly letter: string;
-  readonly operand: number;
-  readonly width: number;
-}
 
 function parameterName(name: string): ParameterName {
   const [operand, width] = name.slice(1).split('_');
@@ -61,6 +41,8 @@ function parameterName(name: string): ParameterName {
 
 /** The objects that generated code reaches by name. */
 export type Environment = Readonly<Record<string, unknown>>;
+
+const met = new MetInstructions();
 
 /** Compiled forms of one vCPU. */
 export class FormCompiler {
@@ -96,6 +78,21 @@ export class FormCompiler {
       ofMeaning.set(key, form);
     }
     return { form, values: form.parameters.map((name) => parameterValue(name, instruction, offset)) };
+  }
+
+  /**
+   * The instruction at `bytes[at]` planned, `offset` being its place in its page; none of its bytes is at or after `limit`. Why not, if
+   * it cannot be decoded; undefined `plan` if its meaning is not known.
+   */
+  planAt(bytes: Uint8Array, at: number, limit: number, offset: number): Planned | Unplanned | DecodeFailure {
+    const known = met.recall(bytes, at, limit, offset);
+    if (known !== undefined) return known;
+    const instruction = decode(bytes, at, limit, 'long');
+    if ('failure' in instruction) return instruction;
+    const plan = this.plan(instruction, offset);
+    if (plan === undefined) return { plan, instruction };
+    met.keep(instruction, bytes, at, offset, plan);
+    return { plan, meaning: instruction.row.meaning, length: instruction.length };
   }
 
   /** The closure that executes on this vCPU what was planned on any. */

@@ -1,8 +1,8 @@
 /** What translated code asks for, instructions that the interpreter does, and the count of what it retires. */
 
 import { type Execution, PORT, RESUME } from '../execution.ts';
-import type { Step } from '../interpreter/form.ts';
 import { OUTCOME } from '../interpreter/js-code.ts';
+import type { Step } from '../interpreter/plan.ts';
 import type { PendingEvent } from '../pending-event.ts';
 import type { Processor } from '../processor.ts';
 import { SLOT } from '../state.ts';

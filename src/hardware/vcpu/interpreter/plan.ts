@@ -1,0 +1,34 @@
+/** What decoded code is made of: forms, which instructions of equal shape share, and plans, which give each its own numbers. */
+
+import type { PreparedForm } from './prepared-forms.ts';
+
+/** Executes one instruction: 0 to go on, 1 + offset to jump in the page, or one of js-code.ts's OUTCOMEs. */
+export type Step = () => number;
+
+/** A number of an instruction's own, as its form takes it. */
+export type Parameter = number | bigint;
+
+/** A parameter's name, taken apart: the kind's letter, the operand it belongs to, and the width of an immediate. */
+export interface ParameterName {
+  readonly letter: string;
+  readonly operand: number;
+  readonly width: number;
+}
+
+/** A form without an environment: shared by all vCPUs of the process. */
+export interface Form {
+  /** Counts the forms of the process, from 0. */
+  readonly number: number;
+  readonly key: string;
+  readonly names: readonly string[];
+  readonly parameters: readonly ParameterName[];
+  readonly factory: PreparedForm['factory'];
+  /** Undefined for one that was prepared by the build. */
+  readonly source: string | undefined;
+}
+
+/** What an instruction is to any vCPU of the process: its form and its own numbers. */
+export interface Plan {
+  readonly form: Form;
+  readonly values: readonly Parameter[];
+}
