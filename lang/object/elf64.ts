@@ -87,14 +87,23 @@ type Field = readonly [name: string, bytes: 1 | 2 | 4 | 8];
 /** A structure: fields in order, without padding (ELF-64 has none). */
 export interface Layout<Name extends string> {
   readonly size: number;
+  /** Offset of each field. What is read by the hundred is read field by field: a record for each costs ten times as much. */
+  readonly at: Readonly<Record<Name, number>>;
   read(view: DataView, at: number): Record<Name, number>;
   write(view: DataView, at: number, values: Readonly<Record<Name, number | bigint>>): void;
 }
 
 function layout<const F extends readonly Field[]>(fields: F): Layout<F[number][0]> {
   type Name = F[number][0];
+  const offsets: Record<string, number> = {};
+  let size = 0;
+  for (const [name, bytes] of fields) {
+    offsets[name] = size;
+    size += bytes;
+  }
   return {
-    size: fields.reduce((size, [, bytes]) => size + bytes, 0),
+    size,
+    at: offsets as Record<Name, number>,
     read(view, at) {
       const values: Record<string, number> = {};
       let offset = at;
@@ -124,9 +133,13 @@ function readField(view: DataView, at: number, bytes: 1 | 2 | 4 | 8): number {
     case 4:
       return view.getUint32(at, true);
     case 8:
-      return Number(view.getBigUint64(at, true));
+      return readLong(view, at);
   }
 }
+
+/** An eight-byte field as a number. */
+export const readLong = (view: DataView, at: number): number =>
+  view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
 
 /** Stores the low `bytes` bytes of a value, little-endian. */
 export function writeField(view: DataView, at: number, bytes: 1 | 2 | 4 | 8, value: bigint): void {
@@ -212,11 +225,3 @@ export const relaEntry = layout([
   ['symbol', 4],
   ['addend', 8],
 ]);
-
-/** Offsets of the eight-byte address fields that must be read as bigint. */
-export const AT_ENTRY = 24;
-export const AT_PHDR_VADDR = 16;
-export const AT_PHDR_PADDR = 24;
-export const AT_SHDR_ADDR = 16;
-export const AT_SYM_VALUE = 8;
-export const AT_RELA_ADDEND = 16;

@@ -57,19 +57,19 @@ function relocationsBySection(file: ElfFile): Map<number, Relocation[]> {
     if (target === undefined)
       throw new ObjectFault(`${file.name}: ${table.name} relocates a section that is not there`);
     const list: Relocation[] = [];
-    for (let at = 0; at + elf.relaEntry.size <= table.data.length; at += elf.relaEntry.size) {
-      const entry = elf.relaEntry.read(view, at);
-      const rule = elf.RELOCATIONS.get(entry.type);
+    const { at: field, size: step } = elf.relaEntry;
+    for (let at = 0; at + step <= table.data.length; at += step) {
+      const type = view.getUint32(at + field.type, true);
+      const rule = elf.RELOCATIONS.get(type);
       if (rule === undefined) {
-        throw new ObjectFault(
-          `${file.name}: ${table.name} has a relocation of type ${entry.type}, which is not supported`,
-        );
+        throw new ObjectFault(`${file.name}: ${table.name} has a relocation of type ${type}, which is not supported`);
       }
-      if (entry.symbol >= file.symbols.length || entry.offset + rule.bytes > target.data.length) {
+      const offset = elf.readLong(view, at + field.offset);
+      const symbol = view.getUint32(at + field.symbol, true);
+      if (symbol >= file.symbols.length || offset + rule.bytes > target.data.length) {
         throw new ObjectFault(`${file.name}: ${table.name} has a relocation outside its section or symbol table`);
       }
-      const addend = view.getBigInt64(at + elf.AT_RELA_ADDEND, true);
-      list.push({ offset: entry.offset, type: entry.type, symbol: entry.symbol - 1, addend });
+      list.push({ offset, type, symbol: symbol - 1, addend: view.getBigInt64(at + field.addend, true) });
     }
     result.set(table.info, list);
   }
