@@ -5,6 +5,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { asModule, bundle as bundleTo } from './bundle.js';
+import { launcherFlags } from './launcher-flags.js';
 
 const root = join(new URL('.', import.meta.url).pathname, '..');
 const folder = mkdtempSync(join(tmpdir(), 'gvm-bench-'));
@@ -28,13 +29,12 @@ const bundle = (entry, outfile, plugins = []) =>
     plugins,
   });
 
-/** V8's bounds of inlining as the command sets them. Its patience with short runs would only make the warm-up longer. */
-const flags = [
-  ...readFileSync(join(root, 'scripts/launcher.cjs'), 'utf8').matchAll(/setFlagsFromString\('(--max-inlined[^']+)'\)/g),
-].map(([, flag]) => flag);
-
 const run = (name, stdio, ...rest) =>
-  spawnSync(process.execPath, [...flags, join(folder, name), ...rest], { stdio, cwd: root, encoding: 'utf8' });
+  spawnSync(process.execPath, [...launcherFlags(), join(folder, name), ...rest], {
+    stdio,
+    cwd: root,
+    encoding: 'utf8',
+  });
 
 /** The exit path of this build against one without event sites: the median of some processes, in each of which V8 decides anew. */
 async function eventSites() {

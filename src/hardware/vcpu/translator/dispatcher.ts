@@ -51,7 +51,7 @@ function drive({ state, storage }: Places, like: number): DefinedFunction {
   const entry = code.local(I32);
   const host = code.local(I32);
   const returnJumpIf = () => {
-    code.if();
+    code.unlikelyIf();
     code.i32(OUTCOME.JUMP);
     code.op(OP.RETURN);
     code.end();

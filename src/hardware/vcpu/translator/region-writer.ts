@@ -383,7 +383,7 @@ class RegionWriter {
     code.get(frame.left);
     code.i32(0);
     code.op(OP.I32_LT_S);
-    code.if();
+    code.unlikelyIf();
     exits.goOn(BigInt(address), count);
     code.end();
     const isBack = this.#graph.isBackEdge(from, to);
@@ -431,7 +431,7 @@ class RegionWriter {
     code.access(ACCESS.I32_LOAD, at + TLB_ENTRY.ADDEND);
     code.i32((this.#surroundings.frameOf(target) - (page | 0)) | 0);
     code.op(OP.I32_NE, OP.I32_OR);
-    code.if();
+    code.unlikelyIf();
     exits.goOn(BigInt(target));
     code.end();
   }

@@ -38,7 +38,7 @@ export class WasmDivision {
     const { code, temporaries } = this.#frame;
     if (wrong.known === 0n) return;
     temporaries.push(wrong);
-    code.if();
+    code.unlikelyIf();
     this.#exits.interpret(place);
     code.end();
   }

@@ -104,6 +104,8 @@ export class WasmFunction {
   readonly #locals: ValueType[] = [];
   readonly #parameters: number;
   #depth = 0;
+  /** Where the code branches to what hardly ever happens. */
+  readonly #unlikely: number[] = [];
 
   constructor({ parameters }: Signature) {
     this.#parameters = parameters.length;
@@ -167,6 +169,11 @@ export class WasmFunction {
   if(): Label {
     return this.#open(IF);
   }
+  /** {@link if} what hardly ever holds: the engine then puts its code behind all other. */
+  unlikelyIf(): Label {
+    this.#unlikely.push(this.#code.length);
+    return this.if();
+  }
   else(): void {
     this.#code.byte(ELSE);
   }
@@ -206,8 +213,8 @@ export class WasmFunction {
     this.op(MEMORY_PREFIX, MEMORY_FILL, 0);
   }
 
-  /** The function as the code section has it, without its length. */
-  encoded(): Uint8Array {
+  /** The function as the code section has it, without its length, and the offsets in it of {@link unlikelyIf}s. */
+  encoded(): { readonly bytes: Uint8Array; readonly unlikely: readonly number[] } {
     const out = new WasmBytes();
     const runs: { type: ValueType; count: number }[] = [];
     for (const type of this.#locals) {
@@ -220,8 +227,9 @@ export class WasmFunction {
       out.unsigned(count);
       out.byte(type);
     }
+    const begin = out.length;
     out.append(this.#code.bytes);
     out.byte(END);
-    return out.bytes;
+    return { bytes: out.bytes, unlikely: this.#unlikely.map((offset) => begin + offset) };
   }
 }

@@ -82,7 +82,7 @@ export class WasmMemory {
     code.get(addend);
     code.get(likely);
     code.op(OP.I32_NE);
-    code.if();
+    code.unlikelyIf();
     code.get(addend);
     code.set(likely);
     code.end();
@@ -98,7 +98,7 @@ export class WasmMemory {
     code.op(OP.I64_AND);
     code.get(page);
     code.op(OP.I64_NE);
-    code.if();
+    code.unlikelyIf();
     this.#probe(place, width, address, access, low);
     code.set(addend);
     temporaries.push(address);
@@ -138,7 +138,7 @@ export class WasmMemory {
     code.access(ACCESS.I64_LOAD, tlb + TLB_ENTRY.TAG);
     this.#pushPage(width, address);
     code.op(OP.I64_NE);
-    code.if();
+    code.unlikelyIf();
     this.#exits.interpret(place);
     code.end();
     code.get(entry);

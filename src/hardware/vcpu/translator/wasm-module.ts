@@ -24,7 +24,8 @@ export interface ModuleParts {
   readonly table?: boolean;
 }
 
-const SECTION = { TYPE: 1, IMPORT: 2, FUNCTION: 3, EXPORT: 7, CODE: 10 } as const;
+const UNLIKELY = 0;
+const SECTION = { CUSTOM: 0, TYPE: 1, IMPORT: 2, FUNCTION: 3, EXPORT: 7, CODE: 10 } as const;
 const KIND = { FUNCTION: 0, TABLE: 1, MEMORY: 2 } as const;
 const FUNCTION_TYPE = 0x60;
 const FUNCTION_REFERENCE = 0x70;
@@ -37,6 +38,29 @@ function section(out: WasmBytes, id: number, count: number, write: (to: WasmByte
   body.unsigned(count);
   write(body);
   out.byte(id);
+  out.unsigned(body.length);
+  out.append(body.bytes);
+}
+
+/** The section `metadata.code.branch_hint`, before the code (Branch Hinting proposal): engines that do not know it pass over it. */
+function branchHints(out: WasmBytes, first: number, bodies: readonly { readonly unlikely: readonly number[] }[]): void {
+  const hinted = bodies
+    .map(({ unlikely }, index) => ({ unlikely, index }))
+    .filter(({ unlikely }) => unlikely.length > 0);
+  if (hinted.length === 0) return;
+  const body = new WasmBytes();
+  body.name('metadata.code.branch_hint');
+  body.unsigned(hinted.length);
+  for (const { unlikely, index } of hinted) {
+    body.unsigned(first + index);
+    body.unsigned(unlikely.length);
+    for (const offset of unlikely) {
+      body.unsigned(offset);
+      body.unsigned(1);
+      body.byte(UNLIKELY);
+    }
+  }
+  out.byte(SECTION.CUSTOM);
   out.unsigned(body.length);
   out.append(body.bytes);
 }
@@ -92,11 +116,12 @@ export function wasmModule({ functions, defined, table = false }: ModuleParts): 
       to.unsigned(functions.length + index);
     });
   });
+  const bodies = defined.map(({ body }) => body.encoded());
+  branchHints(out, functions.length, bodies);
   section(out, SECTION.CODE, defined.length, (to) => {
-    for (const { body } of defined) {
-      const code = body.encoded();
-      to.unsigned(code.length);
-      to.append(code);
+    for (const { bytes } of bodies) {
+      to.unsigned(bytes.length);
+      to.append(bytes);
     }
   });
   return out.bytes;

@@ -483,7 +483,7 @@ export class WasmOps implements Ops<WasmValue> {
     const canonical = arithmetic.shift('arithmetic', arithmetic.shift('left', target, sixteen), sixteen);
     temporaries.push(arithmetic.compare('equal', canonical, target));
     code.op(OP.I32_EQZ);
-    code.if();
+    code.unlikelyIf();
     exits.interpret(this.#place);
     code.end();
   }
