@@ -39,10 +39,7 @@ try {
 } catch {
   // None, as while it is being made.
 }
-const script = new Script(`(function (require, module, exports, __filename, __dirname) {${source}\n})`, {
-  filename,
-  cachedData,
-});
+const script = new Script(source, { filename, cachedData });
 const bundle = { exports: {} };
 script.runInThisContext()(require, bundle, bundle.exports, filename, __dirname);
 if (process.env.GVM_RECORD_FORMS !== undefined)

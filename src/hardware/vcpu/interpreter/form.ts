@@ -48,6 +48,8 @@ const met = new MetInstructions();
 export class FormCompiler {
   readonly #meanings: Readonly<Record<string, Meaning>>;
   readonly #names: readonly string[];
+  /** Prepared forms were made for this environment. */
+  readonly #takesPrepared: boolean;
   readonly #values: readonly unknown[];
   /** Forms with this vCPU's environment, by their number. */
   readonly #bound: (ReturnType<PreparedForm['factory']> | undefined)[] = [];
@@ -55,6 +57,7 @@ export class FormCompiler {
   constructor(meanings: Readonly<Record<string, Meaning>>, environment: Environment) {
     this.#meanings = meanings;
     this.#names = Object.keys(environment);
+    this.#takesPrepared = preparedFor.join() === this.#names.join();
     environmentNames = this.#names;
     this.#values = Object.values(environment);
   }
@@ -116,7 +119,7 @@ export class FormCompiler {
 
   #prepared(key: string): Compiled | undefined {
     const prepared = preparedForms[key];
-    if (prepared === undefined || preparedFor.join() !== this.#names.join()) return undefined;
+    if (prepared === undefined || !this.#takesPrepared) return undefined;
     return { ...prepared, source: undefined };
   }
 

@@ -93,7 +93,9 @@ export class MetInstructions {
     if (way === undefined) return undefined;
     const displacement = number(bytes, at + this.#head, met.displacement, false);
     const values: Parameter[] = [];
-    for (const { kind, value, big, width } of way.sources) {
+    const { sources } = way;
+    for (let index = 0; index < sources.length; index++) {
+      const { kind, value, big, width } = sources[index]!;
       if (kind === FIXED) values.push(value);
       else if (kind === NEXT) values.push(BigInt(next));
       else if (kind === AGAIN) values.push(offset + 1);
