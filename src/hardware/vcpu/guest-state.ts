@@ -10,11 +10,11 @@ import type { Parts } from './wiring.ts';
 export class GuestState {
   protected readonly parts: Parts;
   /** General registers 0 to 15 and rip, live: each as its low and its high half, unsigned. */
-  readonly halves: Uint32Array;
+  readonly halves: Int32Array;
 
   constructor(parts: Parts) {
     this.parts = parts;
-    this.halves = parts.state.unsignedWords;
+    this.halves = parts.state.words;
   }
 
   /** General register 0 (rax) to 15 (r15). */

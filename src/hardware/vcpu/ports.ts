@@ -1,9 +1,11 @@
 /** IN, OUT, INS and OUTS: every port access is a VM exit, unless the hypervisor is completing one. */
 
+import type { DebugRegisters } from './debug-registers.ts';
 import type { EmulatorPort } from './emulator-port.ts';
 import { EXIT_REASON, IO_QUALIFICATION } from './exit.ts';
 import { IOPL } from './flags.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
+import type { Mmu } from './mmu.ts';
 import { CR4_DE } from './paging.ts';
 import { VECTOR } from './pending-event.ts';
 import type { Processor } from './processor.ts';
@@ -15,6 +17,9 @@ const MAP_BASE = 0x66;
 /** Port accesses of one vCPU. */
 export class Ports {
   readonly #cpu: Processor;
+  readonly #mmu: Mmu;
+  readonly #debug: DebugRegisters;
+  readonly #words: Int32Array;
   readonly #data = new Uint8Array(4);
   readonly #view = new DataView(this.#data.buffer);
   readonly #slices = [1, 2, 4].map((bytes) => this.#data.subarray(0, bytes));
@@ -23,12 +28,15 @@ export class Ports {
 
   constructor(cpu: Processor) {
     this.#cpu = cpu;
+    this.#mmu = cpu.mmu;
+    this.#debug = cpu.debug;
+    this.#words = cpu.state.words;
   }
 
   /** 0 if the program may touch the port: up to IOPL always, above it as the TSS's permission bitmap says (SDM vol. 1 §19.5). */
   check(bytes: number, port: number): number {
-    const { mmu, state, segments, event, debug } = this.#cpu;
-    if (mmu.privilege > (state.words[WORD.FLAG_CONTROL]! & IOPL) >> 12) {
+    if (this.#mmu.privilege > (this.#words[WORD.FLAG_CONTROL]! & IOPL) >> 12) {
+      const { segments, event } = this.#cpu;
       const base = segments.taskWord(MAP_BASE);
       if (base < 0) return base === OUTCOME.FAULT ? this.#mapFault() : base;
       // Two bytes are always read, so that an access across a byte of the map is seen whole.
@@ -36,7 +44,7 @@ export class Ports {
       if (bits < 0) return bits === OUTCOME.FAULT ? this.#mapFault() : bits;
       if (((bits >> (port & 7)) & ((1 << bytes) - 1)) !== 0) return event.raise(VECTOR.GP, 0);
     }
-    if (debug.active && (mmu.cr4 & CR4_DE) !== 0n) debug.touchesPort(port, bytes);
+    if (this.#debug.active && (this.#mmu.cr4 & CR4_DE) !== 0n) this.#debug.touchesPort(port, bytes);
     return 0;
   }
 

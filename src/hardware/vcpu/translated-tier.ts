@@ -1,5 +1,6 @@
 /** The translator's place in a vCPU. It is loaded, and its tables are made, when code is hot for the first time. */
 
+import { watched } from '../../event.ts';
 import type { Block, CodePage } from './code-cache.ts';
 import { eptWalk, guestPageWalk } from './events.ts';
 import { type HotTier, NEVER_HOT } from './execution.ts';
@@ -32,7 +33,8 @@ export class TranslatedTier implements HotTier {
   }
 
   again(limit: number): number {
-    return this.#translator === undefined || guestPageWalk.on || eptWalk.on ? 0 : this.#translator.again(limit);
+    if (this.#translator === undefined || (watched && (guestPageWalk.on || eptWalk.on))) return 0;
+    return this.#translator.again(limit);
   }
 
   /** Undefined if the processors' storage is used up: then all stays with the interpreter. */

@@ -26,8 +26,6 @@ import { TranslatedTier } from './translated-tier.ts';
 import type { Eagerness, TranslationStatistics } from './translation.ts';
 import { wire } from './wiring.ts';
 
-const TWO_TO_32 = 2 ** 32;
-
 /** One vCPU. */
 export class Vcpu extends GuestState {
   readonly exit: VmExit;
@@ -116,9 +114,10 @@ export class Vcpu extends GuestState {
     const { state, execution } = this.parts;
     const { words } = state;
     // Hot: once an exit. Only a carry out of the low half needs 64 bits.
-    const low = (words[2 * SLOT.RIP]! >>> 0) + this.exit.instructionLength;
-    if (low < TWO_TO_32) words[2 * SLOT.RIP] = low;
-    else state.quads[SLOT.RIP] = state.quads[SLOT.RIP]! + BigInt(this.exit.instructionLength);
+    const { instructionLength } = this.exit;
+    const low = (words[2 * SLOT.RIP]! + instructionLength) | 0;
+    words[2 * SLOT.RIP] = low;
+    if (low >>> 0 < instructionLength) words[2 * SLOT.RIP + 1] = (words[2 * SLOT.RIP + 1]! + 1) | 0;
     execution.retired++;
     this.#boundary.completed();
   }

@@ -41,10 +41,10 @@ export interface Cpu {
   tscOffset: number;
   rip: bigint;
   /**
-   * The general registers and, as number {@link RIP}, the instruction pointer, live: each as its low and its high half, unsigned.
+   * The general registers and, as number {@link RIP}, the instruction pointer, live: each as its low and its high half, signed.
    * The exit path looks here and makes no bigint.
    */
-  readonly halves: Uint32Array;
+  readonly halves: Int32Array;
   rflags: bigint;
   /** RFLAGS.IF, without the flags that have to be worked out. */
   readonly interruptFlag: boolean;

@@ -14,9 +14,6 @@ import {
   RUN_APIC_BASE,
   RUN_CR8,
   RUN_DIRTY_REGS,
-  RUN_FLAGS,
-  RUN_IF_FLAG,
-  RUN_READY_FOR_INTERRUPT_INJECTION,
   RUN_VALID_REGS,
 } from '../uapi/kvm-run.ts';
 import { completeInjection } from './injection.ts';
@@ -48,7 +45,7 @@ export function runVcpu(vcpu: KvmVcpu, argument: number): number {
 function arrive(vcpu: KvmVcpu): number {
   const { run, vm } = vcpu;
   const { words } = run;
-  run.halves[RUN_FLAGS >> 1] = 0;
+  run.clearFlags();
   if (unknownSets(words, RUN_VALID_REGS) || unknownSets(words, RUN_DIRTY_REGS))
     return vm.kernel.refuse(EINVAL, 'kvm_valid_regs and kvm_dirty_regs name register sets that are not offered');
   const dirty = words[RUN_DIRTY_REGS >> 2]!;
@@ -80,9 +77,9 @@ const unknownSets = (words: Uint32Array, at: number) =>
 
 /** post_kvm_run_save. */
 function leave(vcpu: KvmVcpu): void {
-  const { bytes, words } = vcpu.run;
-  bytes[RUN_IF_FLAG] = vcpu.cpu.interruptFlag ? 1 : 0;
-  bytes[RUN_READY_FOR_INTERRUPT_INJECTION] = vcpu.lapic !== undefined || ready(vcpu) ? 1 : 0;
+  const { run } = vcpu;
+  const { words } = run;
+  run.setInterruptState(vcpu.cpu.interruptFlag, vcpu.lapic !== undefined || ready(vcpu));
   vcpu.cr8 = vcpu.cpu.taskPriority;
   words[RUN_CR8 >> 2] = vcpu.cr8;
   words[RUN_APIC_BASE >> 2] = vcpu.apicBaseLow;
@@ -127,7 +124,9 @@ function enterGuest(vcpu: KvmVcpu): number {
     if (kvmDirtyRingExit.on) kvmDirtyRingExit(kernel.stream, { vcpu: vcpu.id });
     return 0;
   }
-  let budget = vm.instructionLimit - vm.retired;
+  // Hot: to ask the VM for the sum of its vCPUs is a call of its own.
+  const alone = vm.vcpus.length === 1;
+  let budget = vm.instructionLimit - (alone ? cpu.retired : vm.retired);
   if (budget <= 0) {
     kernel.current.pendingSignal = 'SIGXCPU';
     return 1;
@@ -143,7 +142,7 @@ function enterGuest(vcpu: KvmVcpu): number {
   if (vcpu.eventRequested) injectPending(vcpu);
   if (watched && kvmEntry.on) kvmEntry(kernel.stream, { vcpu: vcpu.id, rip: cpu.rip, immediateExit: false });
   // The counter is invariant: it goes on while the processor is halted, the host works, or another vCPU has its turn.
-  cpu.tscOffset = vm.vcpus.length === 1 ? kernel.clock.slept : kernel.clock.now - cpu.retired;
+  cpu.tscOffset = alone ? kernel.clock.slept : kernel.clock.now - cpu.retired;
   const reason = cpu.run(Math.min(budget, TIMER_MAX));
   if (watched && kvmExit.on)
     kvmExit(kernel.stream, {

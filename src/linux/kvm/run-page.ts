@@ -6,6 +6,8 @@
 import { type Gpa, type Hpa, PAGE_SIZE } from '../../address.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import {
+  IO_PORT_SHIFT,
+  IO_SIZE_SHIFT,
   KVM_EXIT_INTERNAL_ERROR,
   KVM_EXIT_IO,
   KVM_EXIT_IO_IN,
@@ -16,7 +18,9 @@ import {
   KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON,
   KVM_PIO_PAGE_OFFSET,
   RUN_EXIT_REASON,
+  RUN_FLAGS,
   RUN_HARDWARE_EXIT_REASON,
+  RUN_IF_FLAG,
   RUN_IMMEDIATE_EXIT,
   RUN_INTERNAL_DATA,
   RUN_INTERNAL_NDATA,
@@ -24,15 +28,23 @@ import {
   RUN_IO_COUNT,
   RUN_IO_DATA_OFFSET,
   RUN_IO_DIRECTION,
-  RUN_IO_PORT,
-  RUN_IO_SIZE,
   RUN_MMIO_DATA,
   RUN_MMIO_IS_WRITE,
   RUN_MMIO_LEN,
   RUN_MMIO_PHYS_ADDR,
+  RUN_READY_FOR_INTERRUPT_INJECTION,
   RUN_REQUEST_INTERRUPT_WINDOW,
+  shiftInWord,
 } from '../uapi/kvm-run.ts';
 
+const BYTE = 0xff;
+const WINDOW_SHIFT = shiftInWord(RUN_REQUEST_INTERRUPT_WINDOW);
+const IMMEDIATE_SHIFT = shiftInWord(RUN_IMMEDIATE_EXIT);
+const IF_SHIFT = shiftInWord(RUN_IF_FLAG);
+const READY_SHIFT = shiftInWord(RUN_READY_FOR_INTERRUPT_INJECTION);
+const FLAGS_SHIFT = shiftInWord(RUN_FLAGS);
+/** `ready_for_interrupt_injection`, `if_flag` and `flags` share a word. */
+const RUN_STATE = RUN_FLAGS >> 2;
 const TWO_TO_32 = 2 ** 32;
 
 export class RunPage {
@@ -44,7 +56,6 @@ export class RunPage {
   readonly pioData: Uint8Array;
   /** `struct kvm_run` again, for the exit path: an element of a typed array is quicker to reach than a field of a DataView. */
   readonly bytes: Uint8Array;
-  readonly halves: Uint16Array;
   readonly words: Uint32Array;
   readonly #pioHalves: Uint16Array;
   readonly #pioWords: Uint32Array;
@@ -56,7 +67,6 @@ export class RunPage {
     this.pioFrame = pioFrame;
     this.view = new DataView(memory.wasm.buffer, frame, PAGE_SIZE);
     this.bytes = memory.page(frame);
-    this.halves = new Uint16Array(memory.wasm.buffer, frame, PAGE_SIZE / 2);
     this.words = new Uint32Array(memory.wasm.buffer, frame, PAGE_SIZE / 4);
     this.pioData = memory.page(pioFrame);
     this.#pioHalves = new Uint16Array(memory.wasm.buffer, pioFrame, 1);
@@ -69,11 +79,23 @@ export class RunPage {
   }
 
   get requestInterruptWindow(): boolean {
-    return this.bytes[RUN_REQUEST_INTERRUPT_WINDOW] !== 0;
+    return ((this.words[RUN_REQUEST_INTERRUPT_WINDOW >> 2]! >>> WINDOW_SHIFT) & BYTE) !== 0;
   }
 
   get immediateExit(): boolean {
-    return this.bytes[RUN_IMMEDIATE_EXIT] !== 0;
+    return ((this.words[RUN_IMMEDIATE_EXIT >> 2]! >>> IMMEDIATE_SHIFT) & BYTE) !== 0;
+  }
+
+  /** kvm_arch_vcpu_ioctl_run: `flags` are those of this run alone. */
+  clearFlags(): void {
+    this.words[RUN_STATE] = this.words[RUN_STATE]! & ((1 << FLAGS_SHIFT) - 1);
+  }
+
+  /** post_kvm_run_save: `if_flag` and `ready_for_interrupt_injection`. */
+  setInterruptState(interruptFlag: boolean, ready: boolean): void {
+    const flags = this.words[RUN_STATE]! >>> FLAGS_SHIFT;
+    this.words[RUN_STATE] =
+      (flags << FLAGS_SHIFT) | ((ready ? 1 : 0) << READY_SHIFT) | ((interruptFlag ? 1 : 0) << IF_SHIFT);
   }
 
   /** An exit without data. */
@@ -91,11 +113,10 @@ export class RunPage {
 
   /** KVM_EXIT_IO; the data are in or belong into `pioData`. */
   exitIo(input: boolean, size: number, port: number, count: number): void {
-    const { bytes, words } = this;
+    const { words } = this;
     words[RUN_EXIT_REASON >> 2] = KVM_EXIT_IO;
-    bytes[RUN_IO_DIRECTION] = input ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
-    bytes[RUN_IO_SIZE] = size;
-    this.halves[RUN_IO_PORT >> 1] = port;
+    const direction = input ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
+    words[RUN_IO_DIRECTION >> 2] = direction | (size << IO_SIZE_SHIFT) | (port << IO_PORT_SHIFT);
     words[RUN_IO_COUNT >> 2] = count;
     words[RUN_IO_DATA_OFFSET >> 2] = KVM_PIO_PAGE_OFFSET;
     words[(RUN_IO_DATA_OFFSET >> 2) + 1] = 0;

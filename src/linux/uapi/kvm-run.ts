@@ -91,6 +91,10 @@ export const RUN_DIRTY_REGS = kvm_run.offsets.kvm_dirty_regs;
 export const RUN_IO_DIRECTION = KVM_RUN_UNION + kvm_run_io.offsets.direction;
 export const RUN_IO_SIZE = KVM_RUN_UNION + kvm_run_io.offsets.size;
 export const RUN_IO_PORT = KVM_RUN_UNION + kvm_run_io.offsets.port;
+/** Where a field of one or two bytes stands in its 32-bit word: the exit path reads and writes fields that lie together as one. */
+export const shiftInWord = (offset: number): number => (offset & 3) * 8;
+export const IO_SIZE_SHIFT = shiftInWord(RUN_IO_SIZE);
+export const IO_PORT_SHIFT = shiftInWord(RUN_IO_PORT);
 export const RUN_IO_COUNT = KVM_RUN_UNION + kvm_run_io.offsets.count;
 export const RUN_IO_DATA_OFFSET = KVM_RUN_UNION + kvm_run_io.offsets.data_offset;
 export const RUN_MMIO_PHYS_ADDR = KVM_RUN_UNION + kvm_run_mmio.offsets.phys_addr;

@@ -67,7 +67,7 @@ export class ScriptedCpu implements Cpu {
   readonly msrs = new Map<number, bigint>([[0x10, 0n]]);
   readonly #memory: PhysicalMemory;
   readonly #registers = new BigUint64Array(RIP + 1);
-  readonly halves = new Uint32Array(this.#registers.buffer);
+  readonly halves = new Int32Array(this.#registers.buffer);
   readonly #segments = new Map<SegmentName, SegmentState>();
   readonly #tables = new Map<string, DescriptorTable>();
   readonly #debug = new Map<number, bigint>();

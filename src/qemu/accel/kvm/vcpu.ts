@@ -16,6 +16,8 @@ import {
   kvm_sregs,
 } from '../../../linux/uapi/kvm.ts';
 import {
+  IO_PORT_SHIFT,
+  IO_SIZE_SHIFT,
   KVM_EXIT_FAIL_ENTRY,
   KVM_EXIT_HLT,
   KVM_EXIT_INTERNAL_ERROR,
@@ -34,8 +36,6 @@ import {
   RUN_IO_COUNT,
   RUN_IO_DATA_OFFSET,
   RUN_IO_DIRECTION,
-  RUN_IO_PORT,
-  RUN_IO_SIZE,
   RUN_MMIO_DATA,
   RUN_MMIO_IS_WRITE,
   RUN_MMIO_LEN,
@@ -67,7 +67,6 @@ export class KvmVcpu {
   readonly #data: DataView;
   /** kvm_run again, for the exit path: an element of a typed array is quicker to reach than a field of a DataView. */
   readonly #bytes: Uint8Array;
-  readonly #halves: Uint16Array;
   readonly #words: Uint32Array;
   readonly #runRequest = KVM_RUN.number;
   /** The ring that all vCPUs share; undefined if KVM collects nothing. */
@@ -90,7 +89,6 @@ export class KvmVcpu {
     if (run < 0) throw failed("mmap'ing vcpu state", -run);
     this.#bytes = system.memory.view(hva(run), 4096);
     this.#run = view(this.#bytes);
-    this.#halves = new Uint16Array(this.#bytes.buffer, this.#bytes.byteOffset, 2048);
     this.#words = new Uint32Array(this.#bytes.buffer, this.#bytes.byteOffset, 1024);
     this.#data = view(system.memory.view(hva(run + 4096), 4096));
     const ring = kvm.coalescedRingPage;
@@ -139,12 +137,14 @@ export class KvmVcpu {
   /** kvm_handle_io: `count` accesses to the same port. */
   #handleIo(): void {
     const words = this.#words;
-    const port = this.#halves[RUN_IO_PORT >> 1]!;
-    const size = this.#bytes[RUN_IO_SIZE]!;
+    // Direction, size and port.
+    const access = words[RUN_IO_DIRECTION >> 2]! | 0;
+    const port = access >>> IO_PORT_SHIFT;
+    const size = (access >> IO_SIZE_SHIFT) & 0xff;
     const count = words[RUN_IO_COUNT >> 2]! | 0;
     // data_offset counts from the start of kvm_run and names the second page; its high half is always 0.
     const at = (words[RUN_IO_DATA_OFFSET >> 2]! - 4096) | 0;
-    const out = this.#bytes[RUN_IO_DIRECTION] === KVM_EXIT_IO_OUT;
+    const out = (access & 0xff) === KVM_EXIT_IO_OUT;
     for (let i = 0; i < count; i++) {
       if (out) this.#io.write(port, this.#data, at + i * size, size);
       else this.#io.read(port, this.#data, at + i * size, size);
