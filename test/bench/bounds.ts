@@ -4,6 +4,7 @@ import { MiB } from '../../src/address.ts';
 import type { Eagerness } from '../../src/hardware/vcpu/translation.ts';
 import { FlatMachine } from '../hardware/flat-machine.ts';
 import { assembled } from '../hardware/privilege-machine.ts';
+import { runOnTcg, tcgRuns } from '../oracle/tcg-machine.ts';
 import type { Figure } from './measure.ts';
 
 const CODE = 0x10_0000;
@@ -35,6 +36,10 @@ const ALIKE = 4;
 const LIKENESS = 1.15;
 const MOST_MEASUREMENTS = 40;
 const WARM_PASSES = 14;
+/** Where the images for QEMU are loaded, the port that ends them, and how many instructions they run. */
+const IMAGE = 0x101000;
+const END = 0xf4;
+const ON_TCG = 4e8;
 const EARLY: Eagerness = { threshold: 10, eager: false };
 
 /** A vCPU at the start of `size` bytes of code that it goes through over and over. */
@@ -89,6 +94,25 @@ function translated(size: number): { steady: number; warmUp: number } {
   return { steady, warmUp: (total - steady * cpu.retired) / pass };
 }
 
+/** Nanoseconds that an instruction takes in the end under QEMU's own translator: a run of many passes less one of a tenth. */
+function onTcg(size: number): number {
+  const unit = assembled(UNIT, CODE);
+  const units = Math.floor(size / unit.length);
+  const pass = units * INSTRUCTIONS;
+  const time = (passes: number): number => {
+    const begin = assembled(`mov ebx, ${DATA}\nmov r15d, ${passes}`, IMAGE);
+    const end = assembled(
+      `dec r15d\njnz $ - ${units * unit.length + 3}\nmov edx, ${END}\nxor eax, eax\nout dx, al`,
+      IMAGE,
+    );
+    const code = Buffer.concat([begin, ...Array.from({ length: units }, () => unit), end]);
+    return runOnTcg(code).milliseconds;
+  };
+  const many = Math.ceil(ON_TCG / pass);
+  const few = Math.ceil(many / 10);
+  return ((time(many) - time(few)) * 1e6) / ((many - few) * pass);
+}
+
 /** MiB of the process after 10^8 and after 10^9 translated instructions. */
 function memoryFigure(): Figure {
   const machine = new FlatMachine(assembled(`again: mov [rbx], rax\nadd rax, rcx\nadd ecx, 1\njmp again`, CODE), RAM);
@@ -134,6 +158,11 @@ export function boundsFigures(): Figure[] {
       name: 'translated, in the end; by 10³, 10⁴ … 10⁷ bytes',
       value: warm.map(({ steady }) => steady.toFixed(1)).join(', '),
       limit: 'does not grow with the code',
+    },
+    {
+      name: 'QEMU TCG, the same in the end',
+      value: tcgRuns ? SIZES.map((size) => onTcg(size).toFixed(1)).join(', ') : 'absent',
+      limit: '',
     },
     {
       name: 'until then, µs for each instruction of the code',
