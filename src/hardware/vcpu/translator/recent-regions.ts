@@ -3,7 +3,7 @@
  * taken there without a look at pages and blocks.
  */
 
-import { TLB_MASK, type Tlb } from '../tlb.ts';
+import type { Tlb } from '../tlb.ts';
 import type { Translated } from './region-cache.ts';
 
 const PLACES = 64;
@@ -35,11 +35,7 @@ export class RecentRegions {
   find(low: number, high: number): Translated | undefined {
     const region = this.#regions[placeOf(low)]!;
     const address = high * TWO_TO_32 + (low >>> 0);
-    if (region.address !== address) return undefined;
-    const within = low & 4095;
-    const entry = (low >>> 12) & TLB_MASK;
-    const { fetchTags, fetchHosts } = this.#tlb;
-    return fetchTags[entry] === address - within && fetchHosts[entry]! + within === region.host ? region : undefined;
+    return region.address === address && this.#tlb.fetchHost(address) === region.host ? region : undefined;
   }
 
   keep(region: Translated): void {
