@@ -34,6 +34,18 @@ import { loadUserDriver } from './user-driver.ts';
 import { folderOf } from './user-file.ts';
 import { runUserProgram } from './user-program.ts';
 
+/** A program that has been read, assembled and linked, and the options it runs with: its own and the command line's. */
+export interface Prepared {
+  readonly program: GuestProgram;
+  readonly options: RunOptions;
+}
+
+/** Read the program at `options.file`; a mistake in it is thrown as a {@link UsageError}, and nothing has run. */
+export function prepare(options: RunOptions, library: GuestLibrary, output: Output): Prepared {
+  const program = buildProgram(options.file, library, options, (warning) => output.message(warning));
+  return { program, options: withDirectives(options, program.directives) };
+}
+
 /**
  * Run the program at `options.file`; returns the exit status. A user's mistake is thrown as a {@link UsageError}. `observe`
  * is shown the machine before anything happens on it; `leftovers` is what the process's last run left, to leave to the next.
@@ -45,13 +57,21 @@ export function run(
   observe?: Observer,
   leftovers?: Leftovers,
 ): number {
-  const program = buildProgram(options.file, library, options, (warning) => output.message(warning));
-  const chosen = withDirectives(options, program.directives);
-  const machine = powerOn(chosen, output, leftovers);
+  return runPrepared(prepare(options, library, output), output, observe, leftovers);
+}
+
+/** {@link run} of a program that has been read already. */
+export function runPrepared(
+  { program, options }: Prepared,
+  output: Output,
+  observe?: Observer,
+  leftovers?: Leftovers,
+): number {
+  const machine = powerOn(options, output, leftovers);
   try {
     machine.stream.placeOf = remembering((rip) => guestLine(program, rip));
     const ended = observe?.({ machine, program });
-    return runOn(machine, program, chosen, output, ended);
+    return runOn(machine, program, options, output, ended);
   } finally {
     machine.powerOff();
   }

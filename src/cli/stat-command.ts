@@ -7,11 +7,11 @@ import { comparison, type SortKey, statObject, statTable } from '../observe/stat
 import { Statistics, type TableName, tableNames } from '../observe/statistics.ts';
 import { type Command, definitions, maxInsnsOption, parserOf, sourceOptions } from './command.ts';
 import { EXIT } from './exit-status.ts';
-import { installedLibrary } from './guest-program.ts';
+import { type GuestLibrary, installedLibrary } from './guest-program.ts';
 import { MessagesOnly, type Output } from './output.ts';
 import { ProgramLines } from './program-lines.ts';
-import { run } from './run.ts';
-import { type RunOptions, splitQemuOptions } from './run-options.ts';
+import { type Prepared, prepare, runPrepared } from './run.ts';
+import { splitQemuOptions } from './run-options.ts';
 import { tierOption, translationLine } from './tier.ts';
 
 const USAGE = `FILE [--event TABLE] [--vs FILE]
@@ -57,8 +57,13 @@ export const statCommand = (output: Output): Command => ({
       includes: options.I,
       defines: definitions(options.D),
     } as const;
-    const first = count({ ...common, file: String(options._[0]) }, output);
-    const second = options.vs === undefined ? undefined : count({ ...common, file: options.vs }, output);
+    const library = installedLibrary();
+    const prepared = (file: string) => prepare({ ...common, file }, library, new MessagesOnly(output));
+    // Both are read before one runs: whoever has mistyped the other's name would wait for this one to end.
+    const one = prepared(String(options._[0]));
+    const other = options.vs === undefined ? undefined : prepared(options.vs);
+    const first = count(one, library, output);
+    const second = other === undefined ? undefined : count(other, library, output);
     const tables = options.event.includes('all') ? tableNames : (options.event as TableName[]);
     const text = options.json
       ? `${JSON.stringify({ v: 1, ...statObject(first.statistics, options.key), ...(second === undefined ? {} : { vs: statObject(second.statistics, options.key) }) })}\n`
@@ -75,10 +80,13 @@ export const statCommand = (output: Output): Command => ({
 });
 
 /** Run once, counting. */
-function count(options: RunOptions, output: Output): { readonly statistics: Statistics; readonly status: number } {
+function count(
+  prepared: Prepared,
+  library: GuestLibrary,
+  output: Output,
+): { readonly statistics: Statistics; readonly status: number } {
   let statistics: Statistics | undefined;
-  const library = installedLibrary();
-  const status = run(options, library, new MessagesOnly(output), ({ machine, program }) => {
+  const status = runPrepared(prepared, new MessagesOnly(output), ({ machine, program }) => {
     const costs = machine.costs ?? modeledCosts;
     const time = new HostTime(costs, machine.costs !== undefined);
     const lines = new ProgramLines(program, library);

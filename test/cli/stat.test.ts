@@ -32,6 +32,22 @@ test('an exit in the guest library counts for the line of the program that calle
   expect(named.filter((name) => String(name).startsWith('lang/library'))).toEqual([]);
 });
 
+test('a comparison runs nothing before both programs have been read', () => {
+  const loops = PROGRAM.replace('ret\n', 'jmp init_module\n');
+  for (const [other, status, said] of [
+    ['missing.gasm', 2, 'gvm: missing.gasm: No such file or directory\n'],
+    ['wrong.gasm', 3, 'wrong.gasm:1:9: error: unknown instruction `movv`; did you mean `mov`?\n'],
+    ['own.gasm', 2, 'own.gasm:1: error: --frob is no option that a program may give itself\n'],
+  ] as const) {
+    const files = { 'a.gasm': loops, 'wrong.gasm': '        movv rax, 1\n', 'own.gasm': `; gvm: --frob\n${PROGRAM}` };
+    const ran = gvmWith(files, 'stat', 'a.gasm', '--vs', other);
+    expect(ran.stderr).toContain(said);
+    expect(ran.stderr).not.toContain('gvm: stopped after');
+    expect(ran.stdout).toBe('');
+    expect(ran.status).toBe(status);
+  }
+});
+
 test.each([
   'run',
   'trace',
