@@ -205,7 +205,8 @@ export interface Ops<V> {
   setStatusFlags(value: V, mask: number): void;
   /** The condition code's truth. */
   holds(condition: number): V;
-  flagsOfAdd(a: V, b: V, result: V): void;
+  /** `carry` says that a carry went in. */
+  flagsOfAdd(a: V, b: V, result: V, carry: boolean): void;
   /** `borrow` says that a borrow went in. */
   flagsOfSubtract(a: V, b: V, result: V, borrow: boolean): void;
   flagsOfResult(result: V, extra?: ExtraFlags<V>): void;

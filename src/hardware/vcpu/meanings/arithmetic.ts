@@ -8,7 +8,7 @@ const add: Meaning = (o) => {
   const a = o.readForUpdate(0);
   const sum = o.add(a, b);
   o.write(0, sum);
-  o.flagsOfAdd(a, b, sum);
+  o.flagsOfAdd(a, b, sum, false);
 };
 
 const adc: Meaning = (o) => {
@@ -17,7 +17,7 @@ const adc: Meaning = (o) => {
   const a = o.readForUpdate(0);
   const sum = o.add(o.add(a, b), o.fromBoolean(width, o.flag('CF')));
   o.write(0, sum);
-  o.flagsOfAdd(a, b, sum);
+  o.flagsOfAdd(a, b, sum, true);
 };
 
 const sub: Meaning = (o) => {

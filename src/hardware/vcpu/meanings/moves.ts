@@ -100,7 +100,7 @@ const xadd: Meaning = (o) => {
     o.write(1, a);
     o.write(0, sum);
   }
-  o.flagsOfAdd(a, b, sum);
+  o.flagsOfAdd(a, b, sum, false);
 };
 
 /** MOVBE: a move between a register and memory that turns the bytes round. */

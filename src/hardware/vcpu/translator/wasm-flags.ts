@@ -25,6 +25,8 @@ export type FlagState =
       readonly a: WasmValue;
       readonly b: WasmValue;
       readonly result: WasmValue;
+      /** A carry or a borrow went in, so one comparison does not tell what came out. */
+      readonly entered: boolean;
     }
   | { readonly rule: 'result'; readonly result: WasmValue; readonly extra: ExtraFlags<WasmValue> }
   | { readonly rule: 'explicit'; readonly status: WasmValue };
@@ -178,7 +180,10 @@ export class WasmFlags {
     const op = this.#arithmetic;
     if (state.rule === 'result') return state.extra.carry ?? FALSE;
     if (state.rule !== 'sum') return this.#statusHas(CF);
-    if (state.kind === FLAG_KIND.SUBTRACT) return op.compare('below', state.a, state.b);
+    if (!state.entered)
+      return state.kind === FLAG_KIND.ADD
+        ? op.compare('below', state.result, state.a)
+        : op.compare('below', state.a, state.b);
     if (state.kind === FLAG_KIND.ADD)
       return this.#vectorSign((a, b, result) =>
         op.binary('or', op.binary('and', a, b), op.binary('and', op.binary('or', a, b), op.not(result))),
@@ -362,8 +367,8 @@ export class WasmFlags {
     });
   }
 
-  ofSum(kind: SumKind, a: WasmValue, b: WasmValue, result: WasmValue): void {
-    this.state = { rule: 'sum', kind, a, b, result };
+  ofSum(kind: SumKind, a: WasmValue, b: WasmValue, result: WasmValue, entered: boolean): void {
+    this.state = { rule: 'sum', kind, a, b, result, entered };
   }
 
   ofResult(result: WasmValue, extra: ExtraFlags<WasmValue>): void {

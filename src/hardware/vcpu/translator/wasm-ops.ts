@@ -422,11 +422,11 @@ export class WasmOps implements Ops<WasmValue> {
   holds(condition: number): WasmValue {
     return this.#emitter.flags.holds(condition);
   }
-  flagsOfAdd(a: WasmValue, b: WasmValue, result: WasmValue): void {
-    this.#emitter.flags.ofSum(FLAG_KIND.ADD, a, b, result);
+  flagsOfAdd(a: WasmValue, b: WasmValue, result: WasmValue, carry: boolean): void {
+    this.#emitter.flags.ofSum(FLAG_KIND.ADD, a, b, result, carry);
   }
   flagsOfSubtract(a: WasmValue, b: WasmValue, result: WasmValue, borrow: boolean): void {
-    this.#emitter.flags.ofSum(borrow ? FLAG_KIND.SUBTRACT_WITH_BORROW : FLAG_KIND.SUBTRACT, a, b, result);
+    this.#emitter.flags.ofSum(borrow ? FLAG_KIND.SUBTRACT_WITH_BORROW : FLAG_KIND.SUBTRACT, a, b, result, borrow);
   }
   flagsOfResult(result: WasmValue, extra: ExtraFlags<WasmValue> = {}): void {
     this.#emitter.flags.ofResult(result, extra);
