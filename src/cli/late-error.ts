@@ -5,11 +5,18 @@ interface LateErrors {
   describe(error: unknown): string | undefined;
   /** What is said when the process is ending before its command has; `here` is an error made where it ends. */
   cutShort(here: unknown): string | undefined;
+  /** What is said when the user's code has changed JavaScript's own objects, which then are as they were again; undefined if not. */
+  spoilt(): string | undefined;
   /** What is said when the command has ended and something keeps the process from ending. */
   lingering(): string | undefined;
 }
 
-const NOTHING: LateErrors = { describe: () => undefined, cutShort: () => undefined, lingering: () => undefined };
+const NOTHING: LateErrors = {
+  describe: () => undefined,
+  cutShort: () => undefined,
+  spoilt: () => undefined,
+  lingering: () => undefined,
+};
 
 /** Whoever loads users' files sets them. */
 export const lateErrors: LateErrors = { ...NOTHING };

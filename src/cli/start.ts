@@ -49,7 +49,13 @@ function main(argv: readonly string[], commands: Commands): number | Promise<num
 
 /** Tell the user what went wrong. */
 function fail(error: unknown, output: Output): number {
+  // Before anything else: what tells of it works with the same objects.
+  const spoilt = lateErrors.spoilt();
   output.end();
+  if (spoilt !== undefined) {
+    output.message(spoilt);
+    return EXIT.HOST_FAILED;
+  }
   if (error instanceof UsageError) {
     output.message(error.message);
     return error.status;
@@ -75,7 +81,9 @@ export function start(commands: Commands, output: Output): void {
   let ended = false;
   const end = (status: number): void => {
     ended = true;
-    process.exitCode = status;
+    const spoilt = lateErrors.spoilt();
+    if (spoilt !== undefined) output.message(spoilt);
+    process.exitCode = spoilt === undefined ? status : EXIT.HOST_FAILED;
     if (lateErrors.lingering() !== undefined) setTimeout(() => leave(output), GRACE_MILLISECONDS).unref();
   };
   // A process.exit(0) in a user's file is no good end of the guest.

@@ -13,7 +13,7 @@ import type * as Threads from 'node:worker_threads';
 import { EXIT } from './exit-status.ts';
 import { lateErrors } from './late-error.ts';
 import type { Output } from './output.ts';
-import { firstLine, placeOf } from './user-file.ts';
+import { changedBuiltIn, firstLine, placeOf } from './user-file.ts';
 
 /** Between two looks. */
 const INTERVAL_MILLISECONDS = 1000;
@@ -48,6 +48,7 @@ class UserCodeWatch {
     this.#progress = progress;
     lateErrors.describe = (error) => this.#describe(error, 'in code that ran later');
     lateErrors.cutShort = (here) => this.#describe(here, '');
+    lateErrors.spoilt = () => this.#spoilt();
     lateErrors.lingering = () =>
       `${file}: error: it has left something running that keeps gvm from ending: a timer, a thread, a connection\ngvm: a ${what} of your own failed`;
     if (!this.#started) this.#start();
@@ -61,6 +62,11 @@ class UserCodeWatch {
         return `${place}: error: ${firstLine(error)}${when && `, ${when}`}\ngvm: a ${what} of your own failed`;
     }
     return undefined;
+  }
+
+  #spoilt(): string | undefined {
+    const changed = changedBuiltIn([...this.#files.keys()]);
+    return changed && `${changed.message}\ngvm: a ${this.#files.get(changed.file)} of your own failed`;
   }
 
   #start(): void {

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { dirname, relative, resolve } from 'node:path';
 import type { createJiti } from 'jiti';
 import { saidBy } from '../foreign-value.ts';
+import { putBackBuiltIns, rememberBuiltIns } from './built-ins.ts';
 import { UsageError } from './usage-error.ts';
 
 /** A file that cannot be loaded, or does not export what it should: `message` has its place. */
@@ -23,7 +24,9 @@ export function loadUserFile(
   if (!existsSync(path)) throw new UsageError(`gvm: ${asked}: there is no such file`);
   // Errors are to name the lines of the user's file, not of what it was compiled to.
   process.setSourceMapsEnabled(true);
+  rememberBuiltIns();
   const jiti = createRequire(import.meta.url)('jiti') as { readonly createJiti: typeof createJiti };
+  let exported: Readonly<Record<string, unknown>>;
   try {
     const load = jiti.createJiti(path, {
       fsCache: false,
@@ -31,10 +34,27 @@ export function loadUserFile(
       sourceMaps: true,
       virtualModules: { ...modules },
     });
-    return load(path) as Readonly<Record<string, unknown>>;
+    exported = load(path) as typeof exported;
   } catch (error) {
-    throw new UnloadableFile(`${placeOf(file, error) ?? file}: error: ${firstLine(error)}`);
+    const changed = changedBuiltIn([file]);
+    throw new UnloadableFile(changed?.message ?? `${placeOf(file, error) ?? file}: error: ${firstLine(error)}`);
   }
+  const changed = changedBuiltIn([file]);
+  if (changed !== undefined) throw new UnloadableFile(changed.message);
+  return exported;
+}
+
+/** Which of the files has changed a built-in, and what is said of it; undefined if none has. It is put back. */
+export function changedBuiltIn(
+  files: readonly string[],
+): { readonly file: string; readonly message: string } | undefined {
+  const name = putBackBuiltIns();
+  if (name === undefined) return undefined;
+  const words = new RegExp((name.match(/\w+/g) ?? []).join('.*'));
+  const placed = files.map((file) => ({ file, place: placeOfLine(file, words) }));
+  // One that does so under another name, or in a file that it imports, has no place.
+  const { file, place } = placed.find((each) => each.place !== undefined) ?? placed[0]!;
+  return { file, message: `${place ?? file}: error: it changes ${name}, which gvm works with in the same process` };
 }
 
 /** What an error says, without the name of its class. */

@@ -59,6 +59,12 @@ describe('one that fails ends with its place, and with no stack of ours', () => 
       5,
     ],
     [
+      'it changes what gvm works with',
+      '\n  Map.prototype.get = () => undefined;',
+      './sub/prog.ts:10: error: it changes Map.prototype.get, which gvm works with in the same process',
+      5,
+    ],
+    [
       'it waits for what never comes',
       '\n  syscalls.read(syscalls.eventfd(0, 0), page, 8);',
       './sub/prog.ts:10: error: prog would sleep for ever in read of an eventfd',

@@ -184,6 +184,31 @@ test.each([
   expect(status).toBe(2);
 });
 
+test.each([
+  ["Array.prototype.push = () => { throw new Error('no') };", 'Array.prototype.push'],
+  ['(Object.prototype as any).get = () => 1;', 'Object.prototype.get'],
+  ['Uint8Array.prototype.set = () => undefined;', 'Uint8Array.prototype.set'],
+  ['Array.prototype[Symbol.iterator] = function* () {};', 'Array.prototype[Symbol.iterator]'],
+  ['Math.min = () => NaN;', 'Math.min'],
+  ['delete (globalThis as any).Map;', 'Map'],
+  ['(globalThis as any).process = undefined;', 'process'],
+])('one that changes what gvm works with: %s', (change, name) => {
+  const said = `error: it changes ${name}, which gvm works with in the same process\n`;
+  const loading = runWith(`${change}\n${device('')}`);
+  expect([loading.stderr.endsWith(`./mydev.ts:1: ${said}`), loading.status]).toEqual([true, 2]);
+  if (name === 'Math.min') return; // gvm's own loops would not end: the watch for those takes seconds
+  const running = runWith(device(`{ name: 'b', offset: 4,\n write() { ${change} } }`));
+  expect(running.stderr.endsWith(`./mydev.ts:4: ${said}gvm: a device of your own failed\n`)).toBe(true);
+  expect(running.status).toBe(5);
+});
+
+test('what it only adds to built-ins, or freezes, is its own affair', () => {
+  const more =
+    'Object.freeze(Math); (BigInt.prototype as any).toJSON = String; (Array.prototype as any).twice = () => 2; Error.stackTraceLimit = 5;\n';
+  const { stdout, status } = runWith(`${more}${device("{ name: 'a', offset: 0, read: () => ([] as any).twice() }")}`);
+  expect([stdout.includes('read 2\n'), status]).toEqual([true, 0]);
+});
+
 test('one that never returns: the place, status 5, and nothing of it runs on', { timeout: 120_000 }, () => {
   const { stderr, stdout, status } = runWith(
     `${device("{ name: 'a', offset: 0,\n  read: () => spin() }")}

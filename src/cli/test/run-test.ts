@@ -2,8 +2,10 @@
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { saidBy } from '../../foreign-value.ts';
 import { EXIT } from '../exit-status.ts';
 import { type GuestLibrary, includePath, isLibraryFile } from '../guest-program.ts';
+import { lateErrors } from '../late-error.ts';
 import { Leftovers } from '../leftovers.ts';
 import type { Observer } from '../observer.ts';
 import { type Output, TRANSCRIPT_BYTES, Transcript } from '../output.ts';
@@ -57,15 +59,22 @@ export function runTest(file: string, library: GuestLibrary, options: TestOption
       ...(timeout !== undefined && mayOutlast(timeout, text, options.maxInsns) ? { timeout } : {}),
       update: options.update && mayFail === undefined,
     });
+    const spoilt = lateErrors.spoilt();
+    if (spoilt !== undefined) return { name: file, outcome: 'FAIL', report: [spoilt] };
     if (mayFail === undefined) return result;
     if (result.outcome === 'PASS')
       return { name: file, outcome: 'XPASS', report: [`passes, but is marked XFAIL: ${mayFail}`] };
     return { ...result, outcome: 'XFAIL' };
   } catch (error) {
-    const { message, stack } = error as Error;
-    const report = error instanceof UsageError ? [message] : [`internal error of gvm: ${message}`, `${stack}`];
-    return { name: file, outcome: 'FAIL', report };
+    return { name: file, outcome: 'FAIL', report: reportOf(error) };
   }
+}
+
+/** What is said of a run that threw: a mistake of the user's, something that code of the user's broke, or a defect. */
+function reportOf(error: unknown): readonly string[] {
+  const late = lateErrors.spoilt() ?? (error instanceof UsageError ? error.message : lateErrors.describe(error));
+  if (late !== undefined) return [late];
+  return [`internal error of gvm: ${saidBy(error)}`, `${(error as Error | undefined)?.stack}`];
 }
 
 /** Guest instructions a second that any machine reaches. */
