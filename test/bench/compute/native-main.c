@@ -2,10 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-unsigned long workload(long which, long rounds);
+unsigned long long workload(long which, long rounds);
 
 int main(int argc, char **argv)
 {
-	printf("%016lx\n", workload(atol(argv[argc - 2]), atol(argv[argc - 1])));
+	printf("%016llx\n", workload(atol(argv[argc - 2]), atol(argv[argc - 1])));
 	return 0;
 }

@@ -1,8 +1,13 @@
-/* Workloads of the benchmark: the same source for the host and for a bare machine. Each gives a checksum of what it did. */
+/*
+ * Workloads of the benchmark: the same source for the host and for a bare machine, of 64 bits or of 32. Each gives a checksum of
+ * what it did, the same on both.
+ */
 
 typedef unsigned char u8;
 typedef unsigned int u32;
-typedef unsigned long u64;
+typedef unsigned long long u64;
+/* As wide as an address. */
+typedef unsigned long word;
 
 #define BYTES (1 << 20)
 static u8 buffer[BYTES + 64];
@@ -111,6 +116,7 @@ static u64 sort(void)
 	return sum;
 }
 
+#ifdef __SIZEOF_INT128__
 #define LIMBS 64
 static u64 left_number[LIMBS], right_number[LIMBS], product[2 * LIMBS];
 
@@ -135,6 +141,7 @@ static u64 multiply(void)
 		sum = sum * 31 + product[i];
 	return sum;
 }
+#endif
 
 #define NODES 4096
 static struct node {
@@ -181,16 +188,16 @@ static u64 interpret(void)
 	}
 }
 
-__attribute__((noinline)) static void copy(u8 *to, const u8 *from, u64 count)
+__attribute__((noinline)) static void copy(u8 *to, const u8 *from, word count)
 {
-	u64 i;
+	word i;
 	for (i = 0; i + 8 <= count; i += 8)
 		*(u64 *)(to + i) = *(const u64 *)(from + i);
 	for (; i < count; i++)
 		to[i] = from[i];
 }
 
-__attribute__((noinline)) static u64 length(const u8 *text)
+__attribute__((noinline)) static word length(const u8 *text)
 {
 	const u8 *end = text;
 	while (*end)
@@ -200,7 +207,8 @@ __attribute__((noinline)) static u64 length(const u8 *text)
 
 static u64 strings(void)
 {
-	u64 sum = 0, i;
+	u64 sum = 0;
+	word i;
 	for (i = 0; i < 65536; i++)
 		buffer[i] = 'a' + i % 23;
 	buffer[65535] = 0;
@@ -212,15 +220,21 @@ static u64 strings(void)
 }
 
 /* A copy as GCC's -Os expands it in place. */
+#ifdef __x86_64__
+#define REP_MOVS "rep movsq"
+#else
+#define REP_MOVS "rep movsl"
+#endif
 static u64 repeat(void)
 {
-	u64 i, sum = 0;
+	u64 sum = 0;
+	word i;
 	buffer[70] = 7;
 	for (i = 0; i < 8; i++) {
-		u64 count = 65536 / 8;
+		word count = 65536 / sizeof(word);
 		u8 *to = other + i;
 		const u8 *from = buffer;
-		__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+		__asm__ volatile(REP_MOVS : "+D"(to), "+S"(from), "+c"(count) : : "memory");
 		sum += other[i + 70];
 	}
 	return sum;
@@ -236,7 +250,9 @@ u64 workload(long which, long rounds)
 		case 1: sum += crc32(); break;
 		case 2: sum += sha256(); break;
 		case 3: sum += sort(); break;
+#ifdef __SIZEOF_INT128__
 		case 4: sum += multiply(); break;
+#endif
 		case 5: sum += walk(); break;
 		case 6: sum += interpret(); break;
 		case 7: sum += strings(); break;
