@@ -34,9 +34,9 @@ class Bench {
 
   constructor() {
     this.mmu = new Mmu(this.memory, this.state, this.event, new DebugRegisters(), new EventStream(() => 0n));
-    this.mmu.cr0 = CR0_PG | CR0_WP;
-    this.mmu.cr3 = BigInt(ROOT);
-    this.mmu.cr4 = CR4_PAE;
+    this.mmu.guest.cr0 = CR0_PG | CR0_WP;
+    this.mmu.guest.cr3 = BigInt(ROOT);
+    this.mmu.guest.cr4 = CR4_PAE;
   }
 
   entry(level: number, index: number): bigint {
@@ -128,10 +128,10 @@ const mode = fc.record({
 const kind = fc.constantFrom('read' as const, 'write' as const, 'fetch' as const);
 
 function apply({ mmu, state }: Bench, { user, wp, smep, smap, nxe, ac }: Mode): void {
-  mmu.privilege = user ? 3 : 0;
-  mmu.cr0 = CR0_PG | (wp ? CR0_WP : 0n);
-  mmu.cr4 = CR4_PAE | (smep ? CR4_SMEP : 0n) | (smap ? CR4_SMAP : 0n);
-  mmu.efer = nxe ? EFER_NXE : 0n;
+  mmu.guest.privilege = user ? 3 : 0;
+  mmu.guest.cr0 = CR0_PG | (wp ? CR0_WP : 0n);
+  mmu.guest.cr4 = CR4_PAE | (smep ? CR4_SMEP : 0n) | (smap ? CR4_SMAP : 0n);
+  mmu.guest.efer = nxe ? EFER_NXE : 0n;
   state.words[WORD.FLAG_CONTROL] = ac ? AC : 0;
   mmu.flush();
 }

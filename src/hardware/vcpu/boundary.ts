@@ -101,7 +101,7 @@ export class Boundary {
   step(): number {
     const { words } = this.#cpu.state;
     const { shadow } = this.#blocking;
-    const { privilege } = this.#cpu.mmu;
+    const { privilege } = this.#cpu.mmu.guest;
     if (this.#debug.pending !== 0 && shadow !== INTERRUPTIBILITY.MOV_SS) return this.#debugTrap('trap');
     if (this.#controls.taskPriority < this.#tprThreshold) return this.#window(EXIT_REASON.TPR_BELOW_THRESHOLD);
     if ((this.#asked & ASKED.NMI_WINDOW) !== 0 && this.nmiReady) return this.#window(EXIT_REASON.NMI_WINDOW);
@@ -129,7 +129,7 @@ export class Boundary {
       return outcome;
     }
     // SYSCALL and SYSENTER take TF away before it would trap.
-    const masked = this.#cpu.mmu.privilege < privilege && (words[WORD.FLAG_CONTROL]! & TF) === 0;
+    const masked = this.#cpu.mmu.guest.privilege < privilege && (words[WORD.FLAG_CONTROL]! & TF) === 0;
     if ((control & TF) !== 0 && !masked && this.#blocking.shadow !== INTERRUPTIBILITY.MOV_SS)
       this.#debug.pending |= DR6.SINGLE_STEP;
     return outcome;

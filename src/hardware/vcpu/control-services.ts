@@ -48,13 +48,13 @@ export class ControlServices implements Record<ServicesOf<'controls'>, Service> 
     const { mmu } = this.#cpu;
     switch (number) {
       case 0:
-        return mmu.cr0;
+        return mmu.guest.cr0;
       case 2:
         return BigInt.asUintN(64, this.faultAddress);
       case 3:
-        return mmu.cr3;
+        return mmu.guest.cr3;
       case 4:
-        return mmu.cr4;
+        return mmu.guest.cr4;
       case 8:
         return BigInt(this.taskPriority);
       default:
@@ -67,17 +67,17 @@ export class ControlServices implements Record<ServicesOf<'controls'>, Service> 
     const { mmu } = this.#cpu;
     switch (number) {
       case 0:
-        mmu.cr0 = value | CR0_ET;
+        mmu.guest.cr0 = value | CR0_ET;
         mmu.updateAlignment();
         break;
       case 2:
         this.faultAddress = value;
         break;
       case 3:
-        mmu.cr3 = value & (CR3_KEEP - 1n);
+        mmu.guest.cr3 = value & (CR3_KEEP - 1n);
         break;
       case 4:
-        mmu.cr4 = value;
+        mmu.guest.cr4 = value;
         break;
       default:
         this.taskPriority = Number(value & 15n);
@@ -101,7 +101,7 @@ export class ControlServices implements Record<ServicesOf<'controls'>, Service> 
   }
 
   #isInvalid(number: number, value: bigint): boolean {
-    const { cr3, cr4 } = this.#cpu.mmu;
+    const { cr3, cr4 } = this.#cpu.mmu.guest;
     switch (number) {
       case 0:
         // Fidelity: leaving paging, which long mode needs, is a fault and not a change of mode.
@@ -126,21 +126,21 @@ export class ControlServices implements Record<ServicesOf<'controls'>, Service> 
 
   readMachineStatus(): number {
     const { mmu } = this.#cpu;
-    if ((mmu.cr4 & CR4_UMIP) !== 0n && mmu.privilege !== 0) return refuse(this.#cpu);
-    return answer(this.#cpu, mmu.cr0);
+    if ((mmu.guest.cr4 & CR4_UMIP) !== 0n && mmu.guest.privilege !== 0) return refuse(this.#cpu);
+    return answer(this.#cpu, mmu.guest.cr0);
   }
 
   /** LMSW reaches PE, MP, EM and TS; it can set PE but not clear it. */
   writeMachineStatus(value: number): number {
     if (!isPrivileged(this.#cpu)) return refuse(this.#cpu);
-    const { cr0 } = this.#cpu.mmu;
+    const { cr0 } = this.#cpu.mmu.guest;
     this.set(0, (cr0 & ~0xen) | BigInt(value & 0xf));
     return OUTCOME.STOP;
   }
 
   clearTaskSwitched(): number {
     if (!isPrivileged(this.#cpu)) return refuse(this.#cpu);
-    this.#cpu.mmu.cr0 &= ~CR0_TS;
+    this.#cpu.mmu.guest.cr0 &= ~CR0_TS;
     return 0;
   }
 
@@ -148,7 +148,7 @@ export class ControlServices implements Record<ServicesOf<'controls'>, Service> 
   #debugRegister(number: number): number {
     const { event, debug, mmu } = this.#cpu;
     const alias = number === 4 || number === 5;
-    if (alias && (mmu.cr4 & CR4_DE) !== 0n) return event.raise(VECTOR.UD);
+    if (alias && (mmu.guest.cr4 & CR4_DE) !== 0n) return event.raise(VECTOR.UD);
     if (!isPrivileged(this.#cpu)) return refuse(this.#cpu);
     if (debug.generalDetect) {
       debug.reasons = DR6.ACCESS;
@@ -181,7 +181,7 @@ export class ControlServices implements Record<ServicesOf<'controls'>, Service> 
   invalidatePcid(kind: bigint, descriptor: bigint, address: bigint): number {
     const { mmu } = this.#cpu;
     const one = kind === 0n || kind === 1n;
-    const strayPcid = one && (mmu.cr4 & CR4_PCIDE) === 0n && (descriptor & CR3_PCID) !== 0n;
+    const strayPcid = one && (mmu.guest.cr4 & CR4_PCIDE) === 0n && (descriptor & CR3_PCID) !== 0n;
     const reserved = BigInt.asUintN(64, descriptor) > CR3_PCID;
     if (BigInt.asUintN(64, kind) > INVPCID_KINDS || reserved || strayPcid) return refuse(this.#cpu);
     if (kind === 0n && !isCanonical(Number(address))) return refuse(this.#cpu);

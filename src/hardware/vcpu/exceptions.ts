@@ -108,7 +108,7 @@ export class Exceptions {
     const low = view.getUint32(this.#gate, true);
     const middle = view.getUint32(this.#gate + 4, true);
     const type = (middle >> 8) & 31;
-    const forbidden = isRefusable(kind) && ((middle >> 13) & 3) < mmu.privilege;
+    const forbidden = isRefusable(kind) && ((middle >> 13) & 3) < mmu.guest.privilege;
     if ((type !== INTERRUPT_GATE && type !== TRAP_GATE) || forbidden) return event.raise(VECTOR.GP, error);
     if ((middle & 0x8000) === 0) return event.raise(VECTOR.NP, error);
     return {
@@ -125,7 +125,7 @@ export class Exceptions {
     const gate = this.#readGate(vector, kind);
     if (typeof gate === 'number') return gate;
     if ((gate.selector & 0xfffc) === 0) return event.raise(VECTOR.GP, 0);
-    const { privilege } = mmu;
+    const { privilege } = mmu.guest;
     const raw = segments.descriptor(gate.selector);
     if (typeof raw === 'number') return raw;
     if (raw.dpl > privilege) return event.raise(VECTOR.GP, gate.selector & 0xfffc);
@@ -147,12 +147,12 @@ export class Exceptions {
     ];
     if (errorCode !== undefined) frame.push(BigInt(errorCode));
     let top = stack & ~15n;
-    mmu.privilege = inner;
+    mmu.guest.privilege = inner;
     for (const value of frame) {
       top -= 8n;
       const stored = mmu.writeSystem(Number(BigInt.asIntN(64, top)), value);
       if (stored < 0) {
-        mmu.privilege = privilege;
+        mmu.guest.privilege = privilege;
         return onStack(this.#cpu, stored);
       }
     }
@@ -173,7 +173,7 @@ export class Exceptions {
   #stackFor(privilege: number, ist: number): bigint | number {
     const { segments, mmu, state } = this.#cpu;
     if (ist !== 0) return segments.taskQuad(0x24 + (ist - 1) * 8);
-    if (privilege !== mmu.privilege) return segments.taskQuad(4 + privilege * 8);
+    if (privilege !== mmu.guest.privilege) return segments.taskQuad(4 + privilege * 8);
     return state.quads[SLOT.RSP]!;
   }
 }

@@ -239,7 +239,7 @@ export class Execution {
 
   /** Whether #NM comes before #UD: x87 with CR0.EM or TS, WAIT with MP and TS (SDM vol. 3A §2.5 and table 9-3). */
   #unavailable(bytes: Uint8Array): boolean {
-    const { cr0 } = this.#mmu;
+    const { cr0 } = this.#mmu.guest;
     if ((cr0 & (CR0_EM | CR0_TS)) === 0n) return false;
     const opcode = x87Opcode(bytes);
     if (opcode !== FWAIT) return opcode !== undefined;
@@ -260,11 +260,11 @@ export class Execution {
     words[2 * SLOT.PAGE_BASE + 1] = words[2 * SLOT.RIP + 1]!;
     const single = this.#singleAt(this.#code.page(host - offset), offset);
     if (typeof single === 'number') return single;
-    this.#mmu.emulator = port;
+    this.#mmu.nested.emulator = port;
     this.#mmu.oneElement = true;
     const outcome = this.#runSingle(single, offset);
     this.#mmu.oneElement = false;
-    this.#mmu.emulator = null;
+    this.#mmu.nested.emulator = null;
     return outcome;
   }
 

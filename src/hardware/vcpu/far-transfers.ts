@@ -39,7 +39,7 @@ export class FarTransfers implements Record<ServicesOf<'transfers'>, Service> {
     if (target.s === 1) return this.#direct(offset, selector, () => 0);
     const gate = this.#gate(selector, target);
     if (typeof gate === 'number') return gate;
-    const code = segments.loadCode(gate.selector, mmu.privilege);
+    const code = segments.loadCode(gate.selector, mmu.guest.privilege);
     if (typeof code === 'number') return code;
     if (!isCanonical(Number(gate.offset))) return event.raise(VECTOR.GP, 0);
     segments.set('cs', code);
@@ -49,9 +49,9 @@ export class FarTransfers implements Record<ServicesOf<'transfers'>, Service> {
   /** Check a code segment of this privilege level, do `before`, and go there. */
   #direct(offset: bigint, selector: number, before: () => number): number {
     const { segments, event, mmu } = this.#cpu;
-    const code = segments.loadCode(selector, mmu.privilege);
+    const code = segments.loadCode(selector, mmu.guest.privilege);
     if (typeof code === 'number') return code;
-    if ((code.type & CONFORMING) === 0 && (selector & 3) > mmu.privilege)
+    if ((code.type & CONFORMING) === 0 && (selector & 3) > mmu.guest.privilege)
       return event.raise(VECTOR.GP, selector & 0xfffc);
     if (!isCanonical(Number(offset))) return event.raise(VECTOR.GP, 0);
     const outcome = before();
@@ -69,7 +69,7 @@ export class FarTransfers implements Record<ServicesOf<'transfers'>, Service> {
   #gate(selector: number, { type, dpl, present }: Segment): { offset: bigint; selector: number } | number {
     const { segments, event, mmu } = this.#cpu;
     const error = selector & 0xfffc;
-    if (type !== CALL_GATE || dpl < mmu.privilege || (selector & 3) > dpl) return event.raise(VECTOR.GP, error);
+    if (type !== CALL_GATE || dpl < mmu.guest.privilege || (selector & 3) > dpl) return event.raise(VECTOR.GP, error);
     if (present === 0) return event.raise(VECTOR.NP, error);
     return segments.gate(selector);
   }
@@ -107,13 +107,13 @@ export class FarTransfers implements Record<ServicesOf<'transfers'>, Service> {
     if (raw === undefined) return refuse(this.#cpu);
     if (typeof raw === 'number') return raw;
     const conforming = (raw.type & CONFORMING) !== 0;
-    if (raw.dpl > mmu.privilege) return event.raise(VECTOR.GP, gate.selector & 0xfffc);
-    const inner = conforming ? mmu.privilege : raw.dpl;
+    if (raw.dpl > mmu.guest.privilege) return event.raise(VECTOR.GP, gate.selector & 0xfffc);
+    const inner = conforming ? mmu.guest.privilege : raw.dpl;
     const code = segments.loadCode(gate.selector, inner);
     if (typeof code === 'number') return code;
     if (!isCanonical(Number(gate.offset))) return event.raise(VECTOR.GP, 0);
     const frame = [BigInt(segments.get('cs').selector), next];
-    if (inner === mmu.privilege) {
+    if (inner === mmu.guest.privilege) {
       const outcome = this.#push(frame, 8);
       if (outcome !== 0) return outcome;
       segments.set('cs', code);
@@ -121,12 +121,12 @@ export class FarTransfers implements Record<ServicesOf<'transfers'>, Service> {
     }
     const stack = segments.taskQuad(4 + inner * 8);
     if (typeof stack === 'number') return stack;
-    const outer = { stack: state.quads[SLOT.RSP]!, privilege: mmu.privilege };
-    mmu.privilege = inner;
+    const outer = { stack: state.quads[SLOT.RSP]!, privilege: mmu.guest.privilege };
+    mmu.guest.privilege = inner;
     state.quads[SLOT.RSP] = stack;
     const outcome = this.#push([BigInt(segments.get('ss').selector), outer.stack, ...frame], 8);
     if (outcome !== 0) {
-      mmu.privilege = outer.privilege;
+      mmu.guest.privilege = outer.privilege;
       state.quads[SLOT.RSP] = outer.stack;
       return outcome;
     }
@@ -162,11 +162,11 @@ export class FarTransfers implements Record<ServicesOf<'transfers'>, Service> {
     const [offset, cs] = values as [bigint, bigint];
     const selector = Number(cs & 0xffffn);
     const target = selector & 3;
-    if (target < mmu.privilege) return event.raise(VECTOR.GP, selector & 0xfffc);
+    if (target < mmu.guest.privilege) return event.raise(VECTOR.GP, selector & 0xfffc);
     const code = segments.loadCode(selector, target);
     if (typeof code === 'number') return code;
     if (!isCanonical(Number(offset))) return event.raise(VECTOR.GP, 0);
-    if (target === mmu.privilege) {
+    if (target === mmu.guest.privilege) {
       segments.set('cs', code);
       state.quads[SLOT.RSP] = state.quads[SLOT.RSP]! + BigInt(2 * bytes + released);
       return this.#go(offset);
@@ -180,12 +180,12 @@ export class FarTransfers implements Record<ServicesOf<'transfers'>, Service> {
   /** Arrive at `code`'s level with a stack of that level's own. */
   #toOuter(code: Segment, offset: bigint, stack: bigint, ss: number): number {
     const { mmu, segments, state } = this.#cpu;
-    const from = mmu.privilege;
+    const from = mmu.guest.privilege;
     const to = code.selector & 3;
-    mmu.privilege = to;
+    mmu.guest.privilege = to;
     const outcome = segments.load(SS, ss);
     if (outcome < 0) {
-      mmu.privilege = from;
+      mmu.guest.privilege = from;
       return outcome;
     }
     if (to !== from) {
@@ -217,7 +217,7 @@ export class FarTransfers implements Record<ServicesOf<'transfers'>, Service> {
     const values = this.#frame(0, 5, (width / 8) as 2 | 4 | 8);
     if (typeof values === 'number') return values;
     const [offset, cs, rflags, stack, ss] = values as [bigint, bigint, bigint, bigint, bigint];
-    const { privilege } = mmu;
+    const { privilege } = mmu.guest;
     const selector = Number(cs & 0xffffn);
     const target = selector & 3;
     if ((selector & 0xfffc) !== 0 && target < privilege) return event.raise(VECTOR.GP, selector & 0xfffc);
@@ -236,7 +236,7 @@ export class FarTransfers implements Record<ServicesOf<'transfers'>, Service> {
   }
 
   #enabled(): boolean {
-    return (this.#cpu.mmu.efer & EFER_SCE) !== 0n;
+    return (this.#cpu.mmu.guest.efer & EFER_SCE) !== 0n;
   }
 
   /** Arrive at `offset` in flat segments of `privilege`, whose descriptors nobody reads. */

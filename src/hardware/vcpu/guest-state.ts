@@ -74,10 +74,10 @@ export class GuestState {
   }
 
   get efer(): bigint {
-    return this.parts.mmu.efer;
+    return this.parts.mmu.guest.efer;
   }
   set efer(value: bigint) {
-    this.parts.mmu.efer = value;
+    this.parts.mmu.guest.efer = value;
     this.parts.mmu.flush();
   }
 

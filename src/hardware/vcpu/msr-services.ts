@@ -76,7 +76,7 @@ export class MsrServices implements Record<ServicesOf<'msrs'>, Service> {
       case MSR.TSC:
         return BigInt(this.#timestamp());
       case MSR.EFER:
-        return this.#cpu.mmu.efer;
+        return this.#cpu.mmu.guest.efer;
       case MSR.FS_BASE:
         return this.#cpu.segments.base('fs');
       case MSR.GS_BASE:
@@ -91,7 +91,7 @@ export class MsrServices implements Record<ServicesOf<'msrs'>, Service> {
     const { mmu, segments } = this.#cpu;
     switch (index) {
       case MSR.EFER:
-        mmu.efer = (value & EFER_WRITABLE) | (mmu.efer & EFER_LMA);
+        mmu.guest.efer = (value & EFER_WRITABLE) | (mmu.guest.efer & EFER_LMA);
         mmu.flush();
         break;
       case MSR.FS_BASE:
@@ -139,11 +139,11 @@ export class MsrServices implements Record<ServicesOf<'msrs'>, Service> {
     const { mmu } = this.#cpu;
     // LME cannot change while paging is on; LMA is the processor's.
     if ((value & ~(EFER_WRITABLE | EFER_LMA)) !== 0n) return true;
-    return ((value ^ mmu.efer) & EFER_LME) !== 0n && (mmu.cr0 & CR0_PG) !== 0n;
+    return ((value ^ mmu.guest.efer) & EFER_LME) !== 0n && (mmu.guest.cr0 & CR0_PG) !== 0n;
   }
 
   #timestampAllowed(): boolean {
-    return isPrivileged(this.#cpu) || (this.#cpu.mmu.cr4 & CR4_TSD) === 0n;
+    return isPrivileged(this.#cpu) || (this.#cpu.mmu.guest.cr4 & CR4_TSD) === 0n;
   }
 
   readTimestamp(): number {
@@ -176,7 +176,7 @@ export class MsrServices implements Record<ServicesOf<'msrs'>, Service> {
   }
 
   #basesAllowed(): boolean {
-    return (this.#cpu.mmu.cr4 & CR4_FSGSBASE) !== 0n;
+    return (this.#cpu.mmu.guest.cr4 & CR4_FSGSBASE) !== 0n;
   }
 
   readBase(segment: number): number {

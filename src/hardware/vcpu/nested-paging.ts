@@ -4,6 +4,7 @@ import { type Gpa, hpa } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import { EPT_OUTCOME, EPTP, EptWalker, walkEpt } from '../ept.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
+import type { EmulatorPort } from './emulator-port.ts';
 import { eptEntries, eptWalk } from './events.ts';
 import { EPT_QUALIFICATION, EXIT_REASON } from './exit.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
@@ -26,6 +27,8 @@ export class NestedPaging {
   readonly #stream: EventStream;
   readonly #walker: EptWalker;
   readonly modificationLog: ModificationLog;
+  /** Set while the hypervisor completes an instruction: what the EPT does not map is served by it. */
+  emulator: EmulatorPort | null = null;
   /** Counts how often everything was forgotten: what was found before an {@link invalidate} says nothing behind it. */
   generation = 0;
   #eptp = 0;
@@ -44,6 +47,11 @@ export class NestedPaging {
     this.#event = event;
     this.#walker = new EptWalker(memory);
     this.modificationLog = new ModificationLog(memory);
+  }
+
+  /** Whether a translation leads to something that can be accessed: memory, a device, or what the emulator serves. */
+  canServe(outcome: number): boolean {
+    return outcome >= 0 || outcome === OUTCOME.DEVICE || (outcome === OUTCOME.EXIT && this.emulator !== null);
   }
 
   /** 0 runs without EPT: guest physical is host physical. */

@@ -56,3 +56,6 @@ export const EFER_NXE = 1n << 11n;
 const CANONICAL_LIMIT = 2 ** 47;
 /** Whether a linear address, as a signed double, has bits 63:47 all equal. */
 export const isCanonical = (address: number): boolean => address >= -CANONICAL_LIMIT && address < CANONICAL_LIMIT;
+
+/** Offset in the page of a signed linear address. */
+export const pageOffset = (address: number): number => (address | 0) & 4095;

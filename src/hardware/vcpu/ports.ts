@@ -35,7 +35,7 @@ export class Ports {
 
   /** 0 if the program may touch the port: up to IOPL always, above it as the TSS's permission bitmap says (SDM vol. 1 §19.5). */
   check(bytes: number, port: number): number {
-    if (this.#mmu.privilege > (this.#words[WORD.FLAG_CONTROL]! & IOPL) >> 12) {
+    if (this.#mmu.guest.privilege > (this.#words[WORD.FLAG_CONTROL]! & IOPL) >> 12) {
       const { segments, event } = this.#cpu;
       const base = segments.taskWord(MAP_BASE);
       if (base < 0) return base === OUTCOME.FAULT ? this.#mapFault() : base;
@@ -44,7 +44,7 @@ export class Ports {
       if (bits < 0) return bits === OUTCOME.FAULT ? this.#mapFault() : bits;
       if (((bits >> (port & 7)) & ((1 << bytes) - 1)) !== 0) return event.raise(VECTOR.GP, 0);
     }
-    if (this.#debug.active && (this.#mmu.cr4 & CR4_DE) !== 0n) this.#debug.touchesPort(port, bytes);
+    if (this.#debug.active && (this.#mmu.guest.cr4 & CR4_DE) !== 0n) this.#debug.touchesPort(port, bytes);
     return 0;
   }
 
@@ -62,7 +62,7 @@ export class Ports {
   input(bytes: 1 | 2 | 4, port: number, form: number): number {
     const checked = this.check(bytes, port);
     if (checked !== 0) return checked;
-    const emulator: EmulatorPort | null = this.#cpu.mmu.emulator;
+    const emulator: EmulatorPort | null = this.#cpu.mmu.nested.emulator;
     if (emulator === null) return this.#leave(bytes, port, form | IO_QUALIFICATION.IN);
     this.#view.setUint32(0, 0, true);
     if (emulator.readPort(port, this.#slice(bytes)) === 'later') return OUTCOME.LATER;
@@ -73,7 +73,7 @@ export class Ports {
   output(bytes: 1 | 2 | 4, port: number, value: number, form: number): number {
     const checked = this.check(bytes, port);
     if (checked !== 0) return checked;
-    const { emulator } = this.#cpu.mmu;
+    const { emulator } = this.#cpu.mmu.nested;
     if (emulator === null) return this.#leave(bytes, port, form);
     this.#view.setInt32(0, value, true);
     emulator.writePort(port, this.#slice(bytes));

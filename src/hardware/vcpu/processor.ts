@@ -35,7 +35,7 @@ export interface Processor {
 /** A method that generated code calls: 0, or an outcome that ends the instruction. */
 export type Service = (...args: never[]) => number;
 
-export const isPrivileged = (cpu: Processor): boolean => cpu.mmu.privilege === 0;
+export const isPrivileged = (cpu: Processor): boolean => cpu.mmu.guest.privilege === 0;
 /** #GP(0). */
 export const refuse = (cpu: Processor): number => cpu.event.raise(VECTOR.GP, 0);
 /** Hand a 64-bit value (signed) to the definition that asked for it. */

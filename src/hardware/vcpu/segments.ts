@@ -135,7 +135,7 @@ export class Segments {
     this.#registers[name] = segment;
     const number = SEGMENT_NAMES.indexOf(name as (typeof SEGMENT_NAMES)[number]);
     if (number >= 4) this.#state.quads[SLOT.SEGMENT_BASE + number] = segment.base;
-    if (name === 'cs') this.#mmu.privilege = segment.selector & 3;
+    if (name === 'cs') this.#mmu.guest.privilege = segment.selector & 3;
   }
 
   base(name: 'fs' | 'gs'): bigint {
@@ -220,7 +220,7 @@ export class Segments {
   load(number: number, selector: number): number {
     const name = SEGMENT_NAMES[number];
     if (name === undefined || name === 'cs') return this.#event.raise(VECTOR.UD);
-    const privilege = this.#mmu.privilege;
+    const privilege = this.#mmu.guest.privilege;
     if ((selector & 0xfffc) === 0) {
       if (number === SS && (privilege === 3 || (selector & 3) !== privilege)) return this.#event.raise(VECTOR.GP, 0);
       this.set(name, unusableSegment(selector));

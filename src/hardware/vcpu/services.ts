@@ -116,7 +116,7 @@ export class Services implements Record<OtherServices, Service> {
   }
 
   clearInterruptFlag(): number {
-    if (this.#cpu.mmu.privilege > this.#iopl()) return refuse(this.#cpu);
+    if (this.#cpu.mmu.guest.privilege > this.#iopl()) return refuse(this.#cpu);
     const { words } = this.#cpu.state;
     words[WORD.FLAG_CONTROL] = words[WORD.FLAG_CONTROL]! & ~IF;
     return OUTCOME.STOP;
@@ -124,7 +124,7 @@ export class Services implements Record<OtherServices, Service> {
 
   /** STI: if interrupts were off, the next instruction runs before one is taken. */
   setInterruptFlag(): number {
-    if (this.#cpu.mmu.privilege > this.#iopl()) return refuse(this.#cpu);
+    if (this.#cpu.mmu.guest.privilege > this.#iopl()) return refuse(this.#cpu);
     const { words } = this.#cpu.state;
     const control = words[WORD.FLAG_CONTROL]!;
     if ((control & IF) === 0) this.#cpu.blocking.shadow = INTERRUPTIBILITY.STI;
@@ -148,7 +148,7 @@ export class Services implements Record<OtherServices, Service> {
 
   /** POPF: IOPL only at privilege 0, IF only up to IOPL, neither silently refused nor a fault. */
   popFlags(value: bigint, width: number): number {
-    const { privilege } = this.#cpu.mmu;
+    const { privilege } = this.#cpu.mmu.guest;
     const current = this.#cpu.flags.read();
     let changeable = (STATUS_FLAGS | CONTROL_FLAGS) & ~(IOPL | IF | RF);
     if (privilege === 0) changeable |= IOPL;

@@ -45,7 +45,7 @@ export class TableServices implements Record<ServicesOf<'tables'>, Service> {
 
   /** CR4.UMIP keeps the addresses of system tables from programs. */
   #hidden(): boolean {
-    return this.#cpu.mmu.privilege !== 0 && (this.#cpu.mmu.cr4 & CR4_UMIP) !== 0n;
+    return this.#cpu.mmu.guest.privilege !== 0 && (this.#cpu.mmu.guest.cr4 & CR4_UMIP) !== 0n;
   }
 
   #store(table: DescriptorTable, address: number): number {
@@ -112,7 +112,7 @@ export class TableServices implements Record<ServicesOf<'tables'>, Service> {
     const segment = segments.descriptor(selector);
     if (typeof segment === 'number') return segment;
     const conforming = segment.s === 1 && (segment.type & CODE) !== 0 && (segment.type & CONFORMING_OR_DOWN) !== 0;
-    const reachable = conforming || (mmu.privilege <= segment.dpl && (selector & 3) <= segment.dpl);
+    const reachable = conforming || (mmu.guest.privilege <= segment.dpl && (selector & 3) <= segment.dpl);
     return reachable ? segment : undefined;
   }
 

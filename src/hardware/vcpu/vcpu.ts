@@ -199,13 +199,13 @@ export class Vcpu extends GuestState {
       faultAddress,
       registers: this.parts.state.quads.slice(0, 16),
       rflags: this.rflags,
-      cr3: this.mmu.cr3,
-      privilege: this.mmu.privilege,
+      cr3: this.mmu.guest.cr3,
+      privilege: this.mmu.guest.privilege,
     };
   }
 
   /** The guest's memory by the page tables at `cr3`, for a report. */
-  view(cr3: bigint = this.mmu.cr3): GuestView {
+  view(cr3: bigint = this.mmu.guest.cr3): GuestView {
     return new GuestView(this.parts.memory, this.mmu.nested.pointer, cr3);
   }
 
