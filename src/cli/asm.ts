@@ -9,6 +9,7 @@ import { toFlat } from '../../lang/object/flat.ts';
 import { writeObject } from '../../lang/object/write-object.ts';
 import { Dependencies } from './dependencies.ts';
 import { EXIT } from './exit-status.ts';
+import { fileError } from './file-error.ts';
 import { binaryFiles, includePath, readUserFile } from './guest-program.ts';
 import { diagnosticsJson, diagnosticsText } from './report-diagnostics.ts';
 import { symbolMap } from './symbol-map.ts';
@@ -128,7 +129,7 @@ function write(target: string | undefined, content: string | Uint8Array, output:
   try {
     writeFileSync(target, content);
   } catch (error) {
-    throw new UsageError(`gvm: ${target}: ${(error as Error).message}`);
+    throw new UsageError(`gvm: ${target}: ${fileError(error)}`);
   }
 }
 

@@ -5,6 +5,7 @@ import { modelNames } from '../qemu/hw/registry.ts';
 import { type Command, parserOf } from './command.ts';
 import { EXIT } from './exit-status.ts';
 import { SOURCES } from './explain/topics.ts';
+import { print } from './output.ts';
 import { UsageError } from './usage-error.ts';
 
 /** What there is to complete. */
@@ -79,7 +80,7 @@ export const completionCommand = (commands: () => Iterable<readonly [string, Com
       throw new UsageError(
         `gvm completion: there is no script for '${name}', only for ${Object.keys(shells).join(', ')}`,
       );
-    process.stdout.write(
+    print(
       script({
         commands: [...commands()].map(([command, { summary }]) => [command, summary]),
         events: events().map(({ title }) => title),

@@ -3,14 +3,16 @@
 import { readFileSync } from 'node:fs';
 import { events } from '../event.ts';
 import { CostTable, modeledCosts } from '../observe/cost-table.ts';
+import { fileError } from './file-error.ts';
 import { UsageError } from './usage-error.ts';
 
 /** The table that `named` asks for: a JSON object of nanoseconds by event replaces figures of the model. */
 export function readCosts(named: string): CostTable {
   if (named === 'model') return modeledCosts;
+  const text = textOf(named);
   let figures: unknown;
   try {
-    figures = JSON.parse(readFileSync(named, 'utf8'));
+    figures = JSON.parse(text);
   } catch (error) {
     throw new UsageError(`gvm: --costs ${named}: ${(error as Error).message}`);
   }
@@ -31,4 +33,12 @@ export function readCosts(named: string): CostTable {
     own.set(event, cost as number);
   }
   return new CostTable(own);
+}
+
+function textOf(named: string): string {
+  try {
+    return readFileSync(named, 'utf8');
+  } catch (error) {
+    throw new UsageError(`gvm: --costs ${named}: ${fileError(error)}`);
+  }
 }

@@ -47,3 +47,35 @@ export function readDirectives(name: string, source: string): Directives {
   }
   return { options, host };
 }
+
+/** gvm's own options that a source may give, and whether a value belongs to them. */
+const OWN_OPTIONS = { '--explain': false, '--plug': true, '--trace': true, '--costs': true } as const;
+export type OwnOption = keyof typeof OWN_OPTIONS;
+
+/**
+ * The options among `words`, `--name value` or `--name=value` each, of those that `who` may give; what is none of them, or lacks its
+ * value, is the user's mistake.
+ */
+export function ownOptions<O extends OwnOption>(
+  words: readonly string[],
+  place: string,
+  options: readonly O[],
+  who: string,
+): readonly { readonly name: O; readonly value: string }[] {
+  const found: { name: O; value: string }[] = [];
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index]!;
+    const equals = word.indexOf('=');
+    const name = options.find((option) => option === (equals < 0 ? word : word.slice(0, equals)));
+    if (name === undefined || (equals >= 0 && !OWN_OPTIONS[name]))
+      throw new UsageError(`${place}: error: ${word} is no option that ${who} may give itself`);
+    if (!OWN_OPTIONS[name]) {
+      found.push({ name, value: '' });
+      continue;
+    }
+    const value = equals < 0 ? words[++index] : word.slice(equals + 1);
+    if (value === undefined) throw new UsageError(`${place}: error: ${word} takes a value`);
+    found.push({ name, value });
+  }
+  return found;
+}

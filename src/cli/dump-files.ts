@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import type { Kernel } from '../linux/core/kernel.ts';
 import { RamFile } from '../linux/core/ramfs.ts';
+import { fileError } from './file-error.ts';
 import { UsageError } from './usage-error.ts';
 
 /** Paths that the options name. */
@@ -21,7 +22,7 @@ export function provideDumpFiles(kernel: Kernel, qemu: readonly string[]): () =>
       try {
         writeFileSync(path, file.bytes);
       } catch (error) {
-        throw new UsageError(`gvm: cannot write ${path}: ${(error as Error).message}`);
+        throw new UsageError(`gvm: cannot write ${path}: ${fileError(error)}`);
       }
     }
   };

@@ -13,6 +13,7 @@ import { EXIT } from './exit-status.ts';
 import { BareMachine } from './flat-machine.ts';
 import { binaryFiles, includePath, readUserFile } from './guest-program.ts';
 import { leftOut } from './left-out.ts';
+import { print } from './output.ts';
 import { assemblyError, diagnosticsJson, diagnosticsText } from './report-diagnostics.ts';
 import { eagernessOf, type TierName } from './tier.ts';
 import { UsageError } from './usage-error.ts';
@@ -124,7 +125,7 @@ export function runFlat(options: FlatOptions, libraryIncludes: string, warn: (te
   if (eagerness !== undefined) machine.cpu.translate(eagerness);
   if (stack !== undefined) machine.cpu.setRegister(RSP, stack);
   const end = runToEnd(machine, options.maxInsns);
-  process.stdout.write(`${JSON.stringify({ ...end, ...stateOf(machine) })}\n`);
+  print(`${JSON.stringify({ ...end, ...stateOf(machine) })}\n`);
   return end.exit === 'hlt' ? EXIT.OK : end.exit === 'limit' ? EXIT.LIMIT : EXIT.GUEST_CRASHED;
 }
 

@@ -11,6 +11,7 @@ import { isElf, readElf } from '../../lang/object/read-elf.ts';
 import { type Symbolizer, symbolizer } from '../../lang/object/symbolize.ts';
 import { type Directives, readDirectives } from './directives.ts';
 import { EXIT } from './exit-status.ts';
+import { fileError } from './file-error.ts';
 import { assemblyError, diagnosticsJson, diagnosticsText } from './report-diagnostics.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -48,20 +49,12 @@ export interface SourceOptions {
 const ENTRY = 'init_module';
 const MACHINE_SECTION = '.gvm';
 
-const reasons: Readonly<Record<string, string>> = {
-  ENOENT: 'No such file or directory',
-  EACCES: 'Permission denied',
-  EISDIR: 'Is a directory',
-  ENOTDIR: 'Not a directory',
-};
-
 /** The bytes of a file of the user's. */
 export function readUserFile(path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (error) {
-    const { code = '', message } = error as { code?: string; message: string };
-    throw new UsageError(`gvm: ${path}: ${reasons[code] ?? message}`);
+    throw new UsageError(`gvm: ${path}: ${fileError(error)}`);
   }
 }
 

@@ -1,7 +1,7 @@
 /** `gvm host`: its options. What they do is in host.ts. */
 
 import { type Command, parserOf, plugOption } from './command.ts';
-import { type Directives, readDirectives } from './directives.ts';
+import { type Directives, ownOptions, readDirectives } from './directives.ts';
 import { EXIT } from './exit-status.ts';
 import { readUserFile } from './guest-program.ts';
 import { type HostOptions, HostSession } from './host.ts';
@@ -45,12 +45,15 @@ function withLines(options: HostOptions, lines: Directives['options']): HostOpti
   const plug: string[] = [];
   let { explain, trace } = options;
   for (const { words, place } of lines) {
-    for (let index = 0; index < words.length; index++) {
-      const word = words[index]!;
-      if (word === '--explain') explain = true;
-      else if (word === '--plug') plug.push(words[++index] ?? '');
-      else if (word === '--trace') trace ??= words[++index];
-      else throw new UsageError(`${place}: error: ${word} is no option that a program of the host may give itself`);
+    for (const { name, value } of ownOptions(
+      words,
+      place,
+      ['--explain', '--plug', '--trace'],
+      'a program of the host',
+    )) {
+      if (name === '--explain') explain = true;
+      else if (name === '--plug') plug.push(value);
+      else trace ??= value;
     }
   }
   return { plug: [...plug, ...options.plug], explain, trace };

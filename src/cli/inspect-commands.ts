@@ -10,7 +10,7 @@ import { EXIT } from './exit-status.ts';
 import { installedLibrary } from './guest-program.ts';
 import { lspci } from './lspci.ts';
 import type { Machine } from './machine.ts';
-import { MessagesOnly, type Output } from './output.ts';
+import { MessagesOnly, type Output, print } from './output.ts';
 import { addressIn, registerLines } from './registers.ts';
 import { run } from './run.ts';
 import { splitQemuOptions } from './run-options.ts';
@@ -74,7 +74,7 @@ function inspect<P extends ReturnType<typeof parser>>(
   } catch (error) {
     if (!(error instanceof Looked)) throw error;
   }
-  if (seen !== undefined) process.stdout.write(seen.map((line) => `${line}\n`).join(''));
+  if (seen !== undefined) print(seen.map((line) => `${line}\n`).join(''));
   return status;
 }
 

@@ -4,6 +4,8 @@
  */
 
 import { fstatSync, writeSync } from 'node:fs';
+import { EXIT } from './exit-status.ts';
+import { fileError } from './file-error.ts';
 
 /** Receives a run's words as they come. */
 export interface Output {
@@ -42,7 +44,7 @@ export class StandardOutput implements Output {
     this.#flush();
     const apart = !this.#atLineStart && isSameFile(1, 2);
     if (apart) this.#atLineStart = true;
-    write(2, new TextEncoder().encode(`${apart ? '\n' : ''}${text}\n`));
+    writeAll(2, new TextEncoder().encode(`${apart ? '\n' : ''}${text}\n`));
   }
 
   end(): void {
@@ -50,10 +52,11 @@ export class StandardOutput implements Output {
   }
 
   #flush(): void {
-    if (this.#used === 0) return;
-    write(1, this.#buffer.subarray(0, this.#used));
-    this.#atLineStart = this.#buffer[this.#used - 1] === NEWLINE;
+    const used = this.#used;
+    if (used === 0) return;
     this.#used = 0;
+    this.#atLineStart = this.#buffer[used - 1] === NEWLINE;
+    writeAll(1, this.#buffer.subarray(0, used));
   }
 }
 
@@ -63,15 +66,23 @@ function isSameFile(one: number, other: number): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
 
-/** Write all of it, however slowly the reader of a pipe takes it; a reader that is gone ends the process as SIGPIPE would. */
-function write(fd: number, bytes: Uint8Array): void {
+/** Put a command's answer on stdout. */
+export const print = (text: string): void => writeAll(1, new TextEncoder().encode(text));
+
+/**
+ * Write all of it to stdout or stderr, however slowly the reader of a pipe takes it; a reader that is gone ends the process as SIGPIPE would, and so
+ * does a file that takes no more, with a word on stderr if that does.
+ */
+function writeAll(fd: 1 | 2, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) {
     try {
       done += writeSync(fd, bytes, done);
     } catch (error) {
       const { code } = error as { code?: string };
       if (code === 'EPIPE') process.exit(141);
-      if (code !== 'EAGAIN') throw error;
+      if (code === 'EAGAIN') continue;
+      if (fd === 1) writeAll(2, new TextEncoder().encode(`gvm: stdout: ${fileError(error)}\n`));
+      process.exit(EXIT.USAGE);
     }
   }
 }

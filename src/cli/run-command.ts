@@ -7,7 +7,7 @@ import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { runFlat } from './flat-run.ts';
 import { installedIncludes, installedLibrary } from './guest-program.ts';
 import { warningOptions } from './nasm-options.ts';
-import type { Output } from './output.ts';
+import { type Output, print } from './output.ts';
 import { Progress, watchedBy } from './progress.ts';
 import { deviceHelp } from './run.ts';
 import { type Attended, splitQemuOptions } from './run-options.ts';
@@ -161,7 +161,7 @@ export const runCommand = (plain: Output, extras?: RunExtras): Command => ({
   main(argv) {
     const { qemu, gvm: words } = splitQemuOptions(argv);
     if (asksForEvents(words)) {
-      process.stdout.write(`${eventList()}\n`);
+      print(`${eventList()}\n`);
       return EXIT.OK;
     }
     const helped = deviceHelp(qemu, plain);

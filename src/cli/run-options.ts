@@ -4,9 +4,8 @@ import type { WarningSettings } from '../../lang/assembler/warning-classes.ts';
 import type { Vcpu } from '../hardware/vcpu/vcpu.ts';
 import { optionArity } from '../qemu/options.ts';
 import { sortArguments } from './command-line.ts';
-import type { Directives } from './directives.ts';
+import { type Directives, ownOptions } from './directives.ts';
 import type { TierName } from './tier.ts';
-import { UsageError } from './usage-error.ts';
 import { anchorDevices } from './user-device.ts';
 import { folderOf } from './user-file.ts';
 
@@ -67,16 +66,11 @@ export function withDirectives(options: RunOptions, { options: lines }: Directiv
   for (const { words, place } of lines) {
     const { qemu, gvm } = splitQemuOptions(words);
     own.push(...anchorDevices(qemu, folderOf(options.file)));
-    for (let index = 0; index < gvm.length; index++) {
-      const word = gvm[index]!;
-      if (word === '--explain') explain = true;
-      else if (word === '--costs') costs ??= beside(options.file, gvm[++index]);
-      else if (word === '--plug') plug.push(gvm[++index] ?? '');
-      else if (word === '--trace') {
-        const chosen = gvm[++index];
-        trace ??= chosen;
-      } else if (word.startsWith('--trace=')) trace ??= word.slice('--trace='.length);
-      else throw new UsageError(`${place}: error: ${word} is no option that a program may give itself`);
+    for (const { name, value } of ownOptions(gvm, place, ['--explain', '--plug', '--trace', '--costs'], 'a program')) {
+      if (name === '--explain') explain = true;
+      else if (name === '--plug') plug.push(value);
+      else if (name === '--trace') trace ??= value;
+      else costs ??= beside(options.file, value);
     }
   }
   return {
@@ -90,6 +84,6 @@ export function withDirectives(options: RunOptions, { options: lines }: Directiv
 }
 
 /** A file of costs that a program names lies beside it; `model` is no file. */
-function beside(program: string, named: string | undefined): string | undefined {
-  return named === undefined || named === 'model' || named.startsWith('/') ? named : `${folderOf(program)}/${named}`;
+function beside(program: string, named: string): string {
+  return named === 'model' || named.startsWith('/') ? named : `${folderOf(program)}/${named}`;
 }

@@ -5,7 +5,7 @@ import { saidBy } from '../foreign-value.ts';
 import type { Command } from './command.ts';
 import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { lateErrors } from './late-error.ts';
-import type { Output } from './output.ts';
+import { type Output, print } from './output.ts';
 import { splitQemuOptions } from './run-options.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -31,11 +31,11 @@ function main(argv: readonly string[], commands: Commands): number | Promise<num
   // QEMU's options may stand in front of the command.
   const [name] = splitQemuOptions(argv).gvm;
   if (name === '--version') {
-    process.stdout.write(`${GVM_VERSION}\n`);
+    print(`${GVM_VERSION}\n`);
     return EXIT.OK;
   }
   if (name === '--help' || name === 'help') {
-    process.stdout.write(overview(commands));
+    print(overview(commands));
     return EXIT.OK;
   }
   if (name === undefined) throw new UsageError(overview(commands).trimEnd());

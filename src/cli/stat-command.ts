@@ -8,7 +8,7 @@ import { Statistics, type TableName, tableNames } from '../observe/statistics.ts
 import { type Command, definitions, maxInsnsOption, parserOf, sourceOptions } from './command.ts';
 import { EXIT } from './exit-status.ts';
 import { type GuestLibrary, installedLibrary } from './guest-program.ts';
-import { MessagesOnly, type Output } from './output.ts';
+import { MessagesOnly, type Output, print } from './output.ts';
 import { ProgramLines } from './program-lines.ts';
 import { type Prepared, prepare, runPrepared } from './run.ts';
 import { splitQemuOptions } from './run-options.ts';
@@ -74,7 +74,7 @@ export const statCommand = (output: Output): Command => ({
               : comparison(name, first.statistics.table(name), second.statistics.table(name), options.key),
           )
           .join('\n');
-    process.stdout.write(text);
+    print(text);
     return first.status === EXIT.OK && second !== undefined ? second.status : first.status;
   },
 });

@@ -4,22 +4,13 @@
  */
 
 import { closeSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { fileError } from './file-error.ts';
 import { UsageError } from './usage-error.ts';
 
 /** Bytes gathered before they are written. */
 const BUFFER = 1 << 18;
 /** Bytes that a character may take. */
 const WIDEST = 3;
-
-const reasons: Readonly<Record<string, string>> = {
-  ENOSPC: 'No space left on device',
-  EPIPE: 'the reader of the pipe is gone',
-  ENOENT: 'No such file or directory',
-  EACCES: 'Permission denied',
-  EFBIG: 'File too large',
-  EISDIR: 'Is a directory',
-  ENOTDIR: 'Not a directory',
-};
 
 export class TraceFile {
   readonly #path: string;
@@ -33,12 +24,12 @@ export class TraceFile {
   /** `path`: `-` is stdout. What goes wrong is a {@link UsageError}, here and later. */
   constructor(path: string) {
     this.#path = path;
-    const present = path === '-' ? undefined : statSync(path, { throwIfNoEntry: false });
-    const direct = path === '-' || (present !== undefined && !present.isFile() && !present.isDirectory());
-    this.#temporary = direct ? path : `${path}.${process.pid}.part`;
-    if (present?.isDirectory()) throw this.#fault({ code: 'EISDIR' });
     try {
-      this.#fd = path === '-' ? 1 : openSync(this.#temporary, 'w');
+      const present = path === '-' ? undefined : statSync(path, { throwIfNoEntry: false });
+      const direct = path === '-' || (present !== undefined && !present.isFile() && !present.isDirectory());
+      this.#temporary = direct ? path : `${path}.${process.pid}.part`;
+      // To open the other name would say nothing of a folder.
+      this.#fd = path === '-' ? 1 : openSync(present?.isDirectory() ? path : this.#temporary, 'w');
     } catch (error) {
       throw this.#fault(error);
     }
@@ -94,7 +85,6 @@ export class TraceFile {
   }
 
   #fault(error: unknown): UsageError {
-    const { code = '', message = code } = error as { code?: string; message?: string };
-    return new UsageError(`gvm: ${this.#path}: ${reasons[code] ?? message}`);
+    return new UsageError(`gvm: ${this.#path}: ${fileError(error)}`);
   }
 }

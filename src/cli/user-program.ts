@@ -5,8 +5,8 @@ import { basename, isAbsolute, join, resolve } from 'node:path';
 import { GAVE_PROMISE, isPromise, shown } from '../foreign-value.ts';
 import type { Kernel } from '../linux/core/kernel.ts';
 import { isDriverFault } from '../linux/drivers/driver-fault.ts';
-import type { Syscalls } from '../linux/uapi/syscalls.ts';
 import type { Program } from '../linux/uapi/user-api.ts';
+import { checkedProcess } from './checked-process.ts';
 import { EXIT } from './exit-status.ts';
 import { UsageError } from './usage-error.ts';
 import { firstLine, loadUserFile, placeOf } from './user-file.ts';
@@ -44,27 +44,16 @@ export function runUserProgram(
   if (typeof main !== 'function') throw new UsageError(`${path}: error: the default export is no function`);
   const { process, user } = kernel.spawn(basename(path).replace(/\.\w+$/, ''), stdio);
   const status: unknown = call(path, () =>
-    (main as Program)({ ...user, syscalls: counted(user.syscalls, watch) }, args),
+    (main as Program)(
+      checkedProcess(user, () => watch.called()),
+      args,
+    ),
   );
   process.exit();
   if (isPromise(status))
     throw new ProgramFault(`${path}: error: the program ${GAVE_PROMISE.replace('a callback', 'a program')}`);
   if (Number.isInteger(status) && (status as number) >= 0 && (status as number) <= 255) return status as number;
   throw new ProgramFault(`${path}: error: the program returned ${shown(status)}, no exit status from 0 to 255`);
-}
-
-/** The same calls, each told of. */
-function counted(syscalls: Syscalls, watch: ProgramWatch): Syscalls {
-  type Call = (...args: unknown[]) => unknown;
-  const names = Object.getOwnPropertyNames(Object.getPrototypeOf(syscalls)).filter((name) => name !== 'constructor');
-  const told = (name: string): Call => {
-    const call = syscalls[name as keyof Syscalls] as Call;
-    return (...args) => {
-      watch.called();
-      return call.apply(syscalls, args);
-    };
-  };
-  return Object.fromEntries(names.map((name) => [name, told(name)])) as unknown as Syscalls;
 }
 
 function call(path: string, run: () => number): number {

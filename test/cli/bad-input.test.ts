@@ -1,7 +1,9 @@
 /** What a user does wrong gets one clear message on stderr that names the place, and the documented exit status. */
 
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { gvm, gvmWith } from './gvm.ts';
+import { COMMAND, gvm, gvmWith, ROOT } from './gvm.ts';
 
 /** A program whose init_module is `body`, with comment lines in front. */
 const program = (body: string, head = '') =>
@@ -81,6 +83,14 @@ test.each([
   ['an unknown host command', program(' ret', '; host: frobnicate\n'), 2, 'p.gasm:1: error: sh: frobnicate: not found'],
   ['an open quote', program(' ret', '; host: echo "x\n'), 2, 'p.gasm:1: error: sh: syntax error'],
   ['an unknown option in the program', program(' ret', '; gvm: --frob\n'), 2, 'p.gasm:1: error: --frob is no option'],
+  ['an option without its value', program(' ret', '; gvm: --plug\n'), 2, 'p.gasm:1: error: --plug takes a value'],
+  ['a value for one without', program(' ret', '; gvm: --explain=1\n'), 2, 'p.gasm:1: error: --explain=1 is no option'],
+  [
+    'a value behind =',
+    program(' ret', '; gvm: --costs=nosuch.json\n'),
+    2,
+    'gvm: --costs ./nosuch.json: No such file or directory',
+  ],
   [
     'an unknown device',
     program(' ret', '; gvm: -device nosuch\n'),
@@ -164,4 +174,33 @@ test('--explain says the rule behind each errno that QEMU met', () => {
   const files = { 'p.gasm': program(' xor eax, eax\n ret', head) };
   expect(gvmWith(files, 'run', 'p.gasm', '--explain').stderr).toMatch(/^\[explain\] E[A-Z]+: /m);
   expect(gvmWith(files, 'run', 'p.gasm').stderr).not.toContain('[explain]');
+});
+
+const full = existsSync('/dev/full') ? test : test.skip;
+const PROGRAM = 'programs/vm-buffer/vm-buffer.gasm';
+full.each([
+  [['--help']],
+  [['run', PROGRAM]],
+  [['run', '-device', 'help']],
+  [['run', '--trace', 'help']],
+  [['stat', PROGRAM]],
+  [['regs', PROGRAM]],
+  [['host', '-c', 'ls /']],
+  [['asm', '-E', PROGRAM]],
+  [['explain', 'add']],
+  [['test', PROGRAM]],
+  [['completion', 'bash']],
+])('a full disk behind the stdout of gvm %j is told in a line; a reader that is gone, in none', (args) => {
+  const into = (to: string) =>
+    spawnSync('bash', ['-c', `set -o pipefail; "$0" '${COMMAND}' "$@" ${to}`, process.execPath, ...args], {
+      cwd: ROOT,
+      encoding: 'utf8',
+    });
+  const ran = into('> /dev/full');
+  expect(ran.stderr.split('\n').slice(-2)).toEqual(['gvm: stdout: No space left on device', '']);
+  expect([ran.status, ran.stderr.includes('internal error')]).toEqual([2, false]);
+  // Nobody to tell.
+  expect(into('> /dev/full 2> /dev/full').status).toBe(2);
+  const gone = into('| exec 0<&-');
+  expect([gone.status, gone.stderr.includes('gvm:')]).toEqual([141, false]);
 });

@@ -60,5 +60,7 @@ test('what is refused', () => {
   expect(refusal('{ "kvm_exits": 1 }')).toContain("there is no event 'kvm_exits'");
   expect(refusal('{ "kvm_exit": 1.5 }')).toContain('kvm_exit costs 1.5, not a whole number');
   expect(refusal('{ "kvm_exit": "1" }')).toContain('kvm_exit costs "1"');
-  expect(gvmWith({ 'a.gasm': program() }, 'run', 'a.gasm', '--costs', 'no.json').stderr).toContain('no.json: ENOENT');
+  expect(gvmWith({ 'a.gasm': program() }, 'run', 'a.gasm', '--costs', 'no.json').stderr).toContain(
+    'no.json: No such file or directory',
+  );
 });

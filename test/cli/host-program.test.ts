@@ -38,6 +38,10 @@ test('lines at its top prepare the host; what they may not is refused', () => {
     stderr: 'sub/prog.ts:1: error: -m is no option that a program of the host may give itself\n',
     status: 2,
   });
+  expect(run(program('', '// gvm: --trace\n'))).toMatchObject({
+    stderr: 'sub/prog.ts:1: error: --trace takes a value\n',
+    status: 2,
+  });
   expect(run(program('', '// host: modprobe nothing\n')).stderr).toContain('Module nothing not found.');
 });
 
@@ -56,6 +60,31 @@ describe('one that fails ends with its place, and with no stack of ours', () => 
       'it touches memory that it has not',
       '\n  memory.read(64, 4);',
       './sub/prog.ts:10: error: segmentation fault in process prog: read of 0x40',
+      5,
+    ],
+    [
+      'it passes what is no integer',
+      '\n  syscalls.write(syscalls.memfd_create("x", 0), page, 0.5);',
+      './sub/prog.ts:10: error: argument 3 of write is 0.5, no integer',
+      5,
+    ],
+    ['it names no file', '\n  syscalls.open(5, 0);', './sub/prog.ts:10: error: argument 1 of open is 5, no string', 5],
+    [
+      'it forgets an argument',
+      '\n  syscalls.eventfd(0);',
+      './sub/prog.ts:10: error: argument 2 of eventfd is undefined, no integer',
+      5,
+    ],
+    [
+      'it writes a text to its memory',
+      "\n  memory.write(page, 'text');",
+      "./sub/prog.ts:10: error: argument 2 of memory.write is 'text', no Uint8Array",
+      5,
+    ],
+    [
+      'it reads more than there is',
+      '\n  memory.read(page, 2 ** 40);',
+      './sub/prog.ts:10: error: argument 2 of memory.read is 1099511627776, no length',
       5,
     ],
     [

@@ -109,6 +109,9 @@ describe('a trace file', () => {
 
   test.each([
     [['-o', 'no/such/folder/t.txt'], 'no/such/folder/t.txt: No such file or directory'],
+    [['-o', `${'x'.repeat(300)}.txt`], '.txt: File name too long'],
+    [['-o', 'package.json/t.txt'], 'package.json/t.txt: Not a directory'],
+    [['-o', 'src', '--format', 'txt'], 'src: Is a directory'],
     [['-o', 'trace.dat'], 'trace.dat: the name has to end in one of .txt, .jsonl, .json'],
     [['-o', 'trace'], 'trace: the name has to end in one of'],
     [['--trace', 'kvm_pioo'], "no event matches 'kvm_pioo'; did you mean `kvm_pio`? --trace help lists them"],
@@ -274,5 +277,5 @@ test('filter-dump’s file is brought to the real disk, and is the same in every
   expect(two).toEqual(one);
   const nowhere = dumped('no/x');
   expect(nowhere.status).toBe(2);
-  expect(nowhere.stderr).toContain('/no/x: ENOENT');
+  expect(nowhere.stderr).toContain('/no/x: No such file or directory');
 });

@@ -3,7 +3,9 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { EXIT } from '../exit-status.ts';
+import { fileError } from '../file-error.ts';
 import { installedLibrary } from '../guest-program.ts';
+import { print } from '../output.ts';
 import { UsageError } from '../usage-error.ts';
 import { addHits, coverageLine, lcov } from './coverage.ts';
 import { discover, type Selection } from './discover.ts';
@@ -50,9 +52,9 @@ export async function test(options: TestCommandOptions): Promise<number> {
     save(options.coverageFile, lcov(hits));
     process.stderr.write(`${coverageLine(hits)}, written to ${options.coverageFile}\n`);
   }
-  if (options.format === 'json') process.stdout.write(json(results));
-  else if (options.format === 'tap') process.stdout.write(tap(results));
-  else process.stdout.write(`${countLine(results)}\n`);
+  if (options.format === 'json') print(json(results));
+  else if (options.format === 'tap') print(tap(results));
+  else print(`${countLine(results)}\n`);
   return results.some(failed) ? EXIT.MISMATCH : EXIT.OK;
 }
 
@@ -70,7 +72,7 @@ function save(path: string, text: string): void {
   try {
     writeFileSync(path, text);
   } catch (error) {
-    throw new UsageError(`gvm test: cannot write ${path}: ${(error as Error).message}`);
+    throw new UsageError(`gvm test: cannot write ${path}: ${fileError(error)}`);
   }
 }
 

@@ -100,6 +100,45 @@ export interface Syscalls {
   delete_module(name: string): number;
 }
 
+/** What a parameter holds: `number` may be infinite, where an `integer` may not. */
+export type ParameterKind = 'integer' | 'number' | 'string' | 'boolean';
+type KindOf<T> = T extends number
+  ? 'integer' | 'number'
+  : T extends string
+    ? 'string'
+    : T extends boolean
+      ? 'boolean'
+      : never;
+type KindsOf<P extends readonly unknown[]> = { readonly [index in keyof P]: KindOf<P[index]> };
+
+/** The parameters of each call, for who takes them from code that nobody has checked the types of. */
+export const syscallParameters: { readonly [name in keyof Syscalls]: KindsOf<Parameters<Syscalls[name]>> } = {
+  open: ['string', 'integer'],
+  close: ['integer'],
+  read: ['integer', 'integer', 'integer'],
+  write: ['integer', 'integer', 'integer'],
+  pread: ['integer', 'integer', 'integer', 'integer'],
+  pwrite: ['integer', 'integer', 'integer', 'integer'],
+  ioctl: ['integer', 'integer', 'integer'],
+  mmap: ['integer', 'integer', 'integer', 'integer', 'integer'],
+  munmap: ['integer', 'integer'],
+  memfd_create: ['string', 'integer'],
+  ftruncate: ['integer', 'integer'],
+  eventfd: ['integer', 'integer'],
+  poll: ['integer', 'integer'],
+  epoll_create1: ['integer'],
+  epoll_ctl: ['integer', 'integer', 'integer', 'integer'],
+  epoll_wait: ['integer'],
+  clock_gettime: [],
+  timer_settime: ['number'],
+  rt_sigtimedwait: ['boolean'],
+  stat: ['string'],
+  readlink: ['string'],
+  readdir: ['string'],
+  init_module: ['string', 'string'],
+  delete_module: ['string'],
+};
+
 /**
  * A process's own loads and stores through its page tables. Touching an unmapped page is a SIGSEGV: an assertion of
  * ours, since the programs are ours. Pages of anonymous mappings are allocated at the first touch.

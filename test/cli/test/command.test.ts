@@ -353,7 +353,7 @@ describe('reports', () => {
     );
     expect(text).toContain('<testcase classname="." name="c.gasm"><skipped message="requires &quot;x&quot;"/>');
     const ran = testing(files, '--junit', 'no/such/folder');
-    expect(ran.stderr).toContain('gvm test: cannot write no/such/folder: ENOENT');
+    expect(ran.stderr).toContain('gvm test: cannot write no/such/folder: No such file or directory');
     expect(ran.status).toBe(2);
   });
 
