@@ -1,12 +1,12 @@
 /**
- * Compute: the same C, compiled by gcc -O2 once for the host and once as a bare image, on the host's CPU, on QEMU's TCG and on
- * gvm. All in one run, and all have to come to the same checksum. Times are of the CPU, which other load on the machine disturbs
+ * Compute: the same C, compiled by gcc -O2 for the host, as a bare image of 64 bits for QEMU and gvm, and as one of 32 for v86. All in
+ * one run, and all have to come to the same checksum. Times are of the CPU, which other load on the machine disturbs
  * least. gvm's warm-up, until its hot code is translated and the engine has optimised that in the background, stands apart: each run is
  * made twice on one machine, and what the first takes longer is the warm-up.
  */
 
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MiB } from '../../src/address.ts';
@@ -14,98 +14,55 @@ import { EXIT_REASON } from '../../src/hardware/vcpu/exit.ts';
 import type { Eagerness, TranslationStatistics } from '../../src/hardware/vcpu/translation.ts';
 import type { Vcpu } from '../../src/hardware/vcpu/vcpu.ts';
 import { CODE, FlatMachine } from '../hardware/flat-machine.ts';
+import { type Built, build, withParameters } from './compute/build.ts';
+import { peers, RUNS, type Time } from './compute/peers.ts';
 import { median } from './measure.ts';
+import { EXIT_PORT } from './qemu.ts';
 
-const SOURCES = 'test/bench/compute';
-/** In the image: see boot.S. */
-const PARAMETERS = 0x40;
+/** In the 64-bit image: see boot.S. */
 const ENTRY = 0x80;
 const DEBUG_PORT = 0xe9;
-const EXIT_PORT = 0x501;
-const RUNS = 3;
 const HOT: Eagerness = { threshold: 1000, eager: false };
 
-/** Rounds of each workload: a second or two of TCG. */
-const WORKLOADS = [
-  ['sieve', 200],
-  ['crc32', 1500],
-  ['sha256', 800],
-  ['quicksort', 400],
-  ['bignum', 32000],
-  ['list walk', 3000],
-  ['switch interpreter', 160],
-  ['memcpy, strlen', 300],
-  ['rep movsq', 500],
-] as const;
+interface Workload {
+  readonly name: string;
+  /** A second or two of TCG. */
+  readonly rounds: number;
+  /** Why there is no 32-bit build. */
+  readonly only64?: string;
+}
 
-/** One workload's milliseconds of CPU: the median of some runs each, of the host's and TCG's less that of runs without work. */
+/** In the order of their numbers in workloads.c. */
+const WORKLOADS: readonly Workload[] = [
+  { name: 'sieve', rounds: 200 },
+  { name: 'crc32', rounds: 1500 },
+  { name: 'sha256', rounds: 800 },
+  { name: 'quicksort', rounds: 400 },
+  { name: 'bignum', rounds: 32000, only64: 'its products of 128 bits have no 32-bit build' },
+  { name: 'list walk', rounds: 3000 },
+  { name: 'switch interpreter', rounds: 160 },
+  { name: 'memcpy, strlen', rounds: 300 },
+  { name: 'rep movsq', rounds: 500 },
+];
+
+/** One workload's milliseconds of CPU: the median of some runs each, of the host's and QEMU's less that of runs without work. */
 export interface ComputeFigure {
   readonly name: string;
   readonly rounds: number;
   readonly instructions: number;
   readonly native: number;
-  readonly tcg: number | undefined;
+  readonly tcg: Time;
+  readonly v86: Time;
+  readonly kvm: Time;
   readonly gvm: number;
   readonly warmUp: number;
   readonly interpreted: number;
   readonly translation: Readonly<TranslationStatistics> | undefined;
 }
 
-interface Built {
-  readonly folder: string;
-  readonly native: string;
-  readonly image: Uint8Array;
-}
-
-function build(folder: string): Built {
-  const native = join(folder, 'native');
-  const image = join(folder, 'image');
-  const common = ['-O2', '-w', '-mgeneral-regs-only', '-fcf-protection=none'];
-  const bare = ['-ffreestanding', '-fno-stack-protector', '-fno-pic', '-no-pie', '-nostdlib', '-static'];
-  const linking = [`-Wl,-T,${SOURCES}/image.ld`, '-Wl,--oformat=binary', '-Wl,--build-id=none'];
-  const workloads = `${SOURCES}/workloads.c`;
-  execFileSync('gcc', [...common, '-o', native, workloads, `${SOURCES}/native-main.c`]);
-  execFileSync('gcc', [...common, ...bare, ...linking, '-o', image, `${SOURCES}/boot.S`, workloads]);
-  return { folder, native, image: readFileSync(image) };
-}
-
-/** What a command writes on stdout, and the milliseconds of CPU that it took in user mode, as bash tells. */
-function command(...words: readonly string[]): Timed {
-  const { stdout, stderr } = spawnSync('bash', ['-c', 'TIMEFORMAT=%U; time "$@"', 'bash', ...words], {
-    encoding: 'latin1',
-  });
-  return { text: stdout.trim(), milliseconds: Number(stderr.trim().split('\n').at(-1)) * 1000 };
-}
-
-interface Timed {
+interface GvmRun {
   readonly text: string;
   readonly milliseconds: number;
-}
-
-function withParameters(image: Uint8Array, which: number, rounds: number): Uint8Array {
-  const own = Uint8Array.from(image);
-  const view = new DataView(own.buffer);
-  view.setUint32(PARAMETERS, which, true);
-  view.setUint32(PARAMETERS + 4, rounds, true);
-  return own;
-}
-
-const runNative = ({ native }: Built, which: number, rounds: number): Timed =>
-  command(native, String(which), String(rounds));
-
-function runTcg({ folder, image }: Built, which: number, rounds: number): Timed {
-  const kernel = join(folder, 'kernel');
-  const log = join(folder, 'log');
-  writeFileSync(kernel, withParameters(image, which, rounds));
-  const { milliseconds } = command(
-    'qemu-system-x86_64',
-    ...['-accel', 'tcg', '-m', '64', '-nodefaults', '-display', 'none', '-no-reboot', '-kernel', kernel],
-    ...['-debugcon', `file:${log}`, '-device', `isa-debug-exit,iobase=0x${EXIT_PORT.toString(16)},iosize=4`],
-  );
-  return { text: readFileSync(log, 'latin1'), milliseconds };
-}
-
-interface GvmRun extends Timed {
   readonly instructions: number;
   readonly translation: Readonly<TranslationStatistics> | undefined;
 }
@@ -160,34 +117,27 @@ function gvmTimes(built: Built, which: number, rounds: number): Tiers {
   };
 }
 
-/** Median time of `run` with all its rounds, less that of a run with none. */
-function net(run: (rounds: number) => Timed, rounds: number): number {
-  const of = (count: number) => median(Array.from({ length: RUNS }, () => run(count).milliseconds));
-  return of(rounds) - of(0);
-}
-
-const hasTool = (name: string): boolean => spawnSync(name, ['--version']).status === 0;
-
 /** All workloads, or those whose name is `only`; none without gcc. */
 export function computeFigures(only?: string): ComputeFigure[] {
-  if (!hasTool('gcc')) return [];
-  const hasTcg = hasTool('qemu-system-x86_64');
+  if (spawnSync('gcc', ['--version']).status !== 0) return [];
   const folder = mkdtempSync(join(tmpdir(), 'gvm-compute-'));
   try {
     const built = build(folder);
-    return WORKLOADS.flatMap(([name, rounds], which) => {
+    const beside = peers(built);
+    return WORKLOADS.flatMap(({ name, rounds, only64 }, which) => {
       if (only !== undefined && only !== name) return [];
       const { text, instructions, translation } = gvmRuns(built, which, rounds, HOT)();
-      const answers = [runNative(built, which, rounds), ...(hasTcg ? [runTcg(built, which, rounds)] : [])];
-      for (const { text: answer } of answers)
-        if (answer !== text) throw new Error(`${name}: gvm comes to ${text}, another to ${answer}`);
+      const answer = beside.answer(which, rounds);
+      if (answer !== text) throw new Error(`${name}: gvm comes to ${text}, the host to ${answer}`);
       return [
         {
           name,
           rounds,
           instructions,
-          native: net((count) => runNative(built, which, count), rounds),
-          tcg: hasTcg ? net((count) => runTcg(built, which, count), rounds) : undefined,
+          native: beside.native(which, rounds),
+          tcg: beside.tcg(which, rounds),
+          v86: only64 ?? beside.v86(which, rounds),
+          kvm: beside.kvm(which, rounds),
           ...gvmTimes(built, which, rounds),
           translation,
         },
@@ -198,27 +148,37 @@ export function computeFigures(only?: string): ComputeFigure[] {
   }
 }
 
-/** The table. */
+const milliseconds = (time: Time): string => (typeof time === 'string' ? '–' : `${time.toFixed(0)} ms`);
+const ratio = (of: number, to: Time): string => (typeof to === 'string' ? '–' : `${(of / to).toFixed(2)} ×`);
+
+type Column = readonly [heading: string, cell: (figure: ComputeFigure) => string];
+const COLUMNS: readonly Column[] = [
+  ['native', ({ native }) => milliseconds(native)],
+  ['TCG', ({ tcg }) => milliseconds(tcg)],
+  ['v86', ({ v86 }) => milliseconds(v86)],
+  ['KVM', ({ kvm }) => milliseconds(kvm)],
+  ['gvm', ({ gvm }) => milliseconds(gvm)],
+  ['of native', ({ gvm, native }) => ratio(gvm, native)],
+  ['of TCG', ({ gvm, tcg }) => ratio(gvm, tcg)],
+  ['of v86', ({ gvm, v86 }) => ratio(gvm, v86)],
+  ['warm-up', ({ warmUp }) => milliseconds(warmUp)],
+  ['interpreted', ({ interpreted }) => milliseconds(interpreted)],
+  ['M insns/s', ({ instructions, gvm }) => (instructions / gvm / 1000).toFixed(0)],
+];
+
+/** The table, and below it why there is nothing in a cell. */
 export function printCompute(figures: readonly ComputeFigure[]): void {
-  const ratio = (of: number, to: number | undefined) => (to === undefined ? '' : `${(of / to).toFixed(2)} ×`);
-  const cell = (text: string) => text.padStart(12);
-  console.log(
-    `${'workload'.padEnd(20)}${['native', 'TCG', 'gvm', 'of native', 'of TCG', 'warm-up', 'interpreted', 'M insns/s'].map(cell).join('')}`,
-  );
-  for (const { name, native, tcg, gvm, warmUp, interpreted, instructions } of figures)
+  const line = (name: string, cell: (column: Column) => string) =>
     console.log(
-      name.padEnd(20) +
-        [
-          `${native.toFixed(0)} ms`,
-          tcg === undefined ? 'absent' : `${tcg.toFixed(0)} ms`,
-          `${gvm.toFixed(0)} ms`,
-          ratio(gvm, native),
-          ratio(gvm, tcg),
-          `${warmUp.toFixed(0)} ms`,
-          `${interpreted.toFixed(0)} ms`,
-          (instructions / gvm / 1000).toFixed(0),
-        ]
-          .map(cell)
-          .join(''),
+      name.padEnd(20) + COLUMNS.map((column) => cell(column).padStart(Math.max(column[0].length + 2, 10))).join(''),
     );
+  line('workload', ([heading]) => heading);
+  for (const figure of figures) line(figure.name, ([, cell]) => cell(figure));
+  for (const peer of ['tcg', 'v86', 'kvm'] as const) {
+    const reasons = new Set(figures.map(({ [peer]: time }) => time).filter((time) => typeof time === 'string'));
+    for (const reason of reasons) {
+      const without = figures.filter(({ [peer]: time }) => time === reason).map(({ name }) => name);
+      console.log(`${peer}, ${without.length === figures.length ? 'all' : without.join(', ')}: ${reason}`);
+    }
+  }
 }

@@ -5,8 +5,6 @@
 
 import { Transcript } from '../../src/cli/output.ts';
 import { run } from '../../src/cli/run.ts';
-import { assembled } from '../hardware/privilege-machine.ts';
-import { runOnTcg } from '../oracle/tcg-machine.ts';
 import { plainRun } from '../plain-run.ts';
 import { lowerQuartile } from './measure.ts';
 
@@ -24,10 +22,6 @@ const WINDOW = 2048;
 const TICK = 7;
 /** COM1's scratch register: a device of QEMU's that does nothing else with the write. */
 const SERIAL_SCRATCH = 0x3ff;
-/** Where stub.asm of the images for TCG jumps to, and the port that ends them. */
-const IMAGE = 0x101000;
-const END = 0xf4;
-const TCG_WRITES = 10_000_000;
 
 /** Keeps nothing of the console but the time of each {@link TICK}. */
 class Clock extends Transcript {
@@ -63,14 +57,3 @@ export const portWriteToQemu = (library: Library): number =>
 
 /** … to an mdev driver. */
 export const portWriteToMdev = (library: Library): number => portWrite(library, {});
-
-/** Nanoseconds of the write to QEMU's device under QEMU's own translator: a run with many less one with few. */
-export function portWriteOnTcg(): number {
-  const image = (count: number) =>
-    assembled(
-      `mov edx, ${SERIAL_SCRATCH}\nmov ecx, ${count}\n.write: mov eax, ecx\nout dx, al\ndec ecx\njnz .write\nmov edx, ${END}\nxor eax, eax\nout dx, al`,
-      IMAGE,
-    );
-  const time = (count: number) => lowerQuartile(Array.from({ length: 4 }, () => runOnTcg(image(count)).milliseconds));
-  return ((time(TCG_WRITES) - time(1)) * 1e6) / (TCG_WRITES - 1);
-}

@@ -14,6 +14,7 @@ import { type Figure, median, milliseconds, plainEnvironment, printFigures } fro
 import { observeFigures } from './observe.ts';
 import { printRoad, roadFigures } from './roads.ts';
 import { testRunnerFigure } from './test-runner.ts';
+import { printV86 } from './v86.ts';
 import { vfioFigures } from './vfio.ts';
 
 const library = { archive: readArchive(readFileSync('dist/libgvm.a'), 'libgvm.a'), includes: 'lang/library/include' };
@@ -54,7 +55,8 @@ function interpreter(): Figure {
   };
 }
 
-function everything(computeOnly: boolean): void {
+/** All figures, or those of the workloads, or of the one of that name. */
+function everything(computeOnly: boolean, workload?: string): void {
   const figures = computeOnly
     ? []
     : [
@@ -69,12 +71,13 @@ function everything(computeOnly: boolean): void {
         testRunnerFigure(),
       ];
   if (!computeOnly) printFigures(figures);
-  const compute = computeFigures();
+  const compute = computeFigures(workload);
   printCompute(compute);
   writeFileSync('bench.json', `${JSON.stringify({ v: 1, node: process.version, figures, compute }, undefined, 1)}\n`);
 }
 
-const [, , what, road] = process.argv;
-if (what === 'road') printRoad(road!, library);
+const [, , what, name, count] = process.argv;
+if (what === 'road') printRoad(name!, library);
+else if (what === 'v86') await printV86(name!, Number(count));
 else if (what === 'roads') printFigures(roadFigures());
-else everything(what === 'compute');
+else everything(what === 'compute', name);

@@ -1,5 +1,7 @@
 /** Timing for benchmarks: medians of several runs, after a warm-up. */
 
+import { spawnSync } from 'node:child_process';
+
 /**
  * The environment for whole processes, without what only tells of this machine: Node reads the certificates that NODE_EXTRA_CA_CERTS
  * names whenever it starts, 40 ms that flatter every ratio to a short run.
@@ -16,6 +18,22 @@ export function milliseconds(runs: number, work: () => void): number {
     return performance.now() - start;
   });
   return median(times);
+}
+
+/** What a command writes on stdout, and its milliseconds of CPU, as bash tells. */
+export interface Timed {
+  readonly text: string;
+  readonly user: number;
+  readonly system: number;
+}
+
+/** Run a command to its end. */
+export function timedCommand(words: readonly string[]): Timed {
+  const { stdout, stderr } = spawnSync('bash', ['-c', 'TIMEFORMAT="%U %S"; time "$@"', 'bash', ...words], {
+    encoding: 'latin1',
+  });
+  const [, user, system] = /^([\d.]+) ([\d.]+)$/m.exec(stderr)!;
+  return { text: stdout.trim(), user: Number(user) * 1000, system: Number(system) * 1000 };
 }
 
 /** The middle one. */

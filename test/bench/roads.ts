@@ -4,10 +4,10 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { tcgRuns } from '../oracle/tcg-machine.ts';
-import { portWriteOnTcg, portWriteToMdev, portWriteToQemu } from './exits.ts';
+import { portWriteToMdev, portWriteToQemu } from './exits.ts';
 import { kvmRoads } from './kvm.ts';
 import { type Figure, median } from './measure.ts';
+import { portWriteOn } from './port-write.ts';
 import { barLoads } from './vfio.ts';
 
 type Library = Parameters<typeof portWriteToQemu>[0];
@@ -68,18 +68,22 @@ export function roadFigures(): readonly Figure[] {
     plain('load from a mapped BAR, no exit', 'mapped', 'at most 300 ns'),
     ratio('the same, trapped', 'trapped', 'mapped', 'at least 3 ×'),
   ];
-  return tcgRuns ? [...figures, ...besideTcg(times)] : figures;
+  return [...figures, ...besideOthers(times)];
 }
 
-function besideTcg(times: Readonly<Record<Road, number>>): Figure[] {
-  const tcg = portWriteOnTcg();
-  const beside = (name: string, road: Road, limit: string): Figure => ({
-    name: `${name}, beside QEMU TCG's to its own`,
-    value: `${times[road].toFixed(0)} : ${tcg.toFixed(0)} ns, ${(times[road] / tcg).toFixed(1)} ×`,
-    limit,
+/** Other machines' port write, to a device of user space as well. */
+function besideOthers(times: Readonly<Record<Road, number>>): Figure[] {
+  const [tcg, v86, kvm] = [portWriteOn('tcg'), portWriteOn('v86'), portWriteOn('kvm')];
+  const beside = (ours: string, road: Road, theirs: string, time: number | string, limit: string): Figure => ({
+    name: `port write to ${ours}, beside ${theirs} to its own`,
+    ...(typeof time === 'string'
+      ? { value: '', limit: time }
+      : { value: `${times[road].toFixed(0)} : ${time.toFixed(0)} ns, ${(times[road] / time).toFixed(2)} ×`, limit }),
   });
   return [
-    beside('port write to a device of QEMU', 'qemu', 'at most 1 ×'),
-    beside('port write to an mdev driver', 'mdev', 'at most 0.5 ×'),
+    beside('a device of QEMU', 'qemu', "QEMU TCG's", tcg, 'at most 1 ×'),
+    beside('an mdev driver', 'mdev', "QEMU TCG's", tcg, 'at most 0.5 ×'),
+    beside('a device of QEMU', 'qemu', "v86's", v86, ''),
+    beside('a device of QEMU', 'qemu', "real KVM's", kvm, ''),
   ];
 }

@@ -1,0 +1,74 @@
+/**
+ * The port write to a device of user space on what stands beside gvm: QEMU on its translator and on KVM, and v86. All run one image,
+ * which says when it has made a window of writes; the clock is read there, and the lower quartile of the windows counts, as of gvm's own.
+ */
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { lowerQuartile } from './measure.ts';
+import { type Accelerator, EXIT_PORT, kvmOpens, qemu } from './qemu.ts';
+import { runOnV86, v86Runs } from './v86.ts';
+
+/** Windows of ten milliseconds and more, since QEMU's clock is read in another process. */
+const WINDOW = { tcg: 1_000_000, kvm: 5000, v86: 100_000 } as const;
+/** v86's first are not translated yet. */
+const WINDOWS = { tcg: 20, kvm: 20, v86: 40 } as const;
+const WARM_UP = 20;
+/** KVM may interpret all but the exit, QEMU's firmware too: the windows that it has come to by then will do, if they are so many. */
+const SECONDS = 10;
+const ENOUGH = 5;
+
+export type Machine = keyof typeof WINDOW;
+
+/** Prints the microseconds between the lines that a command prints. */
+const STAMPS = `"$@" 2>/dev/null | while read -r; do
+  now=\${EPOCHREALTIME//[!0-9]/}
+  [ -z "$last" ] || echo $((now - last))
+  last=$now
+done`;
+
+const have = (tool: string) => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
+
+/** Milliseconds of each window but the first. */
+function onQemu(accelerator: Accelerator, image: string): readonly number[] {
+  const command = ['timeout', '-k', '1', String(SECONDS), ...qemu(accelerator, image, 'stdio'), '-serial', 'null'];
+  const { stdout } = spawnSync('bash', ['-c', STAMPS, 'bash', ...command], { encoding: 'latin1' });
+  return stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((microseconds) => Number(microseconds) / 1000);
+}
+
+const windowsOf: Readonly<Record<Machine, (image: string) => readonly number[]>> = {
+  tcg: (image) => onQemu('tcg', image),
+  kvm: (image) => onQemu('kvm', image),
+  v86: (image) =>
+    runOnV86(image, WINDOWS.v86)
+      .slice(WARM_UP)
+      .map(({ clock }) => clock),
+};
+
+const isHere: Readonly<Record<Machine, () => boolean>> = {
+  tcg: () => have('qemu-system-x86_64'),
+  kvm: () => have('qemu-system-x86_64') && kvmOpens(),
+  v86: () => v86Runs,
+};
+
+/** Nanoseconds of one write with the three instructions around it, or why there are none. */
+export function portWriteOn(machine: Machine): number | string {
+  if (!have('nasm') || !isHere[machine]()) return 'absent';
+  const folder = mkdtempSync(join(tmpdir(), 'gvm-port-'));
+  try {
+    const image = join(folder, 'image');
+    const defines = { WINDOW: WINDOW[machine], COUNT: WINDOWS[machine], EXIT: EXIT_PORT };
+    const words = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`);
+    execFileSync('nasm', ['-f', 'bin', ...words, '-o', image, 'test/bench/port-write.asm']);
+    const windows = windowsOf[machine](image);
+    if (windows.length < ENOUGH) return `skipped: fewer than ${ENOUGH * WINDOW[machine]} writes in ${SECONDS} s`;
+    return (lowerQuartile(windows) * 1e6) / WINDOW[machine];
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
