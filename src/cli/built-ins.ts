@@ -17,19 +17,22 @@ interface BuiltIn {
   readonly mechanisms: readonly (PropertyDescriptor | undefined)[];
 }
 
+/** The global objects that are no functions. */
+const NAMESPACES: ReadonlySet<string> = new Set(['Atomics', 'Intl', 'JSON', 'Math', 'Reflect', 'WebAssembly']);
+
 /** Node's, which an assignment replaces behind their getters. */
 const NODES = ['process', 'Buffer'] as const;
 const nodes: Readonly<Record<(typeof NODES)[number], unknown>> = { process, Buffer };
 
 let builtIns: readonly BuiltIn[] | undefined;
 
-/** Note them, once: before the first file of the user's runs. */
+/** Note them: before the first file of the user's in a run. */
 export function rememberBuiltIns(): void {
   if (builtIns !== undefined) return;
-  // Of the global objects those of JavaScript itself are hidden and plain; Node's are not, and some are made when first asked for.
+  // Of the global objects those of JavaScript itself are hidden, plain and native; what a test runner has put beside them is its own.
   const names = Object.getOwnPropertyNames(globalThis).filter((name) => {
     const { value, enumerable, writable } = getOwnPropertyDescriptor(globalThis, name)!;
-    return enumerable === false && writable === true && isObject(value) && value !== globalThis;
+    return enumerable === false && writable === true && (isNative(value) || NAMESPACES.has(name));
   });
   const values = new Map<string, object>([
     ...names.map((name) => [name, Reflect.get(globalThis, name)] as const),
@@ -46,6 +49,14 @@ export function rememberBuiltIns(): void {
     ),
   ];
 }
+
+/** The run is over: what others change from now on, such as a test runner, is theirs. */
+export function forgetBuiltIns(): void {
+  builtIns = undefined;
+}
+
+const isNative = (value: unknown): boolean =>
+  typeof value === 'function' && Function.prototype.toString.call(value).endsWith('{ [native code] }');
 
 const isObject = (value: unknown): value is object =>
   typeof value === 'function' || (typeof value === 'object' && value !== null);

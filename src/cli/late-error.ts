@@ -5,7 +5,7 @@ interface LateErrors {
   describe(error: unknown): string | undefined;
   /** What is said when the process is ending before its command has; `here` is an error made where it ends. */
   cutShort(here: unknown): string | undefined;
-  /** What is said when the user's code has changed JavaScript's own objects, which then are as they were again; undefined if not. */
+  /** What is said at the end of a run in which the user's code has changed JavaScript's own objects, which then are as they were again. */
   spoilt(): string | undefined;
   /** What is said when the command has ended and something keeps the process from ending. */
   lingering(): string | undefined;

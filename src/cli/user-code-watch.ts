@@ -10,6 +10,7 @@
 import type * as Inspector from 'node:inspector';
 import { createRequire } from 'node:module';
 import type * as Threads from 'node:worker_threads';
+import { forgetBuiltIns } from './built-ins.ts';
 import { EXIT } from './exit-status.ts';
 import { lateErrors } from './late-error.ts';
 import type { Output } from './output.ts';
@@ -66,6 +67,7 @@ class UserCodeWatch {
 
   #spoilt(): string | undefined {
     const changed = changedBuiltIn([...this.#files.keys()]);
+    forgetBuiltIns();
     return changed && `${changed.message}\ngvm: a ${this.#files.get(changed.file)} of your own failed`;
   }
 
