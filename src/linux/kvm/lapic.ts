@@ -49,14 +49,19 @@ const LVT_MASKED = 1 << 16;
 const LVT_MODE_EXTINT = DELIVERY.EXTINT << 8;
 const SOFTWARE_ENABLE = 1 << 8;
 const FLAT_MODEL = 0xf;
+/** Bits of a vector's entry that KVM keeps, delivery status and remote IRR among them, which silicon would not (LVT_MASK, LINT_MASK). */
+const LVT_ENTRY = LVT_MASKED | (1 << 12) | 0xff;
+const LVT_DELIVERY_MODE = 0x700;
+const LVT_TIMER_PERIODIC = 1 << 17;
+const LVT_LINE = LVT_ENTRY | LVT_DELIVERY_MODE | (1 << 13) | (1 << 14) | (1 << 15);
 /** Which bits of the local vector table may be written (apic_lvt_mask). */
 const LVT_WRITABLE: Readonly<Record<number, number>> = {
-  [APIC.LVT_TIMER]: 0x300ff,
-  [APIC.LVT_THERMAL]: 0x107ff,
-  [APIC.LVT_PERFORMANCE]: 0x107ff,
-  [APIC.LVT0]: 0x1a7ff,
-  [APIC.LVT1]: 0x1a7ff,
-  [APIC.LVT_ERROR]: 0x100ff,
+  [APIC.LVT_TIMER]: LVT_ENTRY | LVT_TIMER_PERIODIC,
+  [APIC.LVT_THERMAL]: LVT_ENTRY | LVT_DELIVERY_MODE,
+  [APIC.LVT_PERFORMANCE]: LVT_ENTRY | LVT_DELIVERY_MODE,
+  [APIC.LVT0]: LVT_LINE,
+  [APIC.LVT1]: LVT_LINE,
+  [APIC.LVT_ERROR]: LVT_ENTRY,
 };
 const STATE_BYTES = 1024;
 /** How the registers lie: 32 bits at each multiple of 16. */
@@ -136,7 +141,7 @@ export class Lapic implements ApicTarget {
   get listensToPic(): boolean {
     if (!this.hardwareEnabled) return true;
     const entry = this.#get(APIC.LVT0);
-    return (entry & LVT_MASKED) === 0 && (entry & 0x700) === LVT_MODE_EXTINT;
+    return (entry & LVT_MASKED) === 0 && (entry & LVT_DELIVERY_MODE) === LVT_MODE_EXTINT;
   }
 
   /** kvm_apic_has_interrupt: the vector to deliver now, -1 if none. */
@@ -315,7 +320,7 @@ export class Lapic implements ApicTarget {
     // Bits 3, 1 and 0 count 2, 4 … 128, and 111b is 1 (SDM fig. 11-10).
     const bits = this.#get(APIC.TIMER_DIVIDE);
     const code = (bits & 3) | ((bits & 8) >> 1);
-    this.#timer.configure(1 << ((code + 1) & 7), (this.#get(APIC.LVT_TIMER) & (1 << 17)) !== 0);
+    this.#timer.configure(1 << ((code + 1) & 7), (this.#get(APIC.LVT_TIMER) & LVT_TIMER_PERIODIC) !== 0);
   }
 
   #timerFired(): void {

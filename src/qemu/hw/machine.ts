@@ -17,7 +17,7 @@ import type { DeviceFault } from '../device-fault.ts';
 import { ConfigurationError } from '../error.ts';
 import { GuestErrors } from '../guest-errors.ts';
 import { MainLoop } from '../main-loop.ts';
-import type { AddressSpace } from '../memory/address-space.ts';
+import { type AddressSpace, unassignedMemory } from '../memory/address-space.ts';
 import { type MemoryRegion, type MemoryRegionOps, sizes } from '../memory/region.ts';
 import { MemoryTopology } from '../memory/topology.ts';
 import { Network } from '../net/network.ts';
@@ -48,6 +48,7 @@ export interface HostFailure {
 export type MachineEnd = GuestEnd | HostFailure;
 
 const PORTS = 0x1_0000;
+const PIT_PORTS = 0x40;
 const COM1 = 0x3f8;
 const COM1_IRQ = 4;
 /** Where RAM stops below 4 GiB when there is more (pc_memory_init with the i440FX). */
@@ -183,6 +184,13 @@ export class Machine {
     if (backend.mapped) throw new ConfigurationError(`can't use already busy memdev: ${id}`);
     backend.mapped = true;
     return backend;
+  }
+
+  /** pc_basic_device_init: the interval timer, if KVM has one. It serves these ports in the kernel: what comes here fits none of it. */
+  addIntervalTimer(): void {
+    if (this.kvm.irqchip === undefined) return;
+    this.isaIo.addSubregion(PIT_PORTS, this.topology.unassigned('kvm-pit', 4, unassignedMemory));
+    this.kvm.irqchip.createPit();
   }
 
   /** COM1 with `backend` at the end of the line. */

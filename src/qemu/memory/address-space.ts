@@ -25,7 +25,7 @@ import { MemoryRegion, type MemoryRegionOps, sizes } from './region.ts';
 import { WholeAccesses } from './whole-access.ts';
 
 /** unassigned_mem_ops: nothing is accepted, so reads give 0 and writes nothing, with a decode error. */
-const unassignedMemory: MemoryRegionOps = {
+export const unassignedMemory: MemoryRegionOps = {
   read: () => 0,
   write: () => undefined,
   accepts: () => false,

@@ -324,3 +324,21 @@ describe('interrupts from user space, without controllers in the kernel', () => 
     expect(guest.taken).toEqual([0x77]);
   });
 });
+
+test('the local vector table keeps of what a guest writes what apic_lvt_mask says: delivery status and remote IRR too', () => {
+  const entries = [0x320, 0x330, 0x340, 0x350, 0x360, 0x370];
+  const writes = entries.map((at) => `mov dword [rbx + ${at}], -1\n`).join('');
+  const guest = new Guest(`${APIC_ON}${writes}${STOP}${SLEEP}`, 'lapic');
+  guest.resume();
+  expect(guest.qemu.ioctl(guest.vcpuFd, uapi.KVM_GET_LAPIC, guest.qemu.scratch)).toBe(0);
+  const { regs } = guest.qemu.answer(uapi.kvm_lapic_state);
+  const view = new DataView(regs.buffer, regs.byteOffset);
+  expect(entries.map((at) => view.getUint32(at, true).toString(16))).toEqual([
+    '310ff',
+    '117ff',
+    '117ff',
+    '1f7ff',
+    '1f7ff',
+    '110ff',
+  ]);
+});

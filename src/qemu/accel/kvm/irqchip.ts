@@ -6,6 +6,7 @@
 import { strerror } from '../../../linux/uapi/errno.ts';
 import {
   KVM_CREATE_IRQCHIP,
+  KVM_CREATE_PIT2,
   KVM_IRQ_LINE_STATUS,
   KVM_IRQFD,
   KVM_IRQFD_FLAG_DEASSIGN,
@@ -17,6 +18,7 @@ import {
   kvm_irq_routing_entry,
   kvm_irqfd,
   kvm_msi,
+  kvm_pit_config,
 } from '../../../linux/uapi/kvm.ts';
 import { Abort, ConfigurationError } from '../../error.ts';
 import type { System } from '../../system.ts';
@@ -74,6 +76,12 @@ export class KvmIrqchip {
     const result = system.ioctl(vm, KVM_CREATE_IRQCHIP);
     if (result < 0) throw new ConfigurationError(`Create kernel irqchip failed: ${strerror(-result)}`);
     this.commitRoutes();
+  }
+
+  /** KVM's interval timer, which raises GSI 0 (hw/i386/kvm/i8254.c: kvm_pit_realizefn, whose message names the wrong chip). */
+  createPit(): void {
+    const result = this.#system.ioctlStruct(this.#vm, KVM_CREATE_PIT2, kvm_pit_config, {});
+    if (result < 0) throw new ConfigurationError(`Create kernel PIC irqchip failed: ${strerror(-result)}`);
   }
 
   /** kvm_irqchip_commit_routes: the whole table at once. */
