@@ -34,8 +34,9 @@ export const parserOf = (
   { least, most, called = 'a file' }: Files = { least: 1, most: 1 },
 ) => {
   const parser = yargs();
-  // Typed nowhere: every option's name, its aliases too.
-  const options = () => (parser as unknown as { getOptions(): { readonly key: object } }).getOptions();
+  // Typed nowhere: every option's name, its aliases too, and which may be given more than once.
+  const options = () =>
+    (parser as unknown as { getOptions(): { readonly key: object; readonly array: readonly string[] } }).getOptions();
   return parser
     .scriptName('gvm')
     .usage(`gvm ${name} ${unbroken(usage)}`)
@@ -49,6 +50,14 @@ export const parserOf = (
     .help()
     .version(false)
     .wrap(helpColumns())
+    .middleware((given) => {
+      const many = new Set(['_', '--', ...options().array.flatMap((option) => [option, camelCased(option)])]);
+      // As with other tools the last word counts: who calls gvm by a script of their own can still choose.
+      for (const [option, value] of Object.entries(given))
+        if (Array.isArray(value) && !many.has(option)) given[option] = value.at(-1);
+      if (given['maxInsns'] !== undefined && !((given['maxInsns'] as number) >= 1))
+        throw new UsageError(`gvm ${name}: --max-insns takes a number of instructions, 1 or more`);
+    }, true)
     .exitProcess(false)
     .fail((message, error) => {
       // Options that lack their value come as an error of yargs' own.
@@ -57,6 +66,9 @@ export const parserOf = (
       throw new UsageError(`gvm ${name}: ${text}${text.endsWith('?') ? '' : ';'} see gvm ${name} --help`);
     });
 };
+
+/** yargs gives each option by this name too. */
+const camelCased = (option: string): string => option.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 
 /** yargs' words for an option that there is not, and for a value that it does not take, with what would be right. */
 function plainer(message: string, options: readonly string[]): string {

@@ -11,7 +11,7 @@ import { installedLibrary } from './guest-program.ts';
 import { lspci } from './lspci.ts';
 import type { Machine } from './machine.ts';
 import { MessagesOnly, type Output, print } from './output.ts';
-import { addressIn, registerLines } from './registers.ts';
+import { addressNamed, registerLines } from './registers.ts';
 import { run } from './run.ts';
 import { splitQemuOptions } from './run-options.ts';
 
@@ -27,12 +27,15 @@ const parser = (name: string, usage: string, most: number, words: number) =>
 /** The guest is where the user wanted to look, and needs not go on. */
 class Looked extends Error {}
 
-/** Run the program that `argv` names first, then print what `look` sees; the run's exit status, 0 at a break point. */
+/**
+ * Run the program that `argv` names first, then print what is seen; the run's exit status, 0 at a break point. `look` is given the
+ * other words before anything runs.
+ */
 function inspect<P extends ReturnType<typeof parser>>(
   argv: readonly string[],
   output: Output,
   makeParser: () => P,
-  look: (machine: Machine, words: readonly string[], options: ReturnType<P['parseSync']>) => readonly string[],
+  look: (words: readonly string[], options: ReturnType<P['parseSync']>) => (machine: Machine) => readonly string[],
 ): number {
   const { qemu, gvm } = splitQemuOptions(argv);
   // An address is a word, which yargs would make a number of.
@@ -42,6 +45,7 @@ function inspect<P extends ReturnType<typeof parser>>(
   if (options['help'] === true) return EXIT.OK;
   const [file, ...words] = options._.map(String);
   const { at } = options;
+  const lookAt = look(words, options as ReturnType<P['parseSync']>);
   let seen: readonly string[] | undefined;
   let status: number = EXIT.OK;
   try {
@@ -60,7 +64,7 @@ function inspect<P extends ReturnType<typeof parser>>(
       new MessagesOnly(output),
       ({ machine, program }) => {
         const lookNow = () => {
-          if (machine.cpus.length > 0) seen = look(machine, words, options as ReturnType<P['parseSync']>);
+          if (machine.cpus.length > 0) seen = lookAt(machine);
         };
         if (at === undefined) return lookNow;
         breakAt(machine, addressesOf(program, at), () => {
@@ -92,11 +96,14 @@ export const walkCommand = (output: Output): Command => ({
       argv,
       output,
       () => parser('walk', WALK, Number.POSITIVE_INFINITY, 2),
-      (machine, words) =>
-        words.flatMap((word, index) => [
-          ...(index === 0 ? [] : ['']),
-          ...describeWalk(vmOf(machine), addressIn(machine.cpus[0]!, word)),
-        ]),
+      (words) => {
+        const addresses = words.map(addressNamed);
+        return (machine) =>
+          addresses.flatMap((address, index) => [
+            ...(index === 0 ? [] : ['']),
+            ...describeWalk(vmOf(machine), address(machine.cpus[0]!)),
+          ]);
+      },
     ),
 });
 
@@ -111,7 +118,7 @@ export const regsCommand = (output: Output): Command => ({
       argv,
       output,
       () => parser('regs', REGS, 1, 1),
-      (machine) => registerLines(machine.cpus[0]!),
+      () => (machine) => registerLines(machine.cpus[0]!),
     ),
 });
 
@@ -127,7 +134,7 @@ export const mtreeCommand = (output: Output): Command => ({
       argv,
       output,
       () => parser('mtree', MTREE, 1, 1),
-      (machine) => [...infoMtreeFlat(machine.qemu!.spaces), 'KVM memory slots', ...memorySlots(vmOf(machine))],
+      () => (machine) => [...infoMtreeFlat(machine.qemu!.spaces), 'KVM memory slots', ...memorySlots(vmOf(machine))],
     ),
 });
 
@@ -149,7 +156,8 @@ export const lspciCommand = (output: Output): Command => ({
           .option('n', { type: 'boolean', default: false, describe: 'numbers instead of names' })
           .option('x', { type: 'boolean', default: false, describe: 'the header of configuration space, 64 bytes' })
           .option('xxx', { type: 'boolean', default: false, describe: 'all of configuration space, 256 bytes' }),
-      (machine, _, { v: verbose, n: numeric, x, xxx }) =>
-        lspci(machine.qemu!.rootBus!, { verbose, numeric, bytes: xxx ? 256 : x ? 64 : 0 }),
+      (_, { v: verbose, n: numeric, x, xxx }) =>
+        (machine) =>
+          lspci(machine.qemu!.rootBus!, { verbose, numeric, bytes: xxx ? 256 : x ? 64 : 0 }),
     ),
 });

@@ -26,14 +26,14 @@ export const FLAG_BITS: readonly (readonly [bit: number, name: string])[] = [
 
 const hex = (value: bigint): string => value.toString(16).padStart(16, '0');
 
-/** The value of a register by its name: general ones, rip, rflags, cr0 … cr8; undefined for any other word. */
-export function registerByName(cpu: Cpu, name: string): bigint | undefined {
+/** How to read a register by its name: general ones, rip, rflags, cr0 … cr8; undefined for any other word. */
+function registerNamed(name: string): ((cpu: Cpu) => bigint) | undefined {
   const number = GENERAL.indexOf(name);
-  if (number >= 0) return cpu.register(number);
-  if (name === 'rip') return cpu.rip;
-  if (name === 'rflags') return cpu.rflags;
+  if (number >= 0) return (cpu) => cpu.register(number);
+  if (name === 'rip') return (cpu) => cpu.rip;
+  if (name === 'rflags') return (cpu) => cpu.rflags;
   const control = CONTROLS.find((each) => name === `cr${each}`);
-  return control === undefined ? undefined : cpu.control(control);
+  return control === undefined ? undefined : (cpu) => cpu.control(control);
 }
 
 /** All registers, in lines. */
@@ -65,10 +65,12 @@ export function registerLines(cpu: Cpu): string[] {
   return rows;
 }
 
-/** An address as the user writes it: a number, or a register's name for its value. */
-export function addressIn(cpu: Cpu, word: string): Gva {
-  const register = registerByName(cpu, word);
-  if (register === undefined && !/^(0x[0-9a-fA-F]{1,16}|[0-9]{1,20})$/.test(word))
+/** How to find an address that the user wrote: a number, or a register's name for its value. Anything else is a {@link UsageError}. */
+export function addressNamed(word: string): (cpu: Cpu) => Gva {
+  const register = registerNamed(word);
+  if (register !== undefined) return (cpu) => BigInt.asUintN(64, register(cpu)) as Gva;
+  if (!/^(0x[0-9a-fA-F]{1,16}|[0-9]{1,20})$/.test(word))
     throw new UsageError(`gvm walk: '${word}' is neither an address nor a register`);
-  return BigInt.asUintN(64, register ?? BigInt(word)) as Gva;
+  const address = BigInt.asUintN(64, BigInt(word)) as Gva;
+  return () => address;
 }

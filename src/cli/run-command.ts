@@ -153,6 +153,16 @@ function attendedBy(output: Output): { readonly output: Output; readonly attende
   return { output: progress, attended: { Cpu: watchedBy(progress) } };
 }
 
+/** An option that was given, if any was, of those that say something of a machine or of its run. */
+function machineOption(options: Readonly<Record<string, unknown>>): string | undefined {
+  const names = ['trace', 'trace-out', 'causal', 'explain', 'costs', 'plug', 'timeout', 'walk', 'at', 'watch'];
+  const given = names.find((name) => {
+    const value = options[name];
+    return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
+  });
+  return given === undefined ? undefined : `--${given}`;
+}
+
 const withoutWatch = (words: readonly string[]): readonly string[] => words.filter((word) => word !== '--watch');
 
 /** `extras`: undefined in the bundle of the plain run. */
@@ -168,7 +178,6 @@ export const runCommand = (plain: Output, extras?: RunExtras): Command => ({
     if (helped !== undefined) return helped;
     const options = parser().parseSync(warningOptions(words));
     if (options['help'] === true) return EXIT.OK;
-    if (!(options.maxInsns > 0)) throw new UsageError('gvm run: --max-insns takes a number of instructions, 1 or more');
     const program = {
       file: String(options._[0]),
       includes: options.I,
@@ -176,7 +185,9 @@ export const runCommand = (plain: Output, extras?: RunExtras): Command => ({
       warnings: warningSettings('run', options.w),
     };
     if (options.flat !== undefined) {
-      if (qemu.length > 0) throw new UsageError(`gvm run: ${qemu[0]} means a machine, and --flat runs without one`);
+      const ofMachine = qemu[0] ?? machineOption(options);
+      if (ofMachine !== undefined)
+        throw new UsageError(`gvm run: ${ofMachine} means a machine, and --flat runs without one`);
       const { flat, map, stack, maxInsns, tier, json } = options;
       const warn = (text: string) => plain.message(text);
       return runFlat({ ...program, flat, map, stack, maxInsns, tier, json }, installedIncludes(), warn);

@@ -9,7 +9,7 @@ import { describeWalk } from './address-walk.ts';
 import { addressesOf, breakAt } from './break-point.ts';
 import { EXIT } from './exit-status.ts';
 import type { Output } from './output.ts';
-import { addressIn } from './registers.ts';
+import { addressNamed } from './registers.ts';
 import type { ExtraOptions, RunExtras } from './run-command.ts';
 import { chooseEvents } from './trace.ts';
 import { traceCausally, traceToFile } from './trace-sink.ts';
@@ -26,13 +26,14 @@ function watchersOf({ trace = '*', traceOut, causal, walk, at }: ExtraOptions, o
 
 /** `--walk ADDRESS --at PLACE`: the walk is printed when the guest comes there, or has ended, and the run goes on. */
 function walkOf(words: readonly string[], at: string | undefined, output: Output): Watcher {
+  const addresses = words.map(addressNamed);
   return {
     observe({ machine, program }) {
       const print = () => {
         const vm = machine.kvm.vms[0];
         if (vm?.vcpus[0] === undefined) return;
-        for (const word of words)
-          for (const line of describeWalk(vm, addressIn(machine.cpus[0]!, word))) output.line('walk', line);
+        for (const address of addresses)
+          for (const line of describeWalk(vm, address(machine.cpus[0]!))) output.line('walk', line);
       };
       if (at === undefined) return print;
       let came = false;

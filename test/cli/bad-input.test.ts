@@ -139,6 +139,18 @@ test.each([
   [['run', 'programs/vm-buffer/vm-buffer.gasm', '--max-insns', '0'], 2, '--max-insns takes a number'],
   [['run', 'programs/vm-buffer/vm-buffer.gasm', '-m', 'much'], 2, "-m much: Parameter 'size' expects"],
   [['run', 'programs/vm-buffer/vm-buffer.gasm', '-device'], 2, '-device: requires an argument'],
+  [['stat', 'programs/vm-buffer/vm-buffer.gasm', '--max-insns', 'x'], 2, 'gvm stat: --max-insns takes a number'],
+  [['trace', 'x.gasm', '--max-insns', '-1'], 2, 'gvm trace: --max-insns takes a number of instructions, 1 or more\n'],
+  [['walk', 'x.gasm', 'rax', '--max-insns', '0.5'], 2, 'gvm walk: --max-insns takes a number of instructions'],
+  [['run', 'x.gasm', '--trace', '*', '--trace', 'nosuch'], 2, 'gvm: x.gasm: No such file or directory\n'],
+  [['run', 'x.asm', '--flat', '0', '--trace', '*'], 2, '--trace means a machine, and --flat runs without one\n'],
+  [['run', 'x.asm', '--flat', '0', '--plug', 'x'], 2, '--plug means a machine, and --flat runs without one\n'],
+  [['run', 'x.asm', '--flat', '0', '-m', '1G'], 2, '-m means a machine, and --flat runs without one\n'],
+  [
+    ['walk', 'programs/vm-buffer/vm-buffer.gasm', '0', 'raxx'],
+    2,
+    "gvm walk: 'raxx' is neither an address nor a register\n",
+  ],
   [['ruin'], 2, "gvm: there is no command 'ruin'; did you mean `run`?"],
   [['fly'], 2, "gvm: there is no command 'fly'; there are run, trace,"],
   [[], 2, 'Commands:'],
@@ -156,6 +168,28 @@ test('a guest that loops for ever ends at the limit, and is told where it was', 
     'gvm: stopped after 100000 guest instructions (--max-insns) at rip 0xffffffff81000000 init_module+0x0 (p.gasm:6)',
   );
   expect(ran.status).toBe(124);
+});
+
+test('of an option that is given twice the last counts', () => {
+  const files = { 'p.gasm': program(' xor eax, eax\n ret') };
+  expect(gvmWith(files, 'run', 'p.gasm', '--max-insns', '1', '--max-insns', '5').stderr).toContain('after 5 guest');
+  expect(gvmWith(files, 'run', 'p.gasm', '--trace', 'nosuch', '--trace', 'kvm_userspace_exit').stderr).toMatch(
+    /^\[kvm\] kvm_userspace_exit/m,
+  );
+  const { stdout, status } = gvmWith(
+    files,
+    'stat',
+    'p.gasm',
+    '--event',
+    'mmio',
+    '--event',
+    'vmexit',
+    '--vs',
+    'q',
+    '--vs',
+    'p.gasm',
+  );
+  expect([stdout.includes('MMIO Access'), stdout.includes('VM-EXIT'), status]).toEqual([true, true, 0]);
 });
 
 test("--exit-map qemu gives isa-debug-exit's own status", () => {

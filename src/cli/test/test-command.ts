@@ -91,8 +91,6 @@ export const testCommand = (): Command => ({
       throw new UsageError(
         'gvm test: -u is refused where CI is set: goldens are updated by people who read the difference',
       );
-    if (!(options.maxInsns > 0))
-      throw new UsageError('gvm test: --max-insns takes a number of instructions, 1 or more');
     if (!(options.timeout > 0)) throw new UsageError('gvm test: --timeout takes a number of seconds');
     if (options.j !== undefined && !(Number.isInteger(options.j) && options.j > 0))
       throw new UsageError('gvm test: -j takes a number of tests, 1 or more');
