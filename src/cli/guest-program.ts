@@ -1,6 +1,6 @@
 /** A program as the user names it: a source that is assembled and linked with the guest library, or an ELF image taken as it is. */
 
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { assemble } from '../../lang/assembler/assemble.ts';
 import type { IncludePath } from '../../lang/assembler/preprocessor/preprocessor-options.ts';
@@ -9,6 +9,7 @@ import { type Archive, readArchive } from '../../lang/object/archive.ts';
 import { KERNEL_LAYOUT, link } from '../../lang/object/link.ts';
 import { isElf, readElf } from '../../lang/object/read-elf.ts';
 import { type Symbolizer, symbolizer } from '../../lang/object/symbolize.ts';
+import { MiB } from '../address.ts';
 import { type Directives, readDirectives } from './directives.ts';
 import { EXIT } from './exit-status.ts';
 import { fileError } from './file-error.ts';
@@ -49,14 +50,40 @@ export interface SourceOptions {
 const ENTRY = 'init_module';
 const MACHINE_SECTION = '.gvm';
 
+/** Of a file of the user's: what a string still holds, and as far as a device without end is read. */
+const MAX_BYTES = MiB(256);
+const CHUNK_BYTES = 65536;
+
 /** The bytes of a file of the user's. */
 export function readUserFile(path: string): Uint8Array {
   try {
-    return readFileSync(path);
+    const stat = statSync(path);
+    if (stat.size > MAX_BYTES) throw tooLarge();
+    return stat.isFile() || stat.isDirectory() ? readFileSync(path) : readToEnd(path);
   } catch (error) {
     throw new UsageError(`gvm: ${path}: ${fileError(error)}`);
   }
 }
+
+/** What a pipe or a device gives. */
+function readToEnd(path: string): Uint8Array {
+  const fd = openSync(path, 'r');
+  try {
+    const parts: Uint8Array[] = [];
+    for (let bytes = 0; bytes <= MAX_BYTES; ) {
+      const part = Buffer.allocUnsafe(CHUNK_BYTES);
+      const count = readSync(fd, part);
+      if (count === 0) return Buffer.concat(parts);
+      parts.push(part.subarray(0, count));
+      bytes += count;
+    }
+  } finally {
+    closeSync(fd);
+  }
+  throw tooLarge();
+}
+
+const tooLarge = () => Object.assign(new Error(`more than ${MAX_BYTES} bytes`), { code: 'EFBIG' });
 
 /** `%include`: beside the file that asks, then in `folders`, then among the library's includes. */
 export function includePath(folders: readonly string[], library: string): IncludePath {

@@ -114,6 +114,7 @@ test.each([
 test.each([
   [['run', 'missing.gasm'], 2, 'gvm: missing.gasm: No such file or directory'],
   [['run', '.'], 2, 'gvm: .: Is a directory'],
+  [['run', '/dev/zero'], 2, 'gvm: /dev/zero: File too large'],
   [['run'], 2, 'a file is needed'],
   [['run', 'a.gasm', 'b.gasm'], 2, 'one file at a time'],
   [
