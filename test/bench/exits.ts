@@ -6,7 +6,7 @@
 import { Transcript } from '../../src/cli/output.ts';
 import { run } from '../../src/cli/run.ts';
 import { plainRun } from '../plain-run.ts';
-import { lowerQuartile } from './measure.ts';
+import { lowerQuartile, WINDOW, WINDOWS } from './measure.ts';
 
 type Library = Parameters<typeof run>[1];
 
@@ -16,8 +16,6 @@ interface Kind {
   readonly qemu?: readonly string[];
 }
 
-const WINDOWS = 300;
-const WINDOW = 2048;
 /** What pio.gasm writes to its console after each window. */
 const TICK = 7;
 /** COM1's scratch register: a device of QEMU's that does nothing else with the write. */

@@ -6,7 +6,7 @@ import * as uapi from '../../src/linux/uapi/kvm.ts';
 import { KVM_EXIT_HLT } from '../../src/linux/uapi/kvm-run.ts';
 import type { BenchOptions } from '../linux/kvm/bench.ts';
 import { Guest } from '../linux/kvm/guest.ts';
-import { lowerQuartile } from './measure.ts';
+import { lowerQuartile, WINDOW, WINDOWS } from './measure.ts';
 
 const eagerness = eagernessOf();
 const PORT = 0x1000;
@@ -14,9 +14,6 @@ const PORT = 0x1000;
 const MMIO = 0xd000_0000;
 /** A port that nobody answers in the kernel: user space reads the clock there. */
 const CLOCK = 0x2000;
-/** Accesses between two looks at the clock, and looks. */
-const WINDOW = 2048;
-const WINDOWS = 300;
 /** Pages that one guest touches, RAM that nothing else uses, and how many lie between two looks at the clock. */
 const PAGES = 4000;
 const TOUCHES = 50;

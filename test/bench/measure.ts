@@ -9,6 +9,10 @@ import { spawnSync } from 'node:child_process';
 export const plainEnvironment: NodeJS.ProcessEnv = { ...process.env };
 delete plainEnvironment.NODE_EXTRA_CA_CERTS;
 
+/** Exits between two looks at the clock, and looks: so many that V8 has long settled, which takes it the first half million. */
+export const WINDOW = 2048;
+export const WINDOWS = 3000;
+
 /** Milliseconds that `work` takes: the median of `runs`, after one run that does not count. */
 export function milliseconds(runs: number, work: () => void): number {
   work();
