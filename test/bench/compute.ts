@@ -5,7 +5,6 @@
  * made twice on one machine, and what the first takes longer is the warm-up.
  */
 
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +13,7 @@ import { EXIT_REASON } from '../../src/hardware/vcpu/exit.ts';
 import type { Eagerness, TranslationStatistics } from '../../src/hardware/vcpu/translation.ts';
 import type { Vcpu } from '../../src/hardware/vcpu/vcpu.ts';
 import { CODE, FlatMachine } from '../hardware/flat-machine.ts';
+import { have } from '../oracle/have.ts';
 import { type Built, build, withParameters } from './compute/build.ts';
 import { peers, RUNS, type Time } from './compute/peers.ts';
 import { median } from './measure.ts';
@@ -119,7 +119,7 @@ function gvmTimes(built: Built, which: number, rounds: number): Tiers {
 
 /** All workloads, or those whose name is `only`; none without gcc. */
 export function computeFigures(only?: string): ComputeFigure[] {
-  if (spawnSync('gcc', ['--version']).status !== 0) return [];
+  if (!have('gcc')) return [];
   const folder = mkdtempSync(join(tmpdir(), 'gvm-compute-'));
   try {
     const built = build(folder);

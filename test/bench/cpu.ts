@@ -1,7 +1,7 @@
 /** Speed of the interpreter on what GCC makes of real programs. */
 
-import { spawnSync } from 'node:child_process';
 import { bareImage, type ProgramName, runBare } from '../oracle/gcc-programs.ts';
+import { have } from '../oracle/have.ts';
 import type { Figure } from './measure.ts';
 import { tcgFigures } from './tcg.ts';
 
@@ -10,7 +10,7 @@ const ROUNDS: Readonly<Partial<Record<ProgramName, number>>> = { sha256: 60, sor
 
 /** Millions of guest instructions a second of GCC -O2 code, by CPU time, which other load disturbs least. None without gcc. */
 export function cpuFigures(): Figure[] {
-  if (spawnSync('gcc', ['--version']).status !== 0) return [];
+  if (!have('gcc')) return [];
   const image = bareImage(['-O2']);
   const figures = Object.entries(ROUNDS).map(([name, rounds]) => {
     const program = name as ProgramName;

@@ -7,6 +7,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { have } from '../oracle/have.ts';
 import { lowerQuartile } from './measure.ts';
 import { type Accelerator, EXIT_PORT, kvmOpens, qemu } from './qemu.ts';
 import { runOnV86, v86Runs } from './v86.ts';
@@ -28,8 +29,6 @@ const STAMPS = `"$@" 2>/dev/null | while read -r; do
   [ -z "$last" ] || echo $((now - last))
   last=$now
 done`;
-
-const have = (tool: string) => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
 
 /** Milliseconds of each window but the first. */
 function onQemu(accelerator: Accelerator, image: string): readonly number[] {

@@ -4,8 +4,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-
-const have = (tool: string) => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
+import { have } from './have.ts';
 
 /** Whether native.c can be built and run here. */
 export const hostAnswers = process.arch === 'x64' && process.platform === 'linux' && have('gcc');

@@ -15,6 +15,7 @@ import { PhysicalMemory } from '../../src/hardware/physical-memory.ts';
 import { EXIT_REASON, exitReasonName, IO_QUALIFICATION } from '../../src/hardware/vcpu/exit.ts';
 import { flatCode, flatStack } from '../../src/hardware/vcpu/segments.ts';
 import { Vcpu } from '../../src/hardware/vcpu/vcpu.ts';
+import { have } from './have.ts';
 
 const FOLDER = 'test/oracle/tcg';
 /** As in stub.asm. */
@@ -31,7 +32,6 @@ const TCG_MS = 120_000;
 /** isa-debug-exit: 0 written comes out as this. */
 const TCG_ENDED = 1;
 
-const have = (tool: string) => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
 /** Whether QEMU's own CPU and an assembler of 32-bit code are here. */
 export const tcgRuns = have('qemu-system-x86_64') && have('nasm');
 /** … and QEMU is the one whose faults are known. */

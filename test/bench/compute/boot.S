@@ -2,17 +2,8 @@
  * A flat image at 1 MiB for QEMU's -kernel (multiboot) and for a bare model of the CPU. The words at PARAMETERS say what to
  * run; the checksum goes to port 0xe9 in hexadecimal, then a write to port 0x501 ends it.
  */
-	.text
 	.code32
-	.globl start
-start:	jmp boot
-	.balign 4
-header:	.long 0x1badb002, 0x00010000, -(0x1badb002 + 0x00010000)
-	.long header, start, image_end, bss_end, boot
-	.balign 4
-	.org 0x40
-parameters:
-	.long 0, 0
+#include "multiboot.S"
 	.org 0x80
 	.code64
 entry64:

@@ -3,15 +3,7 @@
  * words at PARAMETERS say what to run. The checksum goes to COM1 in hexadecimal with a newline, and then it is run again, for ever:
  * who listens can tell the first time from those when the emulator is warm.
  */
-	.text
-	.globl start
-start:	jmp boot
-	.balign 4
-header:	.long 0x1badb002, 0x00010000, -(0x1badb002 + 0x00010000)
-	.long header, start, image_end, bss_end, boot
-	.org 0x40
-parameters:
-	.long 0, 0
+#include "multiboot.S"
 boot:
 	mov $stack_top, %esp
 	cld

@@ -1,8 +1,8 @@
 /** The workloads on what stands beside gvm: the host's CPU, QEMU on its translator and on KVM, v86. */
 
-import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { have } from '../../oracle/have.ts';
 import { median, timedCommand } from '../measure.ts';
 import { type Accelerator, kvmOpens, qemu } from '../qemu.ts';
 import { runOnV86, v86Runs } from '../v86.ts';
@@ -89,7 +89,7 @@ export function peers(built: Built): Peers {
     if (!answers.has(key)) answers.set(key, onHost(which, rounds).text);
     return answers.get(key)!;
   };
-  const hasQemu = spawnSync('qemu-system-x86_64', ['--version']).status === 0;
+  const hasQemu = have('qemu-system-x86_64');
   const refusal = hasQemu ? kvmRefusal(built) : 'absent';
   return {
     answer,
