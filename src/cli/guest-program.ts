@@ -59,7 +59,7 @@ export function readUserFile(path: string): Uint8Array {
   try {
     const stat = statSync(path);
     if (stat.size > MAX_BYTES) throw tooLarge();
-    return stat.isFile() || stat.isDirectory() ? readFileSync(path) : readToEnd(path);
+    return stat.isFile() ? readFileSync(path) : readToEnd(path);
   } catch (error) {
     throw new UsageError(`gvm: ${path}: ${fileError(error)}`);
   }
