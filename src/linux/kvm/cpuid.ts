@@ -5,8 +5,8 @@
 
 import { PHYSICAL_ADDRESS_BITS } from '../../hardware/vcpu/paging.ts';
 import { KVM_CPUID_FLAG_SIGNIFCANT_INDEX } from '../uapi/kvm.ts';
+import { APIC_BASE_ENABLE } from './apic-registers.ts';
 import { RAX, RBX, RCX, RDX } from './cpu.ts';
-import { APIC_BASE_ENABLE } from './lapic.ts';
 import { kvmCpuid } from './trace.ts';
 import type { CpuidEntry, KvmVcpu } from './vcpu.ts';
 

@@ -36,10 +36,18 @@ const DELAY = 10_000_000;
 
 type State = StructOf<typeof kvm_ioapic_state>;
 
+/** What the I/O APIC is wired to. */
+export interface IoapicPins {
+  /** Deliver to the local APICs; tells how many took it. */
+  send(message: ApicMessage): number;
+  /** The interrupt of `pin` has ended. */
+  acknowledged(pin: number): void;
+  masked(pin: number, masked: boolean): void;
+}
+
 export class Ioapic implements IoDevice {
   readonly #stream: EventStream;
-  readonly #send: (message: ApicMessage) => number;
-  readonly #acknowledged: (pin: number) => void;
+  readonly #pins: IoapicPins;
   readonly #clock: Pick<Clock, 'now' | 'start' | 'cancel'>;
   /** Ends of interrupt in a row after which a line was still high. */
   readonly #successive = new Uint16Array(IOAPIC_PINS);
@@ -51,17 +59,10 @@ export class Ioapic implements IoDevice {
   #id = 0;
   #irr = 0;
 
-  /** `send` delivers to the local APICs and tells how many took it, `acknowledged(pin)` is called at the end of an interrupt. */
-  constructor(
-    stream: EventStream,
-    clock: Pick<Clock, 'now' | 'start' | 'cancel'>,
-    send: (message: ApicMessage) => number,
-    acknowledged: (pin: number) => void,
-  ) {
+  constructor(stream: EventStream, clock: Pick<Clock, 'now' | 'start' | 'cancel'>, pins: IoapicPins) {
     this.#stream = stream;
     this.#clock = clock;
-    this.#send = send;
-    this.#acknowledged = acknowledged;
+    this.#pins = pins;
   }
 
   /** kvm_ioapic_set_irq: number of local APICs, 0 coalesced, -1 masked or for nobody. */
@@ -76,7 +77,7 @@ export class Ioapic implements IoDevice {
   served(vector: number, levelTriggered: boolean): void {
     for (let pin = 0; pin < IOAPIC_PINS; pin++) {
       if ((this.#low[pin]! & 0xff) !== vector) continue;
-      this.#acknowledged(pin);
+      this.#pins.acknowledged(pin);
       if (!levelTriggered) continue;
       this.#low[pin]! &= ~REMOTE_IRR;
       this.#askAgain(pin);
@@ -176,7 +177,7 @@ export class Ioapic implements IoDevice {
     const low = this.#low[pin]!;
     const levelTriggered = (low & LEVEL) !== 0;
     if (low & MASKED || (levelTriggered && low & REMOTE_IRR)) return -1;
-    const result = this.#send({
+    const result = this.#pins.send({
       vector: low & 0xff,
       deliveryMode: (low >> 8) & 7,
       logical: (low & LOGICAL) !== 0,
@@ -213,7 +214,9 @@ export class Ioapic implements IoDevice {
       let low = (value & ~kept) | (this.#low[pin]! & kept);
       // Guests switch to edge and back to clear the remote IRR of an input.
       if ((low & LEVEL) === 0) low &= ~REMOTE_IRR;
+      const changed = low ^ this.#low[pin]!;
       this.#low[pin] = low;
+      if (changed & MASKED) this.#pins.masked(pin, (low & MASKED) !== 0);
     }
     if (this.#low[pin]! & LEVEL && this.#irr & (1 << pin)) this.#service(pin);
   }

@@ -24,7 +24,7 @@ const PIC_PINS = 8;
 /** One consequence of a GSI. `chip` is KVM_IRQCHIP_*; `pin` counts within it. */
 export type Route =
   | { readonly kind: 'pin'; readonly chip: number; readonly pin: number }
-  | { readonly kind: 'msi'; readonly low: number; readonly high: number; readonly data: number };
+  | { readonly kind: 'msi'; readonly low: number; readonly data: number };
 
 type Entry = StructOf<typeof kvm_irq_routing_entry>;
 
@@ -98,7 +98,7 @@ function routeOf(kernel: Kernel, { gsi, type, flags, u }: Entry): Route | number
   }
   if (type !== KVM_IRQ_ROUTING_MSI) return kernel.refuse(EINVAL, `there is no routing type ${type}`);
   if (flags & ~KVM_MSI_VALID_DEVID) return kernel.refuse(EINVAL, 'unknown flags of an MSI route');
-  return { kind: 'msi', low: words.getUint32(0, true), high: words.getUint32(4, true), data: words.getUint32(8, true) };
+  return { kind: 'msi', low: words.getUint32(0, true), data: words.getUint32(8, true) };
 }
 
 /** kvm_irq_map_chip_pin: the GSI that is routed to `pin` of `chip`; -1 if none. */

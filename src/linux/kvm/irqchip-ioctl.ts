@@ -48,11 +48,11 @@ export const interruptIoctls = (table: IoctlTable<Vm>): IoctlTable<Vm> =>
       withIrqchip(vm, (irqchip) => (irqchip.setState(state) < 0 ? noSuchChip(vm, state.chip_id) : 0)),
     )
     .plain(KVM_SET_GSI_ROUTING, setRouting)
-    .takes(KVM_SIGNAL_MSI, kvm_msi, (vm, { address_lo, address_hi, data, flags }) => {
+    .takes(KVM_SIGNAL_MSI, kvm_msi, (vm, { address_lo, data, flags }) => {
       const { irqchip, kernel } = vm;
       if (irqchip === undefined) return kernel.refuse(EINVAL, 'an MSI needs in-kernel interrupt controllers');
       if (flags & ~KVM_MSI_VALID_DEVID) return kernel.refuse(EINVAL, 'unknown flags of an MSI');
-      const reached = irqchip.sendMsi(address_lo, address_hi, data);
+      const reached = irqchip.sendMsi(address_lo, data);
       // -1 leaves the kernel as it is, and user space takes it for EPERM.
       return reached < 0 ? kernel.refuse(EPERM, 'no processor has the destination of the MSI') : reached;
     })

@@ -42,6 +42,12 @@ export interface AckNotifier {
   acknowledged(): void;
 }
 
+/** Told when the guest has masked or unmasked an input that a GSI leads to (struct kvm_irq_mask_notifier). */
+export interface MaskNotifier {
+  readonly gsi: number;
+  masked(masked: boolean): void;
+}
+
 /** What the controllers need of the VM. */
 export interface IrqchipHost {
   readonly stream: EventStream;
@@ -60,22 +66,23 @@ export class Irqchip {
   readonly ioapic: Ioapic;
   #routing: RoutingTable = defaultRouting();
   readonly #notifiers: AckNotifier[] = [];
+  readonly #maskNotifiers: MaskNotifier[] = [];
   readonly #sources = new Set([USERSPACE_SOURCE, RESAMPLE_SOURCE]);
 
   /** The controllers, for {@link register} to put on the buses. */
   constructor(host: IrqchipHost) {
     this.#host = host;
-    this.pic = new PicPair(
-      host.stream,
-      (pin) => this.#acknowledged(pin < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, pin & 7),
-      () => host.picRaised(),
-    );
-    this.ioapic = new Ioapic(
-      host.stream,
-      host.clock,
-      (message) => this.send(message),
-      (pin) => this.#acknowledged(KVM_IRQCHIP_IOAPIC, pin),
-    );
+    this.pic = new PicPair(host.stream, {
+      acknowledged: (chip, pin) => this.#acknowledged(chip, pin),
+      masked: (chip, pin, masked) => this.#masked(chip, pin, masked),
+      raised: () => host.picRaised(),
+      heard: () => host.lapics().some((lapic) => lapic.listensToPic),
+    });
+    this.ioapic = new Ioapic(host.stream, host.clock, {
+      send: (message) => this.send(message),
+      acknowledged: (pin) => this.#acknowledged(KVM_IRQCHIP_IOAPIC, pin),
+      masked: (pin, masked) => this.#masked(KVM_IRQCHIP_IOAPIC, pin, masked),
+    });
   }
 
   /** kvm_pic_init, kvm_ioapic_init, kvm_setup_default_irq_routing: the chips go onto the buses. 0; or -errno, and they are off again. */
@@ -120,10 +127,9 @@ export class Irqchip {
   }
 
   /** kvm_send_userspace_msi: number of processors, 0 coalesced, -1 for nobody. */
-  sendMsi(low: number, high: number, data: number): number {
-    if (kvmMsiSetIrq.on)
-      kvmMsiSetIrq(this.#host.stream, { address: (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0), data });
-    return this.send(messageOfMsi(low, high, data));
+  sendMsi(low: number, data: number): number {
+    if (kvmMsiSetIrq.on) kvmMsiSetIrq(this.#host.stream, { address: BigInt(low >>> 0), data });
+    return this.send(messageOfMsi(low, data));
   }
 
   /** kvm_irq_delivery_to_apic. */
@@ -153,6 +159,17 @@ export class Irqchip {
       const at = this.#notifiers.indexOf(notifier);
       if (at >= 0) this.#notifiers.splice(at, 1);
     };
+  }
+
+  /** kvm_register_irq_mask_notifier. */
+  addMaskNotifier(notifier: MaskNotifier): void {
+    this.#maskNotifiers.push(notifier);
+  }
+
+  /** A tick of the PIT, for the local APICs whose LINT0 is an NMI (i8254.c: pit_do_work). */
+  nmiWatchdog(): void {
+    const lapics = this.#host.lapics();
+    if (lapics.some((lapic) => lapic.takesNmiOfLint0)) for (const lapic of lapics) lapic.deliverLint0();
   }
 
   /** KVM_GET_IRQCHIP: the 512 bytes of `chip`, or -EINVAL. */
@@ -190,7 +207,14 @@ export class Irqchip {
       return this.pic.setIrq(route.chip * 8 + route.pin, source, level);
     }
     // A message has no level: only its rise is sent.
-    return level ? this.sendMsi(route.low, route.high, route.data) : -1;
+    return level ? this.sendMsi(route.low, route.data) : -1;
+  }
+
+  /** kvm_fire_mask_notifiers. */
+  #masked(chip: number, pin: number, masked: boolean): void {
+    if (this.#maskNotifiers.length === 0) return;
+    const gsi = gsiOfPin(this.#routing, chip, pin);
+    for (const notifier of this.#maskNotifiers) if (notifier.gsi === gsi) notifier.masked(masked);
   }
 
   /** kvm_notify_acked_irq. */

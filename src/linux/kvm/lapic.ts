@@ -8,64 +8,25 @@ import type { EventStream } from '../../event.ts';
 import type { Clock } from '../core/clock.ts';
 import { EOPNOTSUPP } from '../uapi/errno.ts';
 import { type ApicMessage, type ApicTarget, DELIVERY, SHORTHAND } from './apic-message.ts';
+import {
+  APIC,
+  APIC_BASE_ENABLE,
+  APIC_STATE_BYTES,
+  APIC_VERSION,
+  FLAT_MODEL,
+  inNmiMode,
+  LVT_DELIVERY_MODE,
+  LVT_LEVEL,
+  LVT_MASKED,
+  LVT_MODE_EXTINT,
+  LVT_TIMER_PERIODIC,
+  LVT_WRITABLE,
+  registerExists,
+  SOFTWARE_ENABLE,
+  STRIDE,
+} from './apic-registers.ts';
 import { LapicTimer } from './lapic-timer.ts';
 import { kvmApic, kvmApicAcceptIrq, kvmApicIpi, kvmEoi } from './trace-irq.ts';
-
-/** Offsets of the registers. */
-export const APIC = {
-  ID: 0x20,
-  VERSION: 0x30,
-  TASK_PRIORITY: 0x80,
-  PROCESSOR_PRIORITY: 0xa0,
-  EOI: 0xb0,
-  LOGICAL_DESTINATION: 0xd0,
-  DESTINATION_FORMAT: 0xe0,
-  SPURIOUS: 0xf0,
-  ISR: 0x100,
-  TMR: 0x180,
-  IRR: 0x200,
-  ERROR: 0x280,
-  COMMAND: 0x300,
-  COMMAND_HIGH: 0x310,
-  LVT_TIMER: 0x320,
-  LVT_THERMAL: 0x330,
-  LVT_PERFORMANCE: 0x340,
-  LVT0: 0x350,
-  LVT1: 0x360,
-  LVT_ERROR: 0x370,
-  TIMER_INITIAL: 0x380,
-  TIMER_CURRENT: 0x390,
-  TIMER_DIVIDE: 0x3e0,
-} as const;
-
-/** MSR_IA32_APICBASE. */
-export const APIC_BASE_DEFAULT = 0xfee00000;
-export const APIC_BASE_BOOT_CPU = 1n << 8n;
-export const APIC_BASE_ENABLE = 1n << 11n;
-
-/** Version 0x14, six entries in the local vector table. */
-const VERSION = 0x50014;
-const LVT_MASKED = 1 << 16;
-const LVT_MODE_EXTINT = DELIVERY.EXTINT << 8;
-const SOFTWARE_ENABLE = 1 << 8;
-const FLAT_MODEL = 0xf;
-/** Bits of a vector's entry that KVM keeps, delivery status and remote IRR among them, which silicon would not (LVT_MASK, LINT_MASK). */
-const LVT_ENTRY = LVT_MASKED | (1 << 12) | 0xff;
-const LVT_DELIVERY_MODE = 0x700;
-const LVT_TIMER_PERIODIC = 1 << 17;
-const LVT_LINE = LVT_ENTRY | LVT_DELIVERY_MODE | (1 << 13) | (1 << 14) | (1 << 15);
-/** Which bits of the local vector table may be written (apic_lvt_mask). */
-const LVT_WRITABLE: Readonly<Record<number, number>> = {
-  [APIC.LVT_TIMER]: LVT_ENTRY | LVT_TIMER_PERIODIC,
-  [APIC.LVT_THERMAL]: LVT_ENTRY | LVT_DELIVERY_MODE,
-  [APIC.LVT_PERFORMANCE]: LVT_ENTRY | LVT_DELIVERY_MODE,
-  [APIC.LVT0]: LVT_LINE,
-  [APIC.LVT1]: LVT_LINE,
-  [APIC.LVT_ERROR]: LVT_ENTRY,
-};
-const STATE_BYTES = 1024;
-/** How the registers lie: 32 bits at each multiple of 16. */
-const STRIDE = 16;
 
 /** What the APIC needs of its surroundings. */
 export interface LapicHost {
@@ -86,13 +47,14 @@ export interface LapicHost {
 export class Lapic implements ApicTarget {
   readonly #host: LapicHost;
   readonly #timer: LapicTimer;
-  readonly #page = new Uint8Array(STATE_BYTES);
+  readonly #page = new Uint8Array(APIC_STATE_BYTES);
   readonly #registers = new DataView(this.#page.buffer);
   #base = 0n;
+  #lint0Nmi = false;
 
   constructor(host: LapicHost) {
     this.#host = host;
-    this.#timer = new LapicTimer(host.clock, () => this.#timerFired());
+    this.#timer = new LapicTimer(host.clock, () => this.#deliverTimer());
     this.reset();
   }
 
@@ -101,17 +63,20 @@ export class Lapic implements ApicTarget {
     this.#page.fill(0);
     this.#timer.stop();
     this.#set(APIC.ID, this.#host.id << 24);
-    this.#set(APIC.VERSION, VERSION);
+    this.#set(APIC.VERSION, APIC_VERSION);
     for (const entry of Object.keys(LVT_WRITABLE)) this.#set(Number(entry), LVT_MASKED);
     // KVM_X86_QUIRK_LINT0_REENABLED: the boot processor listens to the PIC without a BIOS telling it to.
     if (this.#host.id === 0) this.#set(APIC.LVT0, LVT_MODE_EXTINT);
+    this.#lint0Nmi = false;
     this.#set(APIC.DESTINATION_FORMAT, 0xffffffff);
     this.#set(APIC.SPURIOUS, 0xff);
+    this.#configureTimer();
   }
 
   /** MSR_IA32_APICBASE as last set. */
   set base(value: bigint) {
     this.#base = value;
+    this.#deliverTimer();
   }
 
   get hardwareEnabled(): boolean {
@@ -144,16 +109,32 @@ export class Lapic implements ApicTarget {
     return (entry & LVT_MASKED) === 0 && (entry & LVT_DELIVERY_MODE) === LVT_MODE_EXTINT;
   }
 
-  /** kvm_apic_has_interrupt: the vector to deliver now, -1 if none. */
-  pending(): number {
-    if (!this.hardwareEnabled || !this.softwareEnabled) return -1;
-    const vector = this.#highest(APIC.IRR);
-    return vector > 0 && (vector & 0xf0) > (this.priority & 0xf0) ? vector : -1;
+  /** Bit 0: it has a logical address in the flat model; bit 1: in the cluster model (kvm_recalculate_apic_map). */
+  get logicalModels(): number {
+    if (this.#get(APIC.LOGICAL_DESTINATION) === 0) return 0;
+    return this.#get(APIC.DESTINATION_FORMAT) >>> 28 === FLAT_MODEL ? 1 : 2;
   }
 
-  /** The most urgent requested vector, deliverable or not; -1 if none (TPR threshold). */
+  /** apic_lvt_nmi_mode of what was last written to LVT0. */
+  get takesNmiOfLint0(): boolean {
+    return this.#lint0Nmi;
+  }
+
+  /** kvm_apic_nmi_wd_deliver. */
+  deliverLint0(): void {
+    this.#deliverLocally(this.#get(APIC.LVT0));
+  }
+
+  /** kvm_apic_has_interrupt: the vector to deliver now, -1 if none. What was requested is delivered by an APIC switched off since, too. */
+  pending(): number {
+    if (!this.hardwareEnabled) return -1;
+    const vector = this.#highest(APIC.IRR);
+    return (vector & 0xf0) > this.priority ? vector : -1;
+  }
+
+  /** kvm_lapic_find_highest_irr: the most urgent requested vector, deliverable or not; -1 if none (TPR threshold). */
   requested(): number {
-    return this.hardwareEnabled && this.softwareEnabled ? this.#highest(APIC.IRR) || -1 : -1;
+    return this.#highest(APIC.IRR) || -1;
   }
 
   /** kvm_get_apic_interrupt: `vector` is on its way to the guest. */
@@ -182,7 +163,7 @@ export class Lapic implements ApicTarget {
     switch (deliveryMode) {
       case DELIVERY.FIXED:
       case DELIVERY.LOWEST:
-        if (!this.softwareEnabled) return 0;
+        if ((levelTriggered && !message.assert) || !this.softwareEnabled) return 0;
         if (levelTriggered) this.#mark(APIC.TMR, vector);
         else this.#clear(APIC.TMR, vector);
         this.#mark(APIC.IRR, vector);
@@ -203,14 +184,21 @@ export class Lapic implements ApicTarget {
     }
   }
 
-  /** apic_mmio_read: 0, or -EOPNOTSUPP for an address that is not the APIC's. */
+  /** apic_mmio_read: 0, or -EOPNOTSUPP for an address that is not the APIC's. What is no register, and what passes one's end, leaves 0. */
   readMemory(gpa: Gpa, data: Uint8Array): number {
     if (!this.#holds(gpa)) return -EOPNOTSUPP;
+    if (!this.hardwareEnabled) {
+      // KVM_X86_QUIRK_LAPIC_MMIO_HOLE
+      data.fill(0xff);
+      return 0;
+    }
+    data.fill(0);
     const offset = gpa - this.#address;
-    const register = offset - (offset % STRIDE);
-    const value = this.#read(register);
-    for (let i = 0; i < data.length; i++) data[i] = i < 4 ? value >>> (8 * ((offset % STRIDE) + i)) : 0;
-    if (kvmApic.on) kvmApic(this.#host.stream, { write: false, register, value: BigInt(value >>> 0) });
+    const within = offset % STRIDE;
+    if (within + data.length > 4 || !registerExists(offset - within)) return 0;
+    const value = this.#read(offset - within);
+    for (let i = 0; i < data.length; i++) data[i] = value >>> (8 * (within + i));
+    if (kvmApic.on) kvmApic(this.#host.stream, { write: false, register: offset, value: BigInt(value >>> 0) });
     return 0;
   }
 
@@ -218,7 +206,7 @@ export class Lapic implements ApicTarget {
   writeMemory(gpa: Gpa, data: Uint8Array): number {
     if (!this.#holds(gpa)) return -EOPNOTSUPP;
     const offset = gpa - this.#address;
-    if (data.length !== 4 || offset % STRIDE !== 0) return 0;
+    if (!this.hardwareEnabled || data.length !== 4 || offset % STRIDE !== 0) return 0;
     const value = data[0]! | (data[1]! << 8) | (data[2]! << 16) | (data[3]! << 24);
     if (kvmApic.on) kvmApic(this.#host.stream, { write: true, register: offset, value: BigInt(value >>> 0) });
     this.#write(offset, value);
@@ -235,9 +223,12 @@ export class Lapic implements ApicTarget {
   /** KVM_SET_LAPIC. */
   setState(state: Uint8Array): void {
     this.#page.set(state);
-    this.#set(APIC.VERSION, VERSION);
+    this.#set(APIC.VERSION, APIC_VERSION);
+    this.#lint0Nmi = inNmiMode(this.#get(APIC.LVT0));
+    this.#timer.stop();
     this.#configureTimer();
-    this.#timer.start(this.#get(APIC.TIMER_INITIAL));
+    this.#timer.start(this.#get(APIC.TIMER_INITIAL) >>> 0, this.#get(APIC.TIMER_CURRENT) >>> 0);
+    this.#set(APIC.TIMER_CURRENT, 0);
     this.#host.request();
   }
 
@@ -251,13 +242,13 @@ export class Lapic implements ApicTarget {
   }
 
   #holds(gpa: Gpa): boolean {
-    return this.hardwareEnabled && gpa >= this.#address && gpa < this.#address + PAGE_SIZE;
+    return gpa >= this.#address && gpa < this.#address + PAGE_SIZE;
   }
 
   #read(register: number): number {
     if (register === APIC.TIMER_CURRENT) return this.#timer.left;
     if (register === APIC.PROCESSOR_PRIORITY) return this.priority;
-    return register < STATE_BYTES ? this.#get(register) : 0;
+    return this.#get(register);
   }
 
   /** kvm_lapic_reg_write. */
@@ -281,9 +272,11 @@ export class Lapic implements ApicTarget {
         return;
       case APIC.SPURIOUS:
         this.#set(register, value & 0x3ff);
-        if ((value & SOFTWARE_ENABLE) === 0)
+        if ((value & SOFTWARE_ENABLE) === 0) {
           for (const entry of Object.keys(LVT_WRITABLE))
             this.#set(Number(entry), this.#get(Number(entry)) | LVT_MASKED);
+          this.#timer.forget();
+        }
         this.#host.request();
         return;
       case APIC.ERROR:
@@ -306,33 +299,47 @@ export class Lapic implements ApicTarget {
         this.#configureTimer();
         return;
       default:
-        if (LVT_WRITABLE[register] !== undefined) this.#writeVector(register, value & LVT_WRITABLE[register]);
+        if (LVT_WRITABLE[register] !== undefined) this.#writeVector(register, value);
     }
   }
 
   #writeVector(register: number, value: number): void {
-    this.#set(register, this.softwareEnabled ? value : value | LVT_MASKED);
-    if (register === APIC.LVT_TIMER) this.#configureTimer();
-    if (register === APIC.LVT0) this.#host.request();
+    this.#set(register, (this.softwareEnabled ? value : value | LVT_MASKED) & LVT_WRITABLE[register]!);
+    if (register === APIC.LVT0) {
+      this.#lint0Nmi = inNmiMode(value);
+      this.#host.request();
+    }
+    if (register === APIC.LVT_TIMER) {
+      this.#configureTimer();
+      this.#deliverTimer();
+    }
   }
 
   #configureTimer(): void {
     // Bits 3, 1 and 0 count 2, 4 … 128, and 111b is 1 (SDM fig. 11-10).
     const bits = this.#get(APIC.TIMER_DIVIDE);
     const code = (bits & 3) | ((bits & 8) >> 1);
-    this.#timer.configure(1 << ((code + 1) & 7), (this.#get(APIC.LVT_TIMER) & LVT_TIMER_PERIODIC) !== 0);
+    this.#timer.divide = 1 << ((code + 1) & 7);
+    this.#timer.periodic = (this.#get(APIC.LVT_TIMER) & LVT_TIMER_PERIODIC) !== 0;
   }
 
-  #timerFired(): void {
+  /** kvm_inject_apic_timer_irqs, if apic_has_pending_timer: an interrupt of the timer that was masked when it came is not lost. */
+  #deliverTimer(): void {
     const entry = this.#get(APIC.LVT_TIMER);
-    if (entry & LVT_MASKED) return;
-    const vector = entry & 0xff;
+    if (!this.#timer.pending || !this.hardwareEnabled || !this.softwareEnabled || entry & LVT_MASKED) return;
+    this.#deliverLocally(entry);
+    this.#timer.delivered();
+  }
+
+  /** kvm_apic_local_deliver: an entry of the local vector table has something to tell. */
+  #deliverLocally(entry: number): void {
+    if (!this.hardwareEnabled || entry & LVT_MASKED) return;
     this.accept({
-      vector,
-      deliveryMode: DELIVERY.FIXED,
+      vector: entry & 0xff,
+      deliveryMode: (entry & LVT_DELIVERY_MODE) >> 8,
       logical: false,
       destination: 0,
-      levelTriggered: false,
+      levelTriggered: (entry & LVT_LEVEL) !== 0,
       assert: true,
       shorthand: SHORTHAND.SELF,
     });

@@ -32,15 +32,26 @@ const EOI = {
   ROTATE_SPECIFIC: 7,
 };
 
+/** What one 8259A is wired to. */
+interface PicPins {
+  /** pic_update_irq: what it asks for may be something else now. */
+  update(): void;
+  acknowledged(input: number): void;
+  masked(input: number, masked: boolean): void;
+  /** Some processor takes the pair's interrupts. */
+  heard(): boolean;
+}
+
 /** One 8259A. Its state is the structure that KVM_GET_IRQCHIP gives. */
 class Pic {
   readonly state: PicState;
-  readonly #master: boolean;
-  readonly #acknowledged: (input: number) => void;
+  readonly #master: Pic | undefined;
+  readonly #pins: PicPins;
 
-  constructor(master: boolean, acknowledged: (input: number) => void) {
+  /** The slave knows its `master`. */
+  constructor(master: Pic | undefined, pins: PicPins) {
     this.#master = master;
-    this.#acknowledged = acknowledged;
+    this.#pins = pins;
     this.state = {
       last_irr: 0,
       irr: 0,
@@ -57,7 +68,7 @@ class Pic {
       special_fully_nested_mode: 0,
       init4: 0,
       elcr: 0,
-      elcr_mask: master ? MASTER_ELCR_MASK : SLAVE_ELCR_MASK,
+      elcr_mask: master === undefined ? MASTER_ELCR_MASK : SLAVE_ELCR_MASK,
     };
   }
 
@@ -84,7 +95,7 @@ class Pic {
     if (wanted === NO_PRIORITY) return -1;
     let inService = s.isr;
     // The slave may raise a more urgent interrupt while one of its own is being served.
-    if (s.special_fully_nested_mode && this.#master) inService &= ~(1 << CASCADE);
+    if (s.special_fully_nested_mode && this.#master === undefined) inService &= ~(1 << CASCADE);
     return wanted < this.#priority(inService) ? (wanted + s.priority_add) & 7 : -1;
   }
 
@@ -114,22 +125,35 @@ class Pic {
   read(port: number): number {
     const s = this.state;
     if (s.poll) {
+      const input = this.#poll();
       s.poll = 0;
-      return this.#poll();
+      return input;
     }
     if (port & 1) return s.imr;
     return s.read_reg_select ? s.isr : s.irr;
   }
 
-  /** pic_poll_read: what a poll finds counts as acknowledged. */
+  /**
+   * pic_poll_read: what a poll finds counts as served, a level too; of the slave's it takes the master's trace away. Linux 6.1 gives
+   * the input alone, without the bit that tells 7 from nothing.
+   */
   #poll(): number {
     const input = this.pending();
-    if (input < 0) return 7;
-    this.acknowledge(input);
-    return 0x80 | input;
+    if (input < 0) {
+      this.#pins.update();
+      return 7;
+    }
+    if (this.#master !== undefined) {
+      this.#master.state.isr &= ~(1 << CASCADE);
+      this.#master.state.irr &= ~(1 << CASCADE);
+    }
+    this.state.irr &= ~(1 << input);
+    this.#clearService(input);
+    if (this.#master !== undefined || input !== CASCADE) this.#pins.update();
+    return input;
   }
 
-  /** ICW1. */
+  /** ICW1 (kvm_pic_reset). The output stays as it is until something else changes it. */
   #initialise(value: number): void {
     const s = this.state;
     const edges = s.irr & ~s.elcr;
@@ -145,6 +169,7 @@ class Pic {
       s.auto_eoi = 0;
     }
     s.init_state = 1;
+    if (!this.#pins.heard()) return;
     for (let input = 0; input < INPUTS; input++) if (edges & (1 << input)) this.#clearService(input);
   }
 
@@ -165,28 +190,36 @@ class Pic {
         input = (priority + s.priority_add) & 7;
         if (command === EOI.ROTATE) s.priority_add = (input + 1) & 7;
         this.#clearService(input);
-        return;
+        break;
       }
       case EOI.SET_PRIORITY:
         s.priority_add = (value + 1) & 7;
-        return;
+        break;
       case EOI.ROTATE_SPECIFIC:
         s.priority_add = (input + 1) & 7;
         this.#clearService(input);
-        return;
+        break;
       case EOI.SPECIFIC:
         this.#clearService(input);
+        break;
+      default:
         return;
     }
+    this.#pins.update();
   }
 
   /** OCW1, or the next initialisation word. */
   #writeData(value: number): void {
     const s = this.state;
     switch (s.init_state) {
-      case 0:
+      case 0: {
+        const changed = s.imr ^ value;
         s.imr = value;
+        for (let input = 0; input < INPUTS; input++)
+          if (changed & (1 << input)) this.#pins.masked(input, (value & (1 << input)) !== 0);
+        this.#pins.update();
         return;
+      }
       case 1:
         s.irq_base = value & 0xf8;
         s.init_state = 2;
@@ -212,8 +245,19 @@ class Pic {
   /** pic_clear_isr. */
   #clearService(input: number): void {
     this.state.isr &= ~(1 << input);
-    this.#acknowledged(input);
+    this.#pins.acknowledged(input);
   }
+}
+
+/** What the pair is wired to. `chip` is 0 (master) or 1, `input` 0 to 7. */
+export interface PicPairPins {
+  /** An interrupt has been served. */
+  acknowledged(chip: number, input: number): void;
+  masked(chip: number, input: number, masked: boolean): void;
+  /** The output rises. */
+  raised(): void;
+  /** Some processor takes the output (kvm_apic_accept_pic_intr). */
+  heard(): boolean;
 }
 
 /** Both controllers, with the one output that goes to the processor. */
@@ -221,17 +265,21 @@ export class PicPair {
   readonly #stream: EventStream;
   readonly #chips: readonly [Pic, Pic];
   readonly #lines = new LineStates(2 * INPUTS);
-  readonly #wake: () => void;
+  readonly #pins: PicPairPins;
   /** The interrupt request to the processor. */
   output = false;
 
-  /**
-   * `acknowledged(pin)` is called when interrupt 0–15 has been served, `wake` when the output rises.
-   */
-  constructor(stream: EventStream, acknowledged: (pin: number) => void, wake: () => void) {
+  constructor(stream: EventStream, pins: PicPairPins) {
     this.#stream = stream;
-    this.#wake = wake;
-    this.#chips = [new Pic(true, acknowledged), new Pic(false, (input) => acknowledged(INPUTS + input))];
+    this.#pins = pins;
+    const pinsOf = (chip: number): PicPins => ({
+      update: () => this.#update(),
+      acknowledged: (input) => pins.acknowledged(chip, input),
+      masked: (input, masked) => pins.masked(chip, input, masked),
+      heard: () => pins.heard(),
+    });
+    const master = new Pic(undefined, pinsOf(0));
+    this.#chips = [master, new Pic(master, pinsOf(1))];
   }
 
   /** kvm_pic_set_irq: 1 delivered, 0 coalesced, -1 masked. `pin` is 0–15. */
@@ -307,12 +355,10 @@ export class PicPair {
       read: (port, data) => {
         data.fill(0);
         if (data.length === 1) data[0] = read(port);
-        this.#update();
         return 0;
       },
       write: (port, data) => {
         if (data.length === 1) write(port, data[0]!);
-        this.#update();
         return 0;
       },
     };
@@ -327,6 +373,6 @@ export class PicPair {
     }
     const before = this.output;
     this.output = master.pending() >= 0;
-    if (this.output && !before) this.#wake();
+    if (this.output && !before) this.#pins.raised();
   }
 }

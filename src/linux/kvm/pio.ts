@@ -54,7 +54,8 @@ function fastIn(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {
   const { run, vm } = vcpu;
   vcpu.pioSize = size;
   vcpu.pioPort = port;
-  word[0] = 0;
+  // A device may leave the data as they are: then AL and AX stay.
+  word[0] = size === 4 ? 0 : vcpu.cpu.halves[0]!;
   if (vm.pioBus.read(port, bytesOf[size]!) === 0) {
     finishIn(vcpu, word[0]!);
     return 1;
@@ -77,7 +78,11 @@ function completeIn(vcpu: KvmVcpu): number {
 
 function finishIn(vcpu: KvmVcpu, value: number): void {
   const { cpu, pioPort: port, pioSize: size } = vcpu;
-  if (watched && kvmPio.on) kvmPio(vcpu.vm.kernel.stream, { write: false, port, size, count: 1, value });
+  if (watched && kvmPio.on) {
+    // The rest is of RAX.
+    const read = value % 2 ** (8 * size);
+    kvmPio(vcpu.vm.kernel.stream, { write: false, port, size, count: 1, value: read });
+  }
   cpu.writeAccumulator(size, value);
   cpu.skipInstruction();
 }

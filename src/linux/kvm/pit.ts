@@ -6,116 +6,54 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import { EOPNOTSUPP } from '../uapi/errno.ts';
 import type { IoBus, IoDevice } from './io-bus.ts';
+import { Counter, nanosecondsOf } from './pit-counter.ts';
 
-const FREQUENCY = 1_193_182;
-const NANOSECONDS = 1e9;
-const TICK = NANOSECONDS / FREQUENCY;
 export const PIT_GSI = 0;
 const CONTROL = 3;
 const SPEAKER_PORT = 0x61;
+/** min_timer_period_us: periods are not shorter, though the first may be. */
+const SHORTEST_PERIOD = 200_000;
+const READ_BACK = 3;
+/** Bits of the read-back command. */
+const NO_COUNT = 0x20;
+const NO_STATUS = 0x10;
 
-/** How a counter's two bytes are read or written (bits 5:4 of the control word). */
-const ACCESS = { LATCH: 0, LOW: 1, HIGH: 2, BOTH: 3 } as const;
-
-class Counter {
-  count = 0x10000;
-  mode = 0;
-  access: number = ACCESS.BOTH;
-  gate = true;
-  /** When the count was loaded. */
-  loadedAt = 0;
-  #latched: number[] = [];
-  #low: number | undefined;
-  #readHigh = false;
-
-  /** pit_get_count: what the counter shows at `now`. */
-  value(now: number): number {
-    const elapsed = Math.floor((now - this.loadedAt) / TICK);
-    switch (this.mode) {
-      case 2:
-        return this.count - (elapsed % this.count);
-      case 3:
-        // The square wave counts by two.
-        return this.count - ((2 * elapsed) % this.count);
-      default:
-        return (this.count - elapsed) & 0xffff;
-    }
-  }
-
-  /** pit_get_out: the level of the output. */
-  output(now: number): boolean {
-    const elapsed = Math.floor((now - this.loadedAt) / TICK);
-    switch (this.mode) {
-      case 2:
-        return elapsed % this.count !== this.count - 1;
-      case 3:
-        return elapsed % this.count < (this.count + 1) >> 1;
-      default:
-        return elapsed >= this.count;
-    }
-  }
-
-  latch(now: number): void {
-    if (this.#latched.length > 0) return;
-    const value = this.value(now);
-    this.#latched = this.access === ACCESS.BOTH ? [value & 0xff, (value >> 8) & 0xff] : [this.#byte(value)];
-  }
-
-  latchStatus(now: number): void {
-    this.#latched.unshift((this.output(now) ? 0x80 : 0) | (this.access << 4) | (this.mode << 1));
-  }
-
-  read(now: number): number {
-    const latched = this.#latched.shift();
-    if (latched !== undefined) return latched;
-    const value = this.value(now);
-    if (this.access !== ACCESS.BOTH) return this.#byte(value);
-    this.#readHigh = !this.#readHigh;
-    return this.#readHigh ? value & 0xff : (value >> 8) & 0xff;
-  }
-
-  /** The new count once it is complete, else `undefined`. */
-  write(value: number): number | undefined {
-    if (this.access === ACCESS.LOW) return value;
-    if (this.access === ACCESS.HIGH) return value << 8;
-    if (this.#low === undefined) {
-      this.#low = value;
-      return undefined;
-    }
-    const count = this.#low | (value << 8);
-    this.#low = undefined;
-    return count;
-  }
-
-  configure(access: number, mode: number): void {
-    this.access = access;
-    // Bit 2 of the mode counts only with bit 1 clear: 6 is 2, 7 is 3.
-    this.mode = mode > 5 ? mode - 4 : mode;
-    this.#low = undefined;
-    this.#readHigh = false;
-  }
-
-  #byte(value: number): number {
-    return this.access === ACCESS.HIGH ? (value >> 8) & 0xff : value & 0xff;
-  }
+/** Where the PIT's ticks go. */
+export interface PitPins {
+  /** ioapic_in_kernel: without interrupt controllers counter 0 stands still. */
+  readonly connected: boolean;
+  /** Drives GSI 0 with the PIT's own source number. */
+  setLine(level: boolean): void;
+  /** A tick, for the local APICs that take it as an NMI. */
+  nmiWatchdog(): void;
 }
 
 export class Pit implements IoDevice {
   readonly #clock: Clock;
-  readonly #setLine: (level: boolean) => void;
-  readonly #counters = [new Counter(), new Counter(), new Counter()] as const;
+  readonly #pins: PitPins;
+  readonly #loadedAt = [0, 0, 0];
+  readonly #counters: readonly [Counter, Counter, Counter];
   #timer: Timer | undefined;
+  /** When the timer fires, or last did. */
+  #deadline = 0;
+  /** 0: counter 0 was never loaded. */
+  #period = 0;
+  #periodic = false;
   #speaker = 0;
-  /** Ticks that the guest has not acknowledged yet; they follow one by one when it has (reinject). */
+  /** Ticks that the guest has not served yet, the one under way among them; they follow one by one. */
   #pending = 0;
-  #awaitsAck = false;
-  /** KVM_REINJECT_CONTROL. */
-  reinject = true;
+  #acknowledged = true;
+  #reinject = true;
 
-  /** `setLine` drives GSI 0 with the PIT's own source number. */
-  constructor(clock: Clock, setLine: (level: boolean) => void) {
+  constructor(clock: Clock, pins: PitPins) {
     this.#clock = clock;
-    this.#setLine = setLine;
+    this.#pins = pins;
+    const sinceLoad = (index: number) => () => clock.now - this.#loadedAt[index]!;
+    this.#counters = [
+      new Counter(() => this.#elapsed(), true),
+      new Counter(sinceLoad(1), true),
+      new Counter(sinceLoad(2), false),
+    ];
   }
 
   /** Put the ports on the bus; with `speaker` port 0x61 too (KVM_PIT_SPEAKER_DUMMY). 0 or -errno. */
@@ -127,10 +65,18 @@ export class Pit implements IoDevice {
     return speakerError;
   }
 
+  /** KVM_REINJECT_CONTROL: whether ticks that the guest missed follow later (kvm_pit_set_reinject). */
+  set reinject(reinject: boolean) {
+    if (reinject && !this.#reinject) this.#forgetTicks();
+    this.#reinject = reinject;
+  }
+
+  /** A read of the control port leaves the data as they are. */
   read(port: number, data: Uint8Array): number {
     const index = port & 3;
+    if (index === CONTROL) return 0;
     data.fill(0);
-    if (index !== CONTROL) data[0] = this.#counters[index]!.read(this.#clock.now);
+    data[0] = this.#counters[index]!.read();
     return 0;
   }
 
@@ -146,10 +92,16 @@ export class Pit implements IoDevice {
 
   /** kvm_pit_ack_irq: the guest has served GSI 0. */
   acknowledged(): void {
-    this.#awaitsAck = false;
-    if (!this.reinject || this.#pending === 0) return;
+    if (!this.#reinject) return;
+    this.#acknowledged = true;
+    if (this.#pending === 0) return;
     this.#pending--;
-    this.#tick();
+    if (this.#pending > 0) this.#work();
+  }
+
+  /** pit_mask_notifer: GSI 0 was masked or unmasked. What ticked meanwhile may have reached nobody, who then acknowledges nothing. */
+  masked(masked: boolean): void {
+    if (this.#reinject && !masked) this.#forgetTicks();
   }
 
   destroy(): void {
@@ -157,59 +109,76 @@ export class Pit implements IoDevice {
     this.#timer = undefined;
   }
 
+  /** __kpit_elapsed: counter 0 counts from the last time that its timer was due. */
+  #elapsed(): number {
+    return this.#period === 0 ? 0 : this.#period - (this.#deadline - this.#clock.now);
+  }
+
   #control(word: number): void {
     const select = word >> 6;
-    const { now } = this.#clock;
-    if (select === 3) {
-      // Read-back: several counters at once.
+    if (select === READ_BACK) {
+      // Several counters at once.
       for (const [index, counter] of this.#counters.entries()) {
         if ((word & (2 << index)) === 0) continue;
-        if ((word & 0x20) === 0) counter.latch(now);
-        if ((word & 0x10) === 0) counter.latchStatus(now);
+        if ((word & NO_COUNT) === 0) counter.latch();
+        if ((word & NO_STATUS) === 0) counter.latchStatus();
       }
       return;
     }
-    const access = (word >> 4) & 3;
-    if (access === ACCESS.LATCH) this.#counters[select]!.latch(now);
-    else this.#counters[select]!.configure(access, (word >> 1) & 7);
+    const counter = this.#counters[select]!;
+    if ((word & 0x30) === 0) counter.latch();
+    else counter.configure(word);
   }
 
-  /** pit_load_count: 0 counts 65536. */
-  #load(index: number, count: number): void {
+  /** pit_load_count. */
+  #load(index: number, written: number): void {
     const counter = this.#counters[index]!;
-    counter.count = count === 0 ? 0x10000 : count;
-    counter.loadedAt = this.#clock.now;
-    if (index === 0) this.#start();
+    counter.count = written === 0 ? 0x10000 : written;
+    if (index !== 0) {
+      this.#loadedAt[index] = this.#clock.now;
+      return;
+    }
+    this.destroy();
+    // Nothing triggers mode 5, and there is no mode yet before the first control word: neither ticks.
+    if (counter.mode <= 4) this.#start(counter.mode === 2 || counter.mode === 3);
   }
 
   /** create_pit_timer. */
-  #start(): void {
-    this.destroy();
-    this.#pending = 0;
-    this.#awaitsAck = false;
-    this.#arm(this.#clock.now);
+  #start(periodic: boolean): void {
+    if (!this.#pins.connected) return;
+    const interval = nanosecondsOf(this.#counters[0].count);
+    this.#periodic = periodic;
+    this.#period = periodic ? Math.max(interval, SHORTEST_PERIOD) : interval;
+    this.#forgetTicks();
+    this.#arm(this.#clock.now + interval);
   }
 
-  #arm(from: number): void {
-    const period = Math.max(1, Math.round(this.#counters[0].count * TICK));
-    this.#timer = this.#clock.start(from + period, () => {
-      this.#timer = undefined;
-      const { mode } = this.#counters[0];
-      if (mode === 2 || mode === 3) this.#arm(from + period);
-      this.#expired();
-    });
+  #arm(deadline: number): void {
+    this.#deadline = deadline;
+    this.#timer = this.#clock.start(deadline, () => this.#expired());
+  }
+
+  /** pit_timer_fn. */
+  #expired(): void {
+    this.#timer = undefined;
+    if (this.#periodic) this.#arm(this.#deadline + this.#period);
+    if (this.#reinject) this.#pending++;
+    this.#work();
   }
 
   /** pit_do_work: a tick that comes before the last one was served is kept for later. */
-  #expired(): void {
-    if (this.reinject && this.#awaitsAck) this.#pending++;
-    else this.#tick();
+  #work(): void {
+    if (this.#reinject && !this.#acknowledged) return;
+    this.#acknowledged = false;
+    this.#pins.setLine(true);
+    this.#pins.setLine(false);
+    this.#pins.nmiWatchdog();
   }
 
-  #tick(): void {
-    this.#awaitsAck = true;
-    this.#setLine(true);
-    this.#setLine(false);
+  /** kvm_pit_reset_reinject. */
+  #forgetTicks(): void {
+    this.#pending = 0;
+    this.#acknowledged = true;
   }
 
   /** Counter 2's gate and output; only exactly port 0x61. */
@@ -218,19 +187,16 @@ export class Pit implements IoDevice {
     return {
       read: (port, data) => {
         if (port !== SPEAKER_PORT) return -EOPNOTSUPP;
-        const { now } = this.#clock;
-        // Bit 4 is the refresh clock, which toggles every 15 µs.
-        const refresh = Math.floor(now / 15_000) & 1;
+        // The refresh clock toggles about every 15 µs, here every 2^14 ns.
+        const refresh = Math.floor(this.#clock.now / 0x4000) & 1;
         data.fill(0);
-        data[0] = this.#speaker | (counter.gate ? 1 : 0) | (counter.output(now) ? 0x20 : 0) | (refresh << 4);
+        data[0] = this.#speaker | (counter.gate ? 1 : 0) | (counter.output() ? 0x20 : 0) | (refresh << 4);
         return 0;
       },
       write: (port, data) => {
         if (port !== SPEAKER_PORT) return -EOPNOTSUPP;
         this.#speaker = data[0]! & 2;
-        const gate = (data[0]! & 1) !== 0;
-        if (gate && !counter.gate) counter.loadedAt = this.#clock.now;
-        counter.gate = gate;
+        if (counter.setGate((data[0]! & 1) !== 0)) this.#loadedAt[2] = this.#clock.now;
         return 0;
       },
     };

@@ -13,6 +13,7 @@ import {
   type kvm_cpuid_entry2,
 } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
+import { APIC_BASE_BOOT_CPU, APIC_BASE_DEFAULT, APIC_BASE_ENABLE } from './apic-registers.ts';
 import { type Cpu, RIP } from './cpu.ts';
 import { DirtyRing } from './dirty-ring.ts';
 import { reservedEntries } from './dirty-ring-ioctl.ts';
@@ -21,7 +22,7 @@ import { initialFpu } from './fpu-state.ts';
 import { HaltPolling } from './halt-polling.ts';
 import { type InjectedEvent, isException } from './injected-event.ts';
 import type { Irqchip } from './irqchip.ts';
-import { APIC_BASE_BOOT_CPU, APIC_BASE_DEFAULT, APIC_BASE_ENABLE, Lapic } from './lapic.ts';
+import { Lapic } from './lapic.ts';
 import { MmioCache, type PageFault } from './mmu.ts';
 import { defaultMsrs } from './msr-table.ts';
 import { RunPage } from './run-page.ts';

@@ -210,17 +210,23 @@ export class Vm {
     return error;
   }
 
-  /** KVM_CREATE_PIT2: 0 or -ENOMEM, whatever it was that failed. A PIT without interrupt controllers counts, and interrupts nobody. */
+  /** KVM_CREATE_PIT2: 0 or -ENOMEM, whatever it was that failed. A PIT without interrupt controllers interrupts nobody. */
   createPit(speaker: boolean): number {
     if (!this.kernel.kmallocAll('struct kvm_pit', 'struct kthread_worker')) return -ENOMEM;
     const source = this.irqchip?.requestSource() ?? 0;
     if (source < 0) return this.kernel.refuse(ENOMEM, 'all 64 sources of interrupts are taken');
-    const pit = new Pit(this.kernel.clock, (level) => this.irqchip?.setIrq(source, PIT_GSI, level));
+    const { irqchip } = this;
+    const pit = new Pit(this.kernel.clock, {
+      connected: irqchip !== undefined,
+      setLine: (level) => irqchip?.setIrq(source, PIT_GSI, level),
+      nmiWatchdog: () => irqchip?.nmiWatchdog(),
+    });
     if (pit.register(this.pioBus, speaker) < 0) {
       this.irqchip?.freeSource(source);
       return -ENOMEM;
     }
-    this.irqchip?.addNotifier({ gsi: PIT_GSI, acknowledged: () => pit.acknowledged() });
+    irqchip?.addNotifier({ gsi: PIT_GSI, acknowledged: () => pit.acknowledged() });
+    irqchip?.addMaskNotifier({ gsi: PIT_GSI, masked: (masked) => pit.masked(masked) });
     this.pit = pit;
     return 0;
   }

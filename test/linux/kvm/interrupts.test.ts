@@ -289,12 +289,11 @@ describe('inter-processor interrupts and the I/O APIC', () => {
       told.push(event.text(fields as never)),
     );
     let sent = 0;
-    const ioapic = new Ioapic(
-      stream,
-      kernel.clock,
-      () => ++sent,
-      () => undefined,
-    );
+    const ioapic = new Ioapic(stream, kernel.clock, {
+      send: () => ++sent,
+      acknowledged: () => undefined,
+      masked: () => undefined,
+    });
     ioapic.write(0, Uint8Array.of(0x10 + 2 * 19));
     ioapic.write(0x10, Uint8Array.of(0x61, 0x80, 0, 0));
     ioapic.setIrq(19, 0, true);
