@@ -30,9 +30,15 @@ export interface Device<State> {
   signal(vector: number): void;
   /** Whether the guest has enabled message-signalled interrupts: then the pin is silent. */
   readonly messageSignalled: boolean;
-  /** Guest memory at a bus address; zeros while the guest has not made the device a bus master. */
-  dmaRead(address: number, length: number): Uint8Array;
-  dmaWrite(address: number, bytes: Uint8Array): void;
+  /**
+   * Guest memory at a bus address, a number or, as a register of 8 bytes has it, a bigint. Where nothing answers, and everywhere while the
+   * guest has not made the device a bus master, it is zeros: the second form says so.
+   */
+  dmaRead(address: number | bigint, length: number): Uint8Array;
+  /** Fill `into`. False if not all of it was there: most devices tell the guest by a bit of their status. */
+  dmaRead(address: number | bigint, into: Uint8Array): boolean;
+  /** False if not all of it has reached memory. */
+  dmaWrite(address: number | bigint, bytes: Uint8Array): boolean;
   /** One line on stderr. */
   log(text: string): void;
 }
@@ -82,6 +88,8 @@ export interface DeviceDescription<State = undefined> {
   readonly bars: readonly Bar<State>[];
   /** Makes the device's state, once a machine. */
   state?(): State;
-  /** The machine is reset. */
+  /** The machine is reset, also before the guest runs first. */
   reset?(device: Device<State>): void;
+  /** The guest has ejected the device: its registers are gone, timers that still run are called off. */
+  unplug?(device: Device<State>): void;
 }

@@ -103,6 +103,21 @@ test.each([
   ['has no pin', "{ name: 'b', offset: 4, write: (d) => d.setInterrupt(true) }", 'setInterrupt() needs a pin'],
   ['reads nowhere', "{ name: 'b', offset: 4, write: (d) => d.dmaRead(-1, 4) }", 'no bus address: -1'],
   [
+    'reads beyond 64 bits',
+    "{ name: 'b', offset: 4, write: (d) => d.dmaRead(1n << 64n, 4) }",
+    'no bus address: 18446744',
+  ],
+  [
+    'reads too much',
+    "{ name: 'b', offset: 4, write: (d) => d.dmaRead(0, 2 ** 32) }",
+    'DMA of 4294967296 bytes: a device',
+  ],
+  [
+    'writes a list',
+    "{ name: 'b', offset: 4, write: (d) => d.dmaWrite(0, [1]) }",
+    'dmaWrite() takes a Uint8Array, not 1',
+  ],
+  [
     'throws later',
     "{ name: 'b', offset: 4, write: (d) => d.after(1, () => {\n throw new Error('late') }) }",
     './mydev.ts:4: error: after: late',
@@ -142,6 +157,30 @@ test.each([
   const { stderr, status } = runWith(device(`{ name: 'a', offset: 0, ${read} }`));
   expect(stderr).toContain(message);
   expect([stderr.endsWith('gvm: a device of your own failed\n'), status]).toEqual([true, 5]);
+});
+
+test('DMA where a guest has sent it: a 64-bit register’s value is an address, and one that nothing answers is no fault of the device', () => {
+  const tried = `{ name: 'a', offset: 0, read(d) {
+    const into = new Uint8Array(4);
+    const there = d.dmaWrite(0x3000000n, Uint8Array.of(1, 2, 3, 4)) && d.dmaRead(0x3000000n, into);
+    const far = [2n ** 64n - 1n, 0xffff888001011080n, 0xffff888001011080, 0x3fffffen].map((at) => d.dmaRead(at, new Uint8Array(4)));
+    d.log([there, into.join(''), ...far, d.dmaWrite(1n << 60n, into), d.dmaRead(1n << 60n, 2).join('')].join(' '));
+    return 0;
+  } }`;
+  const { stderr, status } = runWith(device(tried));
+  expect(stderr).toContain('mydev: true 1234 false false false false false 00\n');
+  expect(stderr).toContain(
+    "warning: guest read of 4 bytes at address 0x3fffffe: goes over the end of 'pc.ram', cut there",
+  );
+  expect(status).toBe(0);
+});
+
+test('a device that the guest has not made a bus master hears that nothing moved', () => {
+  const tried =
+    "{ name: 'a', offset: 0, read(d) { d.log([d.dmaWrite(64, Uint8Array.of(1)), d.dmaRead(64, new Uint8Array(1))].join(' ')); return 0; } }";
+  const quiet = DRIVER.replace('call pci_set_master', 'nop');
+  const { stderr, status } = gvmWith({ 'mydev.ts': device(tried), 'driver.gasm': quiet }, 'run', 'driver.gasm');
+  expect([stderr.endsWith('mydev: false false\n'), status]).toEqual([true, 0]);
 });
 
 test('a timer that comes again in no time lets the guest go on', () => {

@@ -29,7 +29,7 @@ function checked(exported: Fields): DeviceDescription<unknown> {
   optional(description['pin'], (value) => oneOf(value, 'pin', ['A', 'B', 'C', 'D']));
   optional(description['msi'], (value) => oneOf(value, 'msi', [1, 2, 4, 8, 16, 32]));
   optional(description['msix'], (value) => integer(value, 'msix', 1, 2048));
-  for (const key of ['state', 'reset']) callback(description, exported, key, key);
+  for (const key of ['state', 'reset', 'unplug']) callback(description, exported, key, key);
   const bars = list(description['bars'], 'bars', MOST_BARS).map((bar, i) =>
     checkBar(object(bar, `bars[${i}]`), `bars[${i}]`),
   );

@@ -12,8 +12,9 @@ import {
 import type { Device, DeviceDescription } from '../device-api.ts';
 import { DeviceFault } from '../device-fault.ts';
 import type { GuestErrors } from '../guest-errors.ts';
+import { MEMTX_OK } from '../memory/access.ts';
 import type { System } from '../system.ts';
-import type { TimerList } from '../timer.ts';
+import type { QemuTimer, TimerList } from '../timer.ts';
 import type { DeviceModel } from './device-model.ts';
 import { Msi } from './pci/msi.ts';
 import { Msix } from './pci/msix.ts';
@@ -34,6 +35,8 @@ class UserDevice extends PciDevice implements Device<unknown> {
   readonly #msi: Msi | undefined;
   readonly #msix: Msix | undefined;
   readonly #registers: UserRegisters[] = [];
+  /** Timers that run. */
+  readonly #armed = new Set<QemuTimer>();
 
   constructor(place: PciPlace, file: string, description: Description) {
     const { machine, bus, devfn, id } = place;
@@ -107,6 +110,12 @@ class UserDevice extends PciDevice implements Device<unknown> {
     this.guarded('reset', undefined, () => this.#description.reset?.(this));
   }
 
+  protected override exit(): void {
+    this.guarded('unplug', undefined, () => this.#description.unplug?.(this));
+    for (const timer of this.#armed) timer.cancel();
+    this.#armed.clear();
+  }
+
   get now(): number {
     return this.#timers.now;
   }
@@ -115,10 +124,17 @@ class UserDevice extends PciDevice implements Device<unknown> {
     if (typeof nanoseconds !== 'number' || !(nanoseconds >= 0))
       throw new RangeError(`after() takes a number of nanoseconds, not ${shown(nanoseconds)}`);
     if (typeof callback !== 'function') throw new TypeError(`after() takes a function, not ${shown(callback)}`);
-    const timer = this.#timers.timer(() => this.guarded('after', undefined, () => callback(this)));
+    const timer = this.#timers.timer(() => {
+      this.#armed.delete(timer);
+      this.guarded('after', undefined, () => callback(this));
+    });
     // In no time at all it would come again and again, and the guest never.
     timer.modify(this.now + Math.max(nanoseconds, 1));
-    return () => timer.cancel();
+    this.#armed.add(timer);
+    return () => {
+      this.#armed.delete(timer);
+      timer.cancel();
+    };
   }
 
   setInterrupt(level: boolean): void {
@@ -139,23 +155,33 @@ class UserDevice extends PciDevice implements Device<unknown> {
     return this.#msix?.enabled === true || this.#msi?.enabled === true;
   }
 
-  override dmaRead(address: number, length: number): Uint8Array;
+  override dmaRead(address: number | bigint, length: number): Uint8Array;
+  override dmaRead(address: number | bigint, into: Uint8Array): boolean;
   override dmaRead(address: number, into: DataView, at: number, length: number): number;
-  override dmaRead(address: number, into: DataView | number, at = 0, length = 0): Uint8Array | number {
-    if (typeof into !== 'number') return super.dmaRead(address, into, at, length);
+  override dmaRead(
+    address: number | bigint,
+    into: DataView | Uint8Array | number,
+    at = 0,
+    length = 0,
+  ): Uint8Array | boolean | number {
+    if (into instanceof DataView) return super.dmaRead(Number(address), into, at, length);
+    if (into instanceof Uint8Array) {
+      checkDma(address, into.length);
+      return super.dmaRead(Number(address), viewOf(into), 0, into.length) === MEMTX_OK;
+    }
     checkDma(address, into);
     const bytes = new Uint8Array(into);
-    super.dmaRead(address, new DataView(bytes.buffer), 0, into);
+    super.dmaRead(Number(address), viewOf(bytes), 0, into);
     return bytes;
   }
 
-  override dmaWrite(address: number, bytes: Uint8Array): number;
+  override dmaWrite(address: number | bigint, bytes: Uint8Array): boolean;
   override dmaWrite(address: number, from: DataView, at: number, length: number): number;
-  override dmaWrite(address: number, from: DataView | Uint8Array, at = 0, length = 0): number {
-    if (from instanceof DataView) return super.dmaWrite(address, from, at, length);
-    if (!(from instanceof Uint8Array)) throw new TypeError('dmaWrite() takes a Uint8Array');
+  override dmaWrite(address: number | bigint, from: DataView | Uint8Array, at = 0, length = 0): boolean | number {
+    if (from instanceof DataView) return super.dmaWrite(Number(address), from, at, length);
+    if (!(from instanceof Uint8Array)) throw new TypeError(`dmaWrite() takes a Uint8Array, not ${shown(from)}`);
     checkDma(address, from.length);
-    return super.dmaWrite(address, new DataView(from.buffer, from.byteOffset, from.length), 0, from.length);
+    return super.dmaWrite(Number(address), viewOf(from), 0, from.length) === MEMTX_OK;
   }
 
   log(text: string): void {
@@ -172,13 +198,21 @@ function isDeviceFault(error: unknown): boolean {
   }
 }
 
-/** Longest transfer at once: a device that asks for more has miscounted. */
+const viewOf = ({ buffer, byteOffset, length }: Uint8Array): DataView => new DataView(buffer, byteOffset, length);
+
+/** Longest transfer at once: a device that asks for more has miscounted, or believed the guest. */
 const LONGEST_DMA = 2 ** 28;
 
-function checkDma(address: number, length: number): void {
-  if (!Number.isSafeInteger(address) || address < 0) throw new RangeError(`no bus address: ${shown(address)}`);
-  if (!Number.isInteger(length) || length < 0 || length > LONGEST_DMA)
-    throw new RangeError(`no length of DMA: ${shown(length)}`);
+/** An address is what a guest may write into 64 bits, so a device that hands it on has done nothing wrong. */
+function checkDma(address: unknown, length: unknown): void {
+  const exact = typeof address === 'bigint' || Number.isInteger(address);
+  if (!exact || (address as number | bigint) < 0 || (address as number | bigint) >= 2n ** 64n)
+    throw new RangeError(`no bus address: ${shown(address)}`);
+  if (!Number.isInteger(length) || (length as number) < 0) throw new RangeError(`no length of DMA: ${shown(length)}`);
+  if ((length as number) > LONGEST_DMA)
+    throw new RangeError(
+      `DMA of ${shown(length)} bytes: a device moves at most ${LONGEST_DMA} at once, whatever the guest asks for`,
+    );
 }
 
 /** The model of the device in `file`. A description that makes no device is a ConfigurationError when it is created. */

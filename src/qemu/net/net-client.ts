@@ -59,6 +59,13 @@ export class NetClient {
     peer.#peer = this;
   }
 
+  /** qemu_del_nic: the wire goes, with the frames that wait for this client. */
+  disconnect(): void {
+    if (this.#peer !== undefined) this.#peer.#peer = undefined;
+    this.#peer = undefined;
+    this.#incoming.length = 0;
+  }
+
   addFilter(filter: Filter): void {
     this.#filters.push(filter);
   }

@@ -163,6 +163,12 @@ class Edu extends PciDevice {
     if (this.#status & IRQ_WHEN_COMPUTED) this.#raise(FACTORIAL_IRQ);
   }
 
+  /** pci_edu_uninit. */
+  protected override exit(): void {
+    this.#dmaDone.cancel();
+    this.#factorialDone.cancel();
+  }
+
   #raise(interrupts: number): void {
     this.#interrupts = (this.#interrupts | interrupts) >>> 0;
     if (this.#interrupts === 0) return;

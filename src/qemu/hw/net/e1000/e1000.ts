@@ -142,11 +142,21 @@ class E1000 extends PciDevice {
     if (address <= PCI_COMMAND && address + length > PCI_COMMAND && this.isBusMaster) this.#client.flush();
   }
 
-  override reset(): void {
-    super.reset();
+  /** pci_e1000_uninit: nothing moves any more, and nobody hears of the card's frames. */
+  protected override exit(): void {
+    this.#stop();
+    this.#client.disconnect();
+  }
+
+  #stop(): void {
     this.#negotiated.cancel();
     this.#settled.cancel();
     this.#interrupts.reset();
+  }
+
+  override reset(): void {
+    super.reset();
+    this.#stop();
     this.#phy.reset();
     this.#registers.reset();
     this.#transmitter.reset();
