@@ -31,6 +31,23 @@ export function isPromise(value: unknown): boolean {
   }
 }
 
+/**
+ * What is wrong with the first property of `value` that is not in `known`: a misspelt callback would never be called, and nothing would
+ * say so. An instance of a class may have what it likes besides. `what` is what the object describes, `where` its place, if it has one.
+ */
+export function strayProperty(
+  value: object,
+  known: Readonly<Record<string, true>>,
+  what: string,
+  where = '',
+): string | undefined {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return undefined;
+  const stray = Object.keys(value).find((key) => !Object.hasOwn(known, key));
+  if (stray === undefined) return undefined;
+  return `${where && `${where}.`}${cut(stray)}: ${what} has no such property; it has ${Object.keys(known).join(', ')}`;
+}
+
 /** Said of a callback that gave a promise. */
 export const GAVE_PROMISE = 'gave a promise: a callback has done its work when it returns, so it cannot be async';
 

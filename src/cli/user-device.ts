@@ -5,6 +5,7 @@ import type { DeviceFault } from '../qemu/device-fault.ts';
 import type { DeviceModel } from '../qemu/hw/device-model.ts';
 import { userDeviceModel } from '../qemu/hw/user-device.ts';
 import { loadUserFile, placeOf, placeOfLine } from './user-file.ts';
+import { userUapi } from './user-uapi.ts';
 
 /** The word before the first comma of a `-device`, if it names a file and no model. */
 const fileOf = (device: string): string | undefined =>
@@ -22,7 +23,9 @@ export const anchorDevices = (qemu: readonly string[], folder: string): readonly
 export function loadUserDevices(qemu: readonly string[], loading: (file: string) => void): readonly DeviceModel[] {
   const files = new Set(qemu.flatMap((word, index) => (qemu[index - 1] === '-device' ? (fileOf(word) ?? []) : [])));
   for (const file of files) loading(file);
-  return [...files].map((file) => userDeviceModel(file, loadUserFile(file, `-device ${file}`)['default']));
+  return [...files].map((file) =>
+    userDeviceModel(file, loadUserFile(file, `-device ${file}`, { 'gvm/uapi': userUapi })),
+  );
 }
 
 /** What a fault of a user's device says: place, which part of the device, what it did. */

@@ -22,8 +22,8 @@ export function loadUserDriver(
   loading(path);
   const driver = new UserDriver(kernel, path);
   try {
-    const modules = { 'gvm/driver': driver.exports, 'gvm/uapi': userUapi() };
-    const module = driver.module(loadUserFile(path, `insmod ${file}`, modules)['default']);
+    const modules = { 'gvm/driver': () => driver.exports, 'gvm/uapi': userUapi };
+    const module = driver.module(loadUserFile(path, `insmod ${file}`, modules));
     // The one that is loaded keeps its functions: rmmod has to find them.
     if (kernel.modules.find(module.name) === undefined) kernel.modules.register(module);
     return { name: module.name };

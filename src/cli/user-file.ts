@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, relative, resolve } from 'node:path';
 import type { createJiti } from 'jiti';
+import { didYouMean } from '../../lang/assembler/suggest.ts';
 import { saidBy } from '../foreign-value.ts';
 import { putBackBuiltIns, rememberBuiltIns } from './built-ins.ts';
 import { UsageError } from './usage-error.ts';
@@ -11,37 +12,72 @@ import { UsageError } from './usage-error.ts';
 /** A file that cannot be loaded, or does not export what it should: `message` has its place. */
 export class UnloadableFile extends UsageError {}
 
+/** What a file may import from gvm: names by module, each asked for when it is imported. */
+export type OwnModules = Readonly<Record<string, () => object>>;
+/** What every file may import: modules of types alone, of which nothing is left, unless somebody imports them as a whole. */
+const TYPES: OwnModules = { 'gvm/device': () => ({}), 'gvm/user': () => ({}) };
+const FOR_OTHERS: OwnModules = {
+  'gvm/driver': () => {
+    throw new Error("'gvm/driver' is the kernel: it is there for host drivers, which insmod loads");
+  },
+};
+
 /**
- * What the module in `file` exports. `asked` is how the user named it, for the message where it is missing; `modules` are what
+ * The default export of the module in `file`. `asked` is how the user named it, for the message where it is missing; `modules` are what
  * it may import besides files and packages.
  */
-export function loadUserFile(
-  file: string,
-  asked: string,
-  modules: Readonly<Record<string, unknown>> = {},
-): Readonly<Record<string, unknown>> {
+export function loadUserFile(file: string, asked: string, modules: OwnModules): unknown {
   const path = resolve(file);
   if (!existsSync(path)) throw new UsageError(`gvm: ${asked}: there is no such file`);
   // Errors are to name the lines of the user's file, not of what it was compiled to.
   process.setSourceMapsEnabled(true);
   rememberBuiltIns();
   const jiti = createRequire(import.meta.url)('jiti') as { readonly createJiti: typeof createJiti };
-  let exported: Readonly<Record<string, unknown>>;
+  let exported: object;
   try {
     const load = jiti.createJiti(path, {
       fsCache: false,
       moduleCache: false,
       sourceMaps: true,
-      virtualModules: { ...modules },
+      virtualModules: virtualModules({ ...TYPES, ...FOR_OTHERS, ...modules }),
     });
-    exported = load(path) as typeof exported;
+    exported = load(path) as object;
   } catch (error) {
     const changed = changedBuiltIn([file]);
     throw new UnloadableFile(changed?.message ?? `${placeOf(file, error) ?? file}: error: ${firstLine(error)}`);
   }
   const changed = changedBuiltIn([file]);
   if (changed !== undefined) throw new UnloadableFile(changed.message);
-  return exported;
+  // A module of CommonJS is its default export, an empty file is neither.
+  const isModule = Object.hasOwn(exported, '__esModule') || Object.keys(exported).length === 0;
+  if (isModule && !Object.hasOwn(exported, 'default')) {
+    throw new UnloadableFile(`${file}: error: there is no default export`);
+  }
+  return (exported as { readonly default: unknown }).default;
+}
+
+function virtualModules(modules: OwnModules): Record<string, unknown> {
+  const all = {};
+  for (const [name, provide] of Object.entries(modules)) {
+    Object.defineProperty(all, name, { get: () => strict(name, provide()), enumerable: true });
+  }
+  return all;
+}
+
+/**
+ * The module, whose missing names are errors where they are used: as undefined they would be numbers that equal nothing, and flags that
+ * are never set. The loader asks the default export for what it does not find among the names.
+ */
+function strict(module: string, names: object): object {
+  const missing = new Proxy(names, {
+    get(_, name) {
+      if (typeof name !== 'string' || name === 'default' || name === '__esModule' || name === 'then') return undefined;
+      const known = Object.keys(names);
+      const hint = known.length === 0 ? ': it has types, which only `import type` gets' : didYouMean(name, known);
+      throw new ReferenceError(`'${module}' has no ${name}${hint}`);
+    },
+  });
+  return Object.defineProperties({ default: missing }, Object.getOwnPropertyDescriptors(names));
 }
 
 /** Which of the files has changed a built-in, and what is said of it; undefined if none has. It is put back. */

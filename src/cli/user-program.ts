@@ -40,7 +40,7 @@ export function runUserProgram(
   const path = isAbsolute(file) || folder === '.' ? file : `./${join(folder, file)}`;
   if (!existsSync(resolve(path))) throw new UsageError(`${file}: No such file or directory`);
   watch.loading(path);
-  const main = loadUserFile(path, file, { 'gvm/uapi': userUapi() })['default'];
+  const main = loadUserFile(path, file, { 'gvm/uapi': userUapi });
   if (typeof main !== 'function') throw new UsageError(`${path}: error: the default export is no function`);
   const { process, user } = kernel.spawn(basename(path).replace(/\.\w+$/, ''), stdio);
   const status: unknown = call(path, () =>

@@ -196,7 +196,25 @@ test('ten thousand timers are no matter', () => {
 });
 
 test.each([
-  ['export const x = 1;', 'name is undefined, no name'],
+  ['export const x = 1;', './mydev.ts: error: there is no default export'],
+  ['', './mydev.ts: error: there is no default export'],
+  [device('', 'msxi: 3,'), 'msxi: a device has no such property; it has name, vendor, device,'],
+  [
+    "export default { name: 'x', vendor: 1, device: 1, bars: [{ space: 'io', size: 8, regs: [] }] }",
+    'bars[0].regs: a BAR has no such property; it has space, size, registers',
+  ],
+  [
+    device("{ name: 'a', offset: 0, raed: () => 1 }"),
+    'bars[0].registers[0].raed: a register has no such property; it has name, offset, size, initial, read, write',
+  ],
+  [
+    "import { pr_info } from 'gvm/driver';\npr_info('x');",
+    "./mydev.ts:1: error: 'gvm/driver' is the kernel: it is there for",
+  ],
+  [
+    "import * as device from 'gvm/device';\ndevice.Device;",
+    "./mydev.ts:2: error: 'gvm/device' has no Device: it has types, which only `import type` gets",
+  ],
   [device('', 'msi: 3,'), 'msi is 3, not one of 1, 2, 4, 8, 16, 32'],
   [device("{ name: 'a', offset: 2 }"), 'bars[0].registers[0].offset is 2, no multiple of the size 4'],
   [device("{ name: 'a', offset: 16 }"), 'bars[0].registers[0].offset is 16, no integer from 0 to 0xc'],
@@ -264,6 +282,35 @@ function spin() {
     /\.\/mydev\.ts:[89]: error: it has run for 3 s and has not returned\ngvm: a device of your own failed\n$/,
   );
   expect([stdout.includes('it goes on'), status]).toEqual([false, 5]);
+});
+
+test.each([
+  ["import * as uapi from 'gvm/uapi';", 'uapi.PCI_CAP_ID_MSIX'],
+  ["import { PCI_CAP_ID_MSIX } from 'gvm/uapi';", 'PCI_CAP_ID_MSIX'],
+  ["import * as types from 'gvm/device'; import { X } from './other.cjs';", 'X'],
+])('what it may import: %s', (imports, value) => {
+  const mydev = `${imports}\n${device(`{ name: 'a', offset: 0, read: () => ${value} }`)}`;
+  const files = { 'mydev.ts': mydev, 'other.cjs': 'exports.X = 17;', 'driver.gasm': DRIVER };
+  const { stdout, status } = gvmWith(files, 'run', 'driver.gasm');
+  expect([stdout.includes('read 17\n'), status]).toEqual([true, 0]);
+});
+
+test('a name that gvm/uapi does not have is told where it is used', () => {
+  const { stderr, status } = runWith(
+    `import * as uapi from 'gvm/uapi';\n${device("{ name: 'a', offset: 0, read: () => uapi.PCI_CAP_ID_MSXI }")}`,
+  );
+  expect(stderr).toContain(
+    "./mydev.ts:4: error: BAR 0 register 'a' at 0x0: 'gvm/uapi' has no PCI_CAP_ID_MSXI; did you mean `PCI_CAP_ID_MSIX`?\n",
+  );
+  expect(status).toBe(5);
+});
+
+test('an instance of a class may have fields of its own', () => {
+  const { stdout, status } = runWith(
+    `class Register { name = 'a'; offset = 0; n = 3; read() { return this.n; } }
+     export default { name: 'mydev', vendor: 0x1234, device: 1, bars: [{ space: 'memory', size: 16, registers: [new Register()] }] };`,
+  );
+  expect([stdout.includes('read 3\n'), status]).toEqual([true, 0]);
 });
 
 test('a file that is not there', () => {

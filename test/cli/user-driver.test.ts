@@ -86,14 +86,15 @@ describe('insmod refuses', () => {
       "\nthrow new Error('at once');",
       'Invalid module format\n   = note: ./mine.ts:2: error: at once',
     ],
-    [
-      'a file without a default export',
-      'export const x = 1;',
-      'note: ./mine.ts: error: name is undefined, no name of a module',
-    ],
+    ['a file without a default export', 'export const x = 1;', 'note: ./mine.ts: error: there is no default export'],
     ['no object', 'export default 5;', 'the default export is 5, no object'],
     ['a name with a slash', "export default { name: 'a/b', init: () => 0 };", "name is 'a/b', no name of a module"],
     ['no init', "export default { name: 'mine' };", 'init is undefined, no function'],
+    [
+      'a misspelt exit',
+      "export default { name: 'mine', init: () => 0, exti() {} };",
+      'exti: a module has no such property; it has name, parameters, init, exit',
+    ],
     ['an exit that is none', "export default { name: 'mine', init: () => 0, exit: 1 };", 'exit is 1, no function'],
     [
       'an unknown kind of parameter',
@@ -171,6 +172,24 @@ describe('a driver that fails ends the run with status 5 and the place', () => {
       parent('probe: undefined,'),
       [],
       './mine.ts:18: error: init: probe is undefined, no function',
+    ],
+    [
+      'a misspelt callback',
+      parent('get_availabel: () => 1,'),
+      [],
+      './mine.ts:18: error: init: get_availabel: an mdev driver has no such property; it has device_api, max_instances',
+    ],
+    [
+      'a misspelt operation',
+      parent('', 'dma_unmpa() {}'),
+      [CREATE],
+      'dma_unmpa: vfio_device_ops has no such property; it has open_device, close_device, read',
+    ],
+    [
+      'a name that the kernel has not',
+      parent('', '', 'linux.eventfd_singal({}, 1);'),
+      [],
+      "./mine.ts:16: error: init: 'gvm/driver' has no eventfd_singal; did you mean `eventfd_signal`?",
     ],
     ['a driver without device_api', parent('device_api: 1,'), [], "device_api is 1, no string such as 'vfio-pci'"],
     [

@@ -1,26 +1,38 @@
 /** Whether what a user's file hands the kernel is what it says. The first thing that is not is a TypeError that names it. */
 
-import { shown } from '../../foreign-value.ts';
+import { shown, strayProperty } from '../../foreign-value.ts';
 import type { KernelModule, MdevDriver, MdevType, ParameterKind, VfioDeviceOps } from './driver-api.ts';
 
 const KINDS: readonly ParameterKind[] = ['integer', 'string', 'boolean'];
 type Parameters = Readonly<Record<string, ParameterKind>>;
-/** The optional functions of VfioDeviceOps. */
-const OPS = [
-  'open_device',
-  'close_device',
-  'read',
-  'write',
-  'ioctl',
-  'mmap',
-  'request',
-  'dma_unmap',
-  'release',
-] as const satisfies readonly (keyof VfioDeviceOps<unknown>)[];
+const MODULE = { name: true, parameters: true, init: true, exit: true } as const satisfies Readonly<
+  Record<keyof KernelModule, true>
+>;
+const DRIVER = {
+  device_api: true,
+  max_instances: true,
+  probe: true,
+  remove: true,
+  get_available: true,
+  show_description: true,
+} as const satisfies Readonly<Record<keyof MdevDriver, true>>;
+/** All of them optional functions. */
+const OPS = {
+  open_device: true,
+  close_device: true,
+  read: true,
+  write: true,
+  ioctl: true,
+  mmap: true,
+  request: true,
+  dma_unmap: true,
+  release: true,
+} as const satisfies Readonly<Record<keyof VfioDeviceOps<unknown>, true>>;
 
 /** The default export, as a module. */
 export function checkModule(exported: unknown): KernelModule<Parameters> {
   const module = object(exported, 'the default export');
+  noStray(module, MODULE, 'a module');
   const { name, parameters } = module;
   if (typeof name !== 'string' || !/^[\w-]+$/.test(name)) {
     throw new TypeError(`name is ${shown(name)}, no name of a module (letters, digits, - and _)`);
@@ -39,6 +51,7 @@ export function checkModule(exported: unknown): KernelModule<Parameters> {
 
 export function checkMdevDriver(driver: MdevDriver): void {
   const fields = object(driver, 'the driver');
+  noStray(fields, DRIVER, 'an mdev driver');
   if (typeof fields['device_api'] !== 'string') {
     throw new TypeError(`device_api is ${shown(fields['device_api'])}, no string such as 'vfio-pci'`);
   }
@@ -65,7 +78,8 @@ export function checkTypes(types: readonly MdevType[]): void {
 
 export function checkOps(ops: VfioDeviceOps<unknown>): void {
   const fields = object(ops, 'the ops');
-  for (const key of OPS) optional(fields[key], key);
+  noStray(fields, OPS, 'vfio_device_ops');
+  for (const key of Object.keys(OPS)) optional(fields[key], key);
 }
 
 export function checkBytes(bytes: unknown): asserts bytes is Uint8Array {
@@ -75,6 +89,11 @@ export function checkBytes(bytes: unknown): asserts bytes is Uint8Array {
 /** An address: an integer that is exact. */
 export function checkAddress(address: unknown): asserts address is number {
   if (!Number.isSafeInteger(address) || (address as number) < 0) throw new TypeError(`no address: ${shown(address)}`);
+}
+
+function noStray(described: object, known: Readonly<Record<string, true>>, what: string): void {
+  const stray = strayProperty(described, known, what);
+  if (stray !== undefined) throw new TypeError(stray);
 }
 
 function object(value: unknown, where: string): Record<string, unknown> {

@@ -21,13 +21,20 @@ export const EMFILE = 24;
 export const ENOTTY = 25;
 export const ENOSPC = 28;
 export const ESPIPE = 29;
+export const ERANGE = 34;
 export const EDEADLOCK = 35;
+export const ENOSYS = 38;
 export const ELOOP = 40;
+export const ENODATA = 61;
+export const EPROTO = 71;
 export const EOVERFLOW = 75;
 export const EUSERS = 87;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
 export const EADDRINUSE = 98;
+export const ETIMEDOUT = 110;
+export const EALREADY = 114;
+export const ECANCELED = 125;
 
 const named: ReadonlyMap<number, readonly [name: string, text: string]> = new Map([
   [EPERM, ['EPERM', 'Operation not permitted']],
@@ -51,13 +58,20 @@ const named: ReadonlyMap<number, readonly [name: string, text: string]> = new Ma
   [ENOTTY, ['ENOTTY', 'Inappropriate ioctl for device']],
   [ENOSPC, ['ENOSPC', 'No space left on device']],
   [ESPIPE, ['ESPIPE', 'Illegal seek']],
+  [ERANGE, ['ERANGE', 'Numerical result out of range']],
   [EDEADLOCK, ['EDEADLOCK', 'Resource deadlock avoided']],
+  [ENOSYS, ['ENOSYS', 'Function not implemented']],
   [ELOOP, ['ELOOP', 'Too many levels of symbolic links']],
+  [ENODATA, ['ENODATA', 'No data available']],
+  [EPROTO, ['EPROTO', 'Protocol error']],
   [EOVERFLOW, ['EOVERFLOW', 'Value too large for defined data type']],
   [EUSERS, ['EUSERS', 'Too many users']],
   [EMSGSIZE, ['EMSGSIZE', 'Message too long']],
   [EOPNOTSUPP, ['EOPNOTSUPP', 'Operation not supported']],
   [EADDRINUSE, ['EADDRINUSE', 'Address already in use']],
+  [ETIMEDOUT, ['ETIMEDOUT', 'Connection timed out']],
+  [EALREADY, ['EALREADY', 'Operation already in progress']],
+  [ECANCELED, ['ECANCELED', 'Operation canceled']],
 ]);
 
 /** All that are modeled. */

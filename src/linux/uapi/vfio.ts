@@ -133,6 +133,10 @@ export const vfio_device_detach_iommufd_pt = struct('vfio_device_detach_iommufd_
 /** The region index lives in the file offset's upper bits: `index << 40`. As a factor, since offsets are numbers. */
 export const VFIO_PCI_OFFSET_SHIFT = 40;
 export const VFIO_PCI_BAR0_REGION_INDEX = 0;
+export const VFIO_PCI_BAR1_REGION_INDEX = 1;
+export const VFIO_PCI_BAR2_REGION_INDEX = 2;
+export const VFIO_PCI_BAR3_REGION_INDEX = 3;
+export const VFIO_PCI_BAR4_REGION_INDEX = 4;
 export const VFIO_PCI_BAR5_REGION_INDEX = 5;
 export const VFIO_PCI_ROM_REGION_INDEX = 6;
 export const VFIO_PCI_CONFIG_REGION_INDEX = 7;

@@ -1,11 +1,37 @@
 /** Whether what a user's file exports describes a device. The first thing that does not is a ConfigurationError that names it. */
 
-import { saidBy, shown } from '../../foreign-value.ts';
+import { saidBy, shown, strayProperty } from '../../foreign-value.ts';
 import type { Bar, DeviceDescription, Register } from '../device-api.ts';
 import { ConfigurationError } from '../error.ts';
 
 const MOST_BARS = 6;
 type Fields = Record<string, unknown>;
+
+const DESCRIPTION = {
+  name: true,
+  vendor: true,
+  device: true,
+  revision: true,
+  class: true,
+  subsystemVendor: true,
+  subsystem: true,
+  pin: true,
+  msi: true,
+  msix: true,
+  bars: true,
+  state: true,
+  reset: true,
+  unplug: true,
+} as const satisfies Readonly<Record<keyof DeviceDescription, true>>;
+const BAR = { space: true, size: true, registers: true } as const satisfies Readonly<Record<keyof Bar<unknown>, true>>;
+const REGISTER = {
+  name: true,
+  offset: true,
+  size: true,
+  initial: true,
+  read: true,
+  write: true,
+} as const satisfies Readonly<Record<keyof Register<unknown>, true>>;
 
 /** The description, checked: a copy, which stays what it is whatever the file does later. */
 export function checkDescription(exported: unknown): DeviceDescription<unknown> {
@@ -18,6 +44,7 @@ export function checkDescription(exported: unknown): DeviceDescription<unknown> 
 }
 
 function checked(exported: Fields): DeviceDescription<unknown> {
+  noStray(exported, DESCRIPTION, 'a device', '');
   const description: Fields = { ...exported };
   text(description['name'], 'name');
   integer(description['vendor'], 'vendor', 0, 0xfffe);
@@ -42,6 +69,7 @@ function checked(exported: Fields): DeviceDescription<unknown> {
 }
 
 function checkBar(described: Fields, where: string): Bar<unknown> {
+  noStray(described, BAR, 'a BAR', where);
   const bar = { ...described } as unknown as Bar<unknown>;
   const { space, size } = bar;
   oneOf(space, `${where}.space`, ['io', 'memory', 'memory64']);
@@ -63,6 +91,7 @@ function checkBar(described: Fields, where: string): Bar<unknown> {
 const end = ({ offset, size = 4 }: Register<unknown>) => offset + size;
 
 function checkRegister(described: Fields, where: string, barSize: number): Register<unknown> {
+  noStray(described, REGISTER, 'a register', where);
   const register: Fields = { ...described };
   text(register['name'], `${where}.name`);
   optional(register['size'], (value) => oneOf(value, `${where}.size`, [1, 2, 4, 8]));
@@ -87,6 +116,11 @@ function callback(copy: Fields, of: Fields, key: string, where: string): void {
   if (value === undefined) return;
   if (typeof value !== 'function') throw new ConfigurationError(`${where} is ${shown(value)}, no function`);
   copy[key] = value.bind(of);
+}
+
+function noStray(described: Fields, known: Readonly<Record<string, true>>, what: string, where: string): void {
+  const stray = strayProperty(described, known, what, where);
+  if (stray !== undefined) throw new ConfigurationError(stray);
 }
 
 function object(value: unknown, where: string): Fields {
