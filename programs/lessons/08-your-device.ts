@@ -12,7 +12,8 @@ export default {
   vendor: 0x1234,
   device: 0xd1ce,
   class: 0xff00, // it is like nothing else
-  state: () => ({ state: 1 }),
+  properties: { seed: { type: 'uint32', default: 1, description: 'Where the throws begin' } },
+  state: ({ seed }) => ({ state: seed }),
   bars: [
     {
       space: 'io',
@@ -31,4 +32,4 @@ export default {
       ],
     },
   ],
-} satisfies DeviceDescription<Dice>;
+} satisfies DeviceDescription<Dice, { seed: 'uint32' }>;

@@ -139,11 +139,12 @@ export function deviceHelp(qemu: readonly string[], output: Output): number | un
   const asked = qemu.some((word, index) => qemu[index - 1] === '-device' && /(^|,)(help|\?)$/.test(word));
   if (!asked) return undefined;
   const machine = new Machine(0);
+  const own = loadUserDevices(qemu, (file) => userCodeWatch.add(file, 'device', output, () => ''));
   const { user } = machine.kernel.spawn('qemu-system-x86_64', (fd, bytes) => {
     if (fd === 1) output.console(bytes);
     else output.message(new TextDecoder().decode(bytes).trimEnd());
   });
-  const status = new Qemu(user, machine.stream, qemu).init();
+  const status = new Qemu(user, machine.stream, qemu, own).init();
   output.end();
   return status === 0 ? EXIT.OK : EXIT.USAGE;
 }

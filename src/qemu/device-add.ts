@@ -8,20 +8,22 @@ import { deviceHelp, findModel, modelNames } from './hw/registry.ts';
 import { OptionError } from './key-values.ts';
 import { type DeviceOption, type Options, optionHelp } from './options.ts';
 
-/** The text that `-help`, `-device help` or `-device NAME,help` asks for; undefined if none of the options does. */
-export function requestedHelp(options: Options): string | undefined {
+/** The text that `-help`, `-device help` or `-device NAME,help` asks for; undefined if none of the options does. `own` as for {@link addDevice}. */
+export function requestedHelp(options: Options, own: readonly DeviceModel[]): string | undefined {
   if (options.help) return optionHelp();
   const asking = options.devices.find((device) => device.help || device.model === 'help' || device.model === '?');
   if (asking === undefined) return undefined;
   if (asking.model === 'help' || asking.model === '?') return deviceHelp();
-  const model = findModel(asking.model);
-  if (model === undefined) throw new OptionError(asking.where, `Device '${asking.model}' not found`);
-  return propertyHelp(model.name, model.properties);
+  return refusing(asking, () => {
+    const model = own.find(({ name }) => name === asking.model) ?? findModel(asking.model);
+    if (model === undefined) throw new ConfigurationError(`Device '${asking.model}' not found`);
+    return propertyHelp(model.name, model.properties);
+  });
 }
 
 /** Make the device; `own` are models besides those of the registry. Every refusal becomes an OptionError. */
 export function addDevice(machine: Machine, option: DeviceOption, own: readonly DeviceModel[] = []): void {
-  try {
+  refusing(option, () => {
     const model = own.find(({ name }) => name === option.model) ?? modelOf(option);
     checkBus(machine, model, option.bus);
     const unknown = [...option.values.keys()].find((key) => model.properties[key] === undefined);
@@ -30,6 +32,13 @@ export function addDevice(machine: Machine, option: DeviceOption, own: readonly 
       throw new ConfigurationError(`Property '${model.name}.${unknown}' not found`, hint);
     }
     model.create(machine, option.values, { id: option.id, bus: option.bus });
+  });
+}
+
+/** What `step` refuses is the option's fault. */
+function refusing<R>(option: DeviceOption, step: () => R): R {
+  try {
+    return step();
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
     throw new OptionError(option.where, error.message, error.hint);

@@ -14,6 +14,9 @@
  *   ] }],
  * } satisfies DeviceDescription<Counter>;
  * ```
+ *
+ * The file may import others, packages, and numbers of the user API from `gvm/uapi`. What it throws is told with its line; its types
+ * nobody checks but your editor and `tsc`.
  */
 
 /** What callbacks are handed: the device as it stands in one machine. */
@@ -70,7 +73,34 @@ export interface Bar<State> {
   readonly registers: readonly Register<State>[];
 }
 
-export interface DeviceDescription<State = undefined> {
+/** Kinds of properties, by QEMU's names. `mac` is an Ethernet address, six bytes. */
+export type PropertyKind = 'bool' | 'uint8' | 'uint16' | 'uint32' | 'uint64' | 'str' | 'mac';
+export type PropertyValue<K extends PropertyKind> = {
+  readonly bool: boolean;
+  readonly uint8: number;
+  readonly uint16: number;
+  readonly uint32: number;
+  readonly uint64: bigint;
+  readonly str: string;
+  readonly mac: readonly number[];
+}[K];
+/** A property of the device: `-device ./mydev.ts,NAME=VALUE`. `-device ./mydev.ts,help` prints them. */
+export interface PropertyDescription<K extends PropertyKind> {
+  readonly type: K;
+  /** If it is not given: false or 0, for `str` and `mac` undefined. */
+  readonly default?: PropertyValue<K>;
+  readonly description?: string;
+}
+/** What `state` is handed: a value for each property. */
+export type PropertiesOf<P extends Readonly<Record<string, PropertyKind>>> = {
+  readonly [N in keyof P]: PropertyValue<P[N]> | (P[N] extends 'str' | 'mac' ? undefined : never);
+};
+
+/** `P` are the kinds of its properties: `DeviceDescription<Nic, { mac: 'mac'; queues: 'uint8' }>`. */
+export interface DeviceDescription<
+  State = undefined,
+  P extends Readonly<Record<string, PropertyKind>> = Readonly<Record<never, never>>,
+> {
   readonly name: string;
   readonly vendor: number;
   readonly device: number;
@@ -86,8 +116,9 @@ export interface DeviceDescription<State = undefined> {
   /** MSI-X vectors, up to 2048; table and pending bits get a memory BAR of their own behind the last one. */
   readonly msix?: number;
   readonly bars: readonly Bar<State>[];
-  /** Makes the device's state, once a machine. */
-  state?(): State;
+  readonly properties?: { readonly [N in keyof P]: PropertyDescription<P[N]> };
+  /** Makes the device's state, once for each device there is. A property that does not suit it may throw at. */
+  state?(properties: PropertiesOf<P>): State;
   /** The machine is reset, also before the guest runs first. */
   reset?(device: Device<State>): void;
   /** The guest has ejected the device: its registers are gone, timers that still run are called off. */

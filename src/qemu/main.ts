@@ -71,7 +71,7 @@ export class Qemu {
   init(): number | undefined {
     try {
       const options = parseOptions(this.#argv);
-      const help = requestedHelp(options);
+      const help = requestedHelp(options, this.#own);
       if (help !== undefined) {
         this.#printHelp(help);
         return 0;

@@ -284,6 +284,80 @@ function spin() {
   expect([stdout.includes('it goes on'), status]).toEqual([false, 5]);
 });
 
+const WITH_PROPERTIES = device(
+  "{ name: 'a', offset: 0 }",
+  `properties: { queues: { type: 'uint8', default: 2, description: 'Rings' }, mac: { type: 'mac' }, name: { type: 'str' },
+     fast: { type: 'bool', default: true }, at: { type: 'uint64', default: 1n << 32n }, port: { type: 'uint16' }, big: { type: 'uint32' } },
+   state(values) {
+     if (values.queues > 4) throw new RangeError('queues is ' + values.queues);
+     console.error(Object.entries(values).map(([name, value]) => name + '=' + value).join(' '));
+   },`,
+);
+const withProperties = (words: string) =>
+  gvmWith(
+    { 'mydev.ts': WITH_PROPERTIES, 'driver.gasm': DRIVER.replace('addr=4', `addr=4${words}`) },
+    'run',
+    'driver.gasm',
+  );
+
+test.each([
+  ['', 'queues=2 mac=undefined name=undefined fast=true at=4294967296 port=0 big=0\n'],
+  [
+    ',queues=3,mac=52:54:00:00:00:01,name=x,fast=off,at=4K,port=0xffff,big=1',
+    'queues=3 mac=82,84,0,0,0,1 name=x fast=false at=4096 port=65535 big=1\n',
+  ],
+])('properties: %j', (words, told) => {
+  const { stderr, status } = withProperties(words);
+  expect([stderr.startsWith(told), status]).toEqual([true, 0]);
+});
+
+test.each([
+  [',quees=3', 2, "Property './mydev.ts.quees' not found\nDid you mean 'queues'?"],
+  [',queues=many', 2, "Parameter 'queues' expects integer"],
+  [',queues=256', 2, "Parameter 'queues' expects uint8_t"],
+  [',port=65536', 2, "Parameter 'port' expects uint16_t"],
+  [',mac=5', 2, "Property './mydev.ts.mac' doesn't take value '5'"],
+  [',queues=9', 5, './mydev.ts:4: error: state: queues is 9'],
+])('properties that do not suit: %j', (words, wanted, message) => {
+  const { stderr, status } = withProperties(words);
+  expect(stderr).toContain(message);
+  expect(status).toBe(wanted);
+});
+
+test('-device FILE,help lists the properties', () => {
+  const { stdout, status } = gvmWith({ 'mydev.ts': WITH_PROPERTIES }, 'run', '-device', './mydev.ts,help');
+  expect(stdout).toBe(`./mydev.ts options:
+  addr=<int32>           - Slot and optional function number, example: 06.0 or 06 (default: -1)
+  at=<uint64>            (default: 4294967296)
+  big=<uint32>           (default: 0)
+  fast=<bool>            (default: on)
+  mac=<str>
+  multifunction=<bool>   - on/off (default: false)
+  name=<str>
+  port=<uint16>          (default: 0)
+  queues=<uint8>         - Rings (default: 2)
+`);
+  expect(status).toBe(0);
+  const wrong = gvmWith({ 'mydev.ts': 'export default { name: 5 }' }, 'run', '-device', './mydev.ts,help');
+  expect(wrong.stderr).toBe('qemu-system-x86_64: -device ./mydev.ts,help: name is 5, no name\n');
+  expect(wrong.status).toBe(2);
+});
+
+test.each([
+  ["x: { type: 'uint9' }", "properties.x.type is 'uint9', not one of bool, uint8, uint16, uint32, uint64, str, mac"],
+  ["x: { type: 'uint8', default: 256 }", 'properties.x.default is 256, no uint8'],
+  ["x: { type: 'uint64', default: 5 }", 'properties.x.default is 5, no uint64'],
+  ["x: { type: 'mac', default: [1] }", 'properties.x.default is 1, no mac'],
+  ["x: { type: 'bool', defualt: true }", 'properties.x.defualt: a property has no such property; it has type, default'],
+  ['x: 5', 'properties.x is 5, no object'],
+  ["addr: { type: 'str' }", 'properties.addr: every device has this one'],
+  ["'a=b': { type: 'str' }", 'properties.a=b: a name has letters, digits, - and _'],
+])('a description of properties that is none: %s', (properties, message) => {
+  const { stderr, status } = runWith(device('', `properties: { ${properties} },`));
+  expect(stderr).toContain(message);
+  expect(status).toBe(2);
+});
+
 test.each([
   ["import * as uapi from 'gvm/uapi';", 'uapi.PCI_CAP_ID_MSIX'],
   ["import { PCI_CAP_ID_MSIX } from 'gvm/uapi';", 'PCI_CAP_ID_MSIX'],

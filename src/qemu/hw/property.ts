@@ -43,6 +43,7 @@ const integer = (type: string, low: number, high: number) => {
   });
 };
 export const u8Property = integer('uint8', 0, 0xff);
+export const u16Property = integer('uint16', 0, 0xffff);
 export const u32Property = integer('uint32', 0, 0xffff_ffff);
 
 /** `size`: a 64-bit number, with QEMU's suffixes K, M, G. */
@@ -124,7 +125,8 @@ export function propertyHelp(name: string, properties: Properties): string {
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, property]) => {
       const initial = property.defaultText === undefined ? '' : ` (default: ${property.defaultText})`;
-      return `${`  ${key}=<${property.type}>`.padEnd(24)} - ${property.doc}${initial}`;
+      const doc = property.doc === '' ? '' : ` - ${property.doc}`;
+      return `${`  ${key}=<${property.type}>`.padEnd(24)}${doc}${initial}`.trimEnd();
     });
   return `${[`${name} options:`, ...lines].join('\n')}\n`;
 }

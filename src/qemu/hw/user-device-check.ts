@@ -19,6 +19,7 @@ const DESCRIPTION = {
   msi: true,
   msix: true,
   bars: true,
+  properties: true,
   state: true,
   reset: true,
   unplug: true,
@@ -56,6 +57,7 @@ function checked(exported: Fields): DeviceDescription<unknown> {
   optional(description['pin'], (value) => oneOf(value, 'pin', ['A', 'B', 'C', 'D']));
   optional(description['msi'], (value) => oneOf(value, 'msi', [1, 2, 4, 8, 16, 32]));
   optional(description['msix'], (value) => integer(value, 'msix', 1, 2048));
+  optional(description['properties'], (value) => object(value, 'properties'));
   for (const key of ['state', 'reset', 'unplug']) callback(description, exported, key, key);
   const bars = list(description['bars'], 'bars', MOST_BARS).map((bar, i) =>
     checkBar(object(bar, `bars[${i}]`), `bars[${i}]`),

@@ -21,9 +21,11 @@ import { Msix } from './pci/msix.ts';
 import { PciDevice } from './pci/pci-device.ts';
 import { type PciPlace, pciModel } from './pci/pci-model.ts';
 import { checkDescription } from './user-device-check.ts';
+import { userProperties } from './user-device-properties.ts';
 import { UserRegisters } from './user-registers.ts';
 
 type Description = DeviceDescription<unknown>;
+type Values = Readonly<Record<string, unknown>>;
 const CLASS_OTHERS = 0xff00;
 
 class UserDevice extends PciDevice implements Device<unknown> {
@@ -38,7 +40,7 @@ class UserDevice extends PciDevice implements Device<unknown> {
   /** Timers that run. */
   readonly #armed = new Set<QemuTimer>();
 
-  constructor(place: PciPlace, file: string, description: Description) {
+  constructor(place: PciPlace, file: string, description: Description, values: Values) {
     const { machine, bus, devfn, id } = place;
     super(machine.system.stream, bus, devfn, description.name, id);
     this.#file = file;
@@ -55,7 +57,7 @@ class UserDevice extends PciDevice implements Device<unknown> {
     const end = this.#registerBars(place, machine.guestErrors);
     if (description.msi !== undefined) this.#msi = new Msi(this, description.msi);
     if (description.msix !== undefined) this.#msix = this.#addMsix(place, end, description.msix);
-    this.state = this.guarded('state', undefined, () => description.state?.());
+    this.state = this.guarded('state', undefined, () => description.state?.(values));
   }
 
   /** Returns the number of the first BAR that is free. */
@@ -215,13 +217,38 @@ function checkDma(address: unknown, length: unknown): void {
     );
 }
 
-/** The model of the device in `file`. A description that makes no device is a ConfigurationError when it is created. */
+/** The model of the device in `file`. A description that makes no device is a ConfigurationError as soon as something is asked of it. */
 export function userDeviceModel(file: string, exported: unknown): DeviceModel {
+  let checked: DeviceModel | undefined;
+  const model = (): DeviceModel => {
+    checked ??= checkedModel(file, checkDescription(exported));
+    return checked;
+  };
+  return {
+    name: file,
+    bus: 'PCI',
+    category: 'Misc',
+    description: "A user's own device",
+    get properties() {
+      return model().properties;
+    },
+    create: (machine, values, placement) => model().create(machine, values, placement),
+  };
+}
+
+function checkedModel(file: string, description: Description): DeviceModel {
+  const own = userProperties(description.properties ?? {});
   return pciModel({
     name: file,
     category: 'Misc',
-    description: "A user's own device",
-    properties: {},
-    make: (place) => new UserDevice(place, file, checkDescription(exported)),
+    description: description.name,
+    properties: own,
+    make: (place, properties) =>
+      new UserDevice(
+        place,
+        file,
+        description,
+        Object.fromEntries(Object.keys(own).map((key) => [key, properties[key]])),
+      ),
   });
 }
