@@ -26,8 +26,8 @@
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
-typedef uint64_t u64;
-typedef int64_t s64;
+typedef unsigned long long u64; /* as in Linux: %llx */
+typedef long long s64;
 typedef u64 phys_addr_t;
 typedef u64 dma_addr_t;
 typedef u64 resource_size_t;
@@ -110,6 +110,9 @@ void outb(u8 value, u16 port);
 void outw(u16 value, u16 port);
 void outl(u32 value, u16 port);
 
+/* A cookie for `count` ports, as pci_iomap gives it for a BAR of ports. */
+void *ioport_map(unsigned long port, unsigned int count);
+
 /* Device memory: at addresses of ioremap, and at cookies of pci_iomap, which may also stand for ports. */
 void *ioremap(phys_addr_t address, size_t size);
 void iounmap(void *address);
@@ -127,6 +130,21 @@ u32 ioread32(const volatile void *cookie);
 void iowrite8(u8 value, volatile void *cookie);
 void iowrite16(u16 value, volatile void *cookie);
 void iowrite32(u32 value, volatile void *cookie);
+
+/*
+ * Interrupts. A handler runs with interrupts off, and says whether the interrupt was its device's. request_irq is 0, -EBUSY, -EINVAL or
+ * -ENOMEM; the number is what pci_irq_vector gives.
+ */
+typedef enum irqreturn { IRQ_NONE = 0, IRQ_HANDLED = 1 } irqreturn_t;
+typedef irqreturn_t (*irq_handler_t)(int irq, void *dev);
+/* Others may have the same interrupt: all are called. */
+#define IRQF_SHARED 0x80ul
+int request_irq(unsigned int irq, irq_handler_t handler, unsigned long flags, const char *name, void *dev);
+void free_irq(unsigned int irq, void *dev);
+/* To wait without losing one: interrupts off, look; safe_halt turns them on and sleeps in one. */
+static inline void local_irq_disable(void) { __asm__ volatile("cli" ::: "memory"); }
+static inline void local_irq_enable(void) { __asm__ volatile("sti" ::: "memory"); }
+static inline void safe_halt(void) { __asm__ volatile("sti\n\thlt" ::: "memory"); }
 
 /* Time that passes in the guest; interrupts are not needed. */
 void ndelay(unsigned long nanoseconds);
@@ -182,6 +200,19 @@ int pci_read_config_dword(struct pci_dev *dev, int where, u32 *value);
 int pci_write_config_byte(struct pci_dev *dev, int where, u8 value);
 int pci_write_config_word(struct pci_dev *dev, int where, u16 value);
 int pci_write_config_dword(struct pci_dev *dev, int where, u32 value);
+/* Where the capability is in configuration space; 0 if there is none. */
+u8 pci_find_capability(struct pci_dev *dev, int capability);
+/*
+ * The function's interrupts: MSI-X, MSI (one vector) or the pin, the first of them that is allowed and has enough. How many, min to max,
+ * or -EINVAL, -ENOSPC. Without it pci_irq_vector(dev, 0) is the pin's.
+ */
+#define PCI_IRQ_LEGACY 1u
+#define PCI_IRQ_MSI 2u
+#define PCI_IRQ_MSIX 4u
+#define PCI_IRQ_ALL_TYPES 7u
+int pci_alloc_irq_vectors(struct pci_dev *dev, unsigned int min, unsigned int max, unsigned int flags);
+int pci_irq_vector(struct pci_dev *dev, unsigned int number);
+void pci_free_irq_vectors(struct pci_dev *dev);
 /*
  * A guest's own tests, in the lines of kvm-unit-tests: init_module returns report_summary(), and `gvm test` needs no golden.
  */
@@ -194,8 +225,8 @@ void report_prefix_pop(void);
 int report_summary(void);
 
 /* printk with the device's driver and name in front. */
-int pci_info(struct pci_dev *dev, const char *format, ...);
-int pci_warn(struct pci_dev *dev, const char *format, ...);
-int pci_err(struct pci_dev *dev, const char *format, ...);
+int pci_info(struct pci_dev *dev, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int pci_warn(struct pci_dev *dev, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int pci_err(struct pci_dev *dev, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif
