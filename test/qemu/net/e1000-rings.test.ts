@@ -286,3 +286,23 @@ oracle('segmentation of TCP and UDP', { timeout: 30_000 }, () => {
   }
   same(session.commands);
 });
+
+oracle('checksums and segments before any context, and frames shorter than an address', { timeout: 30_000 }, () => {
+  // Promiscuous: the checksum falls on the address.
+  const session = new Session(0x8018 | 2);
+  const bytes = frame('03:00:00:00:00:07', 60);
+  for (const [command, options] of [
+    [DEXT | DATA | EOP | RS, 0x200],
+    [DEXT | DATA | EOP | RS, 0x100],
+    [DEXT | DATA | EOP | RS, IXSM_TXSM],
+    [DEXT | DATA | TSE | EOP | RS, IXSM_TXSM],
+  ] as const)
+    session.send(bytes, command, options);
+  session.look();
+  session.commands.push(write(0x2810, 0), write(0x2818, RING - 1), read(0xc0));
+  for (const size of [5, 3, 1, 0]) session.send(frame('ff:ff:ff:ff:ff:ff', size));
+  session.send(frame('01:00:00:00:00:07', 60));
+  session.send([0xff]);
+  session.look();
+  same(session.commands);
+});

@@ -27,6 +27,18 @@ const TCP = 0x0100_0000;
 /** FIN and PSH: only the last segment has them. */
 const LAST_FLAGS = 0x9;
 
+const nowhere: ChecksumPlace = { start: 0, offset: 0, end: 0 };
+/** What a driver gets that asks for checksums or segments before it has said where: they go over the beginning of the frame. */
+export const noContext: OffloadContext = {
+  ip: nowhere,
+  payload: nowhere,
+  payloadLength: 0,
+  headerLength: 0,
+  segmentSize: 0,
+  ipv4: false,
+  tcp: false,
+};
+
 export function readContext(descriptor: DataView): OffloadContext {
   const place = (at: number) => ({
     start: descriptor.getUint8(at),

@@ -5,7 +5,7 @@
  */
 
 import type { Interrupts } from './interrupts.ts';
-import { insertChecksum, type OffloadContext, prepareSegment, readContext } from './offload.ts';
+import { insertChecksum, noContext, type OffloadContext, prepareSegment, readContext } from './offload.ts';
 import {
   BPTC,
   CAUSE_TXDW,
@@ -78,8 +78,8 @@ export class Transmitter {
   #segments = 0;
   #header = new Uint8Array(0);
   #tag: number | undefined;
-  #checksums: OffloadContext | undefined;
-  #segmentation: OffloadContext | undefined;
+  #checksums: OffloadContext = noContext;
+  #segmentation: OffloadContext = noContext;
 
   constructor(registers: Registers, interrupts: Interrupts, port: TransmitPort) {
     this.#registers = registers;
@@ -89,8 +89,8 @@ export class Transmitter {
 
   reset(): void {
     this.#endFrame();
-    this.#checksums = undefined;
-    this.#segmentation = undefined;
+    this.#checksums = noContext;
+    this.#segmentation = noContext;
   }
 
   /** TDT or TCTL was written: send whatever the driver has put up, then say so. */
@@ -129,7 +129,7 @@ export class Transmitter {
     if (this.#segmenting) this.#gatherSegments(command);
     else this.#gather(this.#buffer, command & LENGTH);
     if ((command & EOP) === 0) return;
-    const headerOnly = this.#segmenting && this.#size < (this.#segmentation?.headerLength ?? 0);
+    const headerOnly = this.#segmenting && this.#size < this.#segmentation.headerLength;
     if (!headerOnly) this.#transmit();
     this.#endFrame();
   }
@@ -163,9 +163,8 @@ export class Transmitter {
 
   /** Bytes of the buffer as segments: each time header and payload are full, they go out, and the header stays. */
   #gatherSegments(command: number): void {
-    const context = this.#segmentation;
-    const headerLength = context?.headerLength ?? 0;
-    const full = headerLength + (context?.segmentSize ?? 0);
+    const { headerLength, segmentSize } = this.#segmentation;
+    const full = headerLength + segmentSize;
     let address = this.#buffer;
     for (let rest = command & LENGTH; rest > 0 && this.#size < full; ) {
       const before = this.#size;
@@ -186,15 +185,13 @@ export class Transmitter {
     const registers = this.#registers;
     const size = this.#size;
     const context = this.#segmenting ? this.#segmentation : this.#checksums;
-    if (this.#segmenting && context !== undefined) {
+    if (this.#segmenting) {
       const last = prepareSegment(this.#data, size, this.#segments, context, (this.#options & TXSM) !== 0);
       if (last && this.#segments > 0) registers.count(TSCTC);
       this.#segments++;
     }
-    if (context !== undefined) {
-      if ((this.#options & TXSM) !== 0) insertChecksum(this.#data, size, context.payload);
-      if ((this.#options & IXSM) !== 0) insertChecksum(this.#data, size, context.ip);
-    }
+    if ((this.#options & TXSM) !== 0) insertChecksum(this.#data, size, context.payload);
+    if ((this.#options & IXSM) !== 0) insertChecksum(this.#data, size, context.ip);
     this.#sendFrame(this.#tag === undefined ? this.#bytes.slice(0, size) : this.#withTag(this.#tag, size));
     registers.count(TPT);
     registers.countBytes(TOTL, size + FCS);
@@ -204,9 +201,10 @@ export class Transmitter {
 
   #sendFrame(frame: Uint8Array): void {
     this.#port.send(frame);
-    const broadcast = frame.subarray(0, 6).every((byte) => byte === 0xff);
+    // Of a frame shorter than an address the rest is what the buffer had before.
+    const broadcast = this.#bytes.subarray(0, 6).every((byte) => byte === 0xff);
     if (broadcast) this.#registers.count(BPTC);
-    else if ((frame[0]! & 1) !== 0) this.#registers.count(MPTC);
+    else if ((this.#bytes[0]! & 1) !== 0) this.#registers.count(MPTC);
     this.#registers.countSize(PTC64, frame.length + FCS);
   }
 
