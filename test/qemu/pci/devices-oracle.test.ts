@@ -180,3 +180,28 @@ oracle('PIIX3: the ISA bridge’s registers, its PIRQ routes and the reset contr
   const port = ['outb 0xcf9 2', 'inb 0xcf9', 'outb 0xcf9 0xf3', 'inb 0xcf9', 'inl 0xcf8', 'inw 0xcf8'];
   same('', [...config(1), ...routes, ...config(1), ...port]);
 });
+
+oracle('ACPI’s hot-plug registers, of buses that are not there too, and an ejection that nobody asked for', () => {
+  const registers = ['00', '04', '08', '0c', '10', '14'].map((offset) => `inl 0xae${offset}`);
+  const widths = ['inb 0xae0c', 'inw 0xae0c', 'inl 0xae0d', 'outb 0xae10 1', 'outw 0xae10 1', 'inl 0xae10'];
+  const buses = [1, 2, 255, 256, 0xffff_ffff, 0].flatMap((bus) => [`outl 0xae10 ${bus}`, ...registers]);
+  const present = [...configReadCommands(0, DEVFN, 0), ...configReadCommands(0, 9 << 3, 0), ...registers];
+  const eject = (bus: number, slots: number) => [`outl 0xae10 ${bus}`, `outl 0xae08 ${slots}`, ...present];
+  const commands = [
+    ...registers,
+    ...widths,
+    ...buses,
+    ...present,
+    ...eject(1, 0x10),
+    ...eject(256, 0x10),
+    // The host bridge stays, and of several slots only the lowest goes.
+    ...eject(0, 1),
+    ...eject(0, 0x210),
+    ...eject(0, 0x210),
+    ...eject(0, 0x200),
+  ];
+  const argv = '-device edu,addr=4 -device pci-testdev,addr=9'.split(' ');
+  const ours = new Unplugged(argv);
+  ours.machine.hotplug.map();
+  expect(ours.run(commands)).toEqual(qtest(argv, commands));
+});

@@ -20,6 +20,9 @@ const EJECT = 0x08;
 const REMOVABLE = 0x0c;
 const SELECT = 0x10;
 const ROOT_BUS = 0;
+/** ACPI_PCIHP_MAX_HOTPLUG_BUS: behind a number from here on nothing answers, the register with that number neither. */
+const BUSES = 256;
+const ALL_SLOTS = 0xffff_ffff;
 
 export class AcpiPciHotplug implements MemoryRegionOps {
   readonly valid = sizes(4, 4);
@@ -48,10 +51,18 @@ export class AcpiPciHotplug implements MemoryRegionOps {
   }
 
   read(offset: number): number {
-    if (offset === SELECT) return this.#select;
-    if (this.#select !== ROOT_BUS) return 0;
-    if (offset === DOWN) return this.#down >>> 0;
-    return offset === REMOVABLE ? this.#removable() : 0;
+    if (this.#select >= BUSES) return 0;
+    switch (offset) {
+      case SELECT:
+        return this.#select;
+      case DOWN:
+        return this.#select === ROOT_BUS ? this.#down >>> 0 : 0;
+      case REMOVABLE:
+        // Of a bus that is not there every slot is (acpi_pcihp_update_hotplug_bus).
+        return this.#select === ROOT_BUS ? this.#removable() : ALL_SLOTS;
+      default:
+        return 0;
+    }
   }
 
   write(offset: number, _size: number, value: number): void {
