@@ -60,21 +60,24 @@ export class MsrServices implements Record<ServicesOf<'msrs'>, Service> {
   readonly #worked: () => number;
   /** VMCS field TSC offset: time that passed while the guest was not there to work. */
   tscOffset = 0;
+  /** … and what a write of the counter has added, modulo 2^64, which a number could not hold. */
+  tscShift = 0n;
 
   constructor(cpu: Processor, worked: () => number) {
     this.#cpu = cpu;
     this.#worked = worked;
   }
 
-  #timestamp(): number {
-    return Math.floor(this.#worked() + this.tscOffset);
+  #timestamp(): bigint {
+    const ticks = BigInt(Math.floor(this.#worked() + this.tscOffset));
+    return this.tscShift === 0n ? ticks : BigInt.asUintN(64, ticks + this.tscShift);
   }
 
   /** An MSR that the processor keeps itself, unsigned; undefined for others, which the hypervisor answers. */
   get(index: number): bigint | undefined {
     switch (index) {
       case MSR.TSC:
-        return BigInt(this.#timestamp());
+        return this.#timestamp();
       case MSR.EFER:
         return this.#cpu.mmu.guest.efer;
       case MSR.FS_BASE:
@@ -148,7 +151,7 @@ export class MsrServices implements Record<ServicesOf<'msrs'>, Service> {
 
   readTimestamp(): number {
     if (!this.#timestampAllowed()) return refuse(this.#cpu);
-    this.#setPair(BigInt(this.#timestamp()));
+    this.#setPair(this.#timestamp());
     return 0;
   }
 

@@ -61,6 +61,14 @@ export class Vcpu extends GuestState {
     this.parts.msrs.tscOffset = nanoseconds;
   }
 
+  /** The part of the TSC offset by which the counter was moved. */
+  get tscShift(): bigint {
+    return this.parts.msrs.tscShift;
+  }
+  set tscShift(ticks: bigint) {
+    this.parts.msrs.tscShift = ticks;
+  }
+
   /** Where its code may have been decoded before; none if undefined. */
   set codeMemory(memory: CodeMemory | undefined) {
     this.parts.code.memory = memory;

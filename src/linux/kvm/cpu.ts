@@ -39,6 +39,8 @@ export interface Cpu {
   readonly retired: number;
   /** VMCS field TSC offset: the guest's counter is the instructions that have retired, and this. */
   tscOffset: number;
+  /** The part of the TSC offset by which the counter was moved, modulo 2^64. */
+  tscShift: bigint;
   rip: bigint;
   /**
    * The general registers and, as number {@link RIP}, the instruction pointer, live: each as its low and its high half, signed.

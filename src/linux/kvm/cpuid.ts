@@ -7,9 +7,11 @@ import { PHYSICAL_ADDRESS_BITS } from '../../hardware/vcpu/paging.ts';
 import { KVM_CPUID_FLAG_SIGNIFCANT_INDEX } from '../uapi/kvm.ts';
 import { APIC_BASE_ENABLE } from './apic-registers.ts';
 import { RAX, RBX, RCX, RDX } from './cpu.ts';
+import { CPUID_FAULT, MSR_MISC_FEATURES_ENABLES } from './msr-table.ts';
 import { kvmCpuid } from './trace.ts';
 import type { CpuidEntry, KvmVcpu } from './vcpu.ts';
 
+const GP_VECTOR = 13;
 /** KVM_MAX_CPUID_ENTRIES. */
 export const MAX_CPUID_ENTRIES = 256;
 
@@ -87,6 +89,11 @@ const apicEnabled = ({ apicBase, lapic }: KvmVcpu) => lapic !== undefined && (ap
 /** The CPUID exit: registers from the entries that user space set; zeros where there is none. */
 export function emulateCpuid(vcpu: KvmVcpu): number {
   const { cpu, cpuid } = vcpu;
+  // cpuid_fault_enabled
+  if ((vcpu.msrs.get(MSR_MISC_FEATURES_ENABLES) ?? 0n) & CPUID_FAULT && cpu.segment('ss').dpl !== 0) {
+    vcpu.queueException(GP_VECTOR, 0);
+    return 1;
+  }
   const number = Number(BigInt.asUintN(32, cpu.register(RAX)));
   const index = Number(BigInt.asUintN(32, cpu.register(RCX)));
   const exact = findCpuid(cpuid, number, index);

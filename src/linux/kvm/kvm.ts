@@ -28,7 +28,7 @@ import { supportedCpuid } from './cpuid.ts';
 import { exportedSymbols } from './exported-symbols.ts';
 import { IoctlTable } from './ioctl-table.ts';
 import { addParameters } from './module-parameters.ts';
-import { featureMsrs, keptMsrs, msrIndexList } from './msr-table.ts';
+import { featureMsrs, keptMsr, msrIndexList } from './msr-table.ts';
 import { eachMsr, giveCpuid } from './vcpu-ioctl.ts';
 import { type EptFeatures, Vm } from './vm.ts';
 import { vmOperations } from './vm-ioctl.ts';
@@ -110,7 +110,7 @@ const table = new IoctlTable<KvmModule>()
   .plain(KVM_GET_MSRS, (module, argument) =>
     eachMsr(module, argument, true, (entry) => {
       if (!featureMsrs.includes(entry.index)) return false;
-      entry.data = keptMsrs.get(entry.index)!.reset;
+      entry.data = keptMsr(entry.index)!.reset;
       return true;
     }),
   );

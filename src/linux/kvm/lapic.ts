@@ -75,7 +75,10 @@ export class Lapic implements ApicTarget {
 
   /** MSR_IA32_APICBASE as last set. */
   set base(value: bigint) {
+    const enabled = !this.hardwareEnabled && (value & APIC_BASE_ENABLE) !== 0n;
     this.#base = value;
+    // Switched on it has its number again, whatever the guest made of that (kvm_lapic_set_base).
+    if (enabled) this.#set(APIC.ID, this.#host.id << 24);
     this.#deliverTimer();
   }
 

@@ -1,38 +1,141 @@
 /**
  * Model-specific registers that KVM keeps for a guest because the CPU of the model does not (arch/x86/kvm/x86.c:
- * kvm_get_msr_common, kvm_set_msr_common).
+ * kvm_get_msr_common, kvm_set_msr_common; mtrr.c; vmx/vmx.c: vmx_set_msr).
+ *
+ * Fidelity: KVM's own MSRs (kvmclock and its like) and those of processors of other makes are not there.
  */
 
+import { PHYSICAL_ADDRESS_BITS } from '../../hardware/vcpu/paging.ts';
+
+export const MSR_IA32_TSC = 0x10;
 export const MSR_IA32_APIC_BASE = 0x1b;
+export const MSR_IA32_TSC_ADJUST = 0x3b;
+export const MSR_MISC_FEATURES_ENABLES = 0x140;
+export const CPUID_FAULT = 1n;
 const MSR_IA32_UCODE_REV = 0x8b;
-const MSR_MTRR_CAP = 0xfe;
 const MSR_IA32_MISC_ENABLE = 0x1a0;
 const MSR_MTRR_DEF_TYPE = 0x2ff;
 const MSR_IA32_PAT = 0x277;
+const MSR_MTRR_CAP = 0xfe;
 
-/** Value after reset, and the bits a guest may change. */
-interface KeptMsr {
+/** What a write of `value` over `before` leaves; `undefined`: the guest gets #GP. */
+type Write = (value: bigint, before: bigint) => bigint | undefined;
+
+export interface KeptMsr {
+  /** Value after reset. */
   readonly reset: bigint;
-  readonly writable: bigint;
+  /** A write of the guest's. User space's goes through as it is, unless `strict`. */
+  readonly write: Write;
+  readonly strict?: boolean;
 }
-/** MSRs that KVM keeps, by number. */
-export const keptMsrs: ReadonlyMap<number, KeptMsr> = new Map([
-  [MSR_IA32_UCODE_REV, { reset: 0x1_0000_0000n, writable: 0n }],
+
+const any: Write = (value) => value;
+const ignored: Write = (_value, before) => before;
+const refused: Write = () => undefined;
+const bits =
+  (mask: bigint): Write =>
+  (value) =>
+    (value & ~mask) === 0n ? value : undefined;
+const constant = (reset: bigint): KeptMsr => ({ reset, write: refused, strict: true });
+
+const RESERVED_ADDRESS_BITS = BigInt.asUintN(64, -1n << BigInt(PHYSICAL_ADDRESS_BITS));
+/** Each byte is one of `types`, a set by bits (kvm_pat_valid, valid_mtrr_type). */
+const everyByteOf = (types: number, value: bigint): boolean => {
+  for (let rest = value; rest > 0n; rest >>= 8n) {
+    const type = Number(rest & 0xffn);
+    if (type > 7 || ((types >> type) & 1) === 0) return false;
+  }
+  return true;
+};
+/** UC, WC, WT, WP, WB; in the PAT UC- too. */
+const MTRR_TYPES = 0x73;
+const PAT_TYPES = 0xf3;
+const typesOf =
+  (types: number): Write =>
+  (value) =>
+    everyByteOf(types, value) ? value : undefined;
+/** A base or a mask of an MTRR: the low byte of a base is a type. */
+const mtrrBase: Write = (value) =>
+  everyByteOf(MTRR_TYPES, value & 0xffn) && (value & (RESERVED_ADDRESS_BITS | 0xf00n)) === 0n ? value : undefined;
+const mtrrMask: Write = (value) => ((value & (RESERVED_ADDRESS_BITS | 0x7ffn)) === 0n ? value : undefined);
+
+/** Bits of MISC_ENABLE: performance monitoring is as it is, and BTS and PEBS are said to be absent or not once for all. */
+const EMON = 1n << 7n;
+const BTS_AND_PEBS_UNAVAILABLE = (1n << 11n) | (1n << 12n);
+const miscEnable: Write = (value, before) =>
+  (value ^ before) & BTS_AND_PEBS_UNAVAILABLE ? undefined : (value & ~EMON) | (before & EMON);
+/** FEATURE_CONTROL without VMX has nothing but its lock. */
+const featureControl: Write = (value, before) => (before & 1n || value & ~1n ? undefined : value);
+/** Last-branch records and branch steps are asked for in vain, all else of DEBUGCTL is refused. */
+const debugControl: Write = (value) => (value & ~3n ? undefined : 0n);
+
+const single: ReadonlyMap<number, KeptMsr> = new Map<number, KeptMsr>([
+  // P5_MC_ADDR, P5_MC_TYPE, PLATFORM_ID, EBL_CR_POWERON, LASTBRANCH and LASTINT, PERF_CTL, energy counters: nothing to tell.
+  ...[0, 1, 0x17, 0x2a, 0x1db, 0x1dc, 0x1dd, 0x1de, 0x199, 0x606, 0x611, 0x619, 0x639, 0x641].map(
+    (index) => [index, constant(0n)] as const,
+  ),
+  // Counters and their selectors of a processor without performance monitoring; the TSC deadline in another mode.
+  ...[0xc1, 0xc2, 0x186, 0x187, 0x6e0].map((index) => [index, { reset: 0n, write: ignored }] as const),
+  [MSR_IA32_UCODE_REV, { reset: 0x1_0000_0000n, write: ignored }],
+  // EBC_FREQUENCY_ID, FSB_FREQ, PERF_STATUS: 1000 ticks of the counter, multiplied by 4.
+  [0x2c, constant(1n << 24n)],
+  [0xcd, constant(3n)],
+  [0x198, constant((4n << 40n) | 1000n)],
+  // SMI_COUNT
+  [0x34, { reset: 0n, write: refused }],
+  [0x3a, { reset: 0n, write: featureControl }],
+  // PLATFORM_INFO: CPUID can be made to fault.
+  [0xce, { reset: 1n << 31n, write: refused }],
   // Eight variable ranges, fixed ranges, write-combining.
-  [MSR_MTRR_CAP, { reset: 0x508n, writable: 0n }],
-  // Fast strings.
-  [MSR_IA32_MISC_ENABLE, { reset: 1n, writable: 0xffff_ffff_ffff_ffffn }],
-  [MSR_IA32_PAT, { reset: 0x0007_0406_0007_0406n, writable: 0xffff_ffff_ffff_ffffn }],
-  [MSR_MTRR_DEF_TYPE, { reset: 0n, writable: 0xcffn }],
+  [MSR_MTRR_CAP, constant(0x508n)],
+  // BBL_CR_CTL3
+  [0x11e, { reset: 0xbe70_2111n, write: ignored }],
+  [MSR_MISC_FEATURES_ENABLES, { reset: 0n, write: bits(CPUID_FAULT), strict: true }],
+  // MCG_CAP: KVM_MAX_MCE_BANKS, and no MCG_CTL. MCG_STATUS.
+  [0x179, constant(0x20n)],
+  [0x17a, { reset: 0n, write: any }],
+  // Fast strings, as QEMU leaves it.
+  [MSR_IA32_MISC_ENABLE, { reset: 1n, write: miscEnable }],
+  [0x1d9, { reset: 0n, write: debugControl, strict: true }],
+  // POWER_CTL
+  [0x1fc, { reset: 0n, write: any }],
+  [MSR_IA32_PAT, { reset: 0x0007_0406_0007_0406n, write: typesOf(PAT_TYPES), strict: true }],
+  [
+    MSR_MTRR_DEF_TYPE,
+    {
+      reset: 0n,
+      write: (value) => ((value & ~0xcffn) === 0n && everyByteOf(MTRR_TYPES, value & 0xffn) ? value : undefined),
+      strict: true,
+    },
+  ],
 ]);
 
-/** The MSRs of a new vCPU, by number. */
-export const defaultMsrs = (): Map<number, bigint> =>
-  new Map([...keptMsrs].map(([index, { reset }]) => [index, reset]));
+const MTRR_BASE: KeptMsr = { reset: 0n, write: mtrrBase, strict: true };
+const MTRR_MASK: KeptMsr = { reset: 0n, write: mtrrMask, strict: true };
+const MTRR_FIXED: KeptMsr = { reset: 0n, write: typesOf(MTRR_TYPES), strict: true };
+/** A bank of machine checks: what it reports is all or nothing, what it has reported can be cleared. */
+const ALL = 0xffff_ffff_ffff_ffffn;
+const MC_BANK: readonly KeptMsr[] = [
+  { reset: 0n, write: (value) => (value === 0n || (value | (1n << 10n) | 1n) === ALL ? value : undefined) },
+  { reset: 0n, write: (value) => (value === 0n ? value : undefined) },
+  { reset: 0n, write: any },
+  { reset: 0n, write: any },
+];
 
-/** MSRs of the architecture that user space saves and restores, if the CPU has them. */
+/** The MSR that KVM keeps by the number of `index`. */
+export function keptMsr(index: number): KeptMsr | undefined {
+  if (index >= 0x200 && index < 0x210) return (index & 1) === 0 ? MTRR_BASE : MTRR_MASK;
+  if (index === 0x250 || index === 0x258 || index === 0x259 || (index >= 0x268 && index < 0x270)) return MTRR_FIXED;
+  if (index >= 0x400 && index < 0x480) return MC_BANK[index & 3];
+  return single.get(index);
+}
+
+/** kvm_set_apic_base: bits that no local APIC without x2APIC has. */
+export const validApicBase = (value: bigint): boolean => (value & (RESERVED_ADDRESS_BITS | 0x6ffn)) === 0n;
+
+/** MSRs that user space saves and restores, if the CPU has them (msrs_to_save, emulated_msrs). */
 const architectural = [
-  0x10, // TSC
+  MSR_IA32_TSC,
   MSR_IA32_APIC_BASE,
   0x174, // SYSENTER_CS, _ESP, _EIP
   0x175,
@@ -45,8 +148,22 @@ const architectural = [
   0xc0000100, // FS_BASE, GS_BASE, KERNEL_GS_BASE
   0xc0000101,
   0xc0000102,
+  MSR_IA32_TSC_ADJUST,
+  0x34,
+  0x3a,
+  0xce,
+  MSR_MISC_FEATURES_ENABLES,
+  0x17a,
+  0x1fc,
 ] as const;
 /** KVM_GET_MSR_FEATURE_INDEX_LIST: what CPUs of this host have alike. */
 export const featureMsrs: readonly number[] = [MSR_IA32_UCODE_REV];
 /** KVM_GET_MSR_INDEX_LIST. */
-export const msrIndexList: readonly number[] = [...architectural, ...keptMsrs.keys()];
+export const msrIndexList: readonly number[] = [
+  ...architectural,
+  MSR_IA32_UCODE_REV,
+  MSR_MTRR_CAP,
+  MSR_IA32_MISC_ENABLE,
+  MSR_IA32_PAT,
+  MSR_MTRR_DEF_TYPE,
+];

@@ -15,26 +15,52 @@ import {
   RUN_MSR_ERROR,
 } from '../uapi/kvm-run.ts';
 import { RAX, RCX, RDX } from './cpu.ts';
-import { keptMsrs, MSR_IA32_APIC_BASE } from './msr-table.ts';
+import { findCpuid } from './cpuid.ts';
+import { keptMsr, MSR_IA32_APIC_BASE, MSR_IA32_TSC, MSR_IA32_TSC_ADJUST, validApicBase } from './msr-table.ts';
 import { kvmMsr } from './trace.ts';
 import type { KvmVcpu } from './vcpu.ts';
+
+/** Microcode to load: nobody does. */
+const MSR_IA32_UCODE_WRITE = 0x79;
+const LEAF_7_TSC_ADJUST = 1 << 1;
 
 /** kvm_get_msr: `undefined` if neither the CPU nor KVM has it. */
 export function readMsr(vcpu: KvmVcpu, index: number): bigint | undefined {
   if (index === MSR_IA32_APIC_BASE) return vcpu.apicBase;
-  return vcpu.msrs.get(index) ?? vcpu.cpu.readMsr(index);
+  if (index === MSR_IA32_TSC_ADJUST) return vcpu.tscAdjust;
+  const own = keptMsr(index);
+  return own === undefined ? vcpu.cpu.readMsr(index) : (vcpu.msrs.get(index) ?? own.reset);
 }
 
-/** kvm_set_msr: false if there is no such MSR or it refuses the value. */
-export function writeMsr(vcpu: KvmVcpu, index: number, value: bigint): boolean {
-  if (index === MSR_IA32_APIC_BASE) {
-    vcpu.apicBase = value;
-    return true;
+/** kvm_set_msr: false if there is no such MSR or it refuses the value. `host`: user space writes it, not the guest. */
+export function writeMsr(vcpu: KvmVcpu, index: number, value: bigint, host: boolean): boolean {
+  const { cpu } = vcpu;
+  switch (index) {
+    case MSR_IA32_APIC_BASE:
+      if (!validApicBase(value)) return false;
+      vcpu.apicBase = value;
+      return true;
+    case MSR_IA32_TSC: {
+      const by = value - cpu.readMsr(MSR_IA32_TSC)!;
+      cpu.tscShift = BigInt.asUintN(64, cpu.tscShift + by);
+      if (!host) vcpu.tscAdjust = BigInt.asUintN(64, vcpu.tscAdjust + by);
+      return true;
+    }
+    case MSR_IA32_TSC_ADJUST: {
+      if ((findCpuid(vcpu.cpuid, 7, 0)?.ebx ?? 0) & LEAF_7_TSC_ADJUST) {
+        if (!host) cpu.tscShift = BigInt.asUintN(64, cpu.tscShift + value - vcpu.tscAdjust);
+        vcpu.tscAdjust = value;
+      }
+      return true;
+    }
+    case MSR_IA32_UCODE_WRITE:
+      return true;
   }
-  const own = keptMsrs.get(index);
-  if (own === undefined) return vcpu.cpu.writeMsr(index, value);
-  if ((value ^ vcpu.msrs.get(index)!) & ~own.writable) return false;
-  vcpu.msrs.set(index, value);
+  const own = keptMsr(index);
+  if (own === undefined) return cpu.writeMsr(index, value);
+  const written = host && own.strict !== true ? value : own.write(value, vcpu.msrs.get(index) ?? own.reset);
+  if (written === undefined) return false;
+  vcpu.msrs.set(index, written);
   return true;
 }
 
@@ -94,7 +120,7 @@ export function emulateWrmsr(vcpu: KvmVcpu): number {
   const index = Number(BigInt.asUintN(32, cpu.register(RCX)));
   const value = (BigInt.asUintN(32, cpu.register(RDX)) << 32n) | BigInt.asUintN(32, cpu.register(RAX));
   const filtered = vcpu.vm.msrFilter?.allows(index, true) === false;
-  const done = !filtered && writeMsr(vcpu, index, value);
+  const done = !filtered && writeMsr(vcpu, index, value, false);
   if (!done) {
     const refused = readMsr(vcpu, index) === undefined ? KVM_MSR_EXIT_REASON_UNKNOWN : KVM_MSR_EXIT_REASON_INVAL;
     if (askUserSpace(vcpu, KVM_EXIT_X86_WRMSR, filtered ? KVM_MSR_EXIT_REASON_FILTER : refused, index, value)) {

@@ -10,6 +10,7 @@ import type { kvm_regs, kvm_segment, kvm_sregs } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import type { SegmentName, SegmentState } from './cpu.ts';
 import { guestFlags, setGuestFlags } from './guest-debug.ts';
+import { validApicBase } from './msr-table.ts';
 import type { KvmVcpu } from './vcpu.ts';
 
 type Regs = StructOf<typeof kvm_regs>;
@@ -106,5 +107,7 @@ function checkSregs(kernel: Pick<RefusingContext, 'refuse'>, sregs: Sregs): numb
     return kernel.refuse(EINVAL, 'outside long mode EFER.LMA and CS.L must be clear');
   }
   if (sregs.cr8 > 0xfn) return kernel.refuse(EINVAL, 'CR8 has four bits');
+  if (!validApicBase(sregs.apic_base))
+    return kernel.refuse(EINVAL, 'the APIC base has reserved bits, or x2APIC, which there is not');
   return 0;
 }

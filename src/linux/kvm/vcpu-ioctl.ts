@@ -130,7 +130,7 @@ function getMsrs(vcpu: KvmVcpu, argument: number): number {
 }
 
 function setMsrs(vcpu: KvmVcpu, argument: number): number {
-  return eachMsr(vcpu, argument, false, (entry) => writeMsr(vcpu, entry.index, entry.data));
+  return eachMsr(vcpu, argument, false, (entry) => writeMsr(vcpu, entry.index, entry.data, true));
 }
 
 /** msr_io: how many entries were processed before one was refused; -E2BIG, -EFAULT. */

@@ -24,7 +24,6 @@ import { type InjectedEvent, isException } from './injected-event.ts';
 import type { Irqchip } from './irqchip.ts';
 import { Lapic } from './lapic.ts';
 import { MmioCache, type PageFault } from './mmu.ts';
-import { defaultMsrs } from './msr-table.ts';
 import { RunPage } from './run-page.ts';
 import { VcpuStats } from './vcpu-stats.ts';
 import type { Vm, VmVcpu } from './vm.ts';
@@ -56,7 +55,10 @@ export class KvmVcpu implements VmVcpu {
   readonly emulation: Emulation;
   readonly mmioCache = new MmioCache();
   readonly fault: PageFault;
-  readonly msrs = defaultMsrs();
+  /** MSRs that KVM keeps, as far as they have been written. */
+  readonly msrs = new Map<number, bigint>();
+  /** MSR_IA32_TSC_ADJUST: by how much the guest has moved its counter. */
+  tscAdjust = 0n;
   fpu = initialFpu();
   readonly stats = new VcpuStats();
   readonly halts: HaltPolling;

@@ -58,6 +58,7 @@ export class ScriptedCpu implements Cpu {
   instruction: Instruction = () => 'undecodable';
   retired = 0;
   tscOffset = 0;
+  tscShift = 0n;
   msrIntercepts: ((index: number, write: boolean) => boolean) | undefined = undefined;
   exceptionBitmap = 0;
   rflags = 2n;

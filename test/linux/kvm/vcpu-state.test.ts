@@ -117,12 +117,12 @@ describe('MSR filter', () => {
   });
 
   test('MSRs that nobody has, and values that they refuse, are user space’s if it asks for them', () => {
-    const guest = filtered(`mov ecx, ${UNKNOWN}\n rdmsr\n mov ecx, 0x8b\n wrmsr\n hlt`, 3);
+    const guest = filtered(`mov ecx, ${UNKNOWN}\n rdmsr\n mov ecx, 0x140\n wrmsr\n hlt`, 3);
     expect([guest.resume(), guest.exitReason]).toEqual([0, run.KVM_EXIT_X86_RDMSR]);
     expect(asked(guest)).toMatchObject({ reason: 2, index: UNKNOWN });
     guest.run.setBigUint64(run.RUN_MSR_DATA, 7n, true);
     expect([guest.resume(), guest.exitReason]).toEqual([0, run.KVM_EXIT_X86_WRMSR]);
-    expect(asked(guest)).toMatchObject({ reason: 1, index: 0x8b, data: 7n });
+    expect(asked(guest)).toMatchObject({ reason: 1, index: 0x140, data: 7n });
     expect([guest.resume(), guest.exitReason]).toEqual([0, run.KVM_EXIT_HLT]);
   });
 
