@@ -3,8 +3,9 @@
 /** More of a value than this nobody reads. */
 const LONGEST = 200;
 
-/** The value as a message shows it: a string in quotes. */
+/** The value as a message shows it: a string in quotes, a bigint with its n. */
 export function shown(value: unknown): string {
+  if (typeof value === 'bigint') return `${textOf(value)}n`;
   return typeof value === 'string' ? `'${cut(value)}'` : textOf(value);
 }
 

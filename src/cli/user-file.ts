@@ -97,7 +97,8 @@ export function changedBuiltIn(
 export const firstLine = (error: unknown): string =>
   saidBy(error)
     .split('\n')[0]!
-    .replace(/^.*?Error: /, '');
+    .replace(/^.*?Error: /, '')
+    .trimEnd();
 
 /** `./mydev.ts:12`: the innermost frame in the file (its columns are the compiler's); or what a syntax error says. */
 export function placeOf(file: string, error: unknown): string | undefined {

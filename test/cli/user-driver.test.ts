@@ -58,6 +58,15 @@ test('its life: parameters, types in sysfs, a device, one too many, rmmod', () =
   expect(status).toBe(0);
 });
 
+test.each(["'of mine'", "'of mine\\n'"])('a description ends with one newline: %s', (text) => {
+  const { stdout, status } = host(
+    parent(`show_description: () => ${text},`),
+    'insmod ./mine.ts',
+    `cat ${TYPES}/description`,
+  );
+  expect([stdout, status]).toEqual(['of mine\n', 0]);
+});
+
 test('one device more than max_instances is EUSERS', () => {
   const { stderr, status } = host(parent(), 'insmod ./mine.ts', CREATE, CREATE.replace('1003', '1004'));
   expect(stderr).toContain(
@@ -97,6 +106,11 @@ describe('insmod refuses', () => {
     ],
     ['an exit that is none', "export default { name: 'mine', init: () => 0, exit: 1 };", 'exit is 1, no function'],
     [
+      'two types of one name',
+      parent().replace("[{ sysfs_name: 'a',", "[{ sysfs_name: 'a' }, { sysfs_name: 'a',"),
+      'could not insert module ./mine.ts: File exists\n   = note: parent mine has two types named a',
+    ],
+    [
       'an unknown kind of parameter',
       "export default { name: 'mine', parameters: { n: 'float' }, init: () => 0 };",
       "parameters.n is 'float', not one of integer, string, boolean",
@@ -110,7 +124,7 @@ describe('insmod refuses', () => {
     const { stderr, status } =
       file === undefined ? gvmWith({}, 'host', '-c', 'insmod ./mine.ts') : host(file, 'insmod ./mine.ts');
     expect(stderr).toContain(message);
-    expect(stderr).toMatch(/^insmod: ERROR: /);
+    expect(stderr).toMatch(/^insmod: ERROR: /m);
     expect([stderr.includes('    at '), status]).toEqual([false, 2]);
   });
 

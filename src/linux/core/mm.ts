@@ -99,13 +99,17 @@ export class AddressSpace {
       offset,
       order,
       pages: [],
+      held: false,
       fault: undefined,
     };
     if (pool !== undefined && !pool.reserve(rounded / pageBytes)) return -ENOMEM;
     if (backing !== undefined) {
       if (backing.operations.mmap === undefined) return -ENODEV;
       const error = backing.operations.mmap(backing, vma);
-      if (error < 0) return error;
+      if (error < 0) {
+        this.#freeFrames(vma);
+        return error;
+      }
       backing.get();
     }
     this.#vmas.splice(this.#firstEndingAfter(start), 0, vma);
@@ -226,6 +230,7 @@ export class AddressSpace {
     for (const vma of this.#vmas) {
       if (vma.file !== file) continue;
       this.#invalidate(vma.start, vma.length);
+      this.#freeFrames(vma);
       vma.pages = [];
     }
   }
@@ -300,7 +305,10 @@ export class AddressSpace {
   }
 
   #freeFrames(vma: Vma): void {
-    if (vma.file !== undefined) return;
+    if (vma.file !== undefined) {
+      if (vma.held) for (const [, frame] of touched(vma)) this.#pages.put(frame);
+      return;
+    }
     const pool = vma.order === 0 ? undefined : this.#hugePages.ofOrder(vma.order);
     let blocks = 0;
     for (const [index, frame] of touched(vma)) {

@@ -26,6 +26,8 @@ export interface Vma {
   readonly order: number;
   /** Frames by page index; a file's mmap operation fills them, anonymous ones appear at the first touch. */
   pages: (Hpa | undefined)[];
+  /** Whether a file's mapping has a reference to each of its frames, which goes with it (vm_insert_page). */
+  held: boolean;
   /** vm_ops->fault of a file mapping: the frame of page number `page` of the file, or -errno (SIGBUS). */
   fault: ((page: number) => Hpa | number) | undefined;
 }

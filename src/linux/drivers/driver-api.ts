@@ -39,6 +39,8 @@ export declare function pr_warn(text: string): void;
 export declare function pr_err(text: string): void;
 /** With the names of the driver and the device before the text. */
 export declare function dev_info(device: Device, text: string): void;
+export declare function dev_warn(device: Device, text: string): void;
+export declare function dev_err(device: Device, text: string): void;
 
 /** `-errno`, with the rule that was broken for `--explain`. Not in Linux. */
 export declare function refuse(errno: number, because: string): number;
@@ -74,6 +76,20 @@ export declare function class_destroy(cls: Class): void;
 export declare function device_create(cls: Class, name: string): Device | number;
 export declare function device_unregister(device: Device): void;
 
+/** A file of a device in sysfs; `probe` makes them for `mdev.dev`. They go with the device. */
+export interface DeviceAttribute {
+  readonly name: string;
+  /** Permission bits; those of the functions there are if it is not given. */
+  readonly mode?: number;
+  /** All of the text, with its newline, or -errno. */
+  show?(device: Device): string | number;
+  /** One write, its newline with it: the characters taken, or -errno. */
+  store?(device: Device, text: string): number;
+}
+/** -EEXIST if the name is taken. */
+export declare function device_create_file(device: Device, attribute: DeviceAttribute): number;
+export declare function device_remove_file(device: Device, attribute: DeviceAttribute): void;
+
 // --- mediated devices -------------------------------------------------------------------------------------------
 
 /** A type of mediated device: the directory is CLASS-sysfs_name, `name` shows pretty_name. */
@@ -99,6 +115,7 @@ export interface MdevDriver {
   /** vfio_unregister_group_dev and vfio_put_device. */
   remove(mdev: MdevDevice): void;
   get_available?(type: MdevType): number;
+  /** The text of the type's `description`. */
   show_description?(type: MdevType): string;
 }
 export declare function mdev_register_driver(driver: MdevDriver): number;
@@ -122,6 +139,12 @@ export interface VmArea {
   readonly length: number;
   /** In the device's file. */
   readonly offset: number;
+  /** What `mmap` sets for pages that come when they are touched. */
+  vm_ops?: VmOperations;
+}
+export interface VmOperations {
+  /** The page at byte `offset` of the area was touched, and nobody has inserted it: it, or undefined, which is a bus error. */
+  fault?(area: VmArea, offset: number): Page | undefined;
 }
 export interface VfioDevice<State> {
   readonly name: string;
@@ -179,8 +202,9 @@ export interface Page {
 }
 /** `gfp` is GFP_KERNEL if it is not given; undefined if there is no page. */
 export declare function alloc_page(gfp?: number): Page | undefined;
+/** Once. Who has it mapped keeps it until that goes. */
 export declare function free_page(page: Page): void;
-/** Show `page` at byte `offset` of the area. */
+/** Show `page` at byte `offset` of the area. -EBUSY if a page is there. */
 export declare function vm_insert_page(area: VmArea, offset: number, page: Page): number;
 
 // --- DMA --------------------------------------------------------------------------------------------------------
@@ -217,6 +241,13 @@ export interface Eventfd {
 export declare function eventfd_ctx_fdget(fd: number): Eventfd | number;
 export declare function eventfd_ctx_put(eventfd: Eventfd): void;
 export declare function eventfd_signal(eventfd: Eventfd, n: number): void;
+
+export interface Virqfd {
+  disable(): void;
+}
+/** Call `handler` at each signal of the eventfd `fd`, such as the one that SET_IRQS gives to unmask an interrupt: -EBADF, -EINVAL. */
+export declare function vfio_virqfd_enable(handler: () => void, fd: number): Virqfd | number;
+export declare function vfio_virqfd_disable(virqfd: Virqfd): void;
 
 export interface Timer {
   readonly deadline: number;

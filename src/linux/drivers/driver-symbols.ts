@@ -1,6 +1,6 @@
 /** Functions of the kernel that a user's own driver imports (driver-api.ts), on one kernel: EXPORT_SYMBOL. */
 
-import { gpa, type Hpa, iova as iovaOf, PAGE_SIZE } from '../../address.ts';
+import { gpa, iova as iovaOf, PAGE_SIZE } from '../../address.ts';
 import type { Timer } from '../core/clock.ts';
 import { Device } from '../core/device.ts';
 import { Eventfd, eventfdFromFd } from '../core/eventfd.ts';
@@ -8,9 +8,8 @@ import { GFP_ATOMIC, GFP_KERNEL } from '../core/gfp.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../core/iommu.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { copyFromUser, copyToUser } from '../core/uaccess.ts';
-import type { Vma } from '../core/vma.ts';
 import { kvm_read_guest, kvm_write_guest, kvmOf } from '../kvm/guest-memory.ts';
-import { EINVAL, ENOMEM } from '../uapi/errno.ts';
+import { EBUSY, EINVAL, ENOMEM } from '../uapi/errno.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import { vfio_dma_rw } from '../vfio/dma.ts';
 import {
@@ -20,10 +19,14 @@ import {
 } from '../vfio/emulated-iommu.ts';
 import { validateSetIrqs } from '../vfio/irqs.ts';
 import { vfio_pin_pages, vfio_unpin_pages } from '../vfio/pin-pages.ts';
+import { onSignal } from '../vfio/virqfd.ts';
 import type * as api from './driver-api.ts';
 import type { DriverCalls } from './driver-fault.ts';
-import { checkAddress, checkBytes } from './user-driver-check.ts';
-import { UserPage, UserVfioDevice } from './user-vfio-device.ts';
+import { deviceFiles } from './user-attributes.ts';
+import { checkAddress, checkBytes, checkUnsigned } from './user-driver-check.ts';
+import { UserPage } from './user-page.ts';
+import { UserVfioDevice } from './user-vfio-device.ts';
+import { UserVmArea } from './user-vm-area.ts';
 
 /** Those that need to know the module are not here. */
 type Symbols = Omit<
@@ -36,21 +39,28 @@ type Symbols = Omit<
   | 'kmalloc'
   | 'kzalloc'
   | 'kfree'
+  | 'alloc_page'
+  | 'free_page'
 >;
 
 /** The functions; timers call the user's file by `calls`. */
 export function driverSymbols(kernel: Kernel, calls: DriverCalls): Symbols {
   const printk = (text: string): void => kernel.printk(String(text));
+  const about = (device: api.Device, text: string): void =>
+    printk(`${(device as Device).driverString} ${device.name}: ${text}`);
   return {
     printk,
     pr_info: printk,
     pr_warn: printk,
     pr_err: printk,
-    dev_info: (device, text) => printk(`${(device as Device).driverString} ${device.name}: ${text}`),
+    dev_info: about,
+    dev_warn: about,
+    dev_err: about,
     refuse: (errno, because) => kernel.refuse(errno, because),
     GFP_KERNEL,
     GFP_ATOMIC,
     ...devices(kernel),
+    ...deviceFiles(kernel, calls),
     vfio_register_emulated_iommu_dev(vdev) {
       const { mdev, device } = userDevice(vdev);
       return vfio_register_emulated_iommu_dev(mdev.device, device);
@@ -70,7 +80,7 @@ export function driverSymbols(kernel: Kernel, calls: DriverCalls): Symbols {
       return true;
     },
     kvm_put_kvm: (kvm) => kvmOf(kvm).put(),
-    ...eventfds(kernel),
+    ...eventfds(kernel, calls),
     ktime_get: () => kernel.clock.now,
     hrtimer_start(nanoseconds, expire) {
       if (!(nanoseconds >= 0)) throw new RangeError(`hrtimer_start takes nanoseconds, not ${nanoseconds}`);
@@ -107,16 +117,13 @@ function memory(kernel: Kernel) {
       byPages(from, to, (piece, at) => copyFromUser(kernel, piece, at)),
     copy_to_user: (to: number, from: Uint8Array): number =>
       byPages(to, from, (piece, at) => copyToUser(kernel, at, piece)),
-    alloc_page(gfp: number = GFP_KERNEL): api.Page | undefined {
-      const frame = kernel.pages.allocate(0, gfp);
-      return frame === undefined ? undefined : new UserPage(kernel, frame);
-    },
-    free_page: (page: api.Page): void => kernel.pages.free((page.pfn * PAGE_SIZE) as Hpa),
     vm_insert_page(area: api.VmArea, offset: number, page: api.Page): number {
+      if (!(area instanceof UserVmArea)) throw new TypeError('vm_insert_page takes the area that mmap was given');
+      if (!(page instanceof UserPage)) throw new TypeError('vm_insert_page takes what alloc_page made');
       if (offset % PAGE_SIZE !== 0 || offset < 0 || offset >= area.length) {
         return kernel.refuse(EINVAL, `offset ${offset} is no page of the mapping's ${area.length} bytes`);
       }
-      (area as Vma).pages[offset / PAGE_SIZE] = (page.pfn * PAGE_SIZE) as Hpa;
+      if (!area.insert(offset / PAGE_SIZE, page)) return kernel.refuse(EBUSY, `a page is at offset ${offset} already`);
       return 0;
     },
   };
@@ -161,7 +168,7 @@ function dma(kernel: Kernel) {
   };
 }
 
-function eventfds(kernel: Kernel) {
+function eventfds(kernel: Kernel, calls: DriverCalls) {
   return {
     eventfd_ctx_fdget(fd: number): api.Eventfd | number {
       return eventfdFromFd(kernel, fd) as unknown as api.Eventfd | number;
@@ -170,8 +177,19 @@ function eventfds(kernel: Kernel) {
     eventfd_ctx_put(): void {},
     eventfd_signal(eventfd: api.Eventfd, n: number): void {
       if (!((eventfd as unknown) instanceof Eventfd)) throw new TypeError('eventfd_signal takes an eventfd');
+      checkUnsigned(n, 'eventfd_signal');
       (eventfd as unknown as Eventfd).signal(BigInt(n));
     },
+    vfio_virqfd_enable(handler: () => void, fd: number): api.Virqfd | number {
+      const eventfd = eventfdFromFd(kernel, fd);
+      if (typeof eventfd === 'number') return eventfd;
+      return onSignal(
+        eventfd,
+        () => calls.run('virqfd', 'vfio_virqfd_enable', handler),
+        () => {},
+      );
+    },
+    vfio_virqfd_disable: (virqfd: api.Virqfd): void => virqfd.disable(),
   };
 }
 

@@ -1,7 +1,14 @@
 /** Whether what a user's file hands the kernel is what it says. The first thing that is not is a TypeError that names it. */
 
 import { shown, strayProperty } from '../../foreign-value.ts';
-import type { KernelModule, MdevDriver, MdevType, ParameterKind, VfioDeviceOps } from './driver-api.ts';
+import type {
+  DeviceAttribute,
+  KernelModule,
+  MdevDriver,
+  MdevType,
+  ParameterKind,
+  VfioDeviceOps,
+} from './driver-api.ts';
 
 const KINDS: readonly ParameterKind[] = ['integer', 'string', 'boolean'];
 type Parameters = Readonly<Record<string, ParameterKind>>;
@@ -16,6 +23,9 @@ const DRIVER = {
   get_available: true,
   show_description: true,
 } as const satisfies Readonly<Record<keyof MdevDriver, true>>;
+const ATTRIBUTE = { name: true, mode: true, show: true, store: true } as const satisfies Readonly<
+  Record<keyof DeviceAttribute, true>
+>;
 /** All of them optional functions. */
 const OPS = {
   open_device: true,
@@ -80,6 +90,23 @@ export function checkOps(ops: VfioDeviceOps<unknown>): void {
   const fields = object(ops, 'the ops');
   noStray(fields, OPS, 'vfio_device_ops');
   for (const key of Object.keys(OPS)) optional(fields[key], key);
+}
+
+export function checkAttribute(attribute: DeviceAttribute): void {
+  const fields = object(attribute, 'the attribute');
+  noStray(fields, ATTRIBUTE, 'an attribute');
+  const { name, mode } = fields;
+  if (typeof name !== 'string' || !/^[^/\s]+$/.test(name))
+    throw new TypeError(`name is ${shown(name)}, no name of a file`);
+  if (mode !== undefined && !(Number.isInteger(mode) && ((mode as number) & ~0o777) === 0))
+    throw new TypeError(`mode is ${shown(mode)}, no permission bits such as 0o644`);
+  optional(fields['show'], 'show');
+  optional(fields['store'], 'store');
+}
+
+export function checkUnsigned(number: unknown, where: string): void {
+  if (!Number.isSafeInteger(number) || (number as number) < 0)
+    throw new RangeError(`${where}: ${shown(number)} is no unsigned number`);
 }
 
 export function checkBytes(bytes: unknown): asserts bytes is Uint8Array {

@@ -18,6 +18,7 @@ import { DriverCalls } from './driver-fault.ts';
 import { driverSymbols } from './driver-symbols.ts';
 import { ModuleMemory } from './module-memory.ts';
 import { checkMdevDriver, checkModule, checkOps, checkTypes } from './user-driver-check.ts';
+import { ModulePages } from './user-page.ts';
 import { UserVfioDevice } from './user-vfio-device.ts';
 
 /** `struct mdev_device` as the user's functions get it. */
@@ -47,6 +48,7 @@ export class UserDriver {
   readonly #kernel: Kernel;
   readonly #calls: DriverCalls;
   readonly #memory: ModuleMemory;
+  readonly #pages: ModulePages;
   readonly #drivers = new Map<api.MdevDriver, MdevDriver>();
   readonly #devices = new WeakMap<Mdev, UserMdev>();
   /** Types by name, of all its parents. */
@@ -58,12 +60,15 @@ export class UserDriver {
   constructor(kernel: Kernel, file: string) {
     this.#kernel = kernel;
     this.#memory = new ModuleMemory(kernel);
+    this.#pages = new ModulePages(kernel);
     this.#calls = new DriverCalls(file, () => kernel.memory.code.sharedChanged());
     this.exports = {
       ...driverSymbols(kernel, this.#calls),
       kmalloc: (size, gfp) => this.#memory.kmalloc(size, gfp),
       kzalloc: (size, gfp) => this.#memory.kzalloc(size, gfp),
       kfree: (memory) => this.#memory.kfree(memory),
+      alloc_page: (gfp) => this.#pages.allocate(gfp),
+      free_page: (page) => this.#pages.free(page),
       mdev_register_driver: (driver) => this.#registerDriver(driver),
       mdev_unregister_driver: (driver) => {
         const known = this.#drivers.get(driver);
@@ -95,16 +100,21 @@ export class UserDriver {
         const result = this.#calls.result('init', 'init', 0, () =>
           module.init(parameters as Parameters & Record<string, never>),
         );
-        if (result < 0) this.#memory.close();
+        if (result < 0) this.#forgetMemory();
         return result;
       },
       ...(module.exit && {
         exit: () => {
           this.#calls.run('exit', 'exit', () => module.exit!());
-          this.#memory.close();
+          this.#forgetMemory();
         },
       }),
     };
+  }
+
+  #forgetMemory(): void {
+    this.#memory.close();
+    this.#pages.close();
   }
 
   #registerDriver(driver: api.MdevDriver): number {
@@ -133,7 +143,7 @@ export class UserDriver {
       ...(description && {
         show_description: (type) =>
           calls.run('mdev_driver.show_description', 'show_description', () =>
-            String(description.call(driver, this.#typeOf(type))),
+            String(description.call(driver, this.#typeOf(type))).replace(/\n$/, ''),
           ),
       }),
     };

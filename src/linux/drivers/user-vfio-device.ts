@@ -1,11 +1,11 @@
 /** A VFIO device of a user's own driver: its functions, as VFIO calls them. */
 
-import { type Hpa, PAGE_SIZE } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { Mdev } from '../mdev/device.ts';
 import { VfioDevice, type VfioDeviceOps } from '../vfio/device.ts';
 import type * as api from './driver-api.ts';
 import type { DriverCalls } from './driver-fault.ts';
+import { UserVmArea } from './user-vm-area.ts';
 
 /** What the user's functions are handed: `struct vfio_device` with the state it lies in. */
 export class UserVfioDevice implements api.VfioDevice<unknown> {
@@ -58,7 +58,14 @@ export class UserVfioDevice implements api.VfioDevice<unknown> {
       ...(ioctl && {
         ioctl: (request, argument) => number('ioctl', MAX_RESULT, () => ioctl.call(ops, this, request, argument)),
       }),
-      ...(mmap && { mmap: (area) => number('mmap', 0, () => mmap.call(ops, this, area)) }),
+      ...(mmap && {
+        mmap: (vma) => {
+          const area = new UserVmArea(this.device.kernel, vma);
+          const error = number('mmap', 0, () => mmap.call(ops, this, area));
+          if (error === 0) area.arm((call) => calls.run(where('mmap, vm_ops.fault'), 'fault', call));
+          return error;
+        },
+      }),
       ...(request && { request: (count) => plain('request', () => request.call(ops, this, count)) }),
       ...(dma_unmap && {
         dmaUnmap: (iova, size) => plain('dma_unmap', () => dma_unmap.call(ops, this, Number(iova), Number(size))),
@@ -69,15 +76,3 @@ export class UserVfioDevice implements api.VfioDevice<unknown> {
 }
 
 const MAX_RESULT = 0x7fff_ffff;
-
-/** A page as the user's file sees it. */
-export class UserPage implements api.Page {
-  readonly pfn: number;
-  readonly bytes: Uint8Array;
-
-  constructor(kernel: Kernel, frame: number) {
-    this.pfn = frame / PAGE_SIZE;
-    this.bytes = kernel.memory.page(frame as Hpa);
-    kernel.memory.code.share(frame);
-  }
-}

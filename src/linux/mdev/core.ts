@@ -84,6 +84,8 @@ export class MdevCore {
     if (types.length === 0) {
       return kernel.refuse(EINVAL, `parent ${device.name} offers no type of mediated device`);
     }
+    const twice = types.find(({ name }, index) => types.findIndex((other) => other.name === name) !== index);
+    if (twice !== undefined) return kernel.refuse(EEXIST, `parent ${device.name} has two types named ${twice.name}`);
     if (this.#parents.has(device)) return kernel.refuse(EEXIST, `parent ${device.name} is registered already`);
     if (!kernel.kmallocAll('struct mdev_parent', ...types.map(() => 'struct mdev_type'))) return -ENOMEM;
     const parent: Parent = { device, driver, available: driver.max_instances ?? 0, leaving: false };
@@ -232,7 +234,7 @@ export const mdev_unregister_driver = (kernel: Kernel, driver: MdevDriver): void
 
 /**
  * Register `device` as a parent of mediated devices of `driver`: its types appear in sysfs. 0, -EINVAL without types, -EEXIST if
- * it is registered, -ENOMEM.
+ * it is registered or two types have one name, -ENOMEM.
  */
 export function mdev_register_parent(
   kernel: Kernel,

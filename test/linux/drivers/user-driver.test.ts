@@ -15,6 +15,7 @@ let host: Host;
 let kvm: KvmModule;
 let linux: typeof api;
 let vdev: api.VfioDevice<undefined>;
+let mdevDevice: api.Device;
 let opened: ReturnType<typeof openDevice>;
 /** What the driver was told. */
 let told: string[];
@@ -28,6 +29,7 @@ function load(ops: api.VfioDeviceOps<undefined> = {}, withVm = false) {
     device_api: 'vfio-pci',
     max_instances: 1,
     probe(mdev) {
+      mdevDevice = mdev.dev;
       const made = linux.vfio_alloc_device(mdev, { release: () => void told.push('release'), ...ops }, undefined);
       if (typeof made === 'number') return made;
       vdev = made;
@@ -198,6 +200,152 @@ test('a page of the driver’s in the process: both see the same bytes', () => {
   linux.free_page(page!);
   expect(shown(host.syscalls.mmap(0x1000, 3, 1, opened.device, 0x1000))).toBe('-EINVAL');
   host.syscalls.munmap(at, 0x1000);
+});
+
+test('a page that the driver frees stays while it is mapped: nobody else gets it', () => {
+  let page: api.Page | undefined;
+  load({
+    mmap(_, area) {
+      page = linux.alloc_page()!;
+      const error = linux.vm_insert_page(area, 0, page);
+      told.push(shown(linux.vm_insert_page(area, 0, page)));
+      return error;
+    },
+  });
+  const before = host.kernel.pages.used;
+  const at = hva(host.syscalls.mmap(0x1000, 3, 1, opened.device, 0));
+  host.memory.write(at, Uint8Array.of(0x44));
+  linux.free_page(page!);
+  const other = linux.alloc_page()!;
+  expect([told, other.pfn === page!.pfn, host.memory.read(at, 1)[0]]).toEqual([['-EBUSY'], false, 0x44]);
+  host.syscalls.munmap(at, 0x1000);
+  const again = linux.alloc_page()!;
+  expect(again.pfn).toBe(page!.pfn);
+  linux.free_page(again);
+  linux.free_page(other);
+  expect(host.kernel.pages.used).toBe(before);
+});
+
+test('a mapping that the driver refuses after it has inserted a page leaves nothing', () => {
+  load({
+    mmap(_, area) {
+      const page = linux.alloc_page()!;
+      linux.vm_insert_page(area, 0, page);
+      linux.free_page(page);
+      return -11;
+    },
+  });
+  const before = host.kernel.pages.used;
+  expect(shown(host.syscalls.mmap(0x1000, 3, 1, opened.device, 0))).toBe('-EAGAIN');
+  expect(host.kernel.pages.used).toBe(before);
+});
+
+test('pages that come by vm_ops.fault when they are touched, each once, also in what is left of a mapping', () => {
+  const pages = new Map<number, api.Page>();
+  load({
+    mmap(_, area) {
+      area.vm_ops = {
+        fault(at, offset) {
+          told.push(`${(at.offset + offset).toString(16)}`);
+          if (at.offset + offset === 0x5000) return undefined;
+          const page = linux.alloc_page()!;
+          pages.set(offset, page);
+          page.bytes[0] = offset >> 12;
+          return page;
+        },
+      };
+      return 0;
+    },
+    close_device: () => pages.forEach(linux.free_page),
+  });
+  const at = hva(host.syscalls.mmap(0x5000, 3, 1, opened.device, 0x1000));
+  const first = (page: number) => host.memory.read(plus(at, page * 0x1000), 1)[0];
+  expect([first(0), first(2), first(0), first(2)]).toEqual([0, 2, 0, 2]);
+  expect(told).toEqual(['1000', '3000']);
+  host.syscalls.munmap(at, 0x3000);
+  expect([first(3), first(3)]).toEqual([3, 3]);
+  expect(told).toEqual(['1000', '3000', '4000']);
+  expect(host.syscalls.write(opened.device, plus(at, 0x4000), 1)).toBeLessThan(0);
+  host.syscalls.munmap(plus(at, 0x3000), 0x2000);
+});
+
+test('a fault that gives no page is the driver’s', () => {
+  load({
+    mmap(_, area) {
+      area.vm_ops = { fault: () => 5 as never };
+      return 0;
+    },
+  });
+  const at = hva(host.syscalls.mmap(0x1000, 3, 1, opened.device, 0));
+  expect(() => host.memory.read(at, 1)).toThrow('it gave 5, neither a page nor undefined');
+  host.syscalls.munmap(at, 0x1000);
+});
+
+test('pages are freed once, by who allocated them; what is left the log tells', () => {
+  load({ dma_unmap: (device, iova, length) => linux.vfio_unpin_pages(device, iova, length / 4096) });
+  mapDma();
+  const pinned: api.Page[] = [];
+  linux.vfio_pin_pages(vdev, 0x10000, 1, linux.IOMMU_READ, pinned);
+  expect(() => linux.free_page(pinned[0]!)).toThrow('free_page: this is not from alloc_page, or was freed before');
+  linux.vfio_unpin_pages(vdev, 0x10000, 1);
+  const page = linux.alloc_page()!;
+  linux.free_page(page);
+  expect(() => linux.free_page(page)).toThrow('was freed before');
+  const lost = linux.alloc_page()!;
+  host.syscalls.close(opened.device);
+  host.echo(`/sys/bus/mdev/devices/${UUID}/remove`, '1');
+  expect(host.syscalls.delete_module('mine')).toBe(0);
+  expect(host.kernel.log.lines.at(-1)).toBe('alloc_page: 1 page(s) of the module are lost');
+  host.kernel.pages.free((lost.pfn * 4096) as never);
+});
+
+test('files of a device in sysfs', () => {
+  load();
+  const file = (name: string) => `/sys/bus/mdev/devices/${UUID}/${name}`;
+  let level = 3;
+  const attribute: api.DeviceAttribute = {
+    name: 'level',
+    show: ({ name }) => `${name === UUID} ${level}\n`,
+    store(_, text) {
+      if (!/^\d+\n$/.test(text)) return -22;
+      level = Number(text);
+      return text.length;
+    },
+  };
+  expect(linux.device_create_file(mdevDevice, attribute)).toBe(0);
+  expect(shown(linux.device_create_file(mdevDevice, attribute))).toBe('-EEXIST');
+  expect(host.cat(file('level'))).toBe('true 3\n');
+  host.echo(file('level'), '17\n');
+  expect(host.cat(file('level'))).toBe('true 17\n');
+  linux.device_remove_file(mdevDevice, attribute);
+  expect(linux.device_create_file(mdevDevice, { ...attribute, store: () => 1.5 })).toBe(0);
+  expect(() => host.echo(file('level'), '1')).toThrow('returned 1.5, not a number up to 1, or -errno');
+  host.kernel.current = host.process;
+  expect(linux.device_create_file(mdevDevice, { name: 'none', show: () => 5 })).toBe(0);
+  expect(() => host.cat(file('none'))).toThrow('it gave 5, neither a text nor -errno');
+  host.kernel.current = host.process;
+  expect(() => linux.device_create_file({ name: 'a', path: '/sys' }, attribute)).toThrow(
+    'one of device_create, or mdev',
+  );
+  expect(() => linux.device_create_file(mdevDevice, { name: 'a/b' })).toThrow('no name of a file');
+  expect(() => linux.device_create_file(mdevDevice, { name: 'a', mode: 0o1777 })).toThrow('no permission bits');
+  expect(() => linux.device_create_file(mdevDevice, { name: 'a', shwo: 1 } as never)).toThrow(
+    'shwo: an attribute has no such',
+  );
+});
+
+test('an eventfd that makes the driver do something, until it has enough', () => {
+  load();
+  const fd = host.syscalls.eventfd(0, 0);
+  const virqfd = linux.vfio_virqfd_enable(() => void told.push('signalled'), fd) as api.Virqfd;
+  const eventfd = linux.eventfd_ctx_fdget(fd) as api.Eventfd;
+  linux.eventfd_signal(eventfd, 1);
+  linux.eventfd_signal(eventfd, 1);
+  linux.vfio_virqfd_disable(virqfd);
+  linux.eventfd_signal(eventfd, 1);
+  expect(told).toEqual(['signalled', 'signalled']);
+  expect(shown(linux.vfio_virqfd_enable(() => {}, 99) as number)).toBe('-EBADF');
+  expect(() => linux.eventfd_signal(eventfd, -1)).toThrow('eventfd_signal: -1 is no unsigned number');
 });
 
 test('eventfds and timers', () => {
