@@ -84,14 +84,14 @@ export class Boundary {
     );
   }
 
-  /** Whether somebody looks between two elements of a repeated string instruction; RF alone, which stands between its batches, does not. */
+  /**
+   * Whether somebody looks between two elements of a repeated string instruction. RF alone, which stands between its batches, does not;
+   * nor does who only watches, by the breakpoint or the event: a batch counts as one instruction, and time must not tell of watching.
+   */
   get #looksAtElements(): boolean {
     const trap = this.#words[WORD.FLAG_CONTROL]! & TF;
-    return (
-      (trap | this.#blocking.shadow | this.#debug.pending | this.#asked) !== 0 ||
-      this.#debug.active ||
-      (watched && guestInstruction.on)
-    );
+    const asked = this.#asked & ~ASKED.BREAKPOINT;
+    return (trap | this.#blocking.shadow | this.#debug.pending | asked) !== 0 || this.#debug.active;
   }
 
   /**

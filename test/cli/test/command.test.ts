@@ -282,6 +282,38 @@ export default ({ syscalls, memory }) => {
 });
 
 describe('--coverage', () => {
+  test('who watches takes none of the guest’s time: a repeated string instruction counts as ever', () => {
+    const source = `; CHECK: took [[#TOOK:]] and
+bits 64
+default rel
+%include "gvm/driver.inc"
+global init_module
+init_module:
+        rdtsc
+        mov     r8d, eax
+        lea     rdi, [buffer]
+        mov     ecx, 500
+        rep     stosq
+        rdtsc
+        sub     eax, r8d
+        printk  \`took %u and\\n\`, eax
+        xor     eax, eax
+        ret
+section .bss
+buffer: resq 500
+`;
+    const files = { 'x.gasm': source };
+    const took = (ran: { readonly stdout: string }) => /took \d+/.exec(ran.stdout)?.[0];
+    const plain = took(gvmWith(files, 'run', 'x.gasm'));
+    expect(plain).toMatch(/^took \d$/);
+    expect(took(gvmWith(files, 'run', 'x.gasm', '--trace', 'guest_instruction[line=x.gasm:14]'))).toBe(plain);
+    const covered = gvmWith(files, 'test', 'x.gasm', '--dump-input=always', '--coverage', 'lcov');
+    expect([
+      covered.stdout.includes(`${plain} and`) || covered.stderr.includes(`${plain} and`),
+      covered.status,
+    ]).toEqual([true, 0]);
+  });
+
   const counted = [
     '        bits 64', //                     1
     '        global init_module', //          2
