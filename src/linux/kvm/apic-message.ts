@@ -1,6 +1,20 @@
 /** An interrupt on its way to local APICs, and which of them it is for (arch/x86/kvm/irq_comm.c, lapic.c). */
 
-export const DELIVERY = { FIXED: 0, LOWEST: 1, SMI: 2, NMI: 4, INIT: 5, STARTUP: 6, EXTINT: 7 } as const;
+export const DELIVERY = {
+  FIXED: 0,
+  LOWEST: 1,
+  SMI: 2,
+  REMOTE_READ: 3,
+  NMI: 4,
+  INIT: 5,
+  STARTUP: 6,
+  EXTINT: 7,
+} as const;
+/** Other fields of an interrupt command. */
+export const APIC_DESTINATION_LOGICAL = 1 << 11;
+export const APIC_ASSERT = 1 << 14;
+export const APIC_LEVEL = 1 << 15;
+export const APIC_SHORTHAND = 3 << 18;
 const BROADCAST = 0xff;
 export const SHORTHAND = { NONE: 0, SELF: 1, ALL: 2, ALL_BUT_SELF: 3 } as const;
 

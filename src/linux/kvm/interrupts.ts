@@ -91,7 +91,7 @@ function threshold({ lapic }: KvmVcpu): number {
 const wakes = (vcpu: KvmVcpu): boolean =>
   vcpu.mpState === KVM_MP_STATE_RUNNABLE ||
   vcpu.nmiQueued ||
-  (vcpu.mpState === KVM_MP_STATE_HALTED && vcpu.cpu.interruptible && hasInterrupt(vcpu));
+  (vcpu.mpState === KVM_MP_STATE_HALTED && (vcpu.unhalted || (vcpu.cpu.interruptible && hasInterrupt(vcpu))));
 
 /**
  * vcpu_block: sleep until something wakes the vCPU. 1 to run again, -EINTR for a signal or when user space has something to
@@ -107,6 +107,7 @@ export function block(vcpu: KvmVcpu): number {
   vcpu.cpu.tscOffset += slept;
   if (result < 0) return result;
   if (halts) vcpu.halts.ended(Math.round(slept));
+  vcpu.unhalted = false;
   vcpu.mpState = KVM_MP_STATE_RUNNABLE;
   vcpu.eventRequested = true;
   return 1;

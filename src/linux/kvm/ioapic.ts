@@ -30,6 +30,8 @@ const REMOTE_IRR = 1 << 14;
 const LEVEL = 1 << 15;
 const MASKED = 1 << 16;
 
+/** The clock's interrupt: KVM follows it, for guests whose time would run late. */
+const RTC_PIN = 8;
 /** IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT, and HZ / 100 in nanoseconds. */
 const SUCCESSIVE_IRQ_MAX_COUNT = 10_000;
 const DELAY = 10_000_000;
@@ -42,6 +44,8 @@ export interface IoapicPins {
   send(message: ApicMessage): number;
   /** The interrupt of `pin` has ended. */
   acknowledged(pin: number): void;
+  /** Somebody wants to know when it has (kvm_irq_has_notifier). */
+  watched(pin: number): boolean;
   masked(pin: number, masked: boolean): void;
 }
 
@@ -58,6 +62,8 @@ export class Ioapic implements IoDevice {
   #select = 0;
   #id = 0;
   #irr = 0;
+  /** Inputs in IRR whose edge has gone to the local APICs: another VM need not send it again. */
+  #delivered = 0;
 
   constructor(stream: EventStream, clock: Pick<Clock, 'now' | 'start' | 'cancel'>, pins: IoapicPins) {
     this.#stream = stream;
@@ -73,8 +79,9 @@ export class Ioapic implements IoDevice {
     return result;
   }
 
-  /** kvm_ioapic_update_eoi: a local APIC has served `vector`. */
+  /** kvm_ioapic_update_eoi: a local APIC has served `vector`, if that is one whose end an input of this one wants to know. */
   served(vector: number, levelTriggered: boolean): void {
+    if (!this.#handles(vector)) return;
     for (let pin = 0; pin < IOAPIC_PINS; pin++) {
       if ((this.#low[pin]! & 0xff) !== vector) continue;
       this.#pins.acknowledged(pin);
@@ -82,6 +89,15 @@ export class Ioapic implements IoDevice {
       this.#low[pin]! &= ~REMOTE_IRR;
       this.#askAgain(pin);
     }
+  }
+
+  /** kvm_ioapic_scan_entry. */
+  #handles(vector: number): boolean {
+    for (let pin = 0; pin < IOAPIC_PINS; pin++) {
+      const low = this.#low[pin]!;
+      if ((low & 0xff) === vector && (low & LEVEL || pin === RTC_PIN || this.#pins.watched(pin))) return true;
+    }
+    return false;
   }
 
   /** A line that is still high asks again; one that always is, at a pace that lets the guest do something else. */
@@ -140,7 +156,7 @@ export class Ioapic implements IoDevice {
       base_address: BigInt(IOAPIC_BASE),
       ioregsel: this.#select,
       id: this.#id,
-      irr: this.#irr,
+      irr: this.#irr & ~this.#delivered,
       pad: 0,
       redirtbl,
     };
@@ -155,7 +171,7 @@ export class Ioapic implements IoDevice {
     }
     this.#select = state.ioregsel & 0xff;
     this.#id = state.id;
-    this.#irr = 0;
+    this.#irr = this.#delivered = 0;
     for (let pin = 0; pin < IOAPIC_PINS; pin++) if (state.irr & (1 << pin)) this.#raise(pin);
   }
 
@@ -164,6 +180,7 @@ export class Ioapic implements IoDevice {
     const before = this.#irr;
     this.#irr |= 1 << pin;
     const edge = (this.#low[pin]! & LEVEL) === 0;
+    if (edge) this.#delivered &= ~(1 << pin);
     return edge && before === this.#irr ? 0 : this.#service(pin);
   }
 
@@ -177,6 +194,7 @@ export class Ioapic implements IoDevice {
     const low = this.#low[pin]!;
     const levelTriggered = (low & LEVEL) !== 0;
     if (low & MASKED || (levelTriggered && low & REMOTE_IRR)) return -1;
+    if (!levelTriggered) this.#delivered |= 1 << pin;
     const result = this.#pins.send({
       vector: low & 0xff,
       deliveryMode: (low >> 8) & 7,

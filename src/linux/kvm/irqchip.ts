@@ -81,6 +81,7 @@ export class Irqchip {
     this.ioapic = new Ioapic(host.stream, host.clock, {
       send: (message) => this.send(message),
       acknowledged: (pin) => this.#acknowledged(KVM_IRQCHIP_IOAPIC, pin),
+      watched: (pin) => this.#watched(KVM_IRQCHIP_IOAPIC, pin),
       masked: (pin, masked) => this.#masked(KVM_IRQCHIP_IOAPIC, pin, masked),
     });
   }
@@ -135,6 +136,11 @@ export class Irqchip {
   /** kvm_irq_delivery_to_apic. */
   send(message: ApicMessage, source?: Lapic): number {
     return deliver(this.#host.lapics(), source, message);
+  }
+
+  /** The local APICs that are switched on (kvm_apic_present). */
+  presentLapics(): readonly Lapic[] {
+    return this.#host.lapics().filter((lapic) => lapic.hardwareEnabled);
   }
 
   /** kvm_request_irq_source_id: a number of one's own, so that several can drive one line; -EFAULT when all 64 are taken. */
@@ -208,6 +214,11 @@ export class Irqchip {
     }
     // A message has no level: only its rise is sent.
     return level ? this.sendMsi(route.low, route.data) : -1;
+  }
+
+  #watched(chip: number, pin: number): boolean {
+    const gsi = gsiOfPin(this.#routing, chip, pin);
+    return this.#notifiers.some((notifier) => notifier.gsi === gsi);
   }
 
   /** kvm_fire_mask_notifiers. */

@@ -7,11 +7,20 @@ import { type Gpa, PAGE_SIZE } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { Clock } from '../core/clock.ts';
 import { EOPNOTSUPP } from '../uapi/errno.ts';
-import { type ApicMessage, type ApicTarget, DELIVERY, SHORTHAND } from './apic-message.ts';
+import {
+  APIC_ASSERT,
+  APIC_DESTINATION_LOGICAL,
+  APIC_LEVEL,
+  APIC_SHORTHAND,
+  type ApicMessage,
+  type ApicTarget,
+  DELIVERY,
+  SHORTHAND,
+} from './apic-message.ts';
+import { ApicPage } from './apic-page.ts';
 import {
   APIC,
   APIC_BASE_ENABLE,
-  APIC_STATE_BYTES,
   APIC_VERSION,
   FLAT_MODEL,
   inNmiMode,
@@ -39,6 +48,8 @@ export interface LapicHost {
   served(vector: number, levelTriggered: boolean): void;
   /** KVM_REQ_EVENT: look for interrupts before the next entry, and wake a halted vCPU. */
   request(): void;
+  /** KVM's use of remote read: a halt, or the next one, is over. */
+  unhalt(): void;
   nmi(): void;
   init(): void;
   startup(vector: number): void;
@@ -47,8 +58,7 @@ export interface LapicHost {
 export class Lapic implements ApicTarget {
   readonly #host: LapicHost;
   readonly #timer: LapicTimer;
-  readonly #page = new Uint8Array(APIC_STATE_BYTES);
-  readonly #registers = new DataView(this.#page.buffer);
+  readonly #page = new ApicPage();
   #base = 0n;
   #lint0Nmi = false;
 
@@ -60,17 +70,22 @@ export class Lapic implements ApicTarget {
 
   /** kvm_lapic_reset. */
   reset(): void {
-    this.#page.fill(0);
+    this.#page.bytes.fill(0);
     this.#timer.stop();
-    this.#set(APIC.ID, this.#host.id << 24);
-    this.#set(APIC.VERSION, APIC_VERSION);
-    for (const entry of Object.keys(LVT_WRITABLE)) this.#set(Number(entry), LVT_MASKED);
+    this.#page.set(APIC.ID, this.#host.id << 24);
+    this.#page.set(APIC.VERSION, APIC_VERSION);
+    for (const entry of Object.keys(LVT_WRITABLE)) this.#page.set(Number(entry), LVT_MASKED);
     // KVM_X86_QUIRK_LINT0_REENABLED: the boot processor listens to the PIC without a BIOS telling it to.
-    if (this.#host.id === 0) this.#set(APIC.LVT0, LVT_MODE_EXTINT);
+    if (this.#host.id === 0) this.#page.set(APIC.LVT0, LVT_MODE_EXTINT);
     this.#lint0Nmi = false;
-    this.#set(APIC.DESTINATION_FORMAT, 0xffffffff);
-    this.#set(APIC.SPURIOUS, 0xff);
+    this.#page.set(APIC.DESTINATION_FORMAT, 0xffffffff);
+    this.#page.set(APIC.SPURIOUS, 0xff);
     this.#configureTimer();
+  }
+
+  /** The APIC's number. */
+  get id(): number {
+    return this.#page.get(APIC.ID) >>> 24;
   }
 
   /** MSR_IA32_APICBASE as last set. */
@@ -78,7 +93,7 @@ export class Lapic implements ApicTarget {
     const enabled = !this.hardwareEnabled && (value & APIC_BASE_ENABLE) !== 0n;
     this.#base = value;
     // Switched on it has its number again, whatever the guest made of that (kvm_lapic_set_base).
-    if (enabled) this.#set(APIC.ID, this.#host.id << 24);
+    if (enabled) this.#page.set(APIC.ID, this.#host.id << 24);
     this.#deliverTimer();
   }
 
@@ -87,35 +102,35 @@ export class Lapic implements ApicTarget {
   }
 
   get softwareEnabled(): boolean {
-    return (this.#get(APIC.SPURIOUS) & SOFTWARE_ENABLE) !== 0;
+    return (this.#page.get(APIC.SPURIOUS) & SOFTWARE_ENABLE) !== 0;
   }
 
   /** Processor priority: what is being served, or the task priority, whichever is more urgent (apic_update_ppr). */
   get priority(): number {
-    const task = this.#get(APIC.TASK_PRIORITY);
-    const serving = this.#highest(APIC.ISR) & 0xf0;
+    const task = this.#page.get(APIC.TASK_PRIORITY);
+    const serving = this.#page.highest(APIC.ISR) & 0xf0;
     return (task & 0xf0) >= serving ? task & 0xff : serving;
   }
 
   /** CR8: the upper half of the task priority. */
   get taskPriorityClass(): number {
-    return (this.#get(APIC.TASK_PRIORITY) & 0xf0) >> 4;
+    return (this.#page.get(APIC.TASK_PRIORITY) & 0xf0) >> 4;
   }
   set taskPriorityClass(value: number) {
-    this.#set(APIC.TASK_PRIORITY, (value & 0xf) << 4);
+    this.#page.set(APIC.TASK_PRIORITY, (value & 0xf) << 4);
   }
 
   /** kvm_apic_accept_pic_intr: does the PIC's output reach this processor? */
   get listensToPic(): boolean {
     if (!this.hardwareEnabled) return true;
-    const entry = this.#get(APIC.LVT0);
+    const entry = this.#page.get(APIC.LVT0);
     return (entry & LVT_MASKED) === 0 && (entry & LVT_DELIVERY_MODE) === LVT_MODE_EXTINT;
   }
 
   /** Bit 0: it has a logical address in the flat model; bit 1: in the cluster model (kvm_recalculate_apic_map). */
   get logicalModels(): number {
-    if (this.#get(APIC.LOGICAL_DESTINATION) === 0) return 0;
-    return this.#get(APIC.DESTINATION_FORMAT) >>> 28 === FLAT_MODEL ? 1 : 2;
+    if (this.#page.get(APIC.LOGICAL_DESTINATION) === 0) return 0;
+    return this.#page.get(APIC.DESTINATION_FORMAT) >>> 28 === FLAT_MODEL ? 1 : 2;
   }
 
   /** apic_lvt_nmi_mode of what was last written to LVT0. */
@@ -125,25 +140,25 @@ export class Lapic implements ApicTarget {
 
   /** kvm_apic_nmi_wd_deliver. */
   deliverLint0(): void {
-    this.#deliverLocally(this.#get(APIC.LVT0));
+    this.#deliverLocally(this.#page.get(APIC.LVT0));
   }
 
   /** kvm_apic_has_interrupt: the vector to deliver now, -1 if none. What was requested is delivered by an APIC switched off since, too. */
   pending(): number {
     if (!this.hardwareEnabled) return -1;
-    const vector = this.#highest(APIC.IRR);
+    const vector = this.#page.highest(APIC.IRR);
     return (vector & 0xf0) > this.priority ? vector : -1;
   }
 
   /** kvm_lapic_find_highest_irr: the most urgent requested vector, deliverable or not; -1 if none (TPR threshold). */
   requested(): number {
-    return this.#highest(APIC.IRR) || -1;
+    return this.#page.highest(APIC.IRR) || -1;
   }
 
   /** kvm_get_apic_interrupt: `vector` is on its way to the guest. */
   acknowledge(vector: number): void {
-    this.#clear(APIC.IRR, vector);
-    this.#mark(APIC.ISR, vector);
+    this.#page.clear(APIC.IRR, vector);
+    this.#page.mark(APIC.ISR, vector);
   }
 
   /** kvm_apic_match_dest. */
@@ -152,9 +167,9 @@ export class Lapic implements ApicTarget {
     if (shorthand === SHORTHAND.ALL) return true;
     if (shorthand === SHORTHAND.ALL_BUT_SELF) return this !== source;
     if (destination === 0xff) return true;
-    if (!logical) return destination === this.#get(APIC.ID) >>> 24;
-    const own = this.#get(APIC.LOGICAL_DESTINATION) >>> 24;
-    if (this.#get(APIC.DESTINATION_FORMAT) >>> 28 === FLAT_MODEL) return (own & destination) !== 0;
+    if (!logical) return destination === this.id;
+    const own = this.#page.get(APIC.LOGICAL_DESTINATION) >>> 24;
+    if (this.#page.get(APIC.DESTINATION_FORMAT) >>> 28 === FLAT_MODEL) return (own & destination) !== 0;
     return own >> 4 === destination >> 4 && (own & destination & 0xf) !== 0;
   }
 
@@ -167,10 +182,13 @@ export class Lapic implements ApicTarget {
       case DELIVERY.FIXED:
       case DELIVERY.LOWEST:
         if ((levelTriggered && !message.assert) || !this.softwareEnabled) return 0;
-        if (levelTriggered) this.#mark(APIC.TMR, vector);
-        else this.#clear(APIC.TMR, vector);
-        this.#mark(APIC.IRR, vector);
+        if (levelTriggered) this.#page.mark(APIC.TMR, vector);
+        else this.#page.clear(APIC.TMR, vector);
+        this.#page.mark(APIC.IRR, vector);
         this.#host.request();
+        return 1;
+      case DELIVERY.REMOTE_READ:
+        this.#host.unhalt();
         return 1;
       case DELIVERY.NMI:
         this.#host.nmi();
@@ -218,20 +236,20 @@ export class Lapic implements ApicTarget {
 
   /** KVM_GET_LAPIC. */
   state(): Uint8Array {
-    this.#set(APIC.TIMER_CURRENT, this.#timer.left);
-    this.#set(APIC.PROCESSOR_PRIORITY, this.priority);
-    return this.#page.slice();
+    this.#page.set(APIC.TIMER_CURRENT, this.#timer.left);
+    this.#page.set(APIC.PROCESSOR_PRIORITY, this.priority);
+    return this.#page.bytes.slice();
   }
 
   /** KVM_SET_LAPIC. */
   setState(state: Uint8Array): void {
-    this.#page.set(state);
-    this.#set(APIC.VERSION, APIC_VERSION);
-    this.#lint0Nmi = inNmiMode(this.#get(APIC.LVT0));
+    this.#page.bytes.set(state);
+    this.#page.set(APIC.VERSION, APIC_VERSION);
+    this.#lint0Nmi = inNmiMode(this.#page.get(APIC.LVT0));
     this.#timer.stop();
     this.#configureTimer();
-    this.#timer.start(this.#get(APIC.TIMER_INITIAL) >>> 0, this.#get(APIC.TIMER_CURRENT) >>> 0);
-    this.#set(APIC.TIMER_CURRENT, 0);
+    this.#timer.start(this.#page.get(APIC.TIMER_INITIAL) >>> 0, this.#page.get(APIC.TIMER_CURRENT) >>> 0);
+    this.#page.set(APIC.TIMER_CURRENT, 0);
     this.#host.request();
   }
 
@@ -251,54 +269,54 @@ export class Lapic implements ApicTarget {
   #read(register: number): number {
     if (register === APIC.TIMER_CURRENT) return this.#timer.left;
     if (register === APIC.PROCESSOR_PRIORITY) return this.priority;
-    return this.#get(register);
+    return this.#page.get(register);
   }
 
   /** kvm_lapic_reg_write. */
   #write(register: number, value: number): void {
     switch (register) {
       case APIC.ID:
-        this.#set(APIC.ID, value & 0xff000000);
+        this.#page.set(APIC.ID, value & 0xff000000);
         return;
       case APIC.TASK_PRIORITY:
-        this.#set(APIC.TASK_PRIORITY, value & 0xff);
+        this.#page.set(APIC.TASK_PRIORITY, value & 0xff);
         this.#host.request();
         return;
       case APIC.EOI:
         this.#endOfInterrupt();
         return;
       case APIC.LOGICAL_DESTINATION:
-        this.#set(register, value & 0xff000000);
+        this.#page.set(register, value & 0xff000000);
         return;
       case APIC.DESTINATION_FORMAT:
-        this.#set(register, value | 0x0fffffff);
+        this.#page.set(register, value | 0x0fffffff);
         return;
       case APIC.SPURIOUS:
-        this.#set(register, value & 0x3ff);
+        this.#page.set(register, value & 0x3ff);
         if ((value & SOFTWARE_ENABLE) === 0) {
           for (const entry of Object.keys(LVT_WRITABLE))
-            this.#set(Number(entry), this.#get(Number(entry)) | LVT_MASKED);
+            this.#page.set(Number(entry), this.#page.get(Number(entry)) | LVT_MASKED);
           this.#timer.forget();
         }
         this.#host.request();
         return;
       case APIC.ERROR:
-        this.#set(register, 0);
+        this.#page.set(register, 0);
         return;
       case APIC.COMMAND:
         // The delivery-status bit reads as idle: a message is delivered at once.
-        this.#set(register, value & ~(1 << 12));
+        this.#page.set(register, value & ~(1 << 12));
         this.#sendInterrupt();
         return;
       case APIC.COMMAND_HIGH:
-        this.#set(register, value & 0xff000000);
+        this.#page.set(register, value & 0xff000000);
         return;
       case APIC.TIMER_INITIAL:
-        this.#set(register, value);
+        this.#page.set(register, value);
         this.#timer.start(value >>> 0);
         return;
       case APIC.TIMER_DIVIDE:
-        this.#set(register, value & 0xb);
+        this.#page.set(register, value & 0xb);
         this.#configureTimer();
         return;
       default:
@@ -307,7 +325,7 @@ export class Lapic implements ApicTarget {
   }
 
   #writeVector(register: number, value: number): void {
-    this.#set(register, (this.softwareEnabled ? value : value | LVT_MASKED) & LVT_WRITABLE[register]!);
+    this.#page.set(register, (this.softwareEnabled ? value : value | LVT_MASKED) & LVT_WRITABLE[register]!);
     if (register === APIC.LVT0) {
       this.#lint0Nmi = inNmiMode(value);
       this.#host.request();
@@ -320,15 +338,15 @@ export class Lapic implements ApicTarget {
 
   #configureTimer(): void {
     // Bits 3, 1 and 0 count 2, 4 … 128, and 111b is 1 (SDM fig. 11-10).
-    const bits = this.#get(APIC.TIMER_DIVIDE);
+    const bits = this.#page.get(APIC.TIMER_DIVIDE);
     const code = (bits & 3) | ((bits & 8) >> 1);
     this.#timer.divide = 1 << ((code + 1) & 7);
-    this.#timer.periodic = (this.#get(APIC.LVT_TIMER) & LVT_TIMER_PERIODIC) !== 0;
+    this.#timer.periodic = (this.#page.get(APIC.LVT_TIMER) & LVT_TIMER_PERIODIC) !== 0;
   }
 
   /** kvm_inject_apic_timer_irqs, if apic_has_pending_timer: an interrupt of the timer that was masked when it came is not lost. */
   #deliverTimer(): void {
-    const entry = this.#get(APIC.LVT_TIMER);
+    const entry = this.#page.get(APIC.LVT_TIMER);
     if (!this.#timer.pending || !this.hardwareEnabled || !this.softwareEnabled || entry & LVT_MASKED) return;
     this.#deliverLocally(entry);
     this.#timer.delivered();
@@ -350,55 +368,27 @@ export class Lapic implements ApicTarget {
 
   /** apic_set_eoi. */
   #endOfInterrupt(): void {
-    const vector = this.#highest(APIC.ISR) || -1;
+    const vector = this.#page.highest(APIC.ISR) || -1;
     if (kvmEoi.on) kvmEoi(this.#host.stream, { apicid: this.#host.id, vector });
     if (vector < 0) return;
-    this.#clear(APIC.ISR, vector);
-    this.#host.served(vector, this.#has(APIC.TMR, vector));
+    this.#page.clear(APIC.ISR, vector);
+    this.#host.served(vector, this.#page.has(APIC.TMR, vector));
     this.#host.request();
   }
 
   /** kvm_apic_send_ipi. */
   #sendInterrupt(): void {
-    const command = this.#get(APIC.COMMAND);
-    const destination = this.#get(APIC.COMMAND_HIGH) >>> 24;
+    const command = this.#page.get(APIC.COMMAND);
+    const destination = this.#page.get(APIC.COMMAND_HIGH) >>> 24;
     if (kvmApicIpi.on) kvmApicIpi(this.#host.stream, { command: command >>> 0, destination });
     this.#host.send({
       vector: command & 0xff,
       deliveryMode: (command >> 8) & 7,
-      logical: (command & (1 << 11)) !== 0,
+      logical: (command & APIC_DESTINATION_LOGICAL) !== 0,
       destination,
-      levelTriggered: (command & (1 << 15)) !== 0,
-      assert: (command & (1 << 14)) !== 0,
-      shorthand: (command >> 18) & 3,
+      levelTriggered: (command & APIC_LEVEL) !== 0,
+      assert: (command & APIC_ASSERT) !== 0,
+      shorthand: (command & APIC_SHORTHAND) >> 18,
     });
-  }
-
-  #get(register: number): number {
-    return this.#registers.getInt32(register, true);
-  }
-  #set(register: number, value: number): void {
-    this.#registers.setInt32(register, value, true);
-  }
-
-  /** ISR, TMR and IRR: 32 vectors a register. */
-  #mark(bitmap: number, vector: number): void {
-    const at = bitmap + (vector >> 5) * STRIDE;
-    this.#set(at, this.#get(at) | (1 << (vector & 31)));
-  }
-  #clear(bitmap: number, vector: number): void {
-    const at = bitmap + (vector >> 5) * STRIDE;
-    this.#set(at, this.#get(at) & ~(1 << (vector & 31)));
-  }
-  #has(bitmap: number, vector: number): boolean {
-    return (this.#get(bitmap + (vector >> 5) * STRIDE) & (1 << (vector & 31))) !== 0;
-  }
-  /** The highest vector in a bitmap; 0, which is no valid vector, if it is empty. */
-  #highest(bitmap: number): number {
-    for (let word = 7; word >= 0; word--) {
-      const bits = this.#get(bitmap + word * STRIDE);
-      if (bits !== 0) return word * 32 + 31 - Math.clz32(bits);
-    }
-    return 0;
   }
 }

@@ -73,6 +73,8 @@ export class KvmVcpu implements VmVcpu {
   /** KVM_REQ_EVENT: before the next entry, look at what is to be injected. */
   eventRequested = false;
   nmiQueued = false;
+  /** pv_unhalted: another processor has ended a halt of this one. */
+  unhalted = false;
   /** KVM_INTERRUPT: the vector to inject; -1 for none. */
   interrupt = -1;
   /** SIPI's vector, as KVM_GET_VCPU_EVENTS tells. */
@@ -210,6 +212,10 @@ export class KvmVcpu implements VmVcpu {
       send: (message) => irqchip.send(message, this.lapic),
       served: (vector, levelTriggered) => irqchip.ioapic.served(vector, levelTriggered),
       request: () => this.requestEvent(),
+      unhalt: () => {
+        this.unhalted = true;
+        this.requestEvent();
+      },
       nmi: () => this.queueNmi(),
       init: () => this.#init(),
       startup: (vector) => this.#startUp(vector),

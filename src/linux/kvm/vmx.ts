@@ -7,23 +7,20 @@ import { watched } from '../../event.ts';
 import { EPT_QUALIFICATION, EXIT_REASON, type ExitReason, INTERRUPTIBILITY } from '../../hardware/vcpu/exit.ts';
 import { KVM_MP_STATE_HALTED } from '../uapi/kvm.ts';
 import { KVM_EXIT_HLT, KVM_EXIT_SHUTDOWN } from '../uapi/kvm-run.ts';
-import { RAX, RBX, RCX, RDX, RSI } from './cpu.ts';
 import { emulateCpuid } from './cpuid.ts';
 import { emulateInstruction } from './emulate.ts';
 import { handleException } from './guest-debug.ts';
+import { handleVmcall } from './hypercalls.ts';
 import { RET_PF_EMULATE, RET_PF_FIXED, RET_PF_INVALID, RET_PF_SPURIOUS } from './mmu.ts';
 import { emulateRdmsr, emulateWrmsr } from './msrs.ts';
 import { handleIo } from './pio.ts';
-import { kvmFastMmio, kvmHypercall } from './trace.ts';
+import { kvmFastMmio } from './trace.ts';
 import { kvmPageFault, kvmPmlFull } from './trace-mmu.ts';
 import type { KvmVcpu } from './vcpu.ts';
 import type { VcpuStats } from './vcpu-stats.ts';
 
 type Handler = (vcpu: KvmVcpu) => number;
 
-/** KVM_ENOSYS and KVM_EPERM: results of a hypercall are not errnos of the host. */
-const KVM_ENOSYS = 1000n;
-const KVM_EPERM = 1n;
 /** A device on the fast MMIO bus hears only that its address was touched. */
 const NO_DATA = new Uint8Array(0);
 const ANY_RIGHT = EPT_QUALIFICATION.READABLE | EPT_QUALIFICATION.WRITABLE | EPT_QUALIFICATION.EXECUTABLE;
@@ -43,25 +40,6 @@ function handleHlt(vcpu: KvmVcpu): number {
 function handleTripleFault(vcpu: KvmVcpu): number {
   vcpu.run.exit(KVM_EXIT_SHUTDOWN);
   return 0;
-}
-
-/** kvm_emulate_hypercall: KVM offers no hypercall to this guest. */
-function handleVmcall(vcpu: KvmVcpu): number {
-  const { cpu } = vcpu;
-  vcpu.stats.hypercalls++;
-  const nr = cpu.register(RAX);
-  if (kvmHypercall.on)
-    kvmHypercall(vcpu.vm.kernel.stream, {
-      nr,
-      a0: cpu.register(RBX),
-      a1: cpu.register(RCX),
-      a2: cpu.register(RDX),
-      a3: cpu.register(RSI),
-    });
-  const privileged = cpu.segment('ss').dpl === 0;
-  cpu.setRegister(RAX, BigInt.asUintN(64, -(privileged ? KVM_ENOSYS : KVM_EPERM)));
-  cpu.skipInstruction();
-  return 1;
 }
 
 /** kvm_emulate_monitor, kvm_emulate_mwait: instructions that CPUID does not offer, done as NOPs all the same. */

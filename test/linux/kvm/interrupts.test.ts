@@ -292,6 +292,7 @@ describe('inter-processor interrupts and the I/O APIC', () => {
     const ioapic = new Ioapic(stream, kernel.clock, {
       send: () => ++sent,
       acknowledged: () => undefined,
+      watched: () => false,
       masked: () => undefined,
     });
     ioapic.write(0, Uint8Array.of(0x10 + 2 * 19));

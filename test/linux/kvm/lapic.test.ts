@@ -65,6 +65,36 @@ describe('the I/O APIC', () => {
   });
 });
 
+describe('the end of an edge', () => {
+  const entry = 'mov edx, 0xfec00000\n mov dword [rdx], 0x36\n mov dword [rdx + 0x10], 0x61\n';
+  const pulsed = () => {
+    const guest = new Guest(`${ON}${entry}${STOP}sti\n nop\n cli\n${STOP}`);
+    guest.resume();
+    guest.listen('kvm_eoi,kvm_ack_irq');
+    guest.setLine(19, 1);
+    return guest;
+  };
+
+  test('is no matter of the I/O APIC’s unless somebody wants to know', () => {
+    const guest = pulsed();
+    guest.resume();
+    expect([guest.taken, guest.events]).toEqual([[0x61], ['kvm_eoi: apicid 0 vector 97']]);
+    const watched = pulsed();
+    watched.vm.irqchip!.addNotifier({ gsi: 19, acknowledged: () => undefined });
+    watched.resume();
+    expect(watched.events).toEqual(['kvm_eoi: apicid 0 vector 97', 'kvm_ack_irq: irqchip IOAPIC pin 19']);
+  });
+
+  test('KVM_GET_IRQCHIP leaves out of IRR what the local APICs have', () => {
+    const guest = pulsed();
+    guest.setLine(20, 1);
+    expect(guest.qemu.pass(guest.vmFd, uapi.KVM_GET_IRQCHIP, uapi.kvm_irqchip, { chip_id: 2 })).toBe(0);
+    const { chip } = guest.qemu.answer(uapi.kvm_irqchip);
+    const state = uapi.kvm_ioapic_state.read(new DataView(chip.buffer, chip.byteOffset));
+    expect(state.irr).toBe(1 << 20);
+  });
+});
+
 describe('the timer', () => {
   const MASKED = 0x10000;
   const PERIODIC = 0x20000;
