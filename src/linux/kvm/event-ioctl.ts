@@ -17,6 +17,7 @@ import {
 } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import { exceptionEvent, interruptEvent, isException, nmiEvent } from './injected-event.ts';
+import { processNmis } from './interrupts.ts';
 import type { IoctlTable } from './ioctl-table.ts';
 import type { KvmVcpu } from './vcpu.ts';
 
@@ -63,6 +64,7 @@ const noLapic = (vcpu: KvmVcpu) => vcpu.kernel.refuse(EINVAL, 'the vCPU has no l
 /** kvm_vcpu_ioctl_x86_get_vcpu_events. */
 export function getEvents(vcpu: KvmVcpu): Partial<Events> {
   const { injected, cpu } = vcpu;
+  if (vcpu.nmisArrived > 0) processNmis(vcpu);
   const injectedException = injected !== undefined && isException(injected) ? injected : undefined;
   const exception = vcpu.exception ?? injectedException;
   const interrupt = injected?.type === INTERRUPTION.EXTERNAL ? injected.vector : vcpu.interrupt;
@@ -77,7 +79,7 @@ export function getEvents(vcpu: KvmVcpu): Partial<Events> {
     interrupt_shadow: shadowOf(interruptibility),
     nmi_injected: injected?.type === INTERRUPTION.NMI ? 1 : 0,
     nmi_masked: interruptibility & INTERRUPTIBILITY.NMI ? 1 : 0,
-    nmi_pending: vcpu.nmiQueued ? 1 : 0,
+    nmi_pending: vcpu.nmisPending > 0 ? 1 : 0,
     sipi_vector: vcpu.sipiVector,
     flags: KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
   };
@@ -110,7 +112,7 @@ export function setEvents(vcpu: KvmVcpu, events: Events): number {
   const { cpu } = vcpu;
   const unmasked = cpu.interruptibility & ~INTERRUPTIBILITY.NMI;
   cpu.interruptibility = unmasked | (events.nmi_masked ? INTERRUPTIBILITY.NMI : 0);
-  if (events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING) vcpu.nmiQueued = events.nmi_pending !== 0;
+  if (events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING) vcpu.nmisPending = events.nmi_pending;
   vcpu.requestEvent();
   return 0;
 }

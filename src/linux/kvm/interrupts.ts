@@ -3,6 +3,7 @@
  * and what ends a halt (arch/x86/kvm/x86.c: inject_pending_event, kvm_vcpu_running, vcpu_block; irq.c).
  */
 
+import { INTERRUPTIBILITY, INTERRUPTION } from '../../hardware/vcpu/exit.ts';
 import { EAGAIN, EINTR } from '../uapi/errno.ts';
 import { KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED } from '../uapi/kvm.ts';
 import { KVM_EXIT_INTR } from '../uapi/kvm-run.ts';
@@ -27,6 +28,7 @@ const isFault = (vector: number): boolean => !NOT_FAULTS.has(vector);
 /** inject_pending_event: called before each entry for which something was requested. */
 export function injectPending(vcpu: KvmVcpu): void {
   const { cpu, lapic } = vcpu;
+  if (vcpu.nmisArrived > 0) processNmis(vcpu);
   vcpu.eventRequested = false;
   vcpu.stats.req_event++;
   if (lapic !== undefined) cpu.setControl(8, BigInt(lapic.taskPriorityClass));
@@ -37,14 +39,22 @@ export function injectPending(vcpu: KvmVcpu): void {
     if (isFault(vector)) cpu.rflags |= RFLAGS_RF;
     injectEvent(vcpu, exceptionEvent(vector, errorCode), false);
   } else if (injected !== undefined) injectEvent(vcpu, injected, true);
-  else if (vcpu.nmiQueued && cpu.nmiReady) {
-    vcpu.nmiQueued = false;
+  else if (vcpu.nmisPending > 0 && cpu.nmiReady) {
+    vcpu.nmisPending--;
     injectEvent(vcpu, nmiEvent, false);
   } else if (cpu.interruptible && hasInterrupt(vcpu)) injectEvent(vcpu, interruptEvent(takeInterrupt(vcpu)), false);
   // What could not be delivered now brings the guest back as soon as it can.
-  cpu.nmiWindow = vcpu.nmiQueued;
+  cpu.nmiWindow = vcpu.nmisPending > 0;
   cpu.interruptWindow = hasInterrupt(vcpu) || (lapic === undefined && vcpu.run.requestInterruptWindow);
   if (lapic !== undefined) cpu.tprThreshold = threshold(vcpu);
+}
+
+/** process_nmi: while one is under way another waits behind it; else two come one after the other. */
+export function processNmis(vcpu: KvmVcpu): void {
+  const underWay = (vcpu.cpu.interruptibility & INTERRUPTIBILITY.NMI) !== 0 || vcpu.injected?.type === INTERRUPTION.NMI;
+  vcpu.nmisPending = Math.min(vcpu.nmisPending + vcpu.nmisArrived, underWay ? 1 : 2);
+  vcpu.nmisArrived = 0;
+  vcpu.eventRequested = true;
 }
 
 /**
@@ -90,7 +100,8 @@ function threshold({ lapic }: KvmVcpu): number {
 /** kvm_arch_vcpu_runnable: what ends a halt. */
 const wakes = (vcpu: KvmVcpu): boolean =>
   vcpu.mpState === KVM_MP_STATE_RUNNABLE ||
-  vcpu.nmiQueued ||
+  vcpu.nmisArrived > 0 ||
+  (vcpu.nmisPending > 0 && vcpu.cpu.nmiReady) ||
   (vcpu.mpState === KVM_MP_STATE_HALTED && (vcpu.unhalted || (vcpu.cpu.interruptible && hasInterrupt(vcpu))));
 
 /**

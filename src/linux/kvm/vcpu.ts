@@ -72,7 +72,9 @@ export class KvmVcpu implements VmVcpu {
   readonly lapic: Lapic | undefined;
   /** KVM_REQ_EVENT: before the next entry, look at what is to be injected. */
   eventRequested = false;
-  nmiQueued = false;
+  /** NMIs that nobody has looked at yet (nmi_queued), and those that wait for their turn (nmi_pending). */
+  nmisArrived = 0;
+  nmisPending = 0;
   /** pv_unhalted: another processor has ended a halt of this one. */
   unhalted = false;
   /** KVM_INTERRUPT: the vector to inject; -1 for none. */
@@ -191,7 +193,7 @@ export class KvmVcpu implements VmVcpu {
 
   /** kvm_inject_nmi. */
   queueNmi(): void {
-    this.nmiQueued = true;
+    this.nmisArrived++;
     this.eventRequested = true;
   }
 

@@ -155,6 +155,35 @@ describe('the right moment', () => {
   });
 });
 
+describe('NMIs', () => {
+  const nmi = (guest: Guest, times: number) => {
+    for (let i = 0; i < times; i++) expect(guest.qemu.ioctl(guest.vcpuFd, uapi.KVM_NMI)).toBe(0);
+  };
+
+  test('two come one after the other, a third is lost', () => {
+    // x86.c: process_nmi
+    const guest = new Guest(`${STOP}nop\n${STOP}`, 'none');
+    guest.resume();
+    nmi(guest, 3);
+    guest.resume();
+    expect(guest.taken).toEqual([2, 2]);
+  });
+
+  test('while one is served another waits for its IRET; it ends a halt of the handler’s only when it comes in the midst of it', () => {
+    const guest = new Guest(`${STOP}hlt\n${STOP}mov rsp, 0x20000\n push 0x18\n push 0x20000\n push 2\n push 0x10\n\
+lea rax, [rel .on]\n push rax\n iretq\n.on: nop\n${STOP}`);
+    guest.resume();
+    const masked = { nmi_masked: 1 };
+    expect(guest.qemu.pass(guest.vcpuFd, uapi.KVM_SET_VCPU_EVENTS, uapi.kvm_vcpu_events, masked)).toBe(0);
+    nmi(guest, 2);
+    expect(guest.resume()).toBe(-EINTR);
+    nmi(guest, 1);
+    expect([guest.resume(), guest.exitReason, guest.taken]).toEqual([0, run.KVM_EXIT_IO, []]);
+    guest.resume();
+    expect(guest.taken).toEqual([2]);
+  });
+});
+
 describe('a halted vCPU', () => {
   test('sleeps in the kernel until an interrupt comes; without one user space gets its turn', () => {
     const guest = new Guest(`${APIC_ON}sti\n hlt\n${STOP}`);
