@@ -36,6 +36,11 @@ class UserCodeWatch {
   readonly #files = new Map<string, What>();
   #progress: () => string = () => '';
   #output: Output | undefined;
+  /**
+   * Who says that user code does not return, where nobody would read a run's own output any more; returns the exit status. Everything
+   * ends with that.
+   */
+  onStuck: ((report: readonly string[]) => number) | undefined;
   /** What the last look found, and the first look that found it. */
   #last = '';
   #since = 0;
@@ -109,11 +114,14 @@ class UserCodeWatch {
       return false;
     }
     if (seconds - this.#since < PATIENCE_SECONDS && ++this.#looks < LOOKS) return false;
-    this.#output?.end();
     const meanwhile = user.what === 'program' ? 'without a system call' : 'and has not returned';
-    this.#output?.message(`${user.place}: error: it has run for ${PATIENCE_SECONDS} s ${meanwhile}`);
-    this.#output?.message(`gvm: a ${user.what} of your own failed`);
-    process.exitCode = EXIT.HOST_FAILED;
+    const report = [
+      `${user.place}: error: it has run for ${PATIENCE_SECONDS} s ${meanwhile}`,
+      `gvm: a ${user.what} of your own failed`,
+    ];
+    this.#output?.end();
+    for (const line of report) this.#output?.message(line);
+    process.exitCode = this.onStuck?.(report) ?? EXIT.HOST_FAILED;
     // A shell waits for lines that nobody will run any more.
     if ('unref' in process.stdin) process.stdin.unref();
     return true;

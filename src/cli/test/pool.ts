@@ -6,6 +6,7 @@
 import type { MessagePort, Worker } from 'node:worker_threads';
 import type { GuestLibrary } from '../guest-program.ts';
 import { LONGEST_TIMER } from '../interruptible.ts';
+import { userCodeWatch } from '../user-code-watch.ts';
 import type { TestResult } from './outcome.ts';
 import { runTest, type TestOptions } from './run-test.ts';
 
@@ -20,21 +21,32 @@ export const WORKER_WORD = '--worker';
 // Asked for when needed: a plain run has no use for threads.
 const threads = () => process.getBuiltinModule('node:worker_threads');
 
-/** Run `files`, at most `jobs` at a time; `onResult` hears of each as it ends. Results come in the order of `files`. */
+/**
+ * Run `files`, at most `jobs` at a time; `onResult` hears of each as it ends. Results come in the order of `files`. `onBroken` is handed
+ * all results there will be if code of the user's own never returns in this thread, which ends with it; it returns the exit status.
+ */
 export async function runAll(
   files: readonly string[],
   library: GuestLibrary,
   options: TestOptions,
   jobs: number,
   onResult: (result: TestResult) => void,
+  onBroken: (results: readonly TestResult[]) => number,
 ): Promise<readonly TestResult[]> {
   const workers = Math.min(jobs, Math.floor(files.length / TESTS_A_WORKER));
   if (workers <= 1) {
-    return files.map((file) => {
+    const done: TestResult[] = [];
+    userCodeWatch.onStuck = (report) => {
+      const [broken, ...behind] = files.slice(done.length);
+      return onBroken([...done, brokenOff(broken!, report), ...behind.map(notRun)]);
+    };
+    for (const file of files) {
       const result = runTest(file, library, options);
       onResult(result);
-      return result;
-    });
+      done.push(result);
+    }
+    userCodeWatch.onStuck = undefined;
+    return done;
   }
   const results: TestResult[] = new Array(files.length);
   let next = 0;
@@ -93,6 +105,18 @@ async function heard(worker: Worker, seconds?: number): Promise<TestResult | str
     for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event);
   }
 }
+
+const brokenOff = (name: string, report: readonly string[]): TestResult => ({
+  name,
+  outcome: 'TIMEOUT',
+  report: [...report, `   = reproduce: gvm run ${name}`],
+});
+
+const notRun = (name: string): TestResult => ({
+  name,
+  outcome: 'FAIL',
+  report: ['was not run: the test before it had to be broken off, and gvm with it'],
+});
 
 const stuck = (name: string, { timeout }: TestOptions): TestResult => ({
   name,

@@ -33,8 +33,16 @@ export async function test(options: TestCommandOptions): Promise<number> {
   if (sources.length + orphans.length === 0 && options.shard === undefined)
     throw new UsageError(`gvm test: no tests in ${options.paths.join(' ')}`);
   const progress = new Progress(sources.length);
-  const ran = await runAll(sources, installedLibrary(), options, options.jobs ?? availableParallelism(), (result) =>
-    progress.count(result),
+  const ran = await runAll(
+    sources,
+    installedLibrary(),
+    options,
+    options.jobs ?? availableParallelism(),
+    (result) => progress.count(result),
+    (results) => {
+      progress.clear();
+      return conclude(results, options);
+    },
   );
   progress.clear();
   const lost = orphans.map(
@@ -44,7 +52,11 @@ export async function test(options: TestCommandOptions): Promise<number> {
       report: [`no program stands beside it: it is the golden of ${name.replace(/\.golden$/, '.gasm')}; remove it`],
     }),
   );
-  const results = [...ran, ...lost];
+  return conclude([...ran, ...lost], options);
+}
+
+/** Everything that is told of the results; the exit status. */
+function conclude(results: readonly TestResult[], options: TestCommandOptions): number {
   for (const result of results) report(result, options.verbose);
   if (options.junit !== undefined) save(options.junit, junit(results));
   if (options.coverage) {

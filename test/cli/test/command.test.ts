@@ -281,6 +281,23 @@ export default ({ syscalls, memory }) => {
   });
 });
 
+test('a device that never returns fails its test; what ran before is told, and what did not run', {
+  timeout: 120_000,
+}, () => {
+  const files = {
+    'a.gasm': saying('hello', '; CHECK: hello\n'),
+    'b.gasm': saying('hello', '; gvm: -device ./stuck.ts\n; CHECK: hello\n'),
+    'c.gasm': saying('hello', '; CHECK: hello\n'),
+    'stuck.ts':
+      "export default { name: 'stuck', vendor: 1, device: 1, bars: [],\n reset() {\n  let n = 0;\n  while (true) n++;\n } };\n",
+  };
+  const { stdout, stderr, status } = testing(files, '-v');
+  expect(stderr).toMatch(
+    /^PASS: a\.gasm\nTIMEOUT: b\.gasm\n\.\/stuck\.ts:\d: error: it has run for 3 s and has not returned\ngvm: a device of your own failed\n {3}= reproduce: gvm run b\.gasm\nFAIL: c\.gasm\nwas not run: /,
+  );
+  expect([stdout, status]).toEqual(['1 passed, 1 failed, 1 timed out\n', 6]);
+});
+
 describe('--coverage', () => {
   test('who watches takes none of the guest’s time: a repeated string instruction counts as ever', () => {
     const source = `; CHECK: took [[#TOOK:]] and
