@@ -10,6 +10,7 @@ import { EXIT } from './exit-status.ts';
 import { installedLibrary } from './guest-program.ts';
 import { lspci } from './lspci.ts';
 import type { Machine } from './machine.ts';
+import { gluedOptions } from './nasm-options.ts';
 import { MessagesOnly, type Output, print } from './output.ts';
 import { addressNamed, registerLines } from './registers.ts';
 import { run } from './run.ts';
@@ -39,9 +40,7 @@ function inspect<P extends ReturnType<typeof parser>>(
 ): number {
   const { qemu, gvm } = splitQemuOptions(argv);
   // An address is a word, which yargs would make a number of.
-  const options = makeParser()
-    .parserConfiguration({ 'parse-positional-numbers': false })
-    .parseSync(gvm as string[]);
+  const options = makeParser().parserConfiguration({ 'parse-positional-numbers': false }).parseSync(gluedOptions(gvm));
   if (options['help'] === true) return EXIT.OK;
   const [file, ...words] = options._.map(String);
   const { at } = options;

@@ -45,9 +45,11 @@ const WORDS: Readonly<Record<string, Letter>> = {
   map: value('map'),
 };
 
-/** The words with `-wNAME` and `-WNAME` as long options, for commands whose other letters are their own. */
-export function warningOptions(words: readonly string[]): string[] {
-  return words.map((word) => word.replace(/^-[wW](?=.)/, '--warning='));
+const GLUED: Readonly<Record<string, string>> = { w: 'warning', W: 'warning', D: 'define', I: 'include' };
+
+/** The words with `-wNAME`, `-DNAME` and `-IDIR` as long options, for commands whose other letters are their own. */
+export function gluedOptions(words: readonly string[]): string[] {
+  return words.map((word) => word.replace(/^-([wWDI])(?=.)/, (_, letter: string) => `--${GLUED[letter]}=`));
 }
 
 /** The words with NASM's letters as long options: `-felf64 -Ilib` becomes `--format=elf64 --include=lib`. */

@@ -2,11 +2,13 @@
 
 import { strict as assert } from 'node:assert';
 import { fstatSync, writeSync } from 'node:fs';
+import { didYouMean } from '../../lang/assembler/suggest.ts';
+import { optionArity, optionHelp } from '../qemu/options.ts';
 import { type Command, definitions, maxInsnsOption, parserOf, plugOption, sourceOptions } from './command.ts';
 import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { runFlat } from './flat-run.ts';
 import { installedIncludes, installedLibrary } from './guest-program.ts';
-import { warningOptions } from './nasm-options.ts';
+import { gluedOptions } from './nasm-options.ts';
 import { type Output, print } from './output.ts';
 import { Progress, watchedBy } from './progress.ts';
 import { deviceHelp } from './run.ts';
@@ -24,7 +26,7 @@ Run a guest program with its host: a .gasm source, which is assembled and linked
 library, or a static ELF64 image.`;
 
 const EPILOGUE = `QEMU's options (-device, -m, -M, -serial, …) are taken as QEMU takes them, with one dash or two;
--device help lists the devices.
+-help lists them, -device help the devices.
 
 ${exitStatusHelp}`;
 
@@ -122,6 +124,19 @@ const parser = () =>
     .option('regs', { choices: ['json'] as const, describe: 'with --flat: how registers are printed' })
     .epilogue(EPILOGUE);
 
+/** One dash and a word is an option of QEMU's: letter by letter it would be told of as one that nobody wrote. */
+function checkSingleDashes(words: readonly string[]): void {
+  const unknown = words.find((word) => /^-(?!w)[a-z][\w-]{2,}$/.test(word));
+  if (unknown === undefined) return;
+  const hint = didYouMean(
+    unknown,
+    [...optionArity.keys()].map((name) => `-${name}`),
+  );
+  throw new UsageError(
+    `gvm run: there is no option ${unknown}${hint || ';'} see gvm run -help for QEMU's, gvm run --help for gvm's own`,
+  );
+}
+
 /** Whether `--trace help` was said, which needs no file. */
 const asksForEvents = (words: readonly string[]): boolean =>
   words.some((word, index) => word === '--trace=help' || (word === '--trace' && words[index + 1] === 'help'));
@@ -174,9 +189,14 @@ export const runCommand = (plain: Output, extras?: RunExtras): Command => ({
       print(`${eventList()}\n`);
       return EXIT.OK;
     }
+    if (words.includes('-help') || words.includes('-h')) {
+      print(optionHelp());
+      return EXIT.OK;
+    }
     const helped = deviceHelp(qemu, plain);
     if (helped !== undefined) return helped;
-    const options = parser().parseSync(warningOptions(words));
+    checkSingleDashes(words);
+    const options = parser().parseSync(gluedOptions(words));
     if (options['help'] === true) return EXIT.OK;
     const program = {
       file: String(options._[0]),

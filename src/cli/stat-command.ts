@@ -8,6 +8,7 @@ import { Statistics, type TableName, tableNames } from '../observe/statistics.ts
 import { type Command, definitions, maxInsnsOption, parserOf, sourceOptions } from './command.ts';
 import { EXIT } from './exit-status.ts';
 import { type GuestLibrary, installedLibrary } from './guest-program.ts';
+import { gluedOptions } from './nasm-options.ts';
 import { MessagesOnly, type Output, print } from './output.ts';
 import { ProgramLines } from './program-lines.ts';
 import { type Prepared, prepare, runPrepared } from './run.ts';
@@ -44,7 +45,7 @@ export const statCommand = (output: Output): Command => ({
   summary: 'count VM exits by reason, port, address, device, road and source line',
   main(argv) {
     const { qemu, gvm: words } = splitQemuOptions(argv);
-    const options = parser().parseSync(words as string[]);
+    const options = parser().parseSync(gluedOptions(words));
     if (options['help'] === true) return EXIT.OK;
     const common = {
       qemu,

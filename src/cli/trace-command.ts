@@ -3,6 +3,7 @@
 import { type Command, definitions, maxInsnsOption, parserOf, sourceOptions } from './command.ts';
 import { EXIT } from './exit-status.ts';
 import { installedLibrary } from './guest-program.ts';
+import { gluedOptions } from './nasm-options.ts';
 import { MessagesOnly, type Output } from './output.ts';
 import { splitQemuOptions } from './run-options.ts';
 import { tierOption } from './tier.ts';
@@ -35,7 +36,7 @@ export const traceCommand = (output: Output): Command => ({
   summary: "write a run's events to a file: a page, ftrace, JSON lines, Perfetto",
   main(argv) {
     const { qemu, gvm: words } = splitQemuOptions(argv);
-    const options = parser().parseSync(words as string[]);
+    const options = parser().parseSync(gluedOptions(words));
     if (options['help'] === true) return EXIT.OK;
     const format = options.format ?? (options.o === '-' ? 'txt' : undefined);
     const watcher = traceToFile(options.o, chooseEvents(options.trace), format);

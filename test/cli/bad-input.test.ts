@@ -239,3 +239,28 @@ full.each([
   const gone = into('| exec 0<&-');
   expect([gone.status, gone.stderr.includes('gvm:')]).toEqual([141, false]);
 });
+
+test.each([
+  ['-devcie', 'gvm run: there is no option -devcie; did you mean `-device`?'],
+  ['-loadvm', 'gvm run: there is no option -loadvm;'],
+])('one dash and a word is an option of QEMU’s, not letters: %s', (option, message) => {
+  const { stderr, status } = gvm('run', 'programs/lessons/01-hello-port.gasm', option, 'x');
+  expect(stderr).toBe(`${message} see gvm run -help for QEMU's, gvm run --help for gvm's own\n`);
+  expect(status).toBe(2);
+});
+
+test.each(['-help', '-h'])('gvm run %s lists QEMU’s options', (word) => {
+  const { stdout, status } = gvm('run', word);
+  expect(stdout).toMatch(/^-m \[size=\]MEGS\[KMG\] .*\n-device NAME\[,PROPERTY=VALUE\]… /);
+  expect(status).toBe(0);
+});
+
+test.each(['run', 'stat', 'trace', 'regs', 'lspci'])(
+  'gvm %s takes NASM’s letters with their values glued',
+  (command) => {
+    const source = '%include "more.inc"\n%ifndef GIVEN\n%error not given\n%endif\n';
+    const files = { 'x.gasm': program(' xor eax, eax\n ret', source), 'more/more.inc': '; nothing\n' };
+    const { stderr, status } = gvmWith(files, command, 'x.gasm', '-DGIVEN=1', '-Imore');
+    expect([status, stderr.includes('error')]).toEqual([0, false]);
+  },
+);
