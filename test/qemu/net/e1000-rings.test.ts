@@ -236,6 +236,15 @@ oracle('VLAN tags put in and taken out', { timeout: 30_000 }, () => {
   same(session.commands);
 });
 
+oracle('a VLAN tag in frames that are too short for the addresses before it', { timeout: 30_000 }, () => {
+  const session = new Session(0x8018 | 2, { vme: true });
+  session.send(frame(OWN, 60));
+  for (const size of [7, 0, 12]) session.send(frame(OWN, size), EOP | RS | VLE, 0xa123_0000);
+  session.send(frame(OWN, 1));
+  session.look();
+  same(session.commands);
+});
+
 /** An IPv4 header with `protocol` and checksum 0, and a TCP or UDP header; as a driver leaves them to the card. */
 const packet = (protocol: number, payload: number) => {
   const ip = [0x45, 0, 0, 0, 0x12, 0x34, 0x40, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];

@@ -192,28 +192,34 @@ export class Transmitter {
     }
     if ((this.#options & TXSM) !== 0) insertChecksum(this.#data, size, context.payload);
     if ((this.#options & IXSM) !== 0) insertChecksum(this.#data, size, context.ip);
-    this.#sendFrame(this.#tag === undefined ? this.#bytes.slice(0, size) : this.#withTag(this.#tag, size));
+    if (this.#tag === undefined) this.#sendFrame(this.#bytes, size);
+    else this.#sendFrame(this.#withTag(this.#tag, size), size + VLAN_TAG);
     registers.count(TPT);
     registers.countBytes(TOTL, size + FCS);
     registers.count(GPTC);
     registers.countBytes(GOTCL, size + FCS);
   }
 
-  #sendFrame(frame: Uint8Array): void {
-    this.#port.send(frame);
+  /** The first `size` bytes of `buffer`. */
+  #sendFrame(buffer: Uint8Array, size: number): void {
+    this.#port.send(buffer.slice(0, size));
     // Of a frame shorter than an address the rest is what the buffer had before.
-    const broadcast = this.#bytes.subarray(0, 6).every((byte) => byte === 0xff);
+    const broadcast = buffer.subarray(0, 6).every((byte) => byte === 0xff);
     if (broadcast) this.#registers.count(BPTC);
-    else if ((this.#bytes[0]! & 1) !== 0) this.#registers.count(MPTC);
-    this.#registers.countSize(PTC64, frame.length + FCS);
+    else if ((buffer[0]! & 1) !== 0) this.#registers.count(MPTC);
+    this.#registers.countSize(PTC64, size + FCS);
   }
 
+  /** The tag goes behind the addresses, though the frame may be shorter; it stays in the buffer, whose bytes before it move up. */
   #withTag(tag: number, size: number): Uint8Array {
-    const frame = new Uint8Array(size + VLAN_TAG);
-    frame.set(this.#bytes.subarray(0, ADDRESSES));
+    const frame = new Uint8Array(Math.max(size, ADDRESSES) + VLAN_TAG);
     const type = this.#registers.get(VET);
-    frame.set([(type >> 8) & 0xff, type & 0xff, tag >> 8, tag & 0xff], ADDRESSES);
+    const header = [(type >> 8) & 0xff, type & 0xff, tag >> 8, tag & 0xff];
+    frame.set(this.#bytes.subarray(0, ADDRESSES));
+    frame.set(header, ADDRESSES);
     if (size > ADDRESSES) frame.set(this.#bytes.subarray(ADDRESSES, size), ADDRESSES + VLAN_TAG);
+    this.#bytes.copyWithin(0, VLAN_TAG, ADDRESSES);
+    this.#bytes.set(header, ADDRESSES - VLAN_TAG);
     return frame;
   }
 
