@@ -30,8 +30,14 @@ export function loadUserDevices(qemu: readonly string[], loading: (file: string)
 
 /** What a fault of a user's device says: place, which part of the device, what it did. */
 export function describeFault(fault: DeviceFault): string {
-  const place = placeOf(fault.file, fault.cause) ?? placeOfRegister(fault) ?? fault.file;
+  const place = placeOf(fault.file, fault.cause) ?? placeOfRegister(fault) ?? placeOfCallback(fault) ?? fault.file;
   return `${place}: error: ${fault.where}: ${fault.message}`;
+}
+
+/** Where one of the device's own functions begins, such as `reset`. */
+function placeOfCallback({ file, where }: DeviceFault): string | undefined {
+  if (!/^\w+$/.test(where)) return undefined;
+  return placeOfLine(file, new RegExp(`\\b${where}\\b\\s*(?:\\(|:\\s*(?:async\\b|function\\b|\\())`));
 }
 
 /** Where the register is described: the line that has its name as a string. */

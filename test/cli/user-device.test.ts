@@ -130,8 +130,9 @@ test.each([
 
 test.each([
   ["state() { throw new Error('no') },", './mydev.ts:1: error: state: no\n'],
-  ['reset() { throw null },', './mydev.ts: error: reset: null\n'],
-  ['async reset() {},', 'reset: gave a promise'],
+  ['reset() { throw null },', './mydev.ts:1: error: reset: null\n'],
+  ['async reset() {},', './mydev.ts:1: error: reset: gave a promise'],
+  ['state: async () => ({}),', './mydev.ts:1: error: state: gave a promise'],
 ])('one that fails before the guest runs: %s', (more, message) => {
   const { stderr, status } = runWith(device('', more));
   expect(stderr).toContain(message);
