@@ -23,7 +23,7 @@ import { answer, isPrivileged, type Processor, refuse, type Service } from './pr
 /** PE MP EM TS ET NE WP AM NW CD PG. Writes of the others in the low half are ignored (SDM vol. 3A §2.5). */
 const CR0_KNOWN = 0xe005_003fn;
 /** TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT UMIP FSGSBASE PCIDE SMEP SMAP. The others are reserved here: CPUID has no VME. */
-const CR4_KNOWN = 0x0033_0ffcn;
+export const CR4_KNOWN = 0x0033_0ffcn;
 /** CR3 bit 63, with PCIDs on: keep the translations. This TLB drops them in spite of it, as every processor may. */
 const CR3_KEEP = 1n << 63n;
 const CR3_ADDRESS = (1n << BigInt(PHYSICAL_ADDRESS_BITS)) - 1n;

@@ -26,6 +26,8 @@ export interface ApicMessage {
   readonly logical: boolean;
   readonly destination: number;
   readonly levelTriggered: boolean;
+  /** An MSI's redirection hint: for one of those that it names, as with lowest priority. */
+  readonly redirected?: boolean;
   /** False: INIT level de-assert, which does nothing. */
   readonly assert: boolean;
   /** One of {@link SHORTHAND}. */
@@ -52,6 +54,7 @@ export const messageOfMsi = (addressLow: number, data: number): ApicMessage => (
   logical: (addressLow & 4) !== 0,
   destination: (addressLow >>> 12) & 0xff,
   levelTriggered: (data & (1 << 15)) !== 0,
+  redirected: (addressLow & 8) !== 0,
   assert: true,
   shorthand: SHORTHAND.NONE,
 });
@@ -61,9 +64,9 @@ export const messageOfMsi = (addressLow: number, data: number): ApicMessage => (
  * not there, -1 if nobody knows an address of its kind.
  */
 export function deliver(lapics: readonly ApicTarget[], source: ApicTarget | undefined, message: ApicMessage): number {
-  const lowest = message.deliveryMode === DELIVERY.LOWEST;
+  const lowest = message.deliveryMode === DELIVERY.LOWEST || message.redirected === true;
   if (lowest && message.shorthand === SHORTHAND.NONE && message.destination === BROADCAST && !message.logical)
-    return deliver(lapics, source, { ...message, deliveryMode: DELIVERY.FIXED });
+    return deliver(lapics, source, { ...message, deliveryMode: DELIVERY.FIXED, redirected: false });
   let result = addressable(lapics, message) ? 0 : -1;
   const candidates: ApicTarget[] | undefined = lowest ? [] : undefined;
   for (const lapic of lapics) {

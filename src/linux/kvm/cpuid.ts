@@ -118,3 +118,16 @@ export function emulateCpuid(vcpu: KvmVcpu): number {
   cpu.skipInstruction();
   return 1;
 }
+
+/** Physical addresses of a processor whose CPUID does not tell how wide they are. */
+const DEFAULT_PHYSICAL_BITS = 36;
+const LARGEST_EXTENDED = 0x80000000;
+const ADDRESS_SIZES = 0x80000008;
+
+/** cpuid_query_maxphyaddr: how many bits the guest's physical addresses have. */
+export function maxPhysicalBits({ cpuid }: Pick<KvmVcpu, 'cpuid'>): number {
+  const leaf = (wanted: number) => findCpuid(cpuid, wanted, 0);
+  if ((leaf(LARGEST_EXTENDED)?.eax ?? 0) < ADDRESS_SIZES) return DEFAULT_PHYSICAL_BITS;
+  const sizes = leaf(ADDRESS_SIZES);
+  return sizes === undefined ? DEFAULT_PHYSICAL_BITS : sizes.eax & 0xff;
+}

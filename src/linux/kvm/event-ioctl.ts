@@ -1,7 +1,7 @@
 /** The vCPU ioctls about interrupts and other events (arch/x86/kvm/x86.c: kvm_arch_vcpu_ioctl). */
 
 import { INTERRUPTIBILITY, INTERRUPTION } from '../../hardware/vcpu/exit.ts';
-import { EEXIST, EINVAL, ENOMEM, ENXIO } from '../uapi/errno.ts';
+import { EEXIST, EINVAL, ENOMEM, ENOTTY, ENXIO } from '../uapi/errno.ts';
 import {
   KVM_GET_LAPIC,
   KVM_GET_VCPU_EVENTS,
@@ -9,8 +9,10 @@ import {
   KVM_NMI,
   KVM_SET_LAPIC,
   KVM_SET_VCPU_EVENTS,
+  KVM_SMI,
   KVM_VCPUEVENT_VALID_NMI_PENDING,
   KVM_VCPUEVENT_VALID_SHADOW,
+  KVM_VCPUEVENT_VALID_SMM,
   kvm_interrupt,
   kvm_lapic_state,
   kvm_vcpu_events,
@@ -24,8 +26,11 @@ import type { KvmVcpu } from './vcpu.ts';
 type Events = StructOf<typeof kvm_vcpu_events>;
 
 const VECTORS = 256;
-/** NMI_PENDING, SIPI_VECTOR, SHADOW, SMM, PAYLOAD, TRIPLE_FAULT. */
-const KNOWN_FLAGS = 0x3f;
+/** NMI_PENDING, SIPI_VECTOR, SHADOW, SMM. PAYLOAD and TRIPLE_FAULT each need a capability that there is not. */
+const KNOWN_FLAGS = 0xf;
+
+/** Of the four bytes about system management mode the last is INIT's, which waits also without it. */
+const SMI_LATCHED_INIT = 3;
 
 /** Add the rows to the vCPU's table. */
 export const eventIoctls = (table: IoctlTable<KvmVcpu>): IoctlTable<KvmVcpu> =>
@@ -35,6 +40,8 @@ export const eventIoctls = (table: IoctlTable<KvmVcpu>): IoctlTable<KvmVcpu> =>
       vcpu.queueNmi();
       return 0;
     })
+    // As in a kernel without CONFIG_KVM_SMM, which Linux has had since 6.2.
+    .plain(KVM_SMI, ({ kernel }) => kernel.refuse(ENOTTY, 'there is no system management mode'))
     .gives(KVM_GET_LAPIC, kvm_lapic_state, (vcpu) => {
       if (vcpu.lapic === undefined) return noLapic(vcpu);
       return vcpu.kernel.kmalloc('struct kvm_lapic_state') ? { regs: vcpu.lapic.state() } : -ENOMEM;
@@ -79,9 +86,9 @@ export function getEvents(vcpu: KvmVcpu): Partial<Events> {
     interrupt_shadow: shadowOf(interruptibility),
     nmi_injected: injected?.type === INTERRUPTION.NMI ? 1 : 0,
     nmi_masked: interruptibility & INTERRUPTIBILITY.NMI ? 1 : 0,
-    nmi_pending: vcpu.nmisPending > 0 ? 1 : 0,
+    nmi_pending: vcpu.nmisPending,
     sipi_vector: vcpu.sipiVector,
-    flags: KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
+    flags: KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM,
   };
 }
 
@@ -98,6 +105,8 @@ function setShadow({ cpu }: KvmVcpu, shadow: number): void {
 /** kvm_vcpu_ioctl_x86_set_vcpu_events. */
 export function setEvents(vcpu: KvmVcpu, events: Events): number {
   if (events.flags & ~KNOWN_FLAGS) return vcpu.kernel.refuse(EINVAL, 'unknown flags of vCPU events');
+  if (events.flags & KVM_VCPUEVENT_VALID_SMM && events.smi.subarray(0, SMI_LATCHED_INIT).some((byte) => byte !== 0))
+    return vcpu.kernel.refuse(EINVAL, 'there is no system management mode');
   if (events.exception_injected && (events.exception_nr > 31 || events.exception_nr === 2))
     return vcpu.kernel.refuse(EINVAL, `${events.exception_nr} is no exception`);
   vcpu.clearException();

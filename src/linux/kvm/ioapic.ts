@@ -5,6 +5,7 @@
 
 import type { EventStream } from '../../event.ts';
 import type { Clock, Timer } from '../core/clock.ts';
+import { EOPNOTSUPP } from '../uapi/errno.ts';
 import type { kvm_ioapic_state } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import { type ApicMessage, SHORTHAND } from './apic-message.ts';
@@ -59,6 +60,7 @@ export class Ioapic implements IoDevice {
   readonly #lines = new LineStates(IOAPIC_PINS);
   readonly #low = new Int32Array(IOAPIC_PINS).fill(MASKED);
   readonly #high = new Int32Array(IOAPIC_PINS);
+  #base = BigInt(IOAPIC_BASE);
   #select = 0;
   #id = 0;
   #irr = 0;
@@ -131,7 +133,14 @@ export class Ioapic implements IoDevice {
     if (this.#delayed !== undefined) this.#clock.cancel(this.#delayed);
   }
 
+  /** ioapic_in_range. */
+  #holds(address: number): boolean {
+    const offset = BigInt(address) - this.#base;
+    return offset >= 0n && offset < IOAPIC_LENGTH;
+  }
+
   read(address: number, data: Uint8Array): number {
+    if (!this.#holds(address)) return -EOPNOTSUPP;
     const offset = address & 0xff;
     const value = offset === SELECT ? this.#select : offset === WINDOW ? this.#readSelected() : 0;
     for (let i = 0; i < data.length; i++) data[i] = i < 4 ? value >>> (8 * i) : 0;
@@ -139,6 +148,7 @@ export class Ioapic implements IoDevice {
   }
 
   write(address: number, data: Uint8Array): number {
+    if (!this.#holds(address)) return -EOPNOTSUPP;
     let value = 0;
     for (let i = 0; i < Math.min(data.length, 4); i++) value |= data[i]! << (8 * i);
     const offset = address & 0xff;
@@ -153,7 +163,7 @@ export class Ioapic implements IoDevice {
     const view = new DataView(redirtbl.buffer);
     for (let pin = 0; pin < IOAPIC_PINS; pin++) view.setBigUint64(8 * pin, this.#entry(pin), true);
     return {
-      base_address: BigInt(IOAPIC_BASE),
+      base_address: this.#base,
       ioregsel: this.#select,
       id: this.#id,
       irr: this.#irr & ~this.#delivered,
@@ -162,8 +172,9 @@ export class Ioapic implements IoDevice {
     };
   }
 
-  /** KVM_SET_IRQCHIP. */
+  /** KVM_SET_IRQCHIP. Where the controller then says that it is, it answers, as far as its place on the bus reaches. */
   setState(state: State): void {
+    this.#base = state.base_address;
     const view = new DataView(state.redirtbl.buffer, state.redirtbl.byteOffset);
     for (let pin = 0; pin < IOAPIC_PINS; pin++) {
       this.#low[pin] = view.getInt32(8 * pin, true);

@@ -10,6 +10,7 @@ import {
   KVM_IOEVENTFD_FLAG_DATAMATCH,
   KVM_IOEVENTFD_FLAG_DEASSIGN,
   KVM_IOEVENTFD_FLAG_PIO,
+  KVM_IOEVENTFD_FLAG_VIRTIO_CCW_NOTIFY,
   type kvm_ioeventfd,
 } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
@@ -22,6 +23,8 @@ export interface IoBuses {
   readonly pioBus: IoBus;
   readonly mmioBus: IoBus;
   readonly fastMmioBus: IoBus;
+  /** KVM_VIRTIO_CCW_NOTIFY_BUS: there on every architecture, and written by s390's guests alone. */
+  readonly virtioCcwBus: IoBus;
 }
 
 /** DATAMATCH, PIO, DEASSIGN, VIRTIO_CCW_NOTIFY and FAST_MMIO. */
@@ -156,6 +159,7 @@ export class Ioeventfds {
   }
 
   #bus(flags: number): IoBus {
-    return flags & KVM_IOEVENTFD_FLAG_PIO ? this.#buses.pioBus : this.#buses.mmioBus;
+    if (flags & KVM_IOEVENTFD_FLAG_PIO) return this.#buses.pioBus;
+    return flags & KVM_IOEVENTFD_FLAG_VIRTIO_CCW_NOTIFY ? this.#buses.virtioCcwBus : this.#buses.mmioBus;
   }
 }

@@ -21,6 +21,7 @@ import {
   kvm_irqfd,
   kvm_msi,
   kvm_pit_config,
+  kvm_reinject_control,
 } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import type { IoctlTable } from './ioctl-table.ts';
@@ -38,10 +39,13 @@ export const interruptIoctls = (table: IoctlTable<Vm>): IoctlTable<Vm> =>
     })
     .updates(KVM_IRQ_LINE_STATUS, kvm_irq_level, (vm, line) => setLine(vm, line))
     .copies(KVM_GET_IRQCHIP, KVM_SET_IRQCHIP)
-    .updates(KVM_GET_IRQCHIP, kvm_irqchip, (vm, { chip_id }) =>
+    .updates(KVM_GET_IRQCHIP, kvm_irqchip, (vm, asked) =>
       withIrqchip(vm, (irqchip) => {
-        const chip = irqchip.state(chip_id);
-        return typeof chip === 'number' ? noSuchChip(vm, chip_id) : { chip_id, pad: 0, chip };
+        const state = irqchip.state(asked.chip_id);
+        if (typeof state === 'number') return noSuchChip(vm, asked.chip_id);
+        // The rest of the union stays as user space had it.
+        asked.chip.set(state);
+        return asked;
       }),
     )
     .takes(KVM_SET_IRQCHIP, kvm_irqchip, (vm, state) =>
@@ -61,9 +65,9 @@ export const interruptIoctls = (table: IoctlTable<Vm>): IoctlTable<Vm> =>
       if (vm.pit !== undefined) return vm.kernel.refuse(EEXIST, 'the VM has a PIT');
       return vm.createPit((flags & KVM_PIT_SPEAKER_DUMMY) !== 0);
     })
-    .plain(KVM_REINJECT_CONTROL, (vm, argument) => {
+    .takes(KVM_REINJECT_CONTROL, kvm_reinject_control, (vm, { pit_reinject }) => {
       if (vm.pit === undefined) return vm.kernel.refuse(ENXIO, 'the VM has no PIT');
-      vm.pit.reinject = argument !== 0;
+      vm.pit.reinject = pit_reinject !== 0;
       return 0;
     });
 

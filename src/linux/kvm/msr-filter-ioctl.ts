@@ -33,7 +33,7 @@ export function setMsrFilter(vm: Vm, filter: StructOf<typeof kvm_msr_filter>): n
   if (!kernel.kmalloc('struct kvm_x86_msr_filter')) return -ENOMEM;
   const ranges: MsrRange[] = [];
   for (const { flags, base, nmsrs, bitmap } of asked) {
-    if (flags & ~KNOWN_FLAGS) return kernel.refuse(EINVAL, 'a range filters reads, writes or both');
+    if (flags & ~KNOWN_FLAGS || flags === 0) return kernel.refuse(EINVAL, 'a range filters reads, writes or both');
     const bytes = Math.ceil(nmsrs / 64) * 8;
     if (bytes > LARGEST_BITMAP) return kernel.refuse(EINVAL, `a range has at most ${LARGEST_BITMAP * 8} MSRs`);
     if (!kernel.kmalloc('the bitmap of an MSR filter')) return -ENOMEM;

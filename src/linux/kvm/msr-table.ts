@@ -130,8 +130,9 @@ export function keptMsr(index: number): KeptMsr | undefined {
   return single.get(index);
 }
 
-/** kvm_set_apic_base: bits that no local APIC without x2APIC has. */
-export const validApicBase = (value: bigint): boolean => (value & (RESERVED_ADDRESS_BITS | 0x6ffn)) === 0n;
+/** kvm_set_apic_base: no bits that a local APIC without x2APIC has not, and an address of `physicalBits`. */
+export const validApicBase = (value: bigint, physicalBits: number): boolean =>
+  (value & 0x6ffn) === 0n && value >> BigInt(physicalBits) === 0n;
 
 /** MSRs that user space saves and restores, if the CPU has them (msrs_to_save, emulated_msrs). */
 const architectural = [

@@ -15,7 +15,7 @@ import {
   RUN_MSR_ERROR,
 } from '../uapi/kvm-run.ts';
 import { RAX, RCX, RDX } from './cpu.ts';
-import { findCpuid } from './cpuid.ts';
+import { findCpuid, maxPhysicalBits } from './cpuid.ts';
 import { keptMsr, MSR_IA32_APIC_BASE, MSR_IA32_TSC, MSR_IA32_TSC_ADJUST, validApicBase } from './msr-table.ts';
 import { kvmMsr } from './trace.ts';
 import type { KvmVcpu } from './vcpu.ts';
@@ -37,7 +37,7 @@ export function writeMsr(vcpu: KvmVcpu, index: number, value: bigint, host: bool
   const { cpu } = vcpu;
   switch (index) {
     case MSR_IA32_APIC_BASE:
-      if (!validApicBase(value)) return false;
+      if (!validApicBase(value, maxPhysicalBits(vcpu))) return false;
       vcpu.apicBase = value;
       return true;
     case MSR_IA32_TSC: {

@@ -76,7 +76,9 @@ class Pic {
   setInput(input: number, level: boolean): number {
     const s = this.state;
     const bit = 1 << input;
-    const before = s.irr;
+    // What is asked for anew, but was still asked for: the edge of a line that is high already is none.
+    const anew = level && ((s.elcr & bit) !== 0 || (s.last_irr & bit) === 0);
+    const coalesced = anew && (s.irr & bit) !== 0;
     if (s.elcr & bit) {
       s.irr = level ? s.irr | bit : s.irr & ~bit;
       s.last_irr = level ? s.last_irr | bit : s.last_irr & ~bit;
@@ -85,7 +87,7 @@ class Pic {
       s.last_irr |= bit;
     } else s.last_irr &= ~bit;
     if (s.imr & bit) return -1;
-    return level && (before & bit) !== 0 ? 0 : 1;
+    return coalesced ? 0 : 1;
   }
 
   /** pic_get_irq: the input to deliver now, -1 if none. */
@@ -326,7 +328,7 @@ export class PicPair {
   /** KVM_SET_IRQCHIP. */
   setState(chip: number, state: PicState): void {
     const { state: now } = this.#chips[chip]!;
-    Object.assign(now, state, { elcr_mask: now.elcr_mask });
+    Object.assign(now, state);
     this.#update();
   }
 

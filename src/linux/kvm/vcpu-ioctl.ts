@@ -191,7 +191,7 @@ export function giveCpuid(
   if (copied && !kernel.kmalloc('struct kvm_cpuid_entry2[]')) return -ENOMEM;
   const nent = entries.length;
   const fits = header.nent >= nent;
-  if (putStruct(kernel, kvm_cpuid2, argument, { nent, padding: 0 }) < 0) return -EFAULT;
+  if (putStruct(kernel, kvm_cpuid2, argument, { ...header, nent }) < 0) return -EFAULT;
   if (!fits) return kernel.refuse(E2BIG, `there are ${nent} CPUID entries, room for ${header.nent}`);
   for (const [i, entry] of entries.entries()) {
     const at = argument + kvm_cpuid2.size + i * kvm_cpuid_entry2.size;

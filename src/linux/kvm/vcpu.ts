@@ -24,6 +24,7 @@ import { type InjectedEvent, isException } from './injected-event.ts';
 import type { Irqchip } from './irqchip.ts';
 import { Lapic } from './lapic.ts';
 import { MmioCache, type PageFault } from './mmu.ts';
+import { resetCpu } from './reset.ts';
 import { RunPage } from './run-page.ts';
 import { VcpuStats } from './vcpu-stats.ts';
 import type { Vm, VmVcpu } from './vm.ts';
@@ -120,8 +121,8 @@ export class KvmVcpu implements VmVcpu {
     this.logModifications(vm.logsModifications);
     this.lapic = vm.irqchip === undefined ? undefined : this.#makeLapic(vm.irqchip);
     const boot = id === 0;
-    if (this.lapic !== undefined)
-      this.apicBase = BigInt(APIC_BASE_DEFAULT) | APIC_BASE_ENABLE | (boot ? APIC_BASE_BOOT_CPU : 0n);
+    this.apicBase = BigInt(APIC_BASE_DEFAULT) | APIC_BASE_ENABLE | (boot ? APIC_BASE_BOOT_CPU : 0n);
+    resetCpu(this.cpu, false);
     this.mpState = boot || this.lapic === undefined ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
     this.interceptMsrs();
     this.emulation = new Emulation(vm, this.cpu, this.run, this.mmioCache, this.lapic);
@@ -224,9 +225,15 @@ export class KvmVcpu implements VmVcpu {
     });
   }
 
-  /** KVM_APIC_INIT: an application processor waits for its start-up message; the boot processor goes on. */
+  /**
+   * KVM_APIC_INIT (kvm_apic_accept_events): the processor begins anew, the boot processor at the reset vector, the others where their
+   * start-up message says. An INIT to oneself, in the middle of the instruction that sends it, is passed over.
+   */
   #init(): void {
-    if (this.id !== 0) this.mpState = KVM_MP_STATE_INIT_RECEIVED;
+    if (this.vm.runningVcpu === this) return;
+    resetCpu(this.cpu, true);
+    this.lapic?.reset();
+    this.mpState = this.id === 0 ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED;
   }
 
   /** kvm_vcpu_deliver_sipi_vector: begin at the page that `vector` names. */
@@ -248,6 +255,7 @@ export class KvmVcpu implements VmVcpu {
   /** kvm_set_cr8. */
   setCr8(value: number): void {
     this.cr8 = value;
+    if (this.lapic !== undefined) this.lapic.taskPriorityClass = value;
     this.cpu.setControl(8, BigInt(value));
   }
 

@@ -70,6 +70,7 @@ export class Vm {
   readonly pioBus: IoBus;
   readonly mmioBus: IoBus;
   readonly fastMmioBus: IoBus;
+  readonly virtioCcwBus: IoBus;
   readonly ioeventfds: Ioeventfds;
   readonly coalesced: CoalescedZones;
   readonly irqfds: Irqfds;
@@ -125,6 +126,7 @@ export class Vm {
     this.pioBus = new IoBus(kernel);
     this.mmioBus = new IoBus(kernel);
     this.fastMmioBus = new IoBus(kernel);
+    this.virtioCcwBus = new IoBus(kernel);
     this.makeCpu = options.makeCpu;
     this.features = options.features;
     this.ringFrame = options.ringFrame;
@@ -306,7 +308,7 @@ export class Vm {
   #destroy(): void {
     for (const stop of this.#stopNotifiers) stop();
     this.pit?.destroy();
-    for (const bus of [this.pioBus, this.mmioBus, this.fastMmioBus]) bus.destroy();
+    for (const bus of [this.pioBus, this.mmioBus, this.fastMmioBus, this.virtioCcwBus]) bus.destroy();
     for (const vcpu of this.vcpus) vcpu.destroy();
     for (const device of this.devices) device.destroy();
     this.mmu.destroy();

@@ -3,7 +3,7 @@
  * arch/x86/include/uapi/asm/kvm.h of Linux 6.1). `struct kvm_run` is in kvm-run.ts, capabilities in kvm-capability.ts.
  */
 
-import { _IOR, ioctl } from './ioctl.ts';
+import { _IO, _IOR, ioctl } from './ioctl.ts';
 import { both, gives, int, KVMIO, none, plain, takes } from './kvm-declare.ts';
 import { bytes, nested, s32, struct, u8, u16, u32, u64 } from './struct.ts';
 
@@ -145,6 +145,7 @@ export const kvm_debugregs = struct('kvm_debugregs', {
 });
 export const KVM_VCPUEVENT_VALID_NMI_PENDING = 1;
 export const KVM_VCPUEVENT_VALID_SHADOW = 4;
+export const KVM_VCPUEVENT_VALID_SMM = 8;
 export const kvm_vcpu_events = struct('kvm_vcpu_events', {
   exception_injected: u8,
   exception_nr: u8,
@@ -245,6 +246,7 @@ export const kvm_ioapic_state = struct('kvm_ioapic_state', {
 });
 export const kvm_irqchip = struct('kvm_irqchip', { chip_id: u32, pad: u32, chip: bytes(512) });
 export const KVM_PIT_SPEAKER_DUMMY = 1;
+export const kvm_reinject_control = struct('kvm_reinject_control', { pit_reinject: u8, reserved: bytes(31) });
 export const kvm_pit_config = struct('kvm_pit_config', { flags: u32, pad: bytes(60) });
 export const KVM_IRQ_ROUTING_IRQCHIP = 1;
 export const KVM_IRQ_ROUTING_MSI = 2;
@@ -384,7 +386,13 @@ export const KVM_SET_GSI_ROUTING = takes(
   kvm_irq_routing,
   'Replaces the GSI routing table.',
 );
-export const KVM_REINJECT_CONTROL = plain('KVM_REINJECT_CONTROL', 0x71, int, 'Whether lost PIT ticks are re-injected.');
+// Declared _IO in the kernel although the kernel reads a structure.
+export const KVM_REINJECT_CONTROL = ioctl(
+  'KVM_REINJECT_CONTROL',
+  _IO(KVMIO, 0x71),
+  { kind: 'in', struct: kvm_reinject_control },
+  'Whether lost PIT ticks are re-injected.',
+);
 export const KVM_IRQFD = takes('KVM_IRQFD', 0x76, kvm_irqfd, 'Ties an eventfd to a GSI.');
 export const KVM_CREATE_PIT2 = takes('KVM_CREATE_PIT2', 0x77, kvm_pit_config, 'Makes the in-kernel PIT.');
 export const KVM_SET_BOOT_CPU_ID = plain('KVM_SET_BOOT_CPU_ID', 0x78, int, 'Which vCPU is the bootstrap processor.');

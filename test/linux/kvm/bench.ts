@@ -8,6 +8,7 @@ import type { Eagerness } from '../../../src/hardware/vcpu/translation.ts';
 import { Vcpu } from '../../../src/hardware/vcpu/vcpu.ts';
 import { Kernel } from '../../../src/linux/core/kernel.ts';
 import type { Process } from '../../../src/linux/core/process.ts';
+import { RDX } from '../../../src/linux/kvm/cpu.ts';
 import { initKvm, type KvmModule } from '../../../src/linux/kvm/kvm.ts';
 import type { EptFeatures, Vm } from '../../../src/linux/kvm/vm.ts';
 import type { Ioctl } from '../../../src/linux/uapi/ioctl.ts';
@@ -32,6 +33,10 @@ import {
 } from '../../../src/linux/uapi/syscalls.ts';
 import { ScriptedCpu } from './scripted-cpu.ts';
 
+/** Where a scripted CPU begins. */
+const SCRIPT_AT = 0x1000n;
+const PROTECTED = 1n;
+const LONG_MODE = 0x500n;
 const READ_WRITE = PROT_READ | PROT_WRITE;
 
 /** A process with a scratch page for ioctl arguments. */
@@ -121,6 +126,7 @@ export class Bench {
     assert(this.vcpuFd > 0, `KVM_CREATE_VCPU: ${this.vcpuFd}`);
     this.vm = this.module.vms.at(-1)!;
     this.cpu = this.vm.vcpus[0]!.cpu as ScriptedCpu;
+    if (this.cpu instanceof ScriptedCpu) beginScript(this.cpu);
     const shared = syscalls.mmap(3 * 4096, READ_WRITE, MAP_SHARED, this.vcpuFd, 0) as Hva;
     const page = memory.view(shared, 4096);
     this.run = new DataView(page.buffer, page.byteOffset, page.length);
@@ -153,4 +159,13 @@ export class Bench {
   get exitReason(): number {
     return this.run.getUint32(RUN_EXIT_REASON, true);
   }
+}
+
+/** 64-bit code with registers that tell of nothing, and no tables that somebody would walk. */
+function beginScript(cpu: ScriptedCpu): void {
+  cpu.rip = SCRIPT_AT;
+  cpu.setRegister(RDX, 0n);
+  cpu.setControl(0, PROTECTED);
+  cpu.efer = LONG_MODE;
+  cpu.setSegment('cs', { ...cpu.segment('cs'), selector: 0, base: 0n, l: 1 });
 }

@@ -417,7 +417,14 @@ const vm: readonly Line[] = [
       return call(bench);
     },
   ],
-  ['kvm-vm', uapi.KVM_REINJECT_CONTROL, ENXIO, 'no PIT', vmCall(uapi.KVM_REINJECT_CONTROL, 0)],
+  [
+    'kvm-vm',
+    uapi.KVM_REINJECT_CONTROL,
+    ENXIO,
+    'no PIT',
+    passVm(uapi.KVM_REINJECT_CONTROL, uapi.kvm_reinject_control, {}),
+  ],
+  ['kvm-vm', uapi.KVM_REINJECT_CONTROL, EFAULT, 'no structure', vmCall(uapi.KVM_REINJECT_CONTROL, 1)],
   ['kvm-vm', uapi.KVM_SET_BOOT_CPU_ID, EBUSY, 'before the first vCPU', vmCall(uapi.KVM_SET_BOOT_CPU_ID, 0)],
   ['kvm-vm', uapi.KVM_SET_GSI_ROUTING, EINVAL, 'no irqchip', routing({})],
   ...withIrqchip(
@@ -746,7 +753,7 @@ const vcpu: readonly Line[] = [
   ['kvm-vcpu', uapi.KVM_KVMCLOCK_CTRL, EINVAL, 'kvmclock is off', vcpuCall(uapi.KVM_KVMCLOCK_CTRL, 0)],
   ['kvm-vcpu', uapi.KVM_ENABLE_CAP, EINVAL, 'none for a vCPU', passVcpu(uapi.KVM_ENABLE_CAP, uapi.kvm_enable_cap, {})],
   ['kvm-vcpu', uapi.KVM_GET_STATS_FD, EINVAL, 'the argument is 0', vcpuCall(uapi.KVM_GET_STATS_FD, 1)],
-  ['kvm-vcpu', uapi.KVM_SMI, EINVAL, 'a kernel without system management mode', vcpuCall(uapi.KVM_SMI, 0)],
+  ['kvm-vcpu', uapi.KVM_SMI, ENOTTY, 'a kernel without system management mode', vcpuCall(uapi.KVM_SMI, 0)],
 ];
 
 const device: readonly Line[] = [

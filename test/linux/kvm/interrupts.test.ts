@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { matchingEvents } from '../../../src/event.ts';
-import { Ioapic } from '../../../src/linux/kvm/ioapic.ts';
+import { IOAPIC_BASE, Ioapic } from '../../../src/linux/kvm/ioapic.ts';
 import type { VcpuStats } from '../../../src/linux/kvm/vcpu-stats.ts';
 import { EINTR } from '../../../src/linux/uapi/errno.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
@@ -324,8 +324,8 @@ describe('inter-processor interrupts and the I/O APIC', () => {
       watched: () => false,
       masked: () => undefined,
     });
-    ioapic.write(0, Uint8Array.of(0x10 + 2 * 19));
-    ioapic.write(0x10, Uint8Array.of(0x61, 0x80, 0, 0));
+    ioapic.write(IOAPIC_BASE, Uint8Array.of(0x10 + 2 * 19));
+    ioapic.write(IOAPIC_BASE + 0x10, Uint8Array.of(0x61, 0x80, 0, 0));
     ioapic.setIrq(19, 0, true);
     for (let i = 0; i < 9999; i++) ioapic.served(0x61, true);
     expect([sent, told, kernel.clock.nextDeadline]).toEqual([10_000, [], Number.POSITIVE_INFINITY]);

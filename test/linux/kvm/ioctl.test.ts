@@ -279,7 +279,8 @@ describe('vCPU', () => {
     ['LMA without paging', { cr0: 1n, efer: 0x500n }, -EINVAL],
     ['paging without protection', { cr0: 0x80000000n }, -EINVAL],
     ['NW without CD', { cr0: 0x20000001n }, -EINVAL],
-    ['CR8 with five bits', { cr0: 1n, cr8: 0x10n }, -EINVAL],
+    ['a bit of CR4 that there is not', { cr0: 1n, cr4: 1n << 12n }, -EINVAL],
+    ['reserved bits of the APIC base', { cr0: 1n, apic_base: 0xfee00801n }, -EINVAL],
   ])('KVM_SET_SREGS: %s', (_name, sregs, result) => {
     const bench = new Bench();
     expect(bench.qemu.pass(bench.vcpuFd, uapi.KVM_SET_SREGS, uapi.kvm_sregs, sregs)).toBe(result);
@@ -287,6 +288,14 @@ describe('vCPU', () => {
       bench.qemu.ioctl(bench.vcpuFd, uapi.KVM_GET_SREGS, bench.qemu.scratch);
       expect(bench.qemu.answer(uapi.kvm_sregs)).toMatchObject(sregs);
     }
+  });
+
+  test('KVM_SET_SREGS: CR8 with five bits is passed over', () => {
+    const bench = new Bench();
+    const set = (cr8: bigint) => bench.qemu.pass(bench.vcpuFd, uapi.KVM_SET_SREGS, uapi.kvm_sregs, { cr0: 1n, cr8 });
+    expect([set(7n), set(0x10n)]).toEqual([0, 0]);
+    bench.qemu.ioctl(bench.vcpuFd, uapi.KVM_GET_SREGS, bench.qemu.scratch);
+    expect(bench.qemu.answer(uapi.kvm_sregs).cr8).toBe(7n);
   });
 
   test('KVM_SET_MSRS and KVM_GET_MSRS stop at the first unknown register and tell how many they did', () => {

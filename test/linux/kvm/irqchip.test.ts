@@ -27,7 +27,7 @@ describe('without controllers in the kernel', () => {
     ['KVM_SIGNAL_MSI', () => qemu.pass(vmFd, uapi.KVM_SIGNAL_MSI, uapi.kvm_msi, {}), -EINVAL],
     ['KVM_SET_GSI_ROUTING', () => qemu.pass(vmFd, uapi.KVM_SET_GSI_ROUTING, uapi.kvm_irq_routing, {}), -EINVAL],
     ['KVM_IRQFD', () => qemu.pass(vmFd, uapi.KVM_IRQFD, uapi.kvm_irqfd, {}), -EINVAL],
-    ['KVM_REINJECT_CONTROL', () => qemu.ioctl(vmFd, uapi.KVM_REINJECT_CONTROL, 1), -ENXIO],
+    ['KVM_REINJECT_CONTROL', () => qemu.pass(vmFd, uapi.KVM_REINJECT_CONTROL, uapi.kvm_reinject_control, {}), -ENXIO],
     ['KVM_GET_LAPIC', () => qemu.ioctl(vcpuFd, uapi.KVM_GET_LAPIC, qemu.scratch), -EINVAL],
     ['KVM_SET_LAPIC', () => qemu.pass(vcpuFd, uapi.KVM_SET_LAPIC, uapi.kvm_lapic_state, {}), -EINVAL],
     [
@@ -54,7 +54,7 @@ describe('with them', () => {
     expect(bench.qemu.ioctl(bench.vmFd, uapi.KVM_CREATE_IRQCHIP)).toBe(-EEXIST);
     const pit = () => bench.qemu.pass(bench.vmFd, uapi.KVM_CREATE_PIT2, uapi.kvm_pit_config, { flags: 1 });
     expect([pit(), pit()]).toEqual([0, -EEXIST]);
-    expect(bench.qemu.ioctl(bench.vmFd, uapi.KVM_REINJECT_CONTROL, 0)).toBe(0);
+    expect(bench.qemu.pass(bench.vmFd, uapi.KVM_REINJECT_CONTROL, uapi.kvm_reinject_control, {})).toBe(0);
     expect(bench.qemu.pass(bench.vcpuFd, uapi.KVM_INTERRUPT, uapi.kvm_interrupt, { irq: 0x20 })).toBe(-ENXIO);
   });
 

@@ -82,7 +82,6 @@ export class ScriptedCpu implements Cpu {
 
   constructor(memory: PhysicalMemory) {
     this.#memory = memory;
-    this.rip = 0x1000n;
     this.modificationLog = new ModificationLog(memory);
   }
 

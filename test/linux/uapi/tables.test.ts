@@ -27,8 +27,9 @@ test.each(kinds)('no number means two things on one fd: %s', (kind) => {
 
 test.each(kinds)('the size in a number is that of its structure: %s', (kind) => {
   for (const { number, argument } of ioctlsOf(kind)) {
-    // VFIO encodes no size: argsz carries it.
+    // VFIO encodes no size: argsz carries it. Nor does one of KVM's, by an oversight that is part of the ABI.
     if (kind.startsWith('vfio')) expect(number >>> 16).toBe(0);
+    else if (number === kvm.KVM_REINJECT_CONTROL.number) expect(number >>> 16).toBe(0);
     else expect((number >>> 16) & 0x3fff).toBe('struct' in argument ? argument.struct.size : 0);
   }
 });

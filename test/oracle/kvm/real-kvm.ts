@@ -1,0 +1,51 @@
+/** The host's own KVM, driven by machine.c: what it answers to a script, a line for a line. */
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { accessSync, constants, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { have } from '../have.ts';
+
+/** machine.c's descriptors and addresses. */
+export const REAL = {
+  kvm: 100,
+  vm: 101,
+  vcpu: 102,
+  eventfds: [110, 111, 112],
+  ram: 0x2_0000_0000,
+  scratch: 0x3_0000_0000,
+  buffer: 0x3_1000_0000,
+};
+
+/** Why there is no KVM to ask; `undefined` if there is one. */
+export function realKvmMissing(): string | undefined {
+  if (!have('gcc')) return 'no gcc';
+  try {
+    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
+  } catch {
+    return '/dev/kvm cannot be opened';
+  }
+  return undefined;
+}
+
+/** machine.c, compiled. */
+export function buildMachine(): string {
+  const machine = join(mkdtempSync(join(tmpdir(), 'gvm-kvm-')), 'machine');
+  execFileSync('gcc', ['-O1', '-o', machine, join(import.meta.dirname, 'machine.c')]);
+  return machine;
+}
+
+/** The answers to `lines`, one each. */
+export function askRealKvm(machine: string, lines: readonly string[]): readonly string[] {
+  const { stdout, stderr, status, signal } = spawnSync(machine, {
+    input: `${lines.join('\n')}\n`,
+    encoding: 'latin1',
+    maxBuffer: 1 << 28,
+  });
+  const answers = stdout.split('\n').slice(0, -1);
+  if (status !== 0 || answers.length !== lines.length)
+    throw new Error(
+      `machine.c ended with ${signal ?? status} after ${answers.length} of ${lines.length} lines: ${stderr}\n${lines[answers.length]}`,
+    );
+  return answers;
+}
