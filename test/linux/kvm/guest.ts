@@ -37,7 +37,7 @@ export const END = {
 };
 
 /** `bits 64` code as bytes, to be loaded at its ORG. */
-function machineCode(text: string): Uint8Array {
+export function machineCode(text: string): Uint8Array {
   const assembled = assemble({ name: 'guest.asm', text }, { includePath: () => undefined, format: 'bin', defines: {} });
   if ('diagnostics' in assembled) assert.fail(assembled.diagnostics[0]!.message);
   const flat = toFlat(assembled.object);

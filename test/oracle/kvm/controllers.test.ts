@@ -8,10 +8,10 @@ import type { Ioctl } from '../../../src/linux/uapi/ioctl.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import { KVM_EXIT_IO, RUN_EXIT_REASON, RUN_IO_DIRECTION } from '../../../src/linux/uapi/kvm-run.ts';
 import type { Members, Struct, StructValue } from '../../../src/linux/uapi/struct.ts';
-import { Guest } from '../../linux/kvm/guest.ts';
+import { Guest, machineCode } from '../../linux/kvm/guest.ts';
 import { Draws } from '../../linux/syscalls/draws.ts';
 import { askRealKvm, buildMachine, REAL, realKvmMissing } from './real-kvm.ts';
-import { bytesOf, OVER, registerProgram, TURN } from './register-guest.ts';
+import { OVER, registerProgram, TURN } from './register-guest.ts';
 
 const CASES = Number(process.env['GVM_KVM_CASES'] ?? 40);
 const SEED = Number(process.env['GVM_SEED'] ?? 1);
@@ -62,7 +62,7 @@ function hostBegins(program: string): Asked[] {
   ) => at(REAL.vcpu, ioctl, struct.encode(value));
   const lines = [
     'new 1',
-    `ram ${CODE_AT.toString(16)} ${hex(bytesOf(program))}`,
+    `ram ${CODE_AT.toString(16)} ${hex(machineCode(program))}`,
     `ram ${(GDT_AT + CODE_SELECTOR).toString(16)} ${hex(new Uint8Array(BigUint64Array.of(0x00cf9b000000ffffn, 0x00cf93000000ffffn).buffer))}`,
     at(REAL.vcpu, uapi.KVM_SET_CPUID2, cpuid),
     set(uapi.KVM_SET_SREGS, uapi.kvm_sregs, { ...sregs, apic_base: 0xfee00900n }),
