@@ -12,8 +12,8 @@ export const DELIVERY = {
 } as const;
 /** Other fields of an interrupt command. */
 export const APIC_DESTINATION_LOGICAL = 1 << 11;
-export const APIC_ASSERT = 1 << 14;
-export const APIC_LEVEL = 1 << 15;
+const APIC_ASSERT = 1 << 14;
+const APIC_LEVEL = 1 << 15;
 export const APIC_SHORTHAND = 3 << 18;
 const BROADCAST = 0xff;
 export const SHORTHAND = { NONE: 0, SELF: 1, ALL: 2, ALL_BUT_SELF: 3 } as const;
@@ -57,6 +57,17 @@ export const messageOfMsi = (addressLow: number, data: number): ApicMessage => (
   redirected: (addressLow & 8) !== 0,
   assert: true,
   shorthand: SHORTHAND.NONE,
+});
+
+/** An interrupt command, as a local APIC's register and a hypercall have it, as a message (kvm_apic_send_ipi, __pv_send_ipi). */
+export const messageOfCommand = (command: number, destination: number): ApicMessage => ({
+  vector: command & 0xff,
+  deliveryMode: (command >> 8) & 7,
+  logical: (command & APIC_DESTINATION_LOGICAL) !== 0,
+  destination,
+  levelTriggered: (command & APIC_LEVEL) !== 0,
+  assert: (command & APIC_ASSERT) !== 0,
+  shorthand: (command & APIC_SHORTHAND) >> 18,
 });
 
 /**

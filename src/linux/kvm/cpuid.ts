@@ -4,6 +4,7 @@
  */
 
 import { PHYSICAL_ADDRESS_BITS } from '../../hardware/vcpu/paging.ts';
+import { VECTOR } from '../../hardware/vcpu/pending-event.ts';
 import { KVM_CPUID_FLAG_SIGNIFCANT_INDEX } from '../uapi/kvm.ts';
 import { APIC_BASE_ENABLE } from './apic-registers.ts';
 import { RAX, RBX, RCX, RDX } from './cpu.ts';
@@ -11,7 +12,6 @@ import { CPUID_FAULT, MSR_MISC_FEATURES_ENABLES } from './msr-table.ts';
 import { kvmCpuid } from './trace.ts';
 import type { CpuidEntry, KvmVcpu } from './vcpu.ts';
 
-const GP_VECTOR = 13;
 /** KVM_MAX_CPUID_ENTRIES. */
 export const MAX_CPUID_ENTRIES = 256;
 
@@ -91,7 +91,7 @@ export function emulateCpuid(vcpu: KvmVcpu): number {
   const { cpu, cpuid } = vcpu;
   // cpuid_fault_enabled
   if ((vcpu.msrs.get(MSR_MISC_FEATURES_ENABLES) ?? 0n) & CPUID_FAULT && cpu.segment('ss').dpl !== 0) {
-    vcpu.queueException(GP_VECTOR, 0);
+    vcpu.queueException(VECTOR.GP, 0);
     return 1;
   }
   const number = Number(BigInt.asUintN(32, cpu.register(RAX)));

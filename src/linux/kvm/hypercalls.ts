@@ -3,14 +3,7 @@
  * tells it of none, and Linux serves them all the same unless user space has KVM_CAP_ENFORCE_PV_FEATURE_CPUID.
  */
 
-import {
-  APIC_ASSERT,
-  APIC_DESTINATION_LOGICAL,
-  APIC_LEVEL,
-  APIC_SHORTHAND,
-  DELIVERY,
-  SHORTHAND,
-} from './apic-message.ts';
+import { APIC_DESTINATION_LOGICAL, APIC_SHORTHAND, DELIVERY, messageOfCommand, SHORTHAND } from './apic-message.ts';
 import { RAX, RBX, RCX, RDX, RSI } from './cpu.ts';
 import { kvmHypercall } from './trace.ts';
 import type { KvmVcpu } from './vcpu.ts';
@@ -91,15 +84,7 @@ function sendIpi({ cpu, vm }: KvmVcpu): bigint {
   for (const lapic of irqchip.presentLapics()) {
     const index = lapic.id - first;
     if (index < 0 || index >= 2 * WORD || ((wanted >> BigInt(index)) & 1n) === 0n) continue;
-    taken += lapic.accept({
-      vector: command & 0xff,
-      deliveryMode: (command >> 8) & 7,
-      logical: false,
-      destination: lapic.id,
-      levelTriggered: (command & APIC_LEVEL) !== 0,
-      assert: (command & APIC_ASSERT) !== 0,
-      shorthand: SHORTHAND.NONE,
-    });
+    taken += lapic.accept(messageOfCommand(command, lapic.id));
   }
   return BigInt(taken);
 }

@@ -135,8 +135,8 @@ export class Ioapic implements IoDevice {
 
   /** ioapic_in_range. */
   #holds(address: number): boolean {
-    const offset = BigInt(address) - this.#base;
-    return offset >= 0n && offset < IOAPIC_LENGTH;
+    const offset = address - Number(this.#base);
+    return offset >= 0 && offset < IOAPIC_LENGTH;
   }
 
   read(address: number, data: Uint8Array): number {

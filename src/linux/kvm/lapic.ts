@@ -7,16 +7,7 @@ import { type Gpa, PAGE_SIZE } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { Clock } from '../core/clock.ts';
 import { EOPNOTSUPP } from '../uapi/errno.ts';
-import {
-  APIC_ASSERT,
-  APIC_DESTINATION_LOGICAL,
-  APIC_LEVEL,
-  APIC_SHORTHAND,
-  type ApicMessage,
-  type ApicTarget,
-  DELIVERY,
-  SHORTHAND,
-} from './apic-message.ts';
+import { type ApicMessage, type ApicTarget, DELIVERY, messageOfCommand, SHORTHAND } from './apic-message.ts';
 import { ApicPage } from './apic-page.ts';
 import {
   APIC,
@@ -381,14 +372,6 @@ export class Lapic implements ApicTarget {
     const command = this.#page.get(APIC.COMMAND);
     const destination = this.#page.get(APIC.COMMAND_HIGH) >>> 24;
     if (kvmApicIpi.on) kvmApicIpi(this.#host.stream, { command: command >>> 0, destination });
-    this.#host.send({
-      vector: command & 0xff,
-      deliveryMode: (command >> 8) & 7,
-      logical: (command & APIC_DESTINATION_LOGICAL) !== 0,
-      destination,
-      levelTriggered: (command & APIC_LEVEL) !== 0,
-      assert: (command & APIC_ASSERT) !== 0,
-      shorthand: (command & APIC_SHORTHAND) >> 18,
-    });
+    this.#host.send(messageOfCommand(command, destination));
   }
 }

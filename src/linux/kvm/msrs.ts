@@ -3,6 +3,7 @@
  * (arch/x86/kvm/x86.c: kvm_emulate_rdmsr, kvm_emulate_wrmsr).
  */
 
+import { VECTOR } from '../../hardware/vcpu/pending-event.ts';
 import {
   KVM_EXIT_X86_RDMSR,
   KVM_EXIT_X86_WRMSR,
@@ -63,8 +64,6 @@ export function writeMsr(vcpu: KvmVcpu, index: number, value: bigint, host: bool
   vcpu.msrs.set(index, written);
   return true;
 }
-
-const GP_VECTOR = 13;
 
 /** RDMSR that the CPU left to KVM: 1, the guest goes on, with #GP if there is no such MSR. */
 export function emulateRdmsr(vcpu: KvmVcpu): number {
@@ -135,7 +134,7 @@ export function emulateWrmsr(vcpu: KvmVcpu): number {
 }
 
 function generalProtection(vcpu: KvmVcpu): number {
-  vcpu.queueException(GP_VECTOR, 0);
+  vcpu.queueException(VECTOR.GP, 0);
   return 1;
 }
 
