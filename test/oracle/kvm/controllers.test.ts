@@ -10,7 +10,7 @@ import { KVM_EXIT_IO, RUN_EXIT_REASON, RUN_IO_DIRECTION } from '../../../src/lin
 import type { Members, Struct, StructValue } from '../../../src/linux/uapi/struct.ts';
 import { Guest, machineCode } from '../../linux/kvm/guest.ts';
 import { Draws } from '../../linux/syscalls/draws.ts';
-import { askRealKvm, buildMachine, REAL, realKvmMissing } from './real-kvm.ts';
+import { askRealKvm, buildMachine, hex, lineAt, REAL, realKvmMissing, settledLapic } from './real-kvm.ts';
 import { OVER, registerProgram, TURN } from './register-guest.ts';
 
 const CASES = Number(process.env['GVM_KVM_CASES'] ?? 40);
@@ -21,18 +21,10 @@ const CODE_SELECTOR = 0x10;
 const DATA_SELECTOR = 0x18;
 const PINS = 24;
 const CHIPS = [0, 1, 2];
-/** Processor priority and what the timer has left are worked out when they are asked for. */
-const LAPIC_WORKED_OUT = [0xa0, 0x390];
-
 interface Asked {
   readonly line: string;
   readonly mine: string;
 }
-
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
-const vcpu = REAL.vcpu.toString(16);
-const at = (fd: number, { number }: { readonly number: number }, bytes: Uint8Array) =>
-  `at ${fd.toString(16)} ${number.toString(16)} ${hex(bytes)}`;
 
 /** What brings the host's vCPU to the program: flat segments, protection on, no paging; CPUID's leaf 1, without which its timer has one mode. */
 function hostBegins(program: string): Asked[] {
@@ -59,12 +51,12 @@ function hostBegins(program: string): Asked[] {
     ioctl: { readonly number: number },
     struct: Struct<M>,
     value: Partial<StructValue<M>>,
-  ) => at(REAL.vcpu, ioctl, struct.encode(value));
+  ) => lineAt(REAL.vcpu, ioctl, struct.encode(value));
   const lines = [
     'new 1',
     `ram ${CODE_AT.toString(16)} ${hex(machineCode(program))}`,
     `ram ${(GDT_AT + CODE_SELECTOR).toString(16)} ${hex(new Uint8Array(BigUint64Array.of(0x00cf9b000000ffffn, 0x00cf93000000ffffn).buffer))}`,
-    at(REAL.vcpu, uapi.KVM_SET_CPUID2, cpuid),
+    lineAt(REAL.vcpu, uapi.KVM_SET_CPUID2, cpuid),
     set(uapi.KVM_SET_SREGS, uapi.kvm_sregs, { ...sregs, apic_base: 0xfee00900n }),
     set(uapi.KVM_SET_REGS, uapi.kvm_regs, { rip: BigInt(CODE_AT), rsp: 0x10000n, rflags: 2n }),
   ];
@@ -77,7 +69,7 @@ function run(guest: Guest): string {
   expect(guest.resume()).toBe(0);
   expect(guest.run.getUint32(RUN_EXIT_REASON, true)).toBe(KVM_EXIT_IO);
   const [size, port] = [guest.run.getUint8(RUN_IO_DIRECTION + 1), guest.run.getUint16(RUN_IO_DIRECTION + 2, true)];
-  return `out ${port.toString(16)} ${size} 1 ${hex(guest.pioData.subarray(0, size))};`;
+  return `out ${port.toString(16)} ${size} 1 ${hex(guest.pioData.subarray(0, size))}`;
 }
 
 /** An ioctl on the model with the bytes that the host gets as well. */
@@ -85,7 +77,10 @@ function both(guest: Guest, fd: 'vm' | 'vcpu', ioctl: Ioctl, argument: Uint8Arra
   const { scratch, user } = guest.qemu;
   user.memory.write(scratch, argument);
   const result = guest.qemu.ioctl(fd === 'vm' ? guest.vmFd : guest.vcpuFd, ioctl, scratch);
-  return { line: at(REAL[fd], ioctl, argument), mine: `${result} ${hex(user.memory.read(scratch, argument.length))}` };
+  return {
+    line: lineAt(REAL[fd], ioctl, argument),
+    mine: `${result} ${hex(user.memory.read(scratch, argument.length))}`,
+  };
 }
 
 function play(number: number): Asked[] {
@@ -95,7 +90,7 @@ function play(number: number): Asked[] {
   const asked = hostBegins(program);
   for (;;) {
     const mine = run(guest);
-    asked.push({ line: `run ${vcpu} 1`, mine });
+    asked.push({ line: 'run', mine });
     if (mine.startsWith(`out ${OVER.toString(16)} `)) break;
     if (!mine.startsWith(`out ${TURN.toString(16)} `)) continue;
     for (let moves = draws.next(3); moves > 0; moves--) {
@@ -113,9 +108,7 @@ function play(number: number): Asked[] {
 function settled(line: string, answer: string): string {
   if (!line.includes(uapi.KVM_GET_LAPIC.number.toString(16))) return answer;
   const [result, bytes = ''] = answer.split(' ');
-  const shown = Buffer.from(bytes, 'hex');
-  for (const register of LAPIC_WORKED_OUT) shown.fill(0, register, register + 4);
-  return `${result} ${hex(shown)}`;
+  return `${result} ${settledLapic(bytes)}`;
 }
 
 const missing = realKvmMissing();

@@ -4,13 +4,12 @@
  */
 
 import { expect, test } from 'vitest';
-import { APIC } from '../../../src/linux/kvm/apic-registers.ts';
 import type { Ioctl } from '../../../src/linux/uapi/ioctl.ts';
 import { kvmVcpuIoctls, kvmVmIoctls } from '../../../src/linux/uapi/tables.ts';
 import { Draws } from '../../linux/syscalls/draws.ts';
 import { type Belongings, NUMBERS, usualInteger, usualStruct, usualTail } from '../../linux/syscalls/usual.ts';
 import { type Fd, ModelKvm } from './model-kvm.ts';
-import { askRealKvm, buildMachine, REAL, realKvmMissing } from './real-kvm.ts';
+import { askRealKvm, buildMachine, hex, lineAt, REAL, realKvmMissing, settledLapic } from './real-kvm.ts';
 
 const CASES = Number(process.env['GVM_KVM_CASES'] ?? 60);
 const SEED = Number(process.env['GVM_SEED'] ?? 1);
@@ -50,8 +49,6 @@ const RESULT_ALONE: Readonly<Record<string, string>> = {
   KVM_TRANSLATE: 'what becomes of addresses that no processor has',
   KVM_GET_VCPU_EVENTS: 'what an exception would have had that there is not',
 };
-/** Registers of the local APIC that are worked out when they are asked for: where Linux last did so is its own matter. */
-const WORKED_OUT = [APIC.PROCESSOR_PRIORITY, APIC.TIMER_CURRENT];
 const compared = (ioctls: readonly Ioctl[]) => ioctls.filter(({ name }) => LEFT_OUT[name] === undefined);
 const IOCTLS: Readonly<Record<Fd, readonly Ioctl[]>> = { vm: compared(kvmVmIoctls), vcpu: compared(kvmVcpuIoctls) };
 
@@ -60,7 +57,6 @@ const RARE = NUMBERS.filter((number) => number >= 4095n);
 /** RAM ends sooner below the end of user space in one of the two, and only one may have a second address space, from slot 0x10000 on. */
 const RARE_OF_SLOTS = RARE.filter((number) => number < 0x10000n);
 const real: Belongings = { ...REAL, descriptor: (_kind, draws) => draws.pick(REAL.eventfds) };
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
 interface Asked {
   readonly line: string;
@@ -92,17 +88,16 @@ function ask(model: ModelKvm, draws: Draws): Asked {
   const fd = draws.pick(['vm', 'vcpu'] as const);
   const ioctl = draws.pick(IOCTLS[fd]);
   const { argument, name, number } = ioctl;
-  const head = `${REAL[fd].toString(16)} ${number.toString(16)}`;
   if (argument.kind === 'none' || argument.kind === 'int') {
     const value = draws.once(12) ? Number(draws.pick(RARE) & 0xffffffffn) : usualInteger(name, draws, model);
-    const line = `int ${head} ${value.toString(16)}`;
+    const line = `int ${REAL[fd].toString(16)} ${number.toString(16)} ${value.toString(16)}`;
     return { line, mine: `${model.call(fd, ioctl, value)}`, words: 1, what: `${name} ${value}` };
   }
   const seed = draws.next(2 ** 31);
   const again = changed(model, fd, ioctl, draws);
   const sent = again ?? argumentOf(ioctl, seed, model);
   const { result, bytes } = model.callAt(fd, ioctl, sent);
-  const line = `at ${head} ${hex(again ?? argumentOf(ioctl, seed, real))}`;
+  const line = lineAt(REAL[fd], ioctl, again ?? argumentOf(ioctl, seed, real));
   const filled = argument.kind === 'out' || argument.kind === 'inout';
   const words = filled && result === 0 && RESULT_ALONE[name] === undefined ? 2 : 1;
   return { line, mine: `${result} ${hex(bytes)}`, words, what: `${name} ${hex(sent)}` };
@@ -112,9 +107,7 @@ function comparable(what: string, [result, bytes]: readonly string[]): string {
   // Since 6.3 the map of local APICs says 0 where 6.1 has asked them all, and nobody was meant.
   if (what.startsWith('KVM_SIGNAL_MSI ') && result === '-1') return '0';
   if (bytes === undefined) return result!;
-  const shown = Buffer.from(bytes, 'hex');
-  if (what.startsWith('KVM_GET_LAPIC ')) for (const register of WORKED_OUT) shown.fill(0, register, register + 4);
-  return `${result} ${hex(shown)}`;
+  return `${result} ${what.startsWith('KVM_GET_LAPIC ') ? settledLapic(bytes) : bytes}`;
 }
 
 /** The results; where they are alike, the bytes that are not. */

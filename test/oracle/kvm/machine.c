@@ -5,12 +5,8 @@
  *   new IRQCHIP           a new virtual machine with RAM and one vCPU; the old one goes
  *   int FD REQUEST ARG    an ioctl whose argument is a number
  *   at FD REQUEST BYTES   an ioctl on a structure: prints the bytes as they are then
- *   vcpu ID               KVM_CREATE_VCPU: further ones
  *   ram OFFSET BYTES      put bytes into guest memory
- *   show OFFSET COUNT     guest memory
- *   run FD STEPS          KVM_RUN until something other than a port or MMIO access ends it, or so often
- *   event INDEX           what an eventfd counts, which is 0 then
- *   signal INDEX          adds 1 to an eventfd
+ *   run                   KVM_RUN: what was written to a port, or why else the guest was left
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,72 +16,57 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { KVM = 100, VM, VCPU, EVENTFD = 110, EVENTFDS = 3, VCPUS = 4 };
+enum { KVM = 100, VM, VCPU, EVENTFD = 110, EVENTFDS = 3 };
 #define RAM_AT ((uint8_t *)0x200000000)
 #define RAM_BYTES (16u << 20)
 #define SCRATCH ((uint8_t *)0x300000000)
-#define SCRATCH_BYTES (1u << 16)
 #define BUFFER ((uint8_t *)0x310000000)
+#define BUFFER_BYTES (1u << 16)
 
-static struct kvm_run *runs[VCPUS];
+static struct kvm_run *run;
 static int run_bytes;
 
-static int placed(int fd, int number)
+static void place(int fd, int number)
 {
-	if (fd < 0)
-		return -errno;
+	if (fd < 0) {
+		perror("machine.c");
+		exit(1);
+	}
 	dup2(fd, number);
 	close(fd);
-	return 0;
 }
 
-static void *mapped(void *at, size_t bytes)
+static void *map(void *at, size_t bytes, int flags, int fd)
 {
-	void *got = mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-	if (got != at)
+	void *got = mmap(at, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
+	if (got == MAP_FAILED)
 		abort();
 	return got;
 }
 
-static int add_vcpu(int id)
-{
-	int index = 0;
-	while (index < VCPUS && runs[index])
-		index++;
-	if (index == VCPUS)
-		return -1;
-	int result = placed(ioctl(VM, KVM_CREATE_VCPU, (long)id), VCPU + index);
-	if (result == 0)
-		runs[index] = mmap(0, run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, VCPU + index, 0);
-	return result;
-}
-
 static void begin(int irqchip)
 {
-	for (int i = 0; i < VCPUS; i++) {
-		if (runs[i])
-			munmap(runs[i], run_bytes);
-		runs[i] = 0;
-		close(VCPU + i);
-	}
+	const int fresh = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+	if (run)
+		munmap(run, run_bytes);
+	close(VCPU);
 	close(VM);
 	for (int i = 0; i < EVENTFDS; i++)
-		placed(eventfd(0, EFD_NONBLOCK), EVENTFD + i);
-	mapped(RAM_AT, RAM_BYTES);
-	mapped(SCRATCH, SCRATCH_BYTES);
-	mapped(BUFFER, 1 << 16);
-	placed(ioctl(KVM, KVM_CREATE_VM, 0L), VM);
+		place(eventfd(0, EFD_NONBLOCK), EVENTFD + i);
+	map(RAM_AT, RAM_BYTES, fresh, -1);
+	map(SCRATCH, BUFFER_BYTES, fresh, -1);
+	map(BUFFER, BUFFER_BYTES, fresh, -1);
+	place(ioctl(KVM, KVM_CREATE_VM, 0L), VM);
 	if (irqchip && ioctl(VM, KVM_CREATE_IRQCHIP, 0L))
 		abort();
-	if (add_vcpu(0))
-		abort();
+	place(ioctl(VM, KVM_CREATE_VCPU, 0L), VCPU);
+	run = map(0, run_bytes, MAP_SHARED, VCPU);
 	struct kvm_userspace_memory_region slot = { .memory_size = RAM_BYTES, .userspace_addr = (uint64_t)RAM_AT };
 	if (ioctl(VM, KVM_SET_USER_MEMORY_REGION, &slot))
 		abort();
@@ -106,53 +87,17 @@ static void print_bytes(const uint8_t *bytes, size_t count)
 		printf("%02x", bytes[i]);
 }
 
-/* What nobody serves reads as this, told apart by byte and address. */
-static uint8_t answer(uint64_t address, int i)
+static void run_once(void)
 {
-	return 0x51 + 7 * address + 3 * i;
-}
-
-static void run(int fd, int steps)
-{
-	struct kvm_run *run = runs[fd - VCPU];
-	while (steps-- > 0) {
-		struct itimerval limit = { .it_value = { .tv_usec = 300000 } };
-		setitimer(ITIMER_REAL, &limit, 0);
-		int result = ioctl(fd, KVM_RUN, 0L);
-		if (result < 0) {
-			printf("%d;", -errno);
-			break;
-		}
-		switch (run->exit_reason) {
-		case KVM_EXIT_IO: {
-			uint8_t *data = (uint8_t *)run + run->io.data_offset;
-			size_t count = run->io.size * run->io.count;
-			printf("%s %x %d %d ", run->io.direction ? "out" : "in", run->io.port, run->io.size, run->io.count);
-			if (run->io.direction)
-				print_bytes(data, count);
-			else
-				for (size_t i = 0; i < count; i++)
-					data[i] = answer(run->io.port, i);
-			printf(";");
-			continue;
-		}
-		case KVM_EXIT_MMIO:
-			printf("%s %llx %d ", run->mmio.is_write ? "write" : "read", (unsigned long long)run->mmio.phys_addr, run->mmio.len);
-			if (run->mmio.is_write)
-				print_bytes(run->mmio.data, run->mmio.len);
-			else
-				for (unsigned i = 0; i < run->mmio.len; i++)
-					run->mmio.data[i] = answer(run->mmio.phys_addr, i);
-			printf(";");
-			continue;
-		case KVM_EXIT_INTERNAL_ERROR:
-			printf("internal %d;", run->internal.suberror);
-			break;
-		default:
-			printf("exit %d;", run->exit_reason);
-		}
-		break;
-	}
+	struct itimerval limit = { .it_value = { .tv_usec = 300000 } };
+	setitimer(ITIMER_REAL, &limit, 0);
+	if (ioctl(VCPU, KVM_RUN, 0L) < 0)
+		printf("%d", -errno);
+	else if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT) {
+		printf("out %x %d %d ", run->io.port, run->io.size, run->io.count);
+		print_bytes((uint8_t *)run + run->io.data_offset, run->io.size * run->io.count);
+	} else
+		printf("exit %d", run->exit_reason);
 	printf("\n");
 }
 
@@ -163,10 +108,7 @@ int main(void)
 	static char line[1 << 17];
 	struct sigaction action = { .sa_handler = nothing };
 	sigaction(SIGALRM, &action, 0);
-	if (placed(open("/dev/kvm", O_RDWR), KVM) < 0) {
-		perror("/dev/kvm");
-		return 1;
-	}
+	place(open("/dev/kvm", O_RDWR), KVM);
 	run_bytes = ioctl(KVM, KVM_GET_VCPU_MMAP_SIZE, 0L);
 	while (fgets(line, sizeof line, stdin)) {
 		unsigned fd;
@@ -184,26 +126,11 @@ int main(void)
 			printf("%d ", result < 0 ? -errno : result);
 			print_bytes(SCRATCH, count);
 			printf("\n");
-		} else if (sscanf(line, "vcpu %lx", &value) == 1) {
-			printf("%d\n", add_vcpu(value));
 		} else if (sscanf(line, "ram %lx %n", &value, &at) == 1) {
 			unhex(line + at, RAM_AT + value);
 			printf("ram\n");
-		} else if (sscanf(line, "show %lx %lx", &value, &request) == 2) {
-			print_bytes(RAM_AT + value, request);
-			printf("\n");
-		} else if (sscanf(line, "run %x %lx", &fd, &value) == 2) {
-			run(fd, value);
-		} else if (sscanf(line, "event %lx", &value) == 1) {
-			uint64_t count = 0;
-			if (read(EVENTFD + value, &count, 8) < 0)
-				count = 0;
-			printf("%d\n", (int)count);
-		} else if (sscanf(line, "signal %lx", &value) == 1) {
-			uint64_t one = 1;
-			printf("%d\n", (int)write(EVENTFD + value, &one, 8));
 		} else {
-			printf("? %s", line);
+			run_once();
 		}
 		fflush(stdout);
 	}

@@ -4,11 +4,12 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { APIC } from '../../../src/linux/kvm/apic-registers.ts';
+import type { Ioctl } from '../../../src/linux/uapi/ioctl.ts';
 import { have } from '../have.ts';
 
 /** machine.c's descriptors and addresses. */
 export const REAL = {
-  kvm: 100,
   vm: 101,
   vcpu: 102,
   eventfds: [110, 111, 112],
@@ -55,4 +56,17 @@ export function askRealKvm(machine: string, lines: readonly string[]): readonly 
       `machine.c ended with ${signal ?? status} after ${answers.length} of ${lines.length} lines: ${stderr}\n${lines[answers.length]}`,
     );
   return answers;
+}
+
+export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+/** The line for an ioctl on a structure. */
+export const lineAt = (fd: number, { number }: Pick<Ioctl, 'number'>, bytes: Uint8Array): string =>
+  `at ${fd.toString(16)} ${number.toString(16)} ${hex(bytes)}`;
+
+/** What KVM_GET_LAPIC gave, without the registers that are worked out when they are asked for: where Linux last did so is its own matter. */
+export function settledLapic(bytes: string): string {
+  const shown = Buffer.from(bytes, 'hex');
+  for (const register of [APIC.PROCESSOR_PRIORITY, APIC.TIMER_CURRENT]) shown.fill(0, register, register + 4);
+  return hex(shown);
 }
