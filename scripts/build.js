@@ -18,6 +18,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { bundle as bundleTo } from './bundle.js';
+import { writeDeclarations } from './declarations.js';
 import { refusalList } from './refusals.js';
 
 const root = join(new URL('.', import.meta.url).pathname, '..');
@@ -208,6 +209,8 @@ try {
   copyFileSync(join(root, 'scripts/launcher.cjs'), join(fresh, 'gvm.js'));
   chmodSync(join(fresh, 'gvm.js'), 0o755);
   await reportPage(join(fresh, 'report.html'));
+  const faces = ['qemu/device-api', 'linux/drivers/driver-api', 'linux/uapi/user-api', 'linux/uapi/public'];
+  writeDeclarations(join(root, 'src'), faces, join(fresh, 'types'));
   await started('src/cli/run-main.ts', join(fresh, 'gvm-run.cjs'), [shapes]);
   const record = join(fresh, 'forms.json');
   warmUp(['run', sample], { GVM_RECORD_FORMS: record });

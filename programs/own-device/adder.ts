@@ -4,7 +4,7 @@
  * `gvm run` puts it into the machine where a program says `-device ./adder.ts`.
  */
 
-import type { DeviceDescription } from '../../src/qemu/device-api.ts';
+import type { DeviceDescription } from 'gvm/device';
 
 interface Adder {
   left: number;
