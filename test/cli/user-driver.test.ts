@@ -32,8 +32,14 @@ ${init}
     linux.device_unregister(device); linux.class_destroy(cls); linux.pr_info('mine: gone'); },
 };
 `;
+/** Sleeps for two microseconds. */
+const SLEEP = `export default ({ syscalls }) => {
+  syscalls.timer_settime(syscalls.clock_gettime() + 2000);
+  syscalls.rt_sigtimedwait(true);
+  return 0;
+}`;
 const host = (file: string, ...commands: string[]) =>
-  gvmWith({ 'mine.ts': file }, 'host', ...commands.flatMap((command) => ['-c', command]));
+  gvmWith({ 'mine.ts': file, 'sleep.ts': SLEEP }, 'host', ...commands.flatMap((command) => ['-c', command]));
 
 test('its life: parameters, types in sysfs, a device, one too many, rmmod', () => {
   const { stdout, stderr, status } = host(
@@ -161,7 +167,7 @@ describe('a driver that fails ends the run with status 5 and the place', () => {
     ],
     [
       'the types are a list of nothing',
-      parent('', '', 'linux.mdev_register_driver(driver); linux.mdev_register_parent({}, driver, new Array(4e9));'),
+      parent().replace("[{ sysfs_name: 'a', pretty_name: 'My own' }]", 'new Array(4e9)'),
       [],
       'types[0] is undefined, no object',
     ],
@@ -206,6 +212,18 @@ describe('a driver that fails ends the run with status 5 and the place', () => {
       "./mine.ts:16: error: init: 'gvm/driver' has no eventfd_singal; did you mean `eventfd_signal`?",
     ],
     ['a driver without device_api', parent('device_api: 1,'), [], "device_api is 1, no string such as 'vfio-pci'"],
+    [
+      'an error that nobody has looked at',
+      parent('', '', "cls = linux.class_create('mine'); linux.device_create(linux.class_create('mine'), 'x');"),
+      [],
+      './mine.ts:16: error: init: device_create takes what class_create made, not -17 (-EEXIST)',
+    ],
+    [
+      'a timer that outlives the module',
+      parent('', '', 'linux.hrtimer_start(1000, () => {});'),
+      ['rmmod mine', './sleep.ts'],
+      './mine.ts:16: error: hrtimer: called when the module was gone: exit has to undo what init and the devices have begun',
+    ],
     [
       'more devices left than there can be',
       parent('get_available: () => -1e6,'),

@@ -77,9 +77,10 @@ export class DeviceModel {
     return 0;
   }
 
-  /** class_register: /sys/class/NAME. */
+  /** class_register: /sys/class/NAME. -EEXIST if the name is taken. */
   addClass(name: string): number {
-    return this.#host.sysfs.directory(`/sys/class/${name}`);
+    const path = `/sys/class/${name}`;
+    return this.#host.sysfs.has(path) ? this.#duplicate(path) : this.#host.sysfs.directory(path);
   }
 
   /** class_unregister. */
@@ -105,10 +106,7 @@ export class DeviceModel {
   add(device: Device, ready?: () => void): number {
     const { sysfs } = this.#host;
     const path = this.#pathOf(device);
-    if (sysfs.has(path)) {
-      this.#host.printk(`sysfs: cannot create duplicate filename '${path.slice('/sys'.length)}'`);
-      return this.#host.refuse(EEXIST, `${path} exists already`);
-    }
+    if (sysfs.has(path)) return this.#duplicate(path);
     device.path = path;
     this.#devices.add(device);
     sysfs.directory(path);
@@ -134,6 +132,12 @@ export class DeviceModel {
     if (device.bus !== undefined) this.#addToBus(device, this.#state(device.bus), ready);
     else ready?.();
     return 0;
+  }
+
+  /** sysfs_warn_dup. */
+  #duplicate(path: string): number {
+    this.#host.printk(`sysfs: cannot create duplicate filename '${path.slice('/sys'.length)}'`);
+    return this.#host.refuse(EEXIST, `${path} exists already`);
   }
 
   /** device_del: unbound from its driver, then gone with everything below it. */

@@ -69,10 +69,10 @@ export interface Device {
 export interface Class {
   readonly name: string;
 }
-/** /sys/class/NAME. */
+/** /sys/class/NAME; -EEXIST if there is one. */
 export declare function class_create(name: string): Class | number;
 export declare function class_destroy(cls: Class): void;
-/** /sys/devices/virtual/CLASS/NAME. */
+/** /sys/devices/virtual/CLASS/NAME; -EEXIST if there is one. */
 export declare function device_create(cls: Class, name: string): Device | number;
 export declare function device_unregister(device: Device): void;
 

@@ -31,6 +31,7 @@ export function isDriverFault(error: unknown): error is DriverFault {
 export class DriverCalls {
   readonly #file: string;
   readonly #after: () => void;
+  #removed = false;
 
   /** `after` is called whenever code of the file has run. */
   constructor(file: string, after: () => void) {
@@ -38,8 +39,14 @@ export class DriverCalls {
     this.#after = after;
   }
 
+  /** The module is gone, or never came: its code is no longer there to be called. */
+  end(): void {
+    this.#removed = true;
+  }
+
   /** Run a callback. */
   run<R>(where: string, callback: string, call: () => R): R {
+    if (this.#removed) throw this.#fault(where, callback, CALLED_TOO_LATE);
     let result: R;
     try {
       result = call();
@@ -66,5 +73,7 @@ export class DriverCalls {
   }
 }
 
+/** In Linux an oops, at an address where nothing is any more. */
+const CALLED_TOO_LATE = 'called when the module was gone: exit has to undo what init and the devices have begun';
 /** Error numbers are at most this (IS_ERR_VALUE). */
 const MAX_ERRNO = 4095;

@@ -1,6 +1,7 @@
 /** Functions of the kernel that a user's own driver imports (driver-api.ts), on one kernel: EXPORT_SYMBOL. */
 
 import { gpa, iova as iovaOf, PAGE_SIZE } from '../../address.ts';
+import { shown } from '../../foreign-value.ts';
 import type { Timer } from '../core/clock.ts';
 import { Device } from '../core/device.ts';
 import { Eventfd, eventfdFromFd } from '../core/eventfd.ts';
@@ -12,16 +13,13 @@ import { kvm_read_guest, kvm_write_guest, kvmOf } from '../kvm/guest-memory.ts';
 import { EBUSY, EINVAL, ENOMEM } from '../uapi/errno.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import { vfio_dma_rw } from '../vfio/dma.ts';
-import {
-  vfio_put_device,
-  vfio_register_emulated_iommu_dev,
-  vfio_unregister_group_dev,
-} from '../vfio/emulated-iommu.ts';
+import { vfio_register_emulated_iommu_dev, vfio_unregister_group_dev } from '../vfio/emulated-iommu.ts';
 import { validateSetIrqs } from '../vfio/irqs.ts';
 import { vfio_pin_pages, vfio_unpin_pages } from '../vfio/pin-pages.ts';
 import { onSignal } from '../vfio/virqfd.ts';
 import type * as api from './driver-api.ts';
 import type { DriverCalls } from './driver-fault.ts';
+import { UserClass } from './user-arguments.ts';
 import { deviceFiles } from './user-attributes.ts';
 import { checkAddress, checkBytes, checkUnsigned } from './user-driver-check.ts';
 import { UserPage } from './user-page.ts';
@@ -66,7 +64,7 @@ export function driverSymbols(kernel: Kernel, calls: DriverCalls): Symbols {
       return vfio_register_emulated_iommu_dev(mdev.device, device);
     },
     vfio_unregister_group_dev: (vdev) => vfio_unregister_group_dev(vfioDevice(vdev)),
-    vfio_put_device: (vdev) => vfio_put_device(vfioDevice(vdev)),
+    vfio_put_device: (vdev) => userDevice(vdev).put(),
     vfio_set_irqs_validate_and_prepare: (header, available, indexes) =>
       validateSetIrqs(kernel, header, available, indexes),
     ...memory(kernel),
@@ -75,15 +73,14 @@ export function driverSymbols(kernel: Kernel, calls: DriverCalls): Symbols {
     ...dma(kernel),
     kvm_read_guest: (kvm, address, data) => kvm_read_guest(kvm, guestAddress(address, data), data, data.length),
     kvm_write_guest: (kvm, address, data) => kvm_write_guest(kvm, guestAddress(address, data), data, data.length),
-    kvm_get_kvm_safe(kvm) {
-      kvmOf(kvm).get();
-      return true;
-    },
-    kvm_put_kvm: (kvm) => kvmOf(kvm).put(),
+    ...references(),
     ...eventfds(kernel, calls),
     ktime_get: () => kernel.clock.now,
     hrtimer_start(nanoseconds, expire) {
-      if (!(nanoseconds >= 0)) throw new RangeError(`hrtimer_start takes nanoseconds, not ${nanoseconds}`);
+      if (!(typeof nanoseconds === 'number' && nanoseconds >= 0)) {
+        throw new RangeError(`hrtimer_start takes nanoseconds, not ${shown(nanoseconds)}`);
+      }
+      if (typeof expire !== 'function') throw new TypeError(`hrtimer_start takes a function, not ${shown(expire)}`);
       // A timer that starts itself again must let time go on.
       const deadline = kernel.clock.now + Math.max(nanoseconds, 1);
       return kernel.clock.start(deadline, () => calls.run('hrtimer', 'hrtimer_start', expire));
@@ -98,7 +95,7 @@ function devices(memory: Kernel) {
     class_create(name: string): api.Class | number {
       if (!memory.kmalloc('struct class')) return -ENOMEM;
       const error = model.addClass(name);
-      return error < 0 ? error : { name };
+      return error < 0 ? error : new UserClass(name);
     },
     class_destroy: (cls: api.Class): void => model.removeClass(cls.name),
     device_create(cls: api.Class, name: string): api.Device | number {
@@ -168,6 +165,25 @@ function dma(kernel: Kernel) {
   };
 }
 
+/** References to VMs, of which a driver gives back no more than it has taken: the others are VFIO's. */
+function references() {
+  const taken = new WeakMap<object, number>();
+  return {
+    kvm_get_kvm_safe(kvm: api.Kvm): boolean {
+      kvmOf(kvm).get();
+      taken.set(kvm, (taken.get(kvm) ?? 0) + 1);
+      return true;
+    },
+    kvm_put_kvm(kvm: api.Kvm): void {
+      const vm = kvmOf(kvm);
+      const count = taken.get(kvm) ?? 0;
+      if (count === 0) throw new TypeError('kvm_put_kvm: the driver has no reference to give back');
+      taken.set(kvm, count - 1);
+      vm.put();
+    },
+  };
+}
+
 function eventfds(kernel: Kernel, calls: DriverCalls) {
   return {
     eventfd_ctx_fdget(fd: number): api.Eventfd | number {
@@ -203,7 +219,7 @@ const vfioDevice = (vdev: api.VfioDevice<unknown>): VfioDevice => userDevice(vde
 /** An address past 2^53 loses low bits as a number; no memory slot reaches there. */
 function guestAddress(address: number | bigint, data: Uint8Array) {
   checkBytes(data);
-  const number = Number(address);
-  if (!Number.isInteger(number) || number < 0) throw new TypeError(`no guest physical address: ${address}`);
+  const number = typeof address === 'bigint' ? Number(address) : address;
+  if (!Number.isInteger(number) || number < 0) throw new TypeError(`no guest physical address: ${shown(address)}`);
   return gpa(number);
 }

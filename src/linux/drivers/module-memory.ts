@@ -10,8 +10,8 @@ import { ENOMEM } from '../uapi/errno.ts';
 /** POISON_FREE and POISON_END. */
 const POISON = 0x6b;
 const POISON_END = 0xa5;
-/** KMALLOC_MAX_SIZE. */
-const LARGEST = 2 ** 22;
+/** Bytes at once. */
+export const KMALLOC_MAX_SIZE = 2 ** 22;
 
 export class ModuleMemory {
   readonly #kernel: Kernel;
@@ -22,11 +22,8 @@ export class ModuleMemory {
     this.#kernel = kernel;
   }
 
-  /** `size` bytes that nobody has written yet; undefined if there is no memory. */
+  /** `size` bytes, up to {@link KMALLOC_MAX_SIZE}, that nobody has written yet; undefined if there is no memory. */
   kmalloc(size: number, gfp: number): Uint8Array | undefined {
-    if (!Number.isInteger(size) || size < 0 || size > LARGEST)
-      throw new RangeError(`kmalloc takes a size in bytes up to ${LARGEST}, not ${size}`);
-    if (!Number.isInteger(gfp)) throw new TypeError(`kmalloc takes GFP_KERNEL or GFP_ATOMIC, not ${gfp}`);
     if (!this.#kernel.kmalloc(`${size} bytes`, gfp)) return undefined;
     // Fidelity: the bytes stand outside of the host's RAM, but there are no more of them than RAM is left.
     if (this.#bytes + size > this.#kernel.pages.available * PAGE_SIZE) {

@@ -1,7 +1,6 @@
 /** device_create_file and device_remove_file of a user's driver (drivers/base/core.c). */
 
 import { shown } from '../../foreign-value.ts';
-import { Device } from '../core/device.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { EEXIST } from '../uapi/errno.ts';
 import type * as api from './driver-api.ts';
@@ -9,16 +8,15 @@ import type { DriverCalls } from './driver-fault.ts';
 import { checkAttribute } from './user-driver-check.ts';
 
 export function deviceFiles(kernel: Kernel, calls: DriverCalls) {
-  const pathOf = (device: api.Device, { name }: api.DeviceAttribute): string => {
-    if (device instanceof Device && device.path !== '') return `${device.path}/${name}`;
-    throw new TypeError('files are made for a device that is in sysfs: one of device_create, or mdev.dev');
+  const pathOf = (device: api.Device, attribute: api.DeviceAttribute): string => {
+    checkAttribute(attribute);
+    return `${device.path}/${attribute.name}`;
   };
   return {
     device_create_file(device: api.Device, attribute: api.DeviceAttribute): number {
-      checkAttribute(attribute);
+      const path = pathOf(device, attribute);
       const { name, show, store } = attribute;
       const where = (callback: string) => `${callback} of ${device.name}/${name}`;
-      const path = pathOf(device, attribute);
       if (kernel.sysfs.has(path)) return kernel.refuse(EEXIST, `${path} exists already`);
       return kernel.sysfs.attribute(path, {
         mode: attribute.mode ?? (show ? 0o444 : 0) | (store ? 0o200 : 0),

@@ -17,6 +17,7 @@ import type * as api from './driver-api.ts';
 import { DriverCalls } from './driver-fault.ts';
 import { driverSymbols } from './driver-symbols.ts';
 import { ModuleMemory } from './module-memory.ts';
+import { withCheckedArguments } from './user-arguments.ts';
 import { checkMdevDriver, checkModule, checkOps, checkTypes } from './user-driver-check.ts';
 import { ModulePages } from './user-page.ts';
 import { UserVfioDevice } from './user-vfio-device.ts';
@@ -62,7 +63,7 @@ export class UserDriver {
     this.#memory = new ModuleMemory(kernel);
     this.#pages = new ModulePages(kernel);
     this.#calls = new DriverCalls(file, () => kernel.memory.code.sharedChanged());
-    this.exports = {
+    this.exports = withCheckedArguments({
       ...driverSymbols(kernel, this.#calls),
       kmalloc: (size, gfp) => this.#memory.kmalloc(size, gfp),
       kzalloc: (size, gfp) => this.#memory.kzalloc(size, gfp),
@@ -86,7 +87,7 @@ export class UserDriver {
         const vdev = new UserVfioDevice(kernel, this.#name, mdev.mdev, untyped, state, this.#calls);
         return vdev as UserVfioDevice & { readonly state: typeof state };
       },
-    };
+    });
   }
 
   /** The module that the file exports; a TypeError says what is wrong with it. */
@@ -100,19 +101,20 @@ export class UserDriver {
         const result = this.#calls.result('init', 'init', 0, () =>
           module.init(parameters as Parameters & Record<string, never>),
         );
-        if (result < 0) this.#forgetMemory();
+        if (result < 0) this.#end();
         return result;
       },
       ...(module.exit && {
         exit: () => {
           this.#calls.run('exit', 'exit', () => module.exit!());
-          this.#forgetMemory();
+          this.#end();
         },
       }),
     };
   }
 
-  #forgetMemory(): void {
+  #end(): void {
+    this.#calls.end();
     this.#memory.close();
     this.#pages.close();
   }

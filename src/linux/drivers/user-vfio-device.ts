@@ -3,6 +3,7 @@
 import type { Kernel } from '../core/kernel.ts';
 import type { Mdev } from '../mdev/device.ts';
 import { VfioDevice, type VfioDeviceOps } from '../vfio/device.ts';
+import { vfio_put_device } from '../vfio/emulated-iommu.ts';
 import type * as api from './driver-api.ts';
 import type { DriverCalls } from './driver-fault.ts';
 import { UserVmArea } from './user-vm-area.ts';
@@ -13,6 +14,7 @@ export class UserVfioDevice implements api.VfioDevice<unknown> {
   readonly mdev: Mdev;
   /** VFIO's own. */
   readonly device: VfioDevice;
+  #held = true;
 
   constructor(
     kernel: Kernel,
@@ -37,6 +39,13 @@ export class UserVfioDevice implements api.VfioDevice<unknown> {
 
   get open_count(): number {
     return this.device.openCount;
+  }
+
+  /** vfio_put_device: the driver has one reference, since it made the device. */
+  put(): void {
+    if (!this.#held) throw new TypeError(`vfio_put_device: the driver has put ${this.name} before`);
+    this.#held = false;
+    vfio_put_device(this.device);
   }
 
   /** Functions that the user has not are not there either: VFIO answers for them. */

@@ -36,6 +36,11 @@ function machine(bus: Bus = { name: 'mdev', match: () => false }) {
   return { kernel, devices, bus, driver, parent, log, add, fail, ...program(kernel) };
 }
 
+test('a class whose name is taken', () => {
+  const { devices } = machine();
+  expect([devices.addClass('mtty'), devices.addClass('other')]).toEqual([-EEXIST, 0]);
+});
+
 test('the tree of a bound device is that of the captures', () => {
   const { kernel, devices, driver, add, syscalls, cat } = machine();
   const { device, result } = add();

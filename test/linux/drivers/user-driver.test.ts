@@ -325,7 +325,7 @@ test('files of a device in sysfs', () => {
   expect(() => host.cat(file('none'))).toThrow('it gave 5, neither a text nor -errno');
   host.kernel.current = host.process;
   expect(() => linux.device_create_file({ name: 'a', path: '/sys' }, attribute)).toThrow(
-    'one of device_create, or mdev',
+    'one of device_create or mdev.dev',
   );
   expect(() => linux.device_create_file(mdevDevice, { name: 'a/b' })).toThrow('no name of a file');
   expect(() => linux.device_create_file(mdevDevice, { name: 'a', mode: 0o1777 })).toThrow('no permission bits');
@@ -385,10 +385,47 @@ test.each<[string, () => unknown, string]>([
   ['no device', () => linux.vfio_put_device({} as never), 'take what vfio_alloc_device made'],
   ['no eventfd', () => linux.eventfd_signal(5 as never, 1), 'eventfd_signal takes an eventfd'],
   ['no time', () => linux.hrtimer_start(Number.NaN, () => {}), 'hrtimer_start takes nanoseconds, not NaN'],
+  ['no function', () => linux.hrtimer_start(1, undefined as never), 'hrtimer_start takes a function, not undefined'],
+  [
+    'no timer',
+    () => linux.hrtimer_cancel(undefined as never),
+    'hrtimer_cancel takes what hrtimer_start made, not undefined',
+  ],
   ['no driver', () => linux.mdev_unregister_driver({} as never), 'this driver is not registered'],
+  ['no device of its own', () => linux.dev_info({} as never, 'x'), 'dev_info takes a device that is in sysfs, one of'],
+  ['a name with a slash', () => linux.class_create('a/b'), "class_create takes the name of a directory, not 'a/b'"],
+  ['a parent folder', () => linux.class_create('..'), "class_create takes the name of a directory, not '..'"],
+  ['no class', () => linux.class_destroy({ name: 'mine' }), 'class_destroy takes what class_create made, not [object'],
+  ['an unseen error', () => linux.device_create(-17 as never, 'x'), 'takes what class_create made, not -17 (-EEXIST)'],
+  ['an attribute’s name', () => linux.device_remove_file(mdevDevice, 'a' as never), "the attribute is 'a', no object"],
+  [
+    'a negative errno',
+    () => linux.refuse(-22, 'no'),
+    'refuse takes an errno such as EINVAL, which is positive, not -22',
+  ],
+  ['half a header', () => linux.vfio_set_irqs_validate_and_prepare({} as never, 1, 5), 'takes the header of SET_IRQS'],
+  ['a fraction of pages', () => linux.vfio_pin_pages(vdev, 0, 0.5, 3, []), 'vfio_pin_pages takes an integer, not 0.5'],
+  ['no list of pages', () => linux.vfio_pin_pages(vdev, 0, 1, 3, 5 as never), 'vfio_pin_pages takes a list, not 5'],
+  ['no descriptor', () => linux.eventfd_ctx_fdget('3' as never), "eventfd_ctx_fdget takes an integer, not '3'"],
+  ['no handler', () => linux.vfio_virqfd_enable(5 as never, 3), 'vfio_virqfd_enable takes a function, not 5'],
+  ['no virqfd', () => linux.vfio_virqfd_disable(-9 as never), 'what vfio_virqfd_enable made, not -9 (-EBADF)'],
+  ['a size that is none', () => linux.kzalloc('8' as never, 1), "kzalloc takes a size in bytes up to 4194304, not '8'"],
+  ['a page of no kind', () => linux.alloc_page('x' as never), "alloc_page takes GFP_KERNEL or GFP_ATOMIC, not 'x'"],
 ])('a function that is handed %s says so', (_, call, message) => {
   load();
   expect(call).toThrow(message);
+});
+
+test('references that the driver does not have cannot be put', () => {
+  load({}, true);
+  const vm = vdev.kvm!;
+  expect(() => linux.kvm_put_kvm(vm)).toThrow('kvm_put_kvm: the driver has no reference to give back');
+  linux.kvm_get_kvm_safe(vm);
+  linux.kvm_put_kvm(vm);
+  expect(() => linux.kvm_put_kvm(vm)).toThrow('no reference');
+  host.syscalls.close(opened.device);
+  expect(host.syscalls.delete_module('mine')).toBe(0);
+  expect(() => linux.vfio_put_device(vdev)).toThrow(`vfio_put_device: the driver has put ${UUID} before`);
 });
 
 test('kmalloc: what is written and what is freed shows, each is freed once, and what is left the log tells', () => {
@@ -426,7 +463,9 @@ test('an injected fault: undefined of kmalloc and alloc_page, -ENOMEM of the res
   };
   expect(nth(() => linux.kzalloc(8, linux.GFP_KERNEL))).toBeUndefined();
   expect(nth(() => linux.class_create('other'))).toBe(-12);
-  expect(nth(() => linux.device_create({ name: 'mine' }, 'other'))).toBe(-12);
+  host.process.failNth = 0;
+  const cls = linux.class_create('other') as api.Class;
+  expect(nth(() => linux.device_create(cls, 'other'))).toBe(-12);
   host.process.failNth = 0;
   host.echo('/sys/kernel/debug/fail_page_alloc/min-order', '0');
   host.kernel.current = host.process;
