@@ -144,9 +144,18 @@ describe('insmod refuses', () => {
     expect(status).toBe(2);
   });
 
-  test('a value that does not suit', () => {
-    const { stderr } = host(parent(), 'insmod ./mine.ts n=many');
-    expect(stderr).toContain("`many' invalid for parameter `n'");
+  test.each([
+    ['n=many', "`many' invalid for parameter `n'", "Invalid parameters\n   = note: parameter n: 'many' is no integer"],
+    [
+      'n=0x100000000',
+      "`0x100000000' invalid for parameter `n'",
+      'Numerical result out of range\n   = note: parameter n: 0x100000000 has more than 32 bits',
+    ],
+    ['word', "`' invalid for parameter `word'", 'Invalid parameters\n   = note: parameter word takes a value: word=…'],
+  ])('a value that does not suit: %s', (parameter, logged, message) => {
+    const { stderr } = host(parent(), `insmod ./mine.ts ${parameter}`);
+    expect(stderr).toContain(`[host] mine: ${logged}\n`);
+    expect(stderr).toContain(`insmod: ERROR: could not insert module ./mine.ts: ${message}\n`);
   });
 });
 

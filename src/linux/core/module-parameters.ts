@@ -1,5 +1,7 @@
 /** Module parameters as text: `key=value key="a b"` (kernel/params.c, lib/cmdline.c next_arg). */
 
+import { EINVAL, ERANGE } from '../uapi/errno.ts';
+
 /** `integer` is param_ops_int: 32 bits, any base; `boolean` takes y, n, 1, 0, on, off. */
 export type ParameterKind = 'integer' | 'string' | 'boolean';
 export type ParameterValue = number | string | boolean;
@@ -17,7 +19,7 @@ export function splitParameters(text: string): readonly { key: string; value: st
   });
 }
 
-/** The value that `text` stands for, or undefined if it does not suit (EINVAL). */
+/** The value that `text` stands for, or undefined if it does not suit. */
 export function parseParameter(kind: ParameterKind, text: string | undefined): ParameterValue | undefined {
   switch (kind) {
     case 'string':
@@ -37,13 +39,25 @@ export function showParameter(kind: ParameterKind, value: ParameterValue): strin
   return kind === 'boolean' ? `${value ? 'Y' : 'N'}\n` : `${value}\n`;
 }
 
-/** kstrtoint with base 0: decimal, 0x hexadecimal or 0 octal; out of 32 bits (ERANGE) does not suit either. */
+/** Why {@link parseParameter} has no value: errno, and the rule in words. */
+export function whyUnsuitable(kind: ParameterKind, key: string, text: string | undefined): [number, string] {
+  if (text === undefined) return [EINVAL, `parameter ${key} takes a value: ${key}=…`];
+  if (kind !== 'integer' || integerIn(text) === undefined) return [EINVAL, `parameter ${key}: '${text}' is no ${kind}`];
+  return [ERANGE, `parameter ${key}: ${text} has more than 32 bits`];
+}
+
+/** kstrtoint. */
 function parseInteger(text: string): number | undefined {
+  const value = integerIn(text);
+  return value !== undefined && value >= -0x8000_0000 && value <= 0x7fff_ffff ? value : undefined;
+}
+
+/** Base 0: decimal, 0x hexadecimal or 0 octal. */
+function integerIn(text: string): number | undefined {
   const match = /^([-+]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)$/.exec(text);
   if (match === null) return undefined;
   const [, sign, digits = ''] = match;
   const base = /^0[xX]/.test(digits) ? 16 : digits.startsWith('0') ? 8 : 10;
   const magnitude = Number.parseInt(digits, base);
-  const value = sign === '-' ? -magnitude : magnitude;
-  return value >= -0x8000_0000 && value <= 0x7fff_ffff ? value : undefined;
+  return sign === '-' ? -magnitude : magnitude;
 }

@@ -3,13 +3,14 @@
  * /sys/module. The host's drivers are TypeScript, so "the file" of a module is its registration here.
  */
 
-import { EAGAIN, EBUSY, EEXIST, EINVAL, ENOENT } from '../uapi/errno.ts';
+import { EAGAIN, EBUSY, EEXIST, ENOENT } from '../uapi/errno.ts';
 import {
   type ParameterKind,
   type ParameterValue,
   parseParameter,
   showParameter,
   splitParameters,
+  whyUnsuitable,
 } from './module-parameters.ts';
 import type { Sysfs } from './sysfs.ts';
 
@@ -143,10 +144,7 @@ export class ModuleRegistry<K = unknown> {
       const parsed = parseParameter(kind, value);
       if (parsed === undefined) {
         this.#host.printk(`${module.name}: \`${value ?? ''}' invalid for parameter \`${key}'`);
-        return this.#host.refuse(
-          EINVAL,
-          `'${value ?? ''}' is no ${kind}, which parameter ${key} of ${module.name} takes`,
-        );
+        return this.#host.refuse(...whyUnsuitable(kind, key, value));
       }
       values[key] = parsed;
     }
