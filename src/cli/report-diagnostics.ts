@@ -4,11 +4,13 @@ import { allNotes, type Diagnostic, formatDiagnostic } from '../../lang/assemble
 import { EXIT } from './exit-status.ts';
 import { UsageError } from './usage-error.ts';
 
+/** Whether GitHub reads along, and puts what it understands beside the source. */
+export const inWorkflow = (): boolean => process.env['GITHUB_ACTIONS'] === 'true';
+
 /** The text of diagnostics; in a GitHub workflow each is followed by the line that puts it beside the source. */
 export function diagnosticsText(diagnostics: readonly Diagnostic[]): string {
-  const inWorkflow = process.env['GITHUB_ACTIONS'] === 'true';
   return diagnostics
-    .flatMap((each) => (inWorkflow ? [formatDiagnostic(each), annotation(each)] : [formatDiagnostic(each)]))
+    .flatMap((each) => (inWorkflow() ? [formatDiagnostic(each), annotation(each)] : [formatDiagnostic(each)]))
     .join('\n');
 }
 
@@ -19,9 +21,21 @@ export const assemblyError = (diagnostics: readonly Diagnostic[], json = false):
 /** `::error file=…,line=…,col=…::text` (GitHub's workflow commands). */
 export function annotation(diagnostic: Diagnostic): string {
   const { file, line, column, endColumn } = placeOf(diagnostic);
-  const place = file === null ? '' : ` file=${property(file)},line=${line},col=${column},endColumn=${endColumn}`;
+  const place = file === null ? {} : { file, line, col: column, endColumn };
   const text = [diagnostic.message, ...formsNote(diagnostic), ...allNotes(diagnostic)].join('\n');
-  return `::${diagnostic.severity}${place}::${data(text)}`;
+  return workflowCommand(diagnostic.severity, place, text);
+}
+
+/** `::error file=…,line=…::text`, with what it is about, as far as that is known. */
+export function workflowCommand(
+  severity: string,
+  about: Readonly<Record<string, string | number | null | undefined>>,
+  text: string,
+): string {
+  const properties = Object.entries(about).flatMap(([name, value]) =>
+    value === null || value === undefined ? [] : [`${name}=${property(String(value))}`],
+  );
+  return `::${severity}${properties.length > 0 ? ` ${properties.join(',')}` : ''}::${data(text)}`;
 }
 
 const formsNote = ({ forms }: Diagnostic): string[] =>

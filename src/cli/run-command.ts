@@ -4,6 +4,7 @@ import { strict as assert } from 'node:assert';
 import { fstatSync, writeSync } from 'node:fs';
 import { didYouMean } from '../../lang/assembler/suggest.ts';
 import { optionArity, optionHelp } from '../qemu/options.ts';
+import { inCi } from './ci.ts';
 import { type Command, definitions, maxInsnsOption, parserOf, plugOption, sourceOptions } from './command.ts';
 import { EXIT, exitStatusHelp } from './exit-status.ts';
 import { runFlat } from './flat-run.ts';
@@ -158,7 +159,7 @@ export interface RunExtras {
 
 /** A person at the terminal sees how a long run goes; where stderr is no terminal nothing is counted. */
 function attendedBy(output: Output): { readonly output: Output; readonly attended: Attended } {
-  if (!fstatSync(2).isCharacterDevice() || process.env['CI'] !== undefined) return { output, attended: {} };
+  if (!fstatSync(2).isCharacterDevice() || inCi()) return { output, attended: {} };
   const progress = new Progress(output, {
     write: (text) => writeSync(2, text),
     now: () => performance.now(),

@@ -1,24 +1,19 @@
 /** Failed check lines as the user reads them: the line of the source, and the place of the transcript that was searched. */
 
 import type { Checked } from './check/check.ts';
+import type { BadCheck } from './check/directives.ts';
 
 /** Lines of the transcript shown from the place of the failure on. */
 const SHOWN = 4;
 
 /** Report of what failed; also a run that ended badly although no check line says so. Empty if all is well. */
 export function checkFailureText(file: string, source: string, transcript: string, checked: Checked): string[] {
-  const lines = source.split(/\r?\n/);
-  const report = checked.failures.flatMap(({ check, message, at, notes }) => {
-    const text = lines[check.line - 1] ?? '';
-    return [
-      `${file}:${check.line}:${check.column}: error: ${check.name}: ${message}`,
-      `${String(check.line).padStart(5)} | ${text}`,
-      `      | ${text.slice(0, check.column - 1).replace(/[^\t]/g, ' ')}^`,
-      ...notes.map((note) => `   = note: ${note}`),
-      '   = note: the transcript from there on:',
-      ...excerpt(checked.text, at),
-    ];
-  });
+  const report = checked.failures.flatMap(({ check, message, at, notes }) => [
+    ...errorAt(file, source, check, `${check.name}: ${message}`),
+    ...notes.map((note) => `   = note: ${note}`),
+    '   = note: the transcript from there on:',
+    ...excerpt(checked.text, at),
+  ]);
   if (report.length > 0) return report;
   const status = /\[gvm\] exit status (\d+)\n$/.exec(transcript);
   const start = checked.text.lastIndexOf('[gvm] exit status');
@@ -26,6 +21,20 @@ export function checkFailureText(file: string, source: string, transcript: strin
   return [
     `${file}: error: the run ended with exit status ${status[1]}, which no check line asks for`,
     ...excerpt(checked.text, Math.max(0, checked.text.lastIndexOf('\n', start - 2) + 1)),
+  ];
+}
+
+/** Report of check lines that cannot be used. */
+export const badCheckText = (file: string, source: string, bad: readonly BadCheck[]): string[] =>
+  bad.flatMap((each) => errorAt(file, source, each, each.message));
+
+/** A mistake, and the line of the source it is in. */
+function errorAt(file: string, source: string, { line, column }: Pick<BadCheck, 'line' | 'column'>, message: string) {
+  const text = source.split(/\r?\n/)[line - 1] ?? '';
+  return [
+    `${file}:${line}:${column}: error: ${message}`,
+    `${String(line).padStart(5)} | ${text}`,
+    `      | ${text.slice(0, column - 1).replace(/[^\t]/g, ' ')}^`,
   ];
 }
 

@@ -36,7 +36,7 @@ export function compare(golden: string, actual: string): Divergence | undefined 
   const at = first < 0 ? wanted.length : first;
   const [minus, plus] = hunk(wanted, got, at);
   const shown = (mark: string, lines: readonly string[], from: number) => [
-    ...lines.slice(0, SHOWN).map((line, index) => numbered(from + index, mark, line)),
+    ...lines.slice(0, SHOWN).map((line, index) => numbered(from + index, mark, visible(line))),
     ...(lines.length > SHOWN ? [numbered(undefined, mark, `… ${lines.length - SHOWN} lines more`)] : []),
   ];
   const after = got.slice(at + plus, at + plus + CONTEXT);
@@ -50,6 +50,11 @@ export function compare(golden: string, actual: string): Divergence | undefined 
   ];
   return { line: at + 1, excerpt, notes: truncated(golden) };
 }
+
+/** A line of a difference: in quotes, as a string of JSON, where part of it would not be seen. */
+const visible = (line: string): string => (INVISIBLE.test(line) ? JSON.stringify(line) : line);
+/** A blank at the end, or a control character. */
+const INVISIBLE = /\s$|[^\P{Cc}\t]/u;
 
 const numbered = (index: number | undefined, mark: string, line: string): string =>
   `${(index === undefined ? '' : String(index + 1)).padStart(5)} | ${mark} ${line}`.trimEnd();

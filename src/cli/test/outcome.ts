@@ -14,6 +14,20 @@ export interface Verdict {
 export interface TestResult extends Verdict {
   /** Path of the source, as the user reaches it. */
   readonly name: string;
+  /** What it took, in seconds of real time; absent where nothing was run. */
+  readonly seconds?: number;
   /** Lines that were executed, if that was asked for and the program was run. */
   readonly coverage?: LineHits;
 }
+
+/** The last line of a report: the commands that show it again, as a shell takes them. */
+export function reproduceLine(file: string): string {
+  const word = shellWord(file);
+  return `   = reproduce: gvm test ${word}   (the run alone: gvm run ${word})`;
+}
+
+/** A path as one word of a shell; one that begins with a dash would be an option. */
+export const shellWord = (path: string): string => {
+  const named = path.startsWith('-') ? `./${path}` : path;
+  return /^[\p{L}\p{N}_@%+=:,./-]+$/u.test(named) ? named : `'${named.replaceAll("'", "'\\''")}'`;
+};

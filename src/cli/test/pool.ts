@@ -7,7 +7,7 @@ import type { MessagePort, Worker } from 'node:worker_threads';
 import type { GuestLibrary } from '../guest-program.ts';
 import { LONGEST_TIMER } from '../interruptible.ts';
 import { userCodeWatch } from '../user-code-watch.ts';
-import type { TestResult } from './outcome.ts';
+import { reproduceLine, shellWord, type TestResult } from './outcome.ts';
 import { runTest, type TestOptions } from './run-test.ts';
 
 /** Tests that a worker has to get for its start (some 50 ms) to be worth it. */
@@ -109,7 +109,7 @@ async function heard(worker: Worker, seconds?: number): Promise<TestResult | str
 const brokenOff = (name: string, report: readonly string[]): TestResult => ({
   name,
   outcome: 'TIMEOUT',
-  report: [...report, `   = reproduce: gvm run ${name}`],
+  report: [...report, `   = reproduce: gvm run ${shellWord(name)}`],
 });
 
 const notRun = (name: string): TestResult => ({
@@ -123,14 +123,14 @@ const stuck = (name: string, { timeout }: TestOptions): TestResult => ({
   outcome: 'TIMEOUT',
   report: [
     `did not end ${GRACE} s after its time, ${timeout} s (--timeout): no guest ran, and gvm itself was at work`,
-    `   = reproduce: gvm test ${name}   (the run alone: gvm run ${name})`,
+    reproduceLine(name),
   ],
 });
 
 const lost = (name: string, why: string): TestResult => ({
   name,
   outcome: 'FAIL',
-  report: [`the process that ran it ended: ${why}`, `   = reproduce: gvm run ${name}`],
+  report: [`the process that ran it ended: ${why}`, `   = reproduce: gvm run ${shellWord(name)}`],
 });
 
 /** The worker's side: says that it is ready, then runs each test it is handed. */

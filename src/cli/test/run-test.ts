@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { saidBy } from '../../foreign-value.ts';
 import { EXIT } from '../exit-status.ts';
+import { fileError } from '../file-error.ts';
 import { type GuestLibrary, includePath, isLibraryFile } from '../guest-program.ts';
 import { lateErrors } from '../late-error.ts';
 import { Leftovers } from '../leftovers.ts';
@@ -15,14 +16,14 @@ import { UsageError } from '../usage-error.ts';
 import { checkAssembly } from './assembly-test.ts';
 import { CauseFinder } from './cause.ts';
 import { check } from './check/check.ts';
-import { checkFailureText } from './check-report.ts';
+import { badCheckText, checkFailureText } from './check-report.ts';
 import { holds } from './condition.ts';
 import { CoverageRecorder } from './coverage.ts';
 import { type DumpChoice, dumpInput } from './dump-input.ts';
 import { type Expectations, readExpectations } from './expectations.ts';
 import { hasFeature } from './features.ts';
 import { compare, type Divergence } from './golden.ts';
-import type { TestResult, Verdict } from './outcome.ts';
+import { reproduceLine, type TestResult, type Verdict } from './outcome.ts';
 import { ownVerdict } from './self-check.ts';
 
 export interface TestOptions {
@@ -47,9 +48,15 @@ export const goldenOf = (source: string): string => source.replace(/\.gasm$/, '.
 
 /** Run the test in `file`. */
 export function runTest(file: string, library: GuestLibrary, options: TestOptions): TestResult {
-  const text = readFileSync(file, 'utf8');
-  const expected = readExpectations(text, options.prefixes);
+  const start = performance.now();
+  const result = resultOf(file, library, options);
+  return { ...result, seconds: (performance.now() - start) / 1000 };
+}
+
+function resultOf(file: string, library: GuestLibrary, options: TestOptions): TestResult {
   try {
+    const text = onFile(file, () => readFileSync(file, 'utf8'));
+    const expected = readExpectations(text, options.prefixes);
     const reason = unfit(expected);
     if (reason !== undefined) return { name: file, outcome: 'UNSUPPORTED', report: [reason] };
     const mayFail = expected.xfail.find((condition) => holds(condition, hasFeature));
@@ -67,6 +74,15 @@ export function runTest(file: string, library: GuestLibrary, options: TestOption
     return { ...result, outcome: 'XFAIL' };
   } catch (error) {
     return { name: file, outcome: 'FAIL', report: reportOf(error) };
+  }
+}
+
+/** Read or write `path`; what cannot be done the user has to be told with its name. */
+function onFile<R>(path: string, access: () => R): R {
+  try {
+    return access();
+  } catch (error) {
+    throw new UsageError(`${path}: ${fileError(error)}`);
   }
 }
 
@@ -105,8 +121,7 @@ function judge(
   options: TestOptions,
 ): TestResult {
   const name = file;
-  const bad = expected.bad.map(({ line, column, message }) => `${file}:${line}:${column}: error: ${message}`);
-  if (bad.length > 0) return { name, outcome: 'FAIL', report: bad };
+  if (expected.bad.length > 0) return { name, outcome: 'FAIL', report: badCheckText(file, text, expected.bad) };
   const assembles = expected.bytes.length + expected.errors.length > 0;
   const problems = assembles ? checkAssembly(file, text, includePath([], library.includes), expected) : [];
   if (assembles && !existsSync(goldenOf(file)) && expected.checks.length === 0)
@@ -165,9 +180,9 @@ function judgeRun(
   if (hasChecks) problems.push(...checkFailureText(file, text, transcript, checked));
   let updated = false;
   if (hasGolden || !hasChecks) {
-    const divergence = compare(hasGolden ? readFileSync(golden, 'utf8') : '', transcript);
+    const divergence = compare(hasGolden ? onFile(golden, () => readFileSync(golden, 'utf8')) : '', transcript);
     if (divergence !== undefined && options.update) {
-      writeFileSync(golden, transcript);
+      onFile(golden, () => writeFileSync(golden, transcript));
       updated = true;
     } else if (divergence !== undefined && status === EXIT.LIMIT) problems.push(...placeOf(file, divergence));
     else if (divergence !== undefined) problems.push(...divergenceText(file, library, options, divergence));
@@ -176,7 +191,7 @@ function judgeRun(
   if (problems.length > 0) {
     if (status === EXIT.LIMIT) problems.unshift(...limitOf(transcript));
     problems.push(...dump('fail'), ...dump('always'));
-    problems.push(`   = reproduce: gvm test ${file}   (the run alone: gvm run ${file})`);
+    problems.push(reproduceLine(file));
     return { outcome: status === EXIT.LIMIT ? 'TIMEOUT' : 'FAIL', report: problems };
   }
   return {

@@ -20,7 +20,7 @@ const words: Readonly<Record<Outcome, string>> = {
 export function countLine(results: readonly TestResult[]): string {
   const counts = Object.entries(words).flatMap(([outcome, word]) => {
     const count = results.filter((result) => result.outcome === outcome).length;
-    return count === 0 ? [] : [`${count} ${word}`];
+    return count === 0 ? [] : [`${count} ${count === 1 ? word.replace('goldens', 'golden') : word}`];
   });
   return counts.length === 0 ? 'no tests' : counts.join(', ');
 }
@@ -33,7 +33,10 @@ export function tap(results: readonly TestResult[]): string {
     const directive =
       outcome === 'XFAIL' ? ' # TODO expected to fail' : outcome === 'UNSUPPORTED' ? ` # SKIP ${report[0]}` : '';
     const comments = failing.includes(outcome) ? report.flatMap((text) => text.split('\n')) : [];
-    return [`${ok} ${index + 1} - ${name}${directive}`, ...comments.map((line) => `# ${line}`)].join('\n');
+    return [
+      `${ok} ${index + 1} - ${name.replace(/[\\#]/g, '\\$&')}${directive}`,
+      ...comments.map((line) => `# ${line}`),
+    ].join('\n');
   });
   return `TAP version 13\n1..${results.length}\n${lines.map((line) => `${line}\n`).join('')}`;
 }
@@ -43,7 +46,8 @@ export function junit(results: readonly TestResult[]): string {
   const cases = results.map((result) => {
     const { name, outcome, report } = result;
     const slash = name.lastIndexOf('/');
-    const attributes = `classname="${xml(slash < 0 ? '.' : name.slice(0, slash))}" name="${xml(name.slice(slash + 1))}"`;
+    const named = `classname="${xml(slash < 0 ? '.' : name.slice(0, slash))}" name="${xml(name.slice(slash + 1))}"`;
+    const attributes = `${named} time="${secondsOf([result])}"`;
     if (failed(result)) {
       const text = xml(report.join('\n'));
       return `    <testcase ${attributes}><failure type="${outcome}" message="${xml(report[0] ?? outcome)}">${text}</failure></testcase>\n`;
@@ -56,10 +60,13 @@ export function junit(results: readonly TestResult[]): string {
   const skipped = results.filter(({ outcome }) => outcome === 'UNSUPPORTED' || outcome === 'XFAIL').length;
   return (
     '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n' +
-    `  <testsuite name="gvm test" tests="${results.length}" failures="${failures}" errors="0" skipped="${skipped}">\n` +
+    `  <testsuite name="gvm test" tests="${results.length}" failures="${failures}" errors="0" skipped="${skipped}" time="${secondsOf(results)}">\n` +
     `${cases.join('')}  </testsuite>\n</testsuites>\n`
   );
 }
+
+const secondsOf = (results: readonly TestResult[]): string =>
+  results.reduce((sum, { seconds = 0 }) => sum + seconds, 0).toFixed(3);
 
 const entities: Readonly<Record<string, string>> = {
   '&': '&amp;',

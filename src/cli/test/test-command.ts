@@ -1,5 +1,6 @@
 /** `gvm test`: its options. What they do is in test.ts. */
 
+import { inCi } from '../ci.ts';
 import { type Command, maxInsnsOption, parserOf } from '../command.ts';
 import { EXIT } from '../exit-status.ts';
 import { installedLibrary } from '../guest-program.ts';
@@ -87,7 +88,7 @@ export const testCommand = (): Command => ({
     }
     const options = parser().parseSync(words as string[]);
     if (options['help'] === true) return EXIT.OK;
-    if (options.u && process.env['CI'] !== undefined)
+    if (options.u && inCi())
       throw new UsageError(
         'gvm test: -u is refused where CI is set: goldens are updated by people who read the difference',
       );
@@ -102,7 +103,7 @@ export const testCommand = (): Command => ({
       update: options.u,
       coverage: options.coverage !== undefined,
       coverageFile: options.coverageFile,
-      prefixes: options.checkPrefix,
+      prefixes: options.checkPrefix.map(prefixOf),
       filter: filterOf(options.filter),
       shard: shardOf(options.shard),
       jobs: options.j,
@@ -113,6 +114,13 @@ export const testCommand = (): Command => ({
     });
   },
 });
+
+/** FileCheck's rule: what it takes for a prefix can be told from what follows it. */
+function prefixOf(text: string): string {
+  if (!/^[A-Za-z][\w-]*$/.test(text))
+    throw new UsageError(`gvm test: --check-prefix takes a letter, then letters, digits, - and _, not '${text}'`);
+  return text;
+}
 
 function filterOf(text: string | undefined): RegExp | undefined {
   try {

@@ -2,10 +2,12 @@
 
 import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { inCi } from '../ci.ts';
 import { EXIT } from '../exit-status.ts';
 import { fileError } from '../file-error.ts';
 import { installedLibrary } from '../guest-program.ts';
 import { print } from '../output.ts';
+import { inWorkflow, workflowCommand } from '../report-diagnostics.ts';
 import { UsageError } from '../usage-error.ts';
 import { addHits, coverageLine, lcov } from './coverage.ts';
 import { discover, type Selection } from './discover.ts';
@@ -76,8 +78,16 @@ function report(result: TestResult, verbose: boolean): void {
   if (!verbose && !told) return;
   const shown = outcome === 'XFAIL' ? [] : lines;
   process.stderr.write(`${[`${outcome}: ${name}`, ...shown].join('\n')}\n`);
-  if (failed(result) && process.env['GITHUB_ACTIONS'] !== undefined)
-    process.stderr.write(`::error file=${name}::${(lines[0] ?? outcome).replace(/\n.*/s, '')}\n`);
+  if (failed(result) && inWorkflow()) process.stderr.write(`${failureAnnotation(result)}\n`);
+}
+
+/** The first line of a report, at the place that it begins with: in the source, or in its golden. */
+function failureAnnotation({ name, outcome, report }: TestResult): string {
+  const first = (report[0] ?? outcome).replace(/\n.*/s, '');
+  const placed = /^(.*?\.(?:gasm|golden|[cm]?[jt]s)):(\d+)(?::(\d+))?: (?:error: )?(.*)$/.exec(first);
+  if (placed === null) return workflowCommand('error', { file: name }, first);
+  const [, file, line, col, text] = placed;
+  return workflowCommand('error', { file, line, col }, text!);
 }
 
 function save(path: string, text: string): void {
@@ -91,7 +101,7 @@ function save(path: string, text: string): void {
 /** `[12/200] programs/x.gasm` on a terminal, and on nothing else. */
 class Progress {
   readonly #total: number;
-  readonly #shown = process.stderr.isTTY === true && process.env['CI'] === undefined;
+  readonly #shown = process.stderr.isTTY === true && !inCi();
   #done = 0;
   #failed = 0;
 

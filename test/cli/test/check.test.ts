@@ -144,8 +144,15 @@ describe('the rules', () => {
     expect(failures(source, text)[0]).toBe(failure);
   });
 
-  test('a directive that is none is refused, and not taken for text', () => {
-    expect(failures('; CHECK-NXT: x', 'x\n')[0]).toMatch(/^there is no directive 'CHECK-NXT'/);
+  test.each(['CHECK-NXT', 'CHECKNEXT', 'CHECK_NOT', 'CHECKCOUNT-2'])(
+    'a directive that is none is refused, and neither taken for text nor passed over: %s',
+    (name) => {
+      expect(failures(`; CHECK: x\n; ${name}: x`, 'x\n')[0]).toContain(`there is no directive '${name}'`);
+    },
+  );
+
+  test('a prefix may end in the name of a directive', () => {
+    expect(readChecks('; CHECKNOT: x\n; CHECKNOT-NEXT: y\n', ['CHECK', 'CHECKNOT']).bad).toEqual([]);
   });
 
   test('a repetition may share its brace with the closing pair, which FileCheck does not take', () => {

@@ -1,6 +1,6 @@
 /** `gvm test` as a user meets it: outcomes, exit status, and what it prints. */
 
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -54,15 +54,53 @@ describe('goldens', () => {
     expect(ran.status).toBe(6);
   });
 
+  test('a difference in what cannot be seen is shown in quotes', () => {
+    const ran = testing({ 'a.gasm': saying('hello'), 'a.golden': golden('hello \x1b[1m \t') });
+    expect(ran.stderr).toMatch(/ \| - "hello \\u001b\[1m \\t"\n +\d+ \| \+ hello\n/);
+  });
+
+  test('a golden, and a source, that cannot be read', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'gvm-unreadable-'));
+    try {
+      writeFileSync(join(folder, 'a.gasm'), saying('hello'));
+      mkdirSync(join(folder, 'a.golden'));
+      symlinkSync('nowhere', join(folder, 'b.gasm'));
+      const ran = gvm('test', folder);
+      expect(ran.stderr).toBe(
+        `FAIL: ${folder}/a.gasm\n${folder}/a.golden: Is a directory\nFAIL: ${folder}/b.gasm\n${folder}/b.gasm: No such file or directory\n`,
+      );
+      expect([ran.stdout, ran.status]).toEqual(['2 failed\n', 6]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('the commands that show a failure again are those of a shell', () => {
+    const ran = testing({ "d e/it's.gasm": saying('hello', '; CHECK: no\n') });
+    expect(ran.stderr).toContain(
+      `reproduce: gvm test 'd e/it'\\''s.gasm'   (the run alone: gvm run 'd e/it'\\''s.gasm')\n`,
+    );
+  });
+
   test('-u writes it', () => {
     const ran = testing({ 'a.gasm': saying('hello') }, '-u');
-    expect(ran.stdout).toBe('1 goldens written\n');
+    expect(ran.stdout).toBe('1 golden written\n');
     expect(ran.status).toBe(0);
   });
 
   test('-u is refused where CI is set', () => {
     const ran = gvmUnder({ CI: '1' }, 'test', 'programs', '-u');
     expect(ran.stderr).toContain('gvm test: -u is refused where CI is set');
+    expect(ran.status).toBe(2);
+  });
+
+  test.each(['', 'false'])('CI=%s says that this is none', (ci) => {
+    expect(gvmWithUnder({ CI: ci }, { 'a.gasm': saying('hello') }, 'test', '-u').stdout).toBe('1 golden written\n');
+  });
+
+  test('a prefix of check lines that is none is refused', () => {
+    const ran = testing({ 'a.gasm': saying('hello') }, '--check-prefix', 'A B');
+    expect(ran.stderr).toBe("gvm test: --check-prefix takes a letter, then letters, digits, - and _, not 'A B'\n");
     expect(ran.status).toBe(2);
   });
 
@@ -384,6 +422,29 @@ describe('reports', () => {
     );
   });
 
+  test('TAP knows # and \\\\ in a name from a directive', () => {
+    const ran = testing({ 'a #TODO.gasm': saying('hello', '; CHECK: hello\n') }, '--tap');
+    expect(ran.stdout).toBe('TAP version 13\n1..1\nok 1 - a \\#TODO.gasm\n');
+  });
+
+  test.each([
+    [
+      'a check',
+      { 'd,e/a.gasm': saying('hello', '; CHECK: 100%\n') },
+      'file=d%2Ce/a.gasm,line=1,col=10::CHECK: expected text',
+    ],
+    ['a directive', { 'a.gasm': '; CHECK-NXT: x\n' }, "file=a.gasm,line=1,col=3::there is no directive 'CHECK-NXT'"],
+    [
+      'a golden',
+      { 'a.gasm': saying('hello'), 'a.golden': `x\n${golden('hello')}` },
+      'file=a.golden,line=1::the transcript is not the golden one, from this line on\n',
+    ],
+    ['no golden', { 'a.gasm': saying('hello') }, 'file=a.gasm::has no golden (a.golden) and'],
+  ])('in a GitHub workflow a failure is beside what it is about: %s', (_, tests, annotation) => {
+    const ran = gvmWithUnder({ GITHUB_ACTIONS: 'true' }, tests as Record<string, string>, 'test');
+    expect(ran.stderr).toContain(`::error ${annotation}`);
+  });
+
   test('--json is one object', () => {
     const { v, counts, ok, tests } = JSON.parse(testing(files, '--json').stdout);
     expect({ v, counts, ok }).toEqual({ v: 1, counts: { PASS: 1, FAIL: 1, UNSUPPORTED: 1 }, ok: false });
@@ -393,14 +454,16 @@ describe('reports', () => {
   test("--junit's file is XML with counts, and what XML cannot hold is replaced", () => {
     const text = junit([
       { name: 'd/a.gasm', outcome: 'PASS', report: [] },
-      { name: 'd/b.gasm', outcome: 'FAIL', report: ['CHECK: <hallo>\u0001'] },
+      { name: 'd/b.gasm', outcome: 'FAIL', report: ['CHECK: <hallo>\u0001'], seconds: 0.25 },
       { name: 'c.gasm', outcome: 'UNSUPPORTED', report: ['requires "x"'] },
     ]);
-    expect(text).toContain('<testsuite name="gvm test" tests="3" failures="1" errors="0" skipped="1">');
+    expect(text).toContain('<testsuite name="gvm test" tests="3" failures="1" errors="0" skipped="1" time="0.250">');
     expect(text).toContain(
-      '<testcase classname="d" name="b.gasm"><failure type="FAIL" message="CHECK: &lt;hallo&gt;\ufffd">',
+      '<testcase classname="d" name="b.gasm" time="0.250"><failure type="FAIL" message="CHECK: &lt;hallo&gt;\ufffd">',
     );
-    expect(text).toContain('<testcase classname="." name="c.gasm"><skipped message="requires &quot;x&quot;"/>');
+    expect(text).toContain(
+      '<testcase classname="." name="c.gasm" time="0.000"><skipped message="requires &quot;x&quot;"/>',
+    );
     const ran = testing(files, '--junit', 'no/such/folder');
     expect(ran.stderr).toContain('gvm test: cannot write no/such/folder: No such file or directory');
     expect(ran.status).toBe(2);

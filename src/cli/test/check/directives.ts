@@ -48,11 +48,15 @@ export function readChecks(source: string, prefixes: readonly string[] = ['CHECK
   const checks: Check[] = [];
   const bad: BadCheck[] = [];
   const names = prefixes.map((prefix) => prefix.replace(/[^\w-]/g, '\\$&')).join('|');
+  const misspelt = new RegExp(`(?<![\\w-])(?:${names})_?(?:NEXT|SAME|NOT|DAG|LABEL|EMPTY|COUNT)[\\w-]*:`);
   const shape = new RegExp(`(^|[^\\w-])(${names})((?:-[A-Z]+)*)(-\\d+)?(\\{LITERAL\\})?:(.*)$`);
   for (const [index, text] of source.split(/\r?\n/).entries()) {
     const comment = text.indexOf(';');
     if (comment < 0 || !prefixes.some((prefix) => text.includes(prefix, comment))) continue;
     const match = shape.exec(text.slice(comment));
+    const wrong = match === null ? misspelt.exec(text.slice(comment)) : null;
+    if (wrong !== null)
+      bad.push({ line: index + 1, column: comment + wrong.index + 1, message: noDirective(wrong[0].slice(0, -1)) });
     if (match === null || /\b(COM|RUN):/.test(text.slice(comment, comment + match.index + 1))) continue;
     const [whole, before, prefix, suffix, number, literal, rest] = match;
     const column = comment + match.index + whole!.length - rest!.trimStart().length + 1;
@@ -73,6 +77,9 @@ export function readChecks(source: string, prefixes: readonly string[] = ['CHECK
 /** A mistake in the directive's name rather than in its pattern. */
 class DirectiveFault extends CheckFault {}
 
+const noDirective = (name: string): string =>
+  `there is no directive '${name}'; there are CHECK, -NEXT, -SAME, -NOT, -DAG, -LABEL, -EMPTY and -COUNT-<number>`;
+
 function readCheck(
   name: string,
   suffix: string,
@@ -84,10 +91,7 @@ function readCheck(
 ): Pick<Check, 'kind' | 'pattern' | 'count'> {
   const counted = suffix === '-COUNT';
   const kind = counted ? 'plain' : kinds[suffix];
-  if (kind === undefined || counted !== (number !== undefined))
-    throw new DirectiveFault(
-      `there is no directive '${name}'; there are CHECK, -NEXT, -SAME, -NOT, -DAG, -LABEL, -EMPTY and -COUNT-<number>`,
-    );
+  if (kind === undefined || counted !== (number !== undefined)) throw new DirectiveFault(noDirective(name));
   const count = counted ? Number(number!.slice(1)) : 1;
   if (count === 0) throw new DirectiveFault(`'${name}' has to count at least 1`);
   const follows = kind === 'next' || kind === 'same' || kind === 'empty';
