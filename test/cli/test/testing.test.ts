@@ -22,6 +22,9 @@ import { expectGolden } from 'gvm/testing';
 test('good', () => expectGolden('good.gasm'));
 test('bad', () => expectGolden('bad.gasm'));
 test('none', () => expectGolden('none.gasm'));
+test('url', () => expectGolden(new URL('good.gasm', import.meta.url)));
+test('golden', () => expectGolden('good.golden'));
+test('nothing', () => expectGolden());
 `,
   );
   const { stdout } = spawnSync(process.execPath, ['--test', '--test-reporter=tap', 'driver.test.mjs'], {
@@ -34,5 +37,8 @@ test('none', () => expectGolden('none.gasm'));
   expect(stdout).toContain('FAIL: bad.gasm');
   expect(stdout).toContain('bad.golden:1: the transcript is not the golden one, from this line on');
   expect(stdout).toMatch(/^\s*not ok 3 - none$/m);
-  expect(stdout).toContain('none.gasm');
+  expect(stdout).toContain('none.gasm: No such file or directory');
+  expect(stdout).toMatch(/^\s*ok 4 - url$/m);
+  expect(stdout).toContain('expectGolden takes a .gasm file, not good.golden');
+  expect(stdout).toContain('argument must be of type string or an instance of URL. Received undefined');
 });
