@@ -93,24 +93,44 @@ export class PciDriver implements Driver {
     kernel.devices.removeDriver(this);
   }
 
-  /** new_id_store: vendor and device at least, in hexadecimal; then devices that match now are offered to the driver. */
-  #newId(kernel: Kernel, text: string): number {
-    const id = parseId(text);
-    if (id === undefined)
-      return kernel.refuse(EINVAL, 'new_id takes VENDOR DEVICE [SUBVENDOR SUBDEVICE [CLASS MASK]], in hex');
-    if ([...this.#dynamic, ...this.#options.ids].some((known) => sameIds(known, id))) {
-      return kernel.refuse(EEXIST, `driver ${this.name} has this id already`);
-    }
+  /** pci_add_dynid: devices that match now are offered to the driver. */
+  addId(kernel: Kernel, id: PciId): void {
     this.#dynamic.push(id);
     kernel.devices.probeAll(this);
+  }
+
+  /** new_id_store: vendor and device at least, in hexadecimal. An id whose devices match already is one too many. */
+  #newId(kernel: Kernel, text: string): number {
+    const parsed = parseId(text);
+    if (parsed === undefined) {
+      return kernel.refuse(EINVAL, 'new_id takes VENDOR DEVICE [SUBVENDOR SUBDEVICE [CLASS MASK [DATA]]], in hex');
+    }
+    const { id, data } = parsed;
+    if (data === undefined && [...this.#dynamic, ...this.#options.ids].some((known) => covers(known, id))) {
+      return kernel.refuse(EEXIST, `driver ${this.name} has this id already`);
+    }
+    if (data !== undefined && data !== 0 && this.#options.ids.length > 0) {
+      return kernel.refuse(EINVAL, `driver ${this.name} has no id with the data 0x${data.toString(16)}`);
+    }
+    this.addId(kernel, id);
     return text.length;
   }
 
-  /** remove_id_store: devices that are bound stay bound. */
+  /** remove_id_store: the first id of this vendor and device; what else is said must be the same. Devices that are bound stay bound. */
   #removeId(kernel: Kernel, text: string): number {
-    const id = parseId(text);
-    if (id === undefined) return kernel.refuse(EINVAL, 'remove_id takes VENDOR DEVICE [SUBVENDOR SUBDEVICE], in hex');
-    const at = this.#dynamic.findIndex((known) => sameIds(known, id));
+    const parsed = parseId(text);
+    if (parsed === undefined)
+      return kernel.refuse(EINVAL, 'remove_id takes VENDOR DEVICE [SUBVENDOR SUBDEVICE [CLASS MASK]], in hex');
+    const { id } = parsed;
+    const is = (known: number, wanted: number) => wanted === ANY_ID || known === wanted;
+    const at = this.#dynamic.findIndex(
+      (known) =>
+        known.vendor === id.vendor &&
+        known.device === id.device &&
+        is(known.subvendor, id.subvendor) &&
+        is(known.subdevice, id.subdevice) &&
+        ((known.class ^ id.class) & id.classMask) === 0,
+    );
     if (at < 0) return kernel.refuse(ENODEV, `driver ${this.name} was given no such id`);
     this.#dynamic.splice(at, 1);
     return text.length;
@@ -186,14 +206,29 @@ function matchesId(pci: PciDevice, id: PciId): boolean {
   );
 }
 
-const sameIds = (a: PciId, b: PciId): boolean =>
-  a.vendor === b.vendor && a.device === b.device && a.subvendor === b.subvendor && a.subdevice === b.subdevice;
+/** pci_match_device of a device that is made of `id` alone: its numbers have 16 bits. */
+function covers(known: PciId, id: PciId): boolean {
+  const is = (wanted: number, number: number) => wanted === ANY_ID || wanted === (number & 0xffff);
+  return (
+    is(known.vendor, id.vendor) &&
+    is(known.device, id.device) &&
+    is(known.subvendor, id.subvendor) &&
+    is(known.subdevice, id.subdevice) &&
+    ((known.class ^ id.class) & known.classMask) === 0
+  );
+}
 
-/** `sscanf("%x %x %x %x %x %x")`: undefined with fewer than two numbers. */
-function parseId(text: string): PciId | undefined {
+/** `sscanf("%x %x %x %x %x %x %lx")`: undefined with fewer than two numbers. `data` is the driver's. */
+function parseId(text: string): { readonly id: PciId; readonly data: number | undefined } | undefined {
   const words = text.trim().split(/\s+/);
   const end = words.findIndex((word) => !/^(0x)?[0-9a-fA-F]{1,8}$/.test(word));
-  const numbers = words.slice(0, end < 0 ? 6 : end).map((word) => Number.parseInt(word, 16));
+  const numbers = words.slice(0, end < 0 ? 7 : end).map((word) => Number.parseInt(word, 16));
+  const id = pciIdOf(numbers);
+  return id && { id, data: numbers[6] };
+}
+
+/** The numbers of an id in their order; undefined with fewer than two. */
+export function pciIdOf(numbers: readonly number[]): PciId | undefined {
   const [vendor, device, subvendor = ANY_ID, subdevice = ANY_ID, kind = 0, classMask = 0] = numbers;
   if (vendor === undefined || device === undefined) return undefined;
   return { vendor, device, subvendor, subdevice, class: kind, classMask };

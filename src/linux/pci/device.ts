@@ -9,6 +9,7 @@ import type { Kernel } from '../core/kernel.ts';
 import {
   PCI_AF_CAP,
   PCI_AF_CAP_FLR,
+  PCI_AF_CAP_TP,
   PCI_AF_CTRL,
   PCI_AF_CTRL_FLR,
   PCI_CAP_ID_AF,
@@ -36,6 +37,8 @@ export class PciDevice {
   readonly hardware: PciFunction;
   /** By BAR number; undefined where there is none. */
   readonly resources: readonly (PciResource | undefined)[];
+  /** pci_restore_msi_state: what a driver's messages need written again after a reset; undefined without messages. */
+  restoreMessages: (() => void) | undefined;
 
   constructor(kernel: Kernel, device: Device, hardware: PciFunction, resources: readonly (PciResource | undefined)[]) {
     this.kernel = kernel;
@@ -68,11 +71,16 @@ export class PciDevice {
     return 0;
   }
 
-  /** pci_enable_device: the device decodes what its BARs say. */
+  /** pci_enable_device: the device decodes what its BARs say (pci_enable_resources). */
   enable(): void {
     const memory = this.resources.some((resource) => resource?.kind === 'memory') ? PCI_COMMAND_MEMORY : 0;
     const ports = this.resources.some((resource) => resource?.kind === 'ports') ? PCI_COMMAND_IO : 0;
-    this.setCommand(memory | ports, 0);
+    const before = this.readConfig(PCI_COMMAND, 2);
+    const after = before | memory | ports;
+    if (after === before) return;
+    const { driverString } = this.device;
+    this.kernel.printk(`${driverString} ${this.name}: enabling device (${word(before)} -> ${word(after)})`);
+    this.writeConfig(PCI_COMMAND, 2, after);
   }
 
   /** pci_disable_device: it masters the bus no longer. */
@@ -95,12 +103,14 @@ export class PciDevice {
     const command = PCI_COMMAND / 4;
     for (const [i, word] of saved.entries()) if (i !== command) this.writeConfig(4 * i, 4, word);
     this.writeConfig(PCI_COMMAND, 2, (saved[command] ?? 0) & 0xffff);
+    this.restoreMessages?.();
   }
 
   /** Whether a function-level reset is there (pci_af_flr). */
   get canReset(): boolean {
     const at = this.capability(PCI_CAP_ID_AF);
-    return at !== 0 && (this.readConfig(at + PCI_AF_CAP, 1) & PCI_AF_CAP_FLR) !== 0;
+    const all = PCI_AF_CAP_TP | PCI_AF_CAP_FLR;
+    return at !== 0 && (this.readConfig(at + PCI_AF_CAP, 1) & all) === all;
   }
 
   /** pci_try_reset_function: a reset that keeps configuration. False if the device cannot. */
@@ -132,3 +142,5 @@ export class PciDevice {
     return [resource.kind === 'ports' ? slot.ports : slot.memory, resource.start] as const;
   }
 }
+
+const word = (value: number): string => value.toString(16).padStart(4, '0');

@@ -4,6 +4,7 @@
  */
 
 import { MESSAGE_ADDRESS } from '../../hardware/interrupt-controller.ts';
+import { ENOSPC } from '../uapi/errno.ts';
 import {
   PCI_CAP_ID_MSI,
   PCI_CAP_ID_MSIX,
@@ -14,6 +15,7 @@ import {
   PCI_MSI_FLAGS_ENABLE,
   PCI_MSI_FLAGS_QMASK,
   PCI_MSI_FLAGS_QSIZE,
+  PCI_MSIX_ENTRY_CTRL_MASKBIT,
   PCI_MSIX_ENTRY_SIZE,
   PCI_MSIX_ENTRY_VECTOR_CTRL,
   PCI_MSIX_FLAGS,
@@ -31,7 +33,7 @@ const LAST_VECTOR = 0xee;
 /** Messages that were set up; each has a vector of the host's processor. */
 export interface MessageVectors {
   readonly count: number;
-  /** request_irq of one message: undefined takes the handler away. */
+  /** request_irq of one message, which is written into its entry of MSI-X anew; undefined takes the handler away, and masks the entry. */
   handle(index: number, handler: (() => void) | undefined): void;
   /** pci_free_irq_vectors. */
   free(): void;
@@ -50,19 +52,36 @@ export function messageCount(pci: PciDevice, msix: boolean): number {
   return 1 << ((pci.readConfig(at + PCI_MSI_FLAGS, 2) & PCI_MSI_FLAGS_QMASK) >> 1);
 }
 
-/** pci_alloc_irq_vectors(dev, 1, count, type): as many messages as there are, up to `count`; or how many there are. */
+/**
+ * pci_alloc_irq_vectors(dev, 1, count, type), for who wants them all: the messages; or how many there could be, where these are
+ * fewer than `count`; or -ENOSPC.
+ */
 export function allocateMessages(pci: PciDevice, count: number, msix: boolean): MessageVectors | number {
   const available = messageCount(pci, msix);
   if (available < count) return available;
   const vectors = takeVectors(pci, msix ? count : 2 ** Math.ceil(Math.log2(count)), !msix);
-  if (vectors === undefined) return 0;
+  if (vectors === undefined) return fewerVectors(pci, msix);
   const { interrupts } = pci.hardware.slot;
-  if (msix) enableMsix(pci, vectors);
+  const handled = new Set<number>();
+  const writeAll = () => {
+    if (msix) for (const [index, vector] of vectors.entries()) writeEntry(pci, index, vector, !handled.has(index));
+  };
+  writeAll();
+  if (msix) enableMsix(pci);
   else enableMsi(pci, vectors[0] ?? 0, count);
+  pci.restoreMessages = writeAll;
   return {
     count,
-    handle: (index, handler) => interrupts.setVector(vectors[index] ?? 0, handler),
-    free: () => {
+    handle(index, handler) {
+      const vector = vectors[index] ?? 0;
+      interrupts.setVector(vector, handler);
+      if (handler === undefined) handled.delete(index);
+      else handled.add(index);
+      // What waited behind the mask comes now.
+      if (msix) writeEntry(pci, index, vector, handler === undefined);
+    },
+    free() {
+      pci.restoreMessages = undefined;
       disable(pci, msix);
       for (const vector of vectors) {
         interrupts.setVector(vector, undefined);
@@ -70,6 +89,13 @@ export function allocateMessages(pci: PciDevice, count: number, msix: boolean): 
       }
     },
   };
+}
+
+/** The processor has fewer vectors left: of MSI-X as many as these, of MSI one; or -ENOSPC. */
+function fewerVectors(pci: PciDevice, msix: boolean): number {
+  const left = LAST_VECTOR - FIRST_VECTOR + 1 - poolOf(pci).size;
+  if (left === 0) return pci.kernel.refuse(ENOSPC, `no vector of the processor is left for ${pci.name}`);
+  return msix ? left : 1;
 }
 
 function poolOf(pci: PciDevice): Set<number> {
@@ -105,19 +131,23 @@ function enableMsi(pci: PciDevice, vector: number, count: number): void {
   pci.writeConfig(at + PCI_MSI_FLAGS, 2, flags | (Math.ceil(Math.log2(count)) << 4) | PCI_MSI_FLAGS_ENABLE);
 }
 
-function enableMsix(pci: PciDevice, vectors: readonly number[]): void {
+function enableMsix(pci: PciDevice): void {
   const at = pci.capability(PCI_CAP_ID_MSIX);
-  const table = pci.readConfig(at + PCI_MSIX_TABLE, 4);
-  const [bar, start] = [table & PCI_MSIX_TABLE_BIR, table & ~PCI_MSIX_TABLE_BIR];
-  for (const [i, vector] of vectors.entries()) {
-    const entry = start + i * PCI_MSIX_ENTRY_SIZE;
-    pci.writeBar(bar, entry, 4, Number(MESSAGE_ADDRESS));
-    pci.writeBar(bar, entry + 4, 4, 0);
-    pci.writeBar(bar, entry + 8, 4, vector);
-    pci.writeBar(bar, entry + PCI_MSIX_ENTRY_VECTOR_CTRL, 4, 0);
-  }
   const flags = pci.readConfig(at + PCI_MSIX_FLAGS, 2);
   pci.writeConfig(at + PCI_MSIX_FLAGS, 2, flags | PCI_MSIX_FLAGS_ENABLE);
+}
+
+/** __pci_write_msi_msg and pci_msix_write_vector_ctrl. */
+function writeEntry(pci: PciDevice, index: number, vector: number, masked: boolean): void {
+  const table = pci.readConfig(pci.capability(PCI_CAP_ID_MSIX) + PCI_MSIX_TABLE, 4);
+  const bar = table & PCI_MSIX_TABLE_BIR;
+  const entry = (table & ~PCI_MSIX_TABLE_BIR) + index * PCI_MSIX_ENTRY_SIZE;
+  const control = entry + PCI_MSIX_ENTRY_VECTOR_CTRL;
+  pci.writeBar(bar, control, 4, PCI_MSIX_ENTRY_CTRL_MASKBIT);
+  pci.writeBar(bar, entry, 4, Number(MESSAGE_ADDRESS));
+  pci.writeBar(bar, entry + 4, 4, 0);
+  pci.writeBar(bar, entry + 8, 4, vector);
+  if (!masked) pci.writeBar(bar, control, 4, 0);
 }
 
 function disable(pci: PciDevice, msix: boolean): void {

@@ -125,9 +125,11 @@ export const PCI_MSIX_PBA = 8;
 export const PCI_CAP_MSIX_SIZEOF = 12;
 export const PCI_MSIX_ENTRY_SIZE = 16;
 export const PCI_MSIX_ENTRY_VECTOR_CTRL = 12;
+export const PCI_MSIX_ENTRY_CTRL_MASKBIT = 1;
 
 // Advanced Features
 export const PCI_AF_CAP = 3;
+export const PCI_AF_CAP_TP = 1;
 export const PCI_AF_CAP_FLR = 2;
 export const PCI_AF_CTRL = 4;
 export const PCI_AF_CTRL_FLR = 1;

@@ -114,6 +114,22 @@ export const vfio_device_ioeventfd = struct('vfio_device_ioeventfd', {
   reserved: u32,
 });
 export const vfio_device_feature = struct('vfio_device_feature', { argsz: u32, flags: u32 });
+export const vfio_device_low_power_entry_with_wakeup = struct('vfio_device_low_power_entry_with_wakeup', {
+  wakeup_eventfd: s32,
+  reserved: u32,
+});
+export const VFIO_DEVICE_FEATURE_MASK = 0xffff;
+export const VFIO_DEVICE_FEATURE_GET = 1 << 16;
+export const VFIO_DEVICE_FEATURE_SET = 1 << 17;
+export const VFIO_DEVICE_FEATURE_PROBE = 1 << 18;
+export const VFIO_DEVICE_FEATURE_MIGRATION = 1;
+export const VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE = 2;
+export const VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY = 3;
+export const VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP = 4;
+export const VFIO_DEVICE_FEATURE_LOW_POWER_EXIT = 5;
+export const VFIO_DEVICE_FEATURE_DMA_LOGGING_START = 6;
+export const VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP = 7;
+export const VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT = 8;
 
 /** Linux 6.6: the device fd is one of /dev/vfio/devices. `out_devid` is the device's number in the iommufd. */
 export const vfio_device_bind_iommufd = struct('vfio_device_bind_iommufd', {

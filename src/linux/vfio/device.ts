@@ -12,8 +12,21 @@ import type { Kernel } from '../core/kernel.ts';
 import type { Vma } from '../core/vma.ts';
 import type { IommufdAccess } from '../iommufd/access.ts';
 import { EINVAL, ENODEV, ENOTTY } from '../uapi/errno.ts';
-import { VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_FEATURE, vfio_device_feature } from '../uapi/vfio.ts';
-import { getSized } from './argsz.ts';
+import {
+  VFIO_DEVICE_BIND_IOMMUFD,
+  VFIO_DEVICE_FEATURE,
+  VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT,
+  VFIO_DEVICE_FEATURE_DMA_LOGGING_START,
+  VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
+  VFIO_DEVICE_FEATURE_GET,
+  VFIO_DEVICE_FEATURE_MASK,
+  VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
+  VFIO_DEVICE_FEATURE_MIGRATION,
+  VFIO_DEVICE_FEATURE_PROBE,
+  VFIO_DEVICE_FEATURE_SET,
+  vfio_device_feature,
+} from '../uapi/vfio.ts';
+import { getSized, offsetOfEnd } from './argsz.ts';
 import type { UnmapListener } from './dma-space.ts';
 import { vfioDeviceRead, vfioDeviceWrite } from './events.ts';
 import type { Type1 } from './type1.ts';
@@ -28,6 +41,8 @@ export interface VfioDeviceOps {
   write?(buffer: Hva, count: number, position: number): number;
   ioctl?(request: number, argument: number): number;
   mmap?(vma: Vma): number;
+  /** VFIO_DEVICE_FEATURE of a feature that is the driver's; its `argsz` bytes of data are at user address `data`. */
+  deviceFeature?(flags: number, data: number, argsz: number): number;
   /** The host wants the device back while a file of it is open: the n-th time it asks. */
   request?(count: number): void;
   /** Nobody refers to the device any more. */
@@ -65,12 +80,14 @@ export interface GroupOfDevice {
   readonly notifiers: Set<NotifierBlock>;
 }
 
-const DEVICE_FEATURE_PROBE = 1 << 18;
-const DEVICE_FEATURE_SET = 1 << 17;
-const DEVICE_FEATURE_GET = 1 << 16;
-const DEVICE_FEATURE_MASK = 0xffff;
-/** MIGRATION, MIG_DEVICE_STATE, DMA_LOGGING_START, _STOP and _REPORT: the core's, for drivers with migration ops. */
-const MIGRATION_FEATURES: readonly number[] = [1, 2, 6, 7, 8];
+/** The core's features, for drivers with migration ops. */
+const MIGRATION_FEATURES: readonly number[] = [
+  VFIO_DEVICE_FEATURE_MIGRATION,
+  VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
+  VFIO_DEVICE_FEATURE_DMA_LOGGING_START,
+  VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
+  VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT,
+];
 
 const REGION_SIZE = 2 ** 40;
 /** A product with a power of two is exact, and quicker than a quotient. */
@@ -165,22 +182,28 @@ export class VfioDevice {
     return this.ops.ioctl(request, argument);
   }
 
-  /** vfio_ioctl_device_feature, for drivers without migration: none here has ops for it. */
+  /** vfio_ioctl_device_feature. No driver here has ops for migration, whose features are VFIO's own. */
   #feature(argument: number): number {
     const { kernel } = this;
     const feature = getSized(kernel, vfio_device_feature, 'flags', argument);
     if (typeof feature === 'number') return feature;
     const { flags } = feature;
-    const known = DEVICE_FEATURE_MASK | DEVICE_FEATURE_GET | DEVICE_FEATURE_SET | DEVICE_FEATURE_PROBE;
+    const known =
+      VFIO_DEVICE_FEATURE_MASK | VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PROBE;
     if (flags & ~known) return kernel.refuse(EINVAL, `DEVICE_FEATURE has no flag 0x${(flags & ~known).toString(16)}`);
-    const both = DEVICE_FEATURE_GET | DEVICE_FEATURE_SET;
-    if (!(flags & DEVICE_FEATURE_PROBE) && (flags & both) === both) {
+    const both = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
+    if (!(flags & VFIO_DEVICE_FEATURE_PROBE) && (flags & both) === both) {
       return kernel.refuse(EINVAL, 'DEVICE_FEATURE takes GET or SET, both only with PROBE');
     }
-    const number = flags & DEVICE_FEATURE_MASK;
-    return MIGRATION_FEATURES.includes(number)
-      ? kernel.refuse(ENOTTY, `the driver of ${this.name} has no migration`)
-      : kernel.refuse(EINVAL, `the driver of ${this.name} has no feature ${number}`);
+    const number = flags & VFIO_DEVICE_FEATURE_MASK;
+    if (MIGRATION_FEATURES.includes(number)) {
+      return kernel.refuse(ENOTTY, `the driver of ${this.name} has no migration`);
+    }
+    if (this.ops.deviceFeature === undefined) {
+      return kernel.refuse(EINVAL, `the driver of ${this.name} has no features, such as ${number}`);
+    }
+    const header = offsetOfEnd(vfio_device_feature, 'flags');
+    return this.ops.deviceFeature(flags, argument + header, feature.argsz - header);
   }
 }
 

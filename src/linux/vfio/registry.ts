@@ -105,7 +105,7 @@ export class VfioRegistry {
       removed();
       for (const step of waiting) step();
     });
-    if (vfio.openCount > 0) vfio.ops.request?.(0);
+    if (vfio.files > 0) vfio.ops.request?.(0);
   }
 
   /** Run `then` when VFIO has let go of `device`: at once, unless a removal waits for a last close. */

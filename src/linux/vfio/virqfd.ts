@@ -11,7 +11,7 @@ export interface Virqfd {
   disable(): void;
 }
 
-/** Call `handler` at each signal, and now if one waits already; `closed` once nobody has the eventfd open any more. */
+/** Call `handler` at each signal, and now if one waits already, which is left there; `closed` once nobody has the eventfd open any more. */
 export function onSignal(eventfd: Eventfd, handler: () => void, closed: () => void): Virqfd {
   const leave = eventfd.addWaiter((events) => {
     if (events & POLLIN) {
@@ -23,6 +23,6 @@ export function onSignal(eventfd: Eventfd, handler: () => void, closed: () => vo
       closed();
     }
   });
-  if (eventfd.consume() > 0n) handler();
+  if (eventfd.counter > 0n) handler();
   return { disable: leave };
 }

@@ -135,6 +135,22 @@ describe('new_id', () => {
     ]);
   });
 
+  // new_id_store asks whether the driver has a device of this id; remove_id_store looks at no more than it was told.
+  test('an id that a wider one covers is there already; what is not said is any', () => {
+    host.addDriver('generic');
+    expect(['1234 d0a0', '1234 d0a0 1af4 1100', '1234 d0a0 ffffffff ffffffff 20000 ffffff'].map(newId)).toEqual([
+      'ok',
+      '-EEXIST',
+      '-EEXIST',
+    ]);
+    expect(driver('generic', 'remove_id', '1234 d0a0')).toBe('ok');
+    expect(['1234 d0a0 1af4 1100', '1234 d0a0'].map(newId)).toEqual(['ok', 'ok']);
+    // Data of the driver's own are for drivers that have none in their table, and then twice as well.
+    expect(['1234 d0a0 ffffffff ffffffff 0 0 5', '1234 d0a0 ffffffff ffffffff 0 0 5'].map(newId)).toEqual(['ok', 'ok']);
+    expect(driver('generic', 'remove_id', '1234 d0a0')).toBe('ok');
+  });
+  const newId = (text: string) => driver('generic', 'new_id', text);
+
   test.each(['', '1234', 'wxyz d0a0', '1234 wxyz'])('"%s" is no id', (text) => {
     host.addDriver('generic');
     expect(driver('generic', 'new_id', text)).toBe(text === '' ? 'ok' : '-EINVAL');

@@ -310,12 +310,41 @@ const device: readonly Row[] = [
   [
     'FEATURE',
     'that the device has not',
-    'EINVAL',
+    'ENOTTY',
     (h) =>
       h.ioctlStruct(h.device(), uapi.VFIO_DEVICE_FEATURE, uapi.vfio_device_feature, { argsz: 8, flags: 0x1_0000 })
         .result,
   ],
+  ['FEATURE', 'GET of what can be SET', 'EINVAL', (h) => feature(h, LOW_POWER_EXIT | GET)],
+  ['FEATURE', 'neither GET, SET nor PROBE', 'EINVAL', (h) => feature(h, LOW_POWER_EXIT)],
+  [
+    'FEATURE',
+    'LOW_POWER_ENTRY twice',
+    'EINVAL',
+    (h) => {
+      const device = h.device();
+      return [feature(h, LOW_POWER_ENTRY | SET, [], device), feature(h, LOW_POWER_ENTRY | SET, [], device)][1]!;
+    },
+  ],
+  ['FEATURE', 'a wake-up without its data', 'EINVAL', (h) => feature(h, WITH_WAKEUP | SET)],
+  ['FEATURE', 'a wake-up by no descriptor', 'EINVAL', (h) => feature(h, WITH_WAKEUP | SET, [-1, 0])],
+  ['FEATURE', 'a wake-up by a descriptor that is not open', 'EBADF', (h) => feature(h, WITH_WAKEUP | SET, [99, 0])],
 ];
+
+/** VFIO_DEVICE_FEATURE with words of data. */
+function feature(h: RefusingHost, flags: number, data: readonly number[] = [], device = h.device()): number {
+  const bytes = new Uint8Array(8 + 4 * data.length);
+  bytes.set(uapi.vfio_device_feature.encode({ argsz: bytes.length, flags }));
+  bytes.set(new Uint8Array(Int32Array.from(data).buffer), 8);
+  return h.ioctlBytes(device, uapi.VFIO_DEVICE_FEATURE, bytes);
+}
+const {
+  VFIO_DEVICE_FEATURE_GET: GET,
+  VFIO_DEVICE_FEATURE_SET: SET,
+  VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY: LOW_POWER_ENTRY,
+  VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP: WITH_WAKEUP,
+  VFIO_DEVICE_FEATURE_LOW_POWER_EXIT: LOW_POWER_EXIT,
+} = uapi;
 
 const interrupts: readonly Row[] = [
   ['SET_IRQS', 'argsz below 20', 'EINVAL', (h) => h.irqs(h.device(), 0, NONE | TRIGGER, 0, 1, [], 16)],

@@ -26,8 +26,8 @@ export interface ConfigListener {
   memoryEnabled(enabled: boolean): void;
   /** A function-level reset was asked for. */
   resetAsked(): void;
-  /** Whether MSI is set up: only then is its enable bit user space's to see. */
-  readonly interrupts: { readonly usesMsi: boolean };
+  /** Whether MSI is set up: only then can its enable bit be set; and the logarithm of how many messages it was last set up with. */
+  readonly interrupts: { readonly usesMsi: boolean; readonly msiQmax: number };
 }
 
 export class VirtualConfig {
@@ -192,17 +192,15 @@ export class VirtualConfig {
     return this.#afAt !== 0 && shift >= 0 && shift < 8 * size && ((value >>> shift) & pci.PCI_AF_CTRL_FLR) !== 0;
   }
 
-  /** vfio_msi_config_write: enabled only when SET_IRQS made it so; no more messages granted than there are. */
+  /** vfio_msi_config_write: what user space may not have is taken out, and the rest is the device's as well. */
   #writeMsiFlags(): void {
     const at = this.#msiAt + pci.PCI_MSI_FLAGS;
+    const { usesMsi, msiQmax } = this.#listener.interrupts;
     let flags = this.#copy.getUint16(at, true);
-    if (!this.#listener.interrupts.usesMsi) flags &= ~pci.PCI_MSI_FLAGS_ENABLE;
-    const capable = (flags & pci.PCI_MSI_FLAGS_QMASK) << 3;
-    if ((flags & pci.PCI_MSI_FLAGS_QSIZE) > capable) flags = (flags & ~pci.PCI_MSI_FLAGS_QSIZE) | capable;
-    // What the device offers is not user space's to change.
-    const offered = pci.PCI_MSI_FLAGS_QMASK | pci.PCI_MSI_FLAGS_64BIT;
-    flags = (flags & ~offered) | (this.#pci.readConfig(at, 2) & offered);
+    if (!usesMsi) flags &= ~pci.PCI_MSI_FLAGS_ENABLE;
+    if ((flags & pci.PCI_MSI_FLAGS_QSIZE) >> 4 > msiQmax) flags = (flags & ~pci.PCI_MSI_FLAGS_QSIZE) | (msiQmax << 4);
     this.#copy.setUint16(at, flags, true);
+    this.#pci.writeConfig(at, 2, flags);
   }
 
   #pieceAt(at: number, left: number): 1 | 2 | 4 {

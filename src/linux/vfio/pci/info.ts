@@ -28,7 +28,7 @@ import {
   vfio_irq_info,
   vfio_region_info,
 } from '../../uapi/vfio.ts';
-import { getSized, putSized } from '../argsz.ts';
+import { getSized, offsetOfEnd, putSized } from '../argsz.ts';
 import { capabilityChain } from '../capability-chain.ts';
 import { regionOffset } from '../device.ts';
 import type { PciInterrupts } from './interrupts.ts';
@@ -41,8 +41,11 @@ export function getDeviceInfo(pci: PciDevice, resets: boolean, argument: number)
   const { kernel } = pci;
   const info = getSized(kernel, vfio_device_info, 'num_irqs', argument);
   if (typeof info === 'number') return info;
-  return putSized(kernel, vfio_device_info, 'num_irqs', argument, {
+  // There are no capabilities, and who knows where they would stand is told so.
+  const last = info.argsz >= offsetOfEnd(vfio_device_info, 'cap_offset') ? 'cap_offset' : 'num_irqs';
+  return putSized(kernel, vfio_device_info, last, argument, {
     ...info,
+    cap_offset: 0,
     flags: VFIO_DEVICE_FLAGS_PCI | (resets ? VFIO_DEVICE_FLAGS_RESET : 0),
     num_regions: VFIO_PCI_NUM_REGIONS,
     num_irqs: VFIO_PCI_NUM_IRQS,
@@ -75,7 +78,7 @@ export function getRegionInfo(pci: PciDevice, argument: number): number {
     ...info,
     argsz: fits ? argsz : chainAt + chain.length,
     flags: flags | (mappable ? VFIO_REGION_INFO_FLAG_CAPS : 0),
-    cap_offset: mappable && fits ? chainAt : 0,
+    ...(mappable && { cap_offset: fits ? chainAt : 0 }),
     size: BigInt(size),
     offset: regionOffset(index),
   });

@@ -6,8 +6,14 @@
 import { type Eventfd, eventfdFromFd } from '../../core/eventfd.ts';
 import type { PciDevice } from '../../pci/device.ts';
 import { allocateMessages, type MessageVectors, messageCount } from '../../pci/interrupts.ts';
-import { EBUSY, EINVAL, ENOMEM, ENOTTY } from '../../uapi/errno.ts';
-import { PCI_COMMAND_INTX_DISABLE, PCI_STATUS, PCI_STATUS_INTERRUPT } from '../../uapi/pci.ts';
+import { EBUSY, EINVAL, ENOMEM, ENOTTY, ERANGE } from '../../uapi/errno.ts';
+import {
+  PCI_COMMAND,
+  PCI_COMMAND_INTX_DISABLE,
+  PCI_COMMAND_MEMORY,
+  PCI_STATUS,
+  PCI_STATUS_INTERRUPT,
+} from '../../uapi/pci.ts';
 import type { StructOf } from '../../uapi/struct.ts';
 import {
   VFIO_IRQ_SET_ACTION_MASK,
@@ -30,16 +36,27 @@ import { vfioIntx, vfioMsi } from './events.ts';
 
 type Header = StructOf<typeof vfio_irq_set>;
 
-/** How the device interrupts now. */
-type Mode =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'intx'; trigger: Eventfd | undefined; masked: boolean; unmask: Virqfd | undefined }
-  | {
-      readonly kind: 'messages';
-      readonly index: number;
-      readonly vectors: MessageVectors;
-      readonly triggers: (Eventfd | undefined)[];
-    };
+/** Of so many requests for a device one is told in the log. */
+const REMINDER = 10;
+
+/** INTx is how the device interrupts. */
+interface Intx {
+  readonly kind: 'intx';
+  trigger: Eventfd | undefined;
+  /** By its interrupt, by user space, or because COMMAND said so. */
+  masked: boolean;
+  unmask: Virqfd | undefined;
+}
+
+/** Or MSI or MSI-X. */
+interface Messages {
+  readonly kind: 'messages';
+  readonly index: number;
+  readonly vectors: MessageVectors;
+  readonly triggers: (Eventfd | undefined)[];
+}
+
+type Mode = { readonly kind: 'none' } | Intx | Messages;
 
 export class PciInterrupts {
   readonly #pci: PciDevice;
@@ -47,6 +64,7 @@ export class PciInterrupts {
   /** User space set INTX_DISABLE in its COMMAND: the line stays masked, whatever is unmasked. */
   #disabled = false;
   #request: Eventfd | undefined;
+  #msiQmax = 0;
 
   constructor(pci: PciDevice) {
     this.#pci = pci;
@@ -72,9 +90,33 @@ export class PciInterrupts {
     return this.#mode.kind === 'messages' && this.#mode.index === VFIO_PCI_MSI_IRQ_INDEX;
   }
 
-  /** The device is to be given back: tell who asked to be told (vfio_pci_core_request). */
-  requestReturn(): void {
-    this.#request?.signal();
+  /** Logarithm of how many messages MSI was last enabled with: more user space cannot grant the device in its configuration. */
+  get msiQmax(): number {
+    return this.#msiQmax;
+  }
+
+  /** vfio_pci_core_request: the host wants the device back, and asks for the `count`-th time. */
+  requestReturn(count: number): void {
+    const { kernel, device, name } = this.#pci;
+    const who = `${device.driverString} ${name}`;
+    if (this.#request !== undefined) {
+      if (count % REMINDER === 0) kernel.printk(`${who}: Relaying device request to user (#${count})`);
+      this.#request.signal();
+    } else if (count === 0) {
+      kernel.printk(`${who}: No device request channel registered, blocked until released by user`);
+    }
+  }
+
+  /** vfio_pci_intx_mask before the device sleeps: whether it was this that masked it. */
+  maskIntx(): boolean {
+    const mode = this.#mode;
+    if (mode.kind !== 'intx' || mode.masked) return false;
+    this.#mask();
+    return true;
+  }
+
+  unmaskIntx(): void {
+    this.#unmask();
   }
 
   /** Every interrupt off: the last close. */
@@ -84,12 +126,12 @@ export class PciInterrupts {
     this.#request = undefined;
   }
 
-  /** COMMAND.INTX_DISABLE as user space sees it. */
+  /** COMMAND.INTX_DISABLE as user space sees it. The line follows it, enabled or not; cleared, it unmasks what anybody masked. */
   setDisabled(disabled: boolean): void {
+    if (disabled === this.#disabled) return;
     this.#disabled = disabled;
-    if (this.#mode.kind !== 'intx') return;
-    if (disabled) this.#maskLine(true);
-    else if (!this.#mode.masked) this.#maskLine(false);
+    if (disabled) this.#mask();
+    else this.#unmask();
   }
 
   /** vfio_pci_set_irqs_ioctl: `header` was validated; `data` follows it. 0, -errno, or the number of messages there are. */
@@ -129,7 +171,7 @@ export class PciInterrupts {
       return 0;
     }
     if (this.#mode.kind !== 'intx') return kernel.refuse(EINVAL, 'INTx is not enabled');
-    if (none || data[0] !== 0) this.#mode.trigger?.signal();
+    if (none || data[0] !== 0) this.#sendIntx(this.#mode);
     return 0;
   }
 
@@ -148,20 +190,23 @@ export class PciInterrupts {
         mode.unmask = undefined;
         return 0;
       }
-      if (mode.unmask !== undefined) return kernel.refuse(EBUSY, 'another eventfd unmasks INTx');
-      const eventfd = this.#eventfdOf(data, 0);
-      if (typeof eventfd !== 'object') return eventfd ?? 0;
       if (!kernel.kmalloc('struct virqfd')) return -ENOMEM;
+      const eventfd = eventfdFromFd(kernel, fd);
+      if (typeof eventfd === 'number') return eventfd;
+      if (mode.unmask !== undefined) return kernel.refuse(EBUSY, 'another eventfd unmasks INTx');
       mode.unmask = onSignal(
         eventfd,
-        () => this.#setMasked(false),
+        () => this.#unmask(),
         () => {
           mode.unmask = undefined;
         },
       );
       return 0;
     }
-    if (flags & VFIO_IRQ_SET_DATA_NONE || data[0] !== 0) this.#setMasked(masked);
+    if (flags & VFIO_IRQ_SET_DATA_NONE || data[0] !== 0) {
+      if (masked) this.#mask();
+      else this.#unmask();
+    }
     return 0;
   }
 
@@ -176,7 +221,11 @@ export class PciInterrupts {
     if (mode.kind !== 'none' && active === undefined) {
       return kernel.refuse(EINVAL, 'another kind of interrupt is enabled: disable it first');
     }
-    if (flags & VFIO_IRQ_SET_DATA_EVENTFD) return this.#wireMessages(index, start, count, data, active);
+    if (flags & VFIO_IRQ_SET_DATA_EVENTFD) {
+      return active === undefined
+        ? this.#enableMessages(index, start, count, data)
+        : this.#wireBlock(active, start, count, data);
+    }
     if (active === undefined || start + count > active.triggers.length) {
       return kernel.refuse(EINVAL, `of interrupt index ${index} so many are not enabled`);
     }
@@ -188,56 +237,89 @@ export class PciInterrupts {
     return 0;
   }
 
-  /** vfio_msi_enable at the first call, vfio_msi_set_block at each. */
-  #wireMessages(
-    index: number,
-    start: number,
-    count: number,
-    data: Uint8Array,
-    active: Extract<Mode, { kind: 'messages' }> | undefined,
-  ): number {
+  /** vfio_msi_enable, with as many messages as the first call names. */
+  #enableMessages(index: number, start: number, count: number, data: Uint8Array): number {
     const { kernel } = this.#pci;
-    const wired: (Eventfd | undefined)[] = [];
+    const most = start + count;
+    if (!kernel.kmalloc('struct vfio_pci_irq_ctx')) return -ENOMEM;
+    // pci_alloc_irq_vectors, of one at least.
+    if (most === 0) return kernel.refuse(ERANGE, 'no message is not a number of messages to enable');
+    const msix = index === VFIO_PCI_MSIX_IRQ_INDEX;
+    const vectors = this.#withMemory(() => allocateMessages(this.#pci, most, msix));
+    if (typeof vectors === 'number') return vectors;
+    const mode: Messages = {
+      kind: 'messages',
+      index,
+      vectors,
+      triggers: Array.from({ length: most }, () => undefined),
+    };
+    this.#mode = mode;
+    if (!msix) this.#msiQmax = Math.ceil(Math.log2(most));
+    const error = this.#wireBlock(mode, start, count, data);
+    if (error < 0) this.#disable();
+    return error;
+  }
+
+  /** vfio_msi_set_block: where one cannot be wired, those before it are not any more either. */
+  #wireBlock(mode: Messages, start: number, count: number, data: Uint8Array): number {
+    if (start >= mode.triggers.length || start + count > mode.triggers.length) {
+      return this.#pci.kernel.refuse(
+        EINVAL,
+        `${mode.triggers.length} messages were set up at first: disable them to have more`,
+      );
+    }
     for (let i = 0; i < count; i++) {
+      this.#wire(mode, start + i, undefined);
       const eventfd = this.#eventfdOf(data, i);
-      if (typeof eventfd === 'number') return eventfd;
-      wired.push(eventfd);
+      if (typeof eventfd === 'number') {
+        for (let wired = 0; wired < i; wired++) this.#wire(mode, start + wired, undefined);
+        return eventfd;
+      }
+      if (eventfd !== undefined) this.#wire(mode, start + i, eventfd);
     }
-    let mode = active;
-    if (mode === undefined) {
-      if (!kernel.kmalloc('struct vfio_pci_irq_ctx')) return -ENOMEM;
-      const vectors = allocateMessages(this.#pci, start + count, index === VFIO_PCI_MSIX_IRQ_INDEX);
-      if (typeof vectors === 'number') return vectors;
-      mode = { kind: 'messages', index, vectors, triggers: Array.from({ length: start + count }, () => undefined) };
-      this.#mode = mode;
-    }
-    if (start + count > mode.triggers.length) {
-      return kernel.refuse(EINVAL, `${mode.triggers.length} messages were set up at first: disable them to have more`);
-    }
-    for (const [i, eventfd] of wired.entries()) this.#wire(mode, start + i, eventfd);
     return 0;
   }
 
-  #wire(mode: Extract<Mode, { kind: 'messages' }>, number: number, eventfd: Eventfd | undefined): void {
+  /** vfio_msi_set_vector_signal. A reset may have cleared the entry of MSI-X, which user space cannot reach: it is written anew. */
+  #wire(mode: Messages, number: number, eventfd: Eventfd | undefined): void {
     const { name, kernel } = this.#pci;
     mode.triggers[number] = eventfd;
     const signal = () => {
       if (vfioMsi.on) vfioMsi(kernel.stream, { device: name, index: mode.index, vector: number });
       eventfd?.signal();
     };
-    mode.vectors.handle(number, eventfd === undefined ? undefined : signal);
+    this.#withMemory(() => mode.vectors.handle(number, eventfd === undefined ? undefined : signal));
+  }
+
+  /** vfio_pci_memory_lock_and_enable: the MSI-X table is there for the kernel, whether or not user space has memory decoded. */
+  #withMemory<T>(act: () => T): T {
+    const command = this.#pci.readConfig(PCI_COMMAND, 2);
+    this.#pci.setCommand(PCI_COMMAND_MEMORY, 0);
+    const result = act();
+    this.#pci.writeConfig(PCI_COMMAND, 2, command);
+    return result;
   }
 
   /** vfio_pci_set_ctx_trigger_single. */
   #triggerRequest({ flags, start, count }: Header, data: Uint8Array): number {
     const { kernel } = this.#pci;
     if (start !== 0 || count > 1) return kernel.refuse(EINVAL, 'the request interrupt is one');
-    if (flags & VFIO_IRQ_SET_DATA_EVENTFD) {
-      const eventfd = count === 0 ? undefined : this.#eventfdOf(data, 0);
-      if (typeof eventfd === 'number') return eventfd;
-      this.#request = eventfd;
-    } else if (count === 0) this.#request = undefined;
-    else if (flags & VFIO_IRQ_SET_DATA_NONE || data[0] !== 0) this.#request?.signal();
+    if (flags & VFIO_IRQ_SET_DATA_NONE) {
+      if (this.#request === undefined) return kernel.refuse(EINVAL, 'no eventfd was given to ask by');
+      if (count === 0) this.#request = undefined;
+      else this.#request.signal();
+      return 0;
+    }
+    if (count === 0) return kernel.refuse(EINVAL, 'data for no interrupt at all');
+    if (flags & VFIO_IRQ_SET_DATA_BOOL) {
+      if (data[0] !== 0) this.#request?.signal();
+      return 0;
+    }
+    // Of the negative numbers only -1 takes it away.
+    if (fdAt(data, 0) < -1) return 0;
+    const eventfd = this.#eventfdOf(data, 0);
+    if (typeof eventfd === 'number') return eventfd;
+    this.#request = eventfd;
     return 0;
   }
 
@@ -250,23 +332,53 @@ export class PciInterrupts {
   /** vfio_intx_handler: mask first, so that the level does not interrupt for ever. */
   #intxHandler(): void {
     const mode = this.#mode;
-    if (mode.kind !== 'intx') return;
     // The line may be shared: is it this device?
-    if ((this.#pci.readConfig(PCI_STATUS, 2) & PCI_STATUS_INTERRUPT) === 0) return;
+    if (mode.kind !== 'intx' || mode.masked || !this.#interrupts) return;
     mode.masked = true;
     this.#maskLine(true);
+    this.#tellIntx(mode);
+  }
+
+  /** The device interrupts, heard or not. */
+  get #interrupts(): boolean {
+    return (this.#pci.readConfig(PCI_STATUS, 2) & PCI_STATUS_INTERRUPT) !== 0;
+  }
+
+  #tellIntx(mode: Intx): void {
     if (vfioIntx.on) vfioIntx(this.#pci.kernel.stream, { device: this.#pci.name });
-    mode.trigger?.signal();
+    this.#sendIntx(mode);
   }
 
-  #setMasked(masked: boolean): void {
+  /** vfio_send_intx_eventfd. */
+  #sendIntx(mode: Intx): void {
+    if (!this.#disabled) mode.trigger?.signal();
+  }
+
+  /** vfio_pci_intx_mask. */
+  #mask(): void {
     const mode = this.#mode;
-    if (mode.kind !== 'intx' || mode.masked === masked) return;
-    mode.masked = masked;
-    if (masked || !this.#disabled) this.#maskLine(masked);
+    if (mode.kind === 'intx') {
+      if (mode.masked) return;
+      mode.masked = true;
+    }
+    this.#maskLine(true);
   }
 
-  /** pci_intx: a device of PCI 2.3 masks by itself. What it still wants is sent again when it is unmasked. */
+  /** vfio_pci_intx_unmask: what waits is sent again, and the line left masked, without an interrupt between. */
+  #unmask(): void {
+    const mode = this.#mode;
+    if (mode.kind === 'intx') {
+      if (!mode.masked || this.#disabled) return;
+      if (this.#interrupts) {
+        this.#tellIntx(mode);
+        return;
+      }
+      mode.masked = false;
+    }
+    this.#maskLine(false);
+  }
+
+  /** pci_intx: a device of PCI 2.3 masks by itself. */
   #maskLine(masked: boolean): void {
     this.#pci.setCommand(masked ? PCI_COMMAND_INTX_DISABLE : 0, masked ? 0 : PCI_COMMAND_INTX_DISABLE);
   }
@@ -285,11 +397,10 @@ export class PciInterrupts {
     return this.#pci.hardware.slot.line;
   }
 
-  /** The eventfd at position `i` of the data; undefined for -1; -EBADF or -EINVAL. */
+  /** The eventfd at position `i` of the data; undefined for a negative number; -EBADF or -EINVAL. */
   #eventfdOf(data: Uint8Array, i: number): Eventfd | undefined | number {
     const fd = fdAt(data, i);
-    if (fd < 0) return fd === -1 ? undefined : this.#pci.kernel.refuse(EINVAL, `${fd} is no descriptor: -1 means none`);
-    return eventfdFromFd(this.#pci.kernel, fd);
+    return fd < 0 ? undefined : eventfdFromFd(this.#pci.kernel, fd);
   }
 }
 

@@ -53,7 +53,7 @@ export class PciIoeventfds {
     if (table?.bar === bar && offset < table.end && offset + size > table.start) {
       return kernel.refuse(EINVAL, 'the MSI-X table is the kernel’s');
     }
-    return this.#setAt({ bar, offset, size, data: BigInt.asUintN(8 * size, request.data) }, fd);
+    return this.#setAt({ bar, offset, size, data: request.data }, fd);
   }
 
   /** The last close. */

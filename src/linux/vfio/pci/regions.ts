@@ -29,7 +29,7 @@ export function msixTable(pci: PciDevice): Stretch | undefined {
 export const isMappable = (resource: PciResource | undefined): boolean =>
   resource?.kind === 'memory' && resource.start % PAGE_SIZE === 0;
 
-/** vfio_pci_bar_rw: bytes moved, which end at the BAR's end; -EINVAL beyond it, -EIO while memory is off, -EFAULT. */
+/** vfio_pci_bar_rw: bytes moved, which end at the BAR's end; -EINVAL beyond it; -EFAULT; -EIO for the first register while memory is off. */
 export function transferBar(
   pci: PciDevice,
   bar: number,
@@ -45,11 +45,10 @@ export function transferBar(
   if (offset >= resource.size) {
     return kernel.refuse(EINVAL, `offset ${offset} is beyond BAR ${bar}, which has ${resource.size} bytes`);
   }
-  if (resource.kind === 'memory' && !memoryEnabled) {
-    return kernel.refuse(EIO, `memory decoding of ${pci.name} is off: set COMMAND bit 1`);
-  }
   const length = Math.min(count, resource.size - offset);
   const table = msixTable(pci);
+  const off = resource.kind === 'memory' && !memoryEnabled;
+  const isOff = () => kernel.refuse(EIO, `memory decoding of ${pci.name} is off: set COMMAND bit 1`);
   for (let done = 0; done < length; ) {
     const at = offset + done;
     const size = pieceAt(at, length - done);
@@ -57,14 +56,11 @@ export function transferBar(
     const hidden = table !== undefined && table.bar === bar && at < table.end && at + size > table.start;
     if (write) {
       if (copyFromUser(kernel, piece, plus(buffer, done)) < 0) return kernel.refuse(EFAULT, 'the buffer is not there');
-      if (!hidden)
-        pci.writeBar(
-          bar,
-          at,
-          size,
-          piece.reduceRight((value, byte) => value * 256 + byte, 0),
-        );
+      if (off && !hidden) return isOff();
+      const value = piece.reduceRight((high, byte) => high * 256 + byte, 0);
+      if (!hidden) pci.writeBar(bar, at, size, value);
     } else {
+      if (off && !hidden) return isOff();
       const value = hidden ? 0xffff_ffff : pci.readBar(bar, at, size);
       for (let i = 0; i < size; i++) piece[i] = (value >>> (8 * i)) & 0xff;
       if (copyToUser(kernel, plus(buffer, done), piece) < 0) return kernel.refuse(EFAULT, 'the buffer is not there');

@@ -7,11 +7,15 @@ import type { Hva } from '../../../address.ts';
 import type { Kernel } from '../../core/kernel.ts';
 import type { AddressSpace } from '../../core/mm.ts';
 import type { MappedFile, Vma } from '../../core/vma.ts';
-import { type PciBus, PciDriver, pciId } from '../../pci/bus.ts';
+import { type PciBus, PciDriver, type PciId, pciIdOf } from '../../pci/bus.ts';
 import type { PciDevice } from '../../pci/device.ts';
 import { EINVAL, ENOMEM, ENOTTY } from '../../uapi/errno.ts';
 import { PCI_COMMAND_INTX_DISABLE, PCI_COMMAND_MASTER } from '../../uapi/pci.ts';
 import {
+  VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY,
+  VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
+  VFIO_DEVICE_FEATURE_LOW_POWER_EXIT,
+  VFIO_DEVICE_FEATURE_MASK,
   VFIO_DEVICE_GET_INFO,
   VFIO_DEVICE_GET_IRQ_INFO,
   VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
@@ -35,6 +39,7 @@ import { type DeviceSet, getHotResetInfo, hotReset } from './hot-reset.ts';
 import { getDeviceInfo, getIrqInfo, getRegionInfo } from './info.ts';
 import { PciInterrupts } from './interrupts.ts';
 import { PciIoeventfds } from './ioeventfds.ts';
+import { LowPower } from './low-power.ts';
 import { mapBar, transferBar } from './regions.ts';
 
 const NAME = 'vfio-pci';
@@ -50,6 +55,7 @@ class AssignedDevice implements VfioDeviceOps {
   #saved: Uint32Array | undefined;
   #resets = false;
   readonly #ioeventfds: PciIoeventfds;
+  readonly #power: LowPower;
   readonly #set: DeviceSet;
   /** Who has BARs mapped, by which file: the pages go when the device is reset or stops decoding. */
   readonly #mappings = new Map<MappedFile, AddressSpace>();
@@ -61,6 +67,11 @@ class AssignedDevice implements VfioDeviceOps {
     this.#set = set;
     this.#ioeventfds = new PciIoeventfds(pci, () => this.#config?.memoryEnabled === true);
     this.interrupts = new PciInterrupts(pci);
+    this.#power = new LowPower(pci.kernel, {
+      zap: () => this.zap(),
+      maskIntx: () => this.interrupts.maskIntx(),
+      unmaskIntx: () => this.interrupts.unmaskIntx(),
+    });
   }
 
   /** vfio_pci_core_enable. */
@@ -87,6 +98,7 @@ class AssignedDevice implements VfioDeviceOps {
   /** vfio_pci_core_disable: the device is as it was, and knows no secrets of its last user. */
   closeDevice(): void {
     const pci = this.#pci;
+    this.#power.exit();
     this.interrupts.shutDown();
     this.#ioeventfds.shutDown();
     this.#mappings.clear();
@@ -97,20 +109,49 @@ class AssignedDevice implements VfioDeviceOps {
   }
 
   read(buffer: Hva, count: number, position: number): number {
+    if (this.#power.engaged) return this.#power.awake(() => this.#transfer(buffer, count, position, false));
     return this.#transfer(buffer, count, position, false);
   }
 
   write(buffer: Hva, count: number, position: number): number {
+    if (this.#power.engaged) return this.#power.awake(() => this.#transfer(buffer, count, position, true));
     return this.#transfer(buffer, count, position, true);
   }
 
   mmap(vma: Vma): number {
-    const error = mapBar(this.#pci, vma, () => this.#config?.memoryEnabled === true);
+    const error = mapBar(this.#pci, vma, () => this.#config?.memoryEnabled === true && !this.#power.engaged);
     if (error === 0 && vma.file !== undefined) this.#mappings.set(vma.file, this.#kernel.current.mm);
     return error;
   }
 
   ioctl(request: number, argument: number): number {
+    return this.#power.awake(() => this.#ioctl(request, argument));
+  }
+
+  /** vfio_pci_core_ioctl_feature. The token of a physical function for its virtual ones is not had by others. */
+  deviceFeature(flags: number, data: number, argsz: number): number {
+    return this.#power.awake(() => this.#feature(flags, data, argsz));
+  }
+
+  request(count: number): void {
+    this.interrupts.requestReturn(count);
+  }
+
+  #feature(flags: number, data: number, argsz: number): number {
+    const feature = flags & VFIO_DEVICE_FEATURE_MASK;
+    switch (feature) {
+      case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY:
+        return this.#power.enter(flags, data, argsz, false);
+      case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP:
+        return this.#power.enter(flags, data, argsz, true);
+      case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
+        return this.#power.leave(flags, argsz);
+      default:
+        return this.#kernel.refuse(ENOTTY, `${NAME} has no feature ${feature} for ${this.#pci.name}`);
+    }
+  }
+
+  #ioctl(request: number, argument: number): number {
     switch (request) {
       case VFIO_DEVICE_GET_INFO.number:
         return getDeviceInfo(this.#pci, this.#resets, argument);
@@ -134,6 +175,7 @@ class AssignedDevice implements VfioDeviceOps {
   }
 
   #transfer(buffer: Hva, count: number, position: number, write: boolean): number {
+    if (count === 0) return 0;
     const config = this.#config;
     const [index, offset] = [regionOf(position), offsetInRegion(position)];
     if (config !== undefined && index === VFIO_PCI_CONFIG_REGION_INDEX) {
@@ -188,7 +230,7 @@ export function registerVfioPci(kernel: Kernel, bus: PciBus): void {
       driver = new PciDriver(bus, {
         name: NAME,
         module: MODULE,
-        ids: parseIds(String(ids ?? '')),
+        ids: [],
         managesDma: true,
         probe(pci) {
           const assigned = new AssignedDevice(pci, {
@@ -207,11 +249,12 @@ export function registerVfioPci(kernel: Kernel, bus: PciBus): void {
           const entry = devices.get(pci);
           if (entry === undefined) return;
           devices.delete(pci);
-          entry.assigned.interrupts.requestReturn();
           vfioOf(kernel).unregister(entry.vfio, () => {});
         },
       });
-      return driver.register(kernel);
+      const error = driver.register(kernel);
+      if (error === 0) addIds(kernel, driver, String(ids ?? ''));
+      return error;
     },
     exit() {
       driver?.unregister(kernel);
@@ -219,8 +262,27 @@ export function registerVfioPci(kernel: Kernel, bus: PciBus): void {
   });
 }
 
-/** `vendor:device` pairs in hexadecimal. */
-const parseIds = (text: string) =>
-  [...text.matchAll(/([0-9a-fA-F]{1,4}):([0-9a-fA-F]{1,4})/g)].map(([, vendor = '', device = '']) =>
-    pciId(Number.parseInt(vendor, 16), Number.parseInt(device, 16)),
-  );
+/** vfio_pci_fill_ids: `vendor:device[:subvendor:subdevice[:class:mask]]` in hexadecimal, with commas between. */
+function addIds(kernel: Kernel, driver: PciDriver, text: string): void {
+  for (const word of text.split(',').filter((each) => each !== '')) {
+    const id = parseId(word);
+    if (id === undefined) {
+      kernel.printk(`${MODULE}: invalid id string "${word}"`);
+      continue;
+    }
+    driver.addId(kernel, id);
+    kernel.printk(`${MODULE}: add ${idText(id)}`);
+  }
+}
+
+/** `sscanf("%x:%x:%x:%x:%x:%x")`: as far as there are numbers. */
+function parseId(word: string): PciId | undefined {
+  const [digits = ''] = /^(?:(?:0x)?[0-9a-fA-F]{1,8}(?::(?=[0-9a-fA-F])|(?![0-9a-fA-F]))){1,6}/.exec(word) ?? [];
+  return pciIdOf(digits === '' ? [] : digits.split(':').map((part) => Number.parseInt(part, 16)));
+}
+
+function idText({ vendor, device, subvendor, subdevice, class: kind, classMask }: PciId): string {
+  const hex = (value: number, digits: number) => value.toString(16).padStart(digits, '0');
+  const ids = `${hex(vendor, 4)}:${hex(device, 4)}[${hex(subvendor, 4)}:${hex(subdevice, 4)}]`;
+  return `[${ids}] class 0x${hex(kind, 6)}/${hex(classMask, 8)}`;
+}

@@ -1,12 +1,19 @@
 /** SET_IRQS of vfio-pci: every index, action and kind of data; and interrupts that arrive. */
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { COPIER } from '../../../../src/hardware/devices/copier.ts';
+import { COPIER, Copier } from '../../../../src/hardware/devices/copier.ts';
+import { Device } from '../../../../src/linux/core/device.ts';
+import { PciDevice } from '../../../../src/linux/pci/device.ts';
+import { allocateMessages, type MessageVectors } from '../../../../src/linux/pci/interrupts.ts';
+import { PCI_DEVFN } from '../../../../src/linux/uapi/pci.ts';
+import { VFIO_DEVICE_RESET } from '../../../../src/linux/uapi/vfio.ts';
 import { type Assigned, bootAssigned } from './assigned.ts';
 
 const [INTX, MSI, MSIX, ERR, REQ] = [0, 1, 2, 3, 4] as const;
 const [NONE, BOOL, EVENTFD] = [1, 2, 4] as const;
 const [MASK, UNMASK, TRIGGER] = [8, 16, 32] as const;
+/** 0x30 to 0xee. */
+const VECTORS = 191;
 
 let host: Assigned;
 beforeEach(() => {
@@ -55,10 +62,17 @@ describe('what every index refuses', () => {
     expect(host.setIrqs(index, EVENTFD | action, 0, 1, [host.eventfd()])).toBe('-ENOTTY');
   });
 
-  test.each([INTX, MSI, MSIX, REQ])('index %i: descriptors that are none', (index) => {
+  test.each([INTX, MSI, MSIX, REQ])('index %i: descriptors that are none; a negative one is no eventfd', (index) => {
     const give = (fd: number) => host.setIrqs(index, EVENTFD | TRIGGER, 0, 1, [fd]);
-    expect([give(99), give(host.group), give(-2)]).toEqual(['-EBADF', '-EINVAL', '-EINVAL']);
+    expect([give(99), give(host.group)]).toEqual(['-EBADF', '-EINVAL']);
     expect(host.vectors()).toBe(0);
+    expect([give(-2), give(-1)]).toEqual(['0', '0']);
+  });
+
+  // pci_alloc_irq_vectors of at least one and at most none.
+  test.each([MSI, MSIX])('index %i: to enable no message at all', (index) => {
+    expect(host.setIrqs(index, EVENTFD | TRIGGER, 0, 0)).toBe('-ERANGE');
+    expect(host.setIrqs(INTX, EVENTFD | TRIGGER, 0, 1, [host.eventfd()])).toBe('0');
   });
 });
 
@@ -126,6 +140,43 @@ describe('INTx', () => {
     expect(host.signals(fd)).toBe(1);
   });
 
+  // vfio_basic_config_write: vfio_pci_intx_unmask.
+  test('INTX_DISABLE set and cleared unmasks it, whoever masked it', () => {
+    const fd = enable();
+    interrupt();
+    expect(host.signals(fd)).toBe(1);
+    host.setConfig(0x04, 2, 0x0406);
+    host.setConfig(0x04, 2, 0x0006);
+    // The device wants it still: sent again, and masked.
+    expect([host.signals(fd), host.pci.readConfig(4, 2) & 0x400]).toEqual([1, 0x400]);
+    acknowledge();
+    host.setIrqs(INTX, NONE | MASK, 0, 1);
+    host.setConfig(0x04, 2, 0x0406);
+    host.setConfig(0x04, 2, 0x0006);
+    interrupt();
+    expect(host.signals(fd)).toBe(1);
+  });
+
+  // vfio_send_intx_eventfd looks at virq_disabled.
+  test('INTX_DISABLE silences loopback too; without INTx the device has it as well', () => {
+    host.setConfig(0x04, 2, 0x0406);
+    expect(host.pci.readConfig(4, 2) & 0x400).toBe(0x400);
+    const fd = enable();
+    host.setIrqs(INTX, NONE | TRIGGER, 0, 1);
+    expect(host.signals(fd)).toBe(0);
+  });
+
+  // vfio_virqfd_enable looks whether one waits, and leaves it there; it looks for the eventfd before it looks for another one.
+  test('an eventfd that is signalled already unmasks at once; a bad one is bad before it is one too many', () => {
+    const fd = enable();
+    host.setIrqs(INTX, NONE | MASK, 0, 1);
+    interrupt();
+    const resample = host.syscalls.eventfd(1, 0);
+    const give = (unmask: number) => host.setIrqs(INTX, EVENTFD | UNMASK, 0, 1, [unmask]);
+    expect([give(resample), host.signals(fd), host.signals(resample)]).toEqual(['0', 1, 1]);
+    expect([give(99), give(host.group), give(host.eventfd())]).toEqual(['-EBADF', '-EINVAL', '-EBUSY']);
+  });
+
   test('loopback, replacement, an eventfd taken away, and off', () => {
     const fd = enable();
     host.setIrqs(INTX, NONE | TRIGGER, 0, 1);
@@ -181,6 +232,53 @@ describe.each([
     expect(host.signals(fd)).toBe(0);
   });
 
+  // vfio_msi_set_block: those before it are taken away with the one that fails.
+  test('a descriptor that is none takes away those before it; at first it enables nothing', () => {
+    const [one, two] = [host.eventfd(), host.eventfd()];
+    const give = (...fds: number[]) => host.setIrqs(index, EVENTFD | TRIGGER, 0, fds.length, fds);
+    expect([give(one, 99), host.vectors()]).toEqual(['-EBADF', 0]);
+    expect([give(one, two), give(two, 99), host.setIrqs(index, NONE | TRIGGER, 0, 2)]).toEqual(['0', '-EBADF', '0']);
+    expect([host.signals(one), host.signals(two)]).toEqual([0, 0]);
+    // Those that were not enabled are refused before descriptors are looked at.
+    host.setIrqs(index, NONE | TRIGGER, 0, 0);
+    expect([give(one), give(99, 99)]).toEqual(['0', '-EINVAL']);
+  });
+
+  // pci_restore_msi_state; the MSI-X table does not survive the reset.
+  test('messages come after a reset as before it', () => {
+    const fds = [host.eventfd(), host.eventfd()];
+    host.setIrqs(index, EVENTFD | TRIGGER, 0, 2, fds);
+    expect(host.ioctl(host.device, VFIO_DEVICE_RESET)).toBe(0);
+    interrupt();
+    interrupt(0x1001);
+    expect(fds.map(host.signals)).toEqual([1, 1]);
+  });
+
+  // vfio_pci_memory_lock_and_enable.
+  test('can be enabled while memory is not decoded', () => {
+    host.setConfig(0x04, 2, 0x0004);
+    const fd = host.eventfd();
+    expect(host.setIrqs(index, EVENTFD | TRIGGER, 0, 1, [fd])).toBe('0');
+    expect(host.pci.readConfig(4, 2)).toBe(0x0004);
+    host.setConfig(0x04, 2, 0x0006);
+    interrupt();
+    expect(host.signals(fd)).toBe(1);
+  });
+
+  test('where the host has no vectors left', () => {
+    const slot = { ...host.pci.hardware.slot, devfn: PCI_DEVFN(0x0e, 0) };
+    const other = new PciDevice(host.kernel, new Device({ name: 'other' }), new Copier(slot).function, []);
+    const take = () => allocateMessages(other, 1, false) as MessageVectors;
+    const taken = Array.from({ length: VECTORS }, take);
+    expect(host.setIrqs(index, EVENTFD | TRIGGER, 0, 1, [host.eventfd()])).toBe('-ENOSPC');
+    taken.pop()!.free();
+    // As many as there could be; nothing is enabled.
+    expect(host.setIrqs(index, EVENTFD | TRIGGER, 0, 2, [-1, -1])).toBe('1');
+    expect(host.setIrqs(index, EVENTFD | TRIGGER, 0, 1, [host.eventfd()])).toBe('0');
+    host.setIrqs(index, NONE | TRIGGER, 0, 0);
+    for (const messages of taken) messages.free();
+  });
+
   test('loopback by NONE and BOOL, only of what is enabled', () => {
     const fds = [host.eventfd(), host.eventfd()];
     expect(host.setIrqs(index, NONE | TRIGGER, 0, 1)).toBe('-EINVAL');
@@ -206,7 +304,24 @@ test('the request to give the device back', () => {
   host.setIrqs(REQ, NONE | TRIGGER, 0, 1);
   host.setIrqs(REQ, BOOL | TRIGGER, 0, 1, [1]);
   expect(host.signals(fd)).toBe(2);
+  // vfio_pci_set_ctx_trigger_single.
+  expect(host.setIrqs(REQ, BOOL | TRIGGER, 0, 0)).toBe('-EINVAL');
+  expect(host.setIrqs(REQ, EVENTFD | TRIGGER, 0, 0)).toBe('-EINVAL');
+  expect([host.setIrqs(REQ, EVENTFD | TRIGGER, 0, 1, [-2]), host.setIrqs(REQ, NONE | TRIGGER, 0, 1)]).toEqual([
+    '0',
+    '0',
+  ]);
+  expect(host.signals(fd)).toBe(1);
   expect(host.setIrqs(REQ, NONE | TRIGGER, 0, 0)).toBe('0');
-  host.setIrqs(REQ, NONE | TRIGGER, 0, 1);
+  expect(host.setIrqs(REQ, NONE | TRIGGER, 0, 1)).toBe('-EINVAL');
+  expect(host.setIrqs(REQ, BOOL | TRIGGER, 0, 1, [1])).toBe('0');
   expect(host.signals(fd)).toBe(0);
+});
+
+test('MSI-X: what fires while nobody listens waits in the device until somebody does', () => {
+  const fd = host.eventfd();
+  host.setIrqs(MSIX, EVENTFD | TRIGGER, 0, 2, [-1, -1]);
+  interrupt();
+  expect(host.setIrqs(MSIX, EVENTFD | TRIGGER, 0, 1, [fd])).toBe('0');
+  expect(host.signals(fd)).toBe(1);
 });

@@ -5,8 +5,9 @@ import { hva } from '../../../../src/address.ts';
 import { COPIER, COPIER_ID } from '../../../../src/hardware/devices/copier.ts';
 import { MAP_PRIVATE } from '../../../../src/linux/uapi/syscalls.ts';
 import * as uapi from '../../../../src/linux/uapi/vfio.ts';
+import { registerVfioPci } from '../../../../src/linux/vfio/pci/vfio-pci.ts';
 import { cString, region, shown } from '../../drivers/host.ts';
-import { NAME } from '../../pci/pci-host.ts';
+import { bootPciHost, NAME } from '../../pci/pci-host.ts';
 import { type Assigned, bootAssigned } from './assigned.ts';
 
 let host: Assigned;
@@ -107,6 +108,18 @@ describe('configuration space', () => {
     expect([host.config(0x54, 4), host.pci.readConfig(0x54, 4)]).toEqual([0xfee0_1000, 0]);
   });
 
+  // vfio_msi_config_write: msi_qmax is that of the last SET_IRQS; what is left of the flags is the device's.
+  test('MSI is granted no more messages than SET_IRQS enabled; disabled by writing, the device is silent', () => {
+    host.setConfig(0x52, 2, 0x0010);
+    expect([host.config(0x52, 2), host.pci.readConfig(0x52, 2)]).toEqual([0, 0x82]);
+    const fd = host.eventfd();
+    host.setIrqs(1, 36, 0, 2, [fd, fd]);
+    host.setConfig(0x52, 2, 0x0051);
+    expect([host.config(0x52, 2) & 0x7f, host.pci.readConfig(0x52, 2)]).toEqual([0x11, 0x93]);
+    host.setConfig(0x52, 2, 0x0010);
+    expect([host.config(0x52, 2) & 1, host.pci.readConfig(0x52, 2) & 1]).toEqual([0, 0]);
+  });
+
   test('a function-level reset by its capability', () => {
     MEMORY_ON();
     host.setBar(0, COPIER.LENGTH, 7);
@@ -135,6 +148,14 @@ describe('BARs', () => {
     expect(host.bar(0, 0)).toBe(COPIER_ID);
     host.pwrite(host.device, region(0) + 0x0d, [1, 2, 3, 4, 5]);
     expect([host.bar(0, 0x0c), host.bar(0, 0x10)]).toEqual([0x0302_0100, 0x0000_0504]);
+  });
+
+  // do_io_rw: each register by itself, and the MSI-X table is none.
+  test('while memory decoding is off the MSI-X table reads as ones still; a bad address comes first', () => {
+    host.setConfig(0x04, 2, 0);
+    expect([host.bar(2, 0), host.bar(2, 0x800)]).toEqual([0xffff_ffff, '-EIO']);
+    expect(shown(host.syscalls.pwrite(host.device, hva(0x7000_0000_0000), 4, region(0)))).toBe('-EFAULT');
+    expect(host.pread(host.device, region(0) + 0x100_0000, 0)).toEqual([]);
   });
 
   test('ports by index and data', () => {
@@ -228,13 +249,102 @@ describe('DMA', () => {
   });
 });
 
+describe('low power', () => {
+  const [PROBE, SET] = [uapi.VFIO_DEVICE_FEATURE_PROBE, uapi.VFIO_DEVICE_FEATURE_SET];
+  const [ENTRY, WITH_WAKEUP, EXIT] = [3, 4, 5] as const;
+  const feature = (flags: number, ...data: readonly number[]) => {
+    const bytes = new Uint8Array(8 + 4 * data.length);
+    bytes.set(uapi.vfio_device_feature.encode({ argsz: bytes.length, flags }));
+    bytes.set(new Uint8Array(Int32Array.from(data).buffer), 8);
+    return shown(host.ioctlBytes(host.device, uapi.VFIO_DEVICE_FEATURE, bytes));
+  };
+  const interrupt = () => {
+    host.setBar(0, COPIER.CONTROL, 1 | 4);
+  };
+
+  test('the features that are there, and those that are not', () => {
+    expect([ENTRY, WITH_WAKEUP, EXIT].map((number) => feature(number | PROBE | SET))).toEqual(['0', '0', '0']);
+    // No virtual functions, no migration, nothing of later kernels.
+    expect([0, 1, 9, 100].map((number) => feature(number | PROBE | SET))).toEqual(Array(4).fill('-ENOTTY'));
+  });
+
+  test('mapped BARs are gone until it is left; calls wake the device for their time; INTx is masked meanwhile', () => {
+    MEMORY_ON();
+    const at = host.mapBar(0, 0x1000);
+    const fd = host.eventfd();
+    host.setIrqs(0, 36, 0, 1, [fd]);
+    expect([host.load(at), feature(ENTRY | SET)]).toEqual([COPIER_ID, '0']);
+    expect(host.pci.readConfig(4, 2) & 0x400).toBe(0x400);
+    expect(() => host.load(at)).toThrow();
+    interrupt();
+    // Each call unmasks, and what waits is sent: the third is this one's own.
+    expect([host.bar(0, 0), host.signals(fd) > 0]).toEqual([COPIER_ID, true]);
+    expect([feature(EXIT | SET), host.load(at), feature(EXIT | SET)]).toEqual(['0', COPIER_ID, '0']);
+  });
+
+  test('with an eventfd the first call wakes it for good, and signals', () => {
+    MEMORY_ON();
+    const wake = host.eventfd();
+    expect([feature(WITH_WAKEUP | SET, wake, 0), host.signals(wake)]).toEqual(['0', 0]);
+    expect([host.bar(0, 0), host.signals(wake), host.bar(0, 0), host.signals(wake)]).toEqual([
+      COPIER_ID,
+      1,
+      COPIER_ID,
+      0,
+    ]);
+    expect(feature(ENTRY | SET)).toBe('0');
+  });
+});
+
+// vfio_pci_fill_ids, and the driver's probe.
+test('the module’s ids are told in the log, good and bad; with them the driver takes devices by itself', () => {
+  const bare = bootPciHost();
+  registerVfioPci(bare.kernel, bare.pciHost.bus);
+  bare.syscalls.init_module('vfio_pci', 'ids=1234:d0a0,8086,,10de:1eb1:ffffffff:ffffffff:30000:ff0000');
+  bare.addCopier();
+  expect(bare.driverOf()).toBe('vfio-pci');
+  expect(bare.kernel.log.lines.filter((line) => line.startsWith('vfio_pci: '))).toEqual([
+    'vfio_pci: add [1234:d0a0[ffffffff:ffffffff]] class 0x000000/00000000',
+    'vfio_pci: invalid id string "8086"',
+    'vfio_pci: add [10de:1eb1[ffffffff:ffffffff]] class 0x030000/00ff0000',
+  ]);
+  bare.echo('/sys/bus/pci/drivers/vfio-pci/remove_id', '1234 d0a0');
+  bare.echo('/sys/bus/pci/drivers/vfio-pci/unbind', NAME);
+  expect(shown(bare.echo('/sys/bus/pci/drivers/vfio-pci/bind', NAME))).toBe('-ENODEV');
+  bare.process.exit();
+});
+
+test('the first open enables the device, and says so', () => {
+  const lines = host.kernel.log.lines.filter((line) => line.includes('enabling device'));
+  expect(lines).toEqual([`vfio-pci ${NAME}: enabling device (0000 -> 0003)`]);
+});
+
+test('GET_INFO says where capabilities would be to who has room for it: there are none', () => {
+  const ask = (argsz: number) => {
+    const reply = host.ioctlStruct(host.device, uapi.VFIO_DEVICE_GET_INFO, uapi.vfio_device_info, {
+      argsz,
+      cap_offset: 77,
+    });
+    return reply.value.cap_offset;
+  };
+  expect([ask(20), ask(16)]).toEqual([0, 77]);
+});
+
 describe('leaving', () => {
+  test('who has not said how to be asked for the device is told so in the log', () => {
+    host.echo('/sys/bus/pci/drivers/vfio-pci/unbind', NAME);
+    expect(host.kernel.log.lines).toContain(
+      `vfio-pci ${NAME}: No device request channel registered, blocked until released by user`,
+    );
+  });
+
   test('the driver lets go of an open device when it is closed; the module is in use as long', () => {
     expect(shown(host.syscalls.delete_module('vfio_pci'))).toBe('-EAGAIN');
     const returned = host.eventfd();
     expect(host.setIrqs(4, 36, 0, 1, [returned])).toBe('0');
     host.echo('/sys/bus/pci/drivers/vfio-pci/unbind', NAME);
     expect([host.signals(returned), host.driverOf()]).toEqual([1, undefined]);
+    expect(host.kernel.log.lines).toContain(`vfio-pci ${NAME}: Relaying device request to user (#0)`);
     expect(shown(host.ioctlBytes(host.group, uapi.VFIO_GROUP_GET_DEVICE_FD, cString(NAME)))).toBe('-ENODEV');
     host.syscalls.close(host.device);
     expect(host.open('/dev/vfio/0')).toBeLessThan(0);
