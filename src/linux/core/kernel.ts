@@ -74,7 +74,7 @@ export class Kernel {
     this.pages = new PageAllocator(this.memory, FIRST_FREE, (order, gfp) => this.#faults.failPageAlloc(order, gfp));
     this.hugePages = new HugePages(this.pages);
     this.log = new KernelLog(this.stream);
-    this.current = new Process(this, 0, 'swapper', new AddressSpace(this.memory, this.pages, this.hugePages));
+    this.current = new Process(this, 0, 'swapper', new AddressSpace(this.memory, this.pages, this.hugePages), true);
     this.files = new Vfs(this);
     this.sysfs = new Sysfs(this, this.files);
     this.#faults = new FaultInjection(this);
@@ -93,6 +93,11 @@ export class Kernel {
   /** One line into the kernel's log (dmesg). */
   printk(text: string): void {
     this.log.print(text);
+  }
+
+  /** WARN_ON: a rule that the kernel itself keeps was broken, by it or by a driver. The line that heads the trace, of which there is none. */
+  warn(file: string, symbol: string, module: string): void {
+    this.printk(`WARNING: CPU: 0 PID: ${this.current.pid} at ${file} ${symbol} [${module}]`);
   }
 
   /** Returns -errno, and records which rule was broken for whoever listens. */
@@ -166,12 +171,18 @@ export class Kernel {
 
   /** kthread_create: a thread of the kernel, which has no user memory. */
   kthread(name: string): Process {
-    return this.#process(name);
+    return this.#process(name, true);
   }
 
-  #process(name: string): Process {
+  #process(name: string, kernelThread = false): Process {
     const pid = ++this.#lastPid;
-    const process = new Process(this, pid, name, new AddressSpace(this.memory, this.pages, this.hugePages));
+    const process = new Process(
+      this,
+      pid,
+      name,
+      new AddressSpace(this.memory, this.pages, this.hugePages),
+      kernelThread,
+    );
     this.#processes.set(pid, process);
     return process;
   }

@@ -22,6 +22,11 @@ export class FdTable {
     return fd;
   }
 
+  /** get_unused_fd_flags would find a number. */
+  get hasRoom(): boolean {
+    return this.#files.length < MAX_DESCRIPTORS || this.#files.includes(undefined);
+  }
+
   /** The file behind `fd`, without a reference; undefined if the number is not open (EBADF). */
   get(fd: number): OpenFile | undefined {
     return this.#files[fd];
@@ -74,14 +79,17 @@ export class Process {
   makeItFail = false;
   /** Its POSIX timer, while that is armed. */
   alarm: Timer | undefined;
+  /** A thread of the kernel: it has no user memory of its own, and may borrow another's (kthread_use_mm). */
+  readonly kernelThread: boolean;
   readonly #task: CurrentTask;
   #exited = false;
 
-  constructor(task: CurrentTask, pid: number, name: string, mm: AddressSpace) {
+  constructor(task: CurrentTask, pid: number, name: string, mm: AddressSpace, kernelThread = false) {
     this.#task = task;
     this.pid = pid;
     this.name = name;
     this.mm = mm;
+    this.kernelThread = kernelThread;
   }
 
   get exited(): boolean {

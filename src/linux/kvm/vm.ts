@@ -300,8 +300,7 @@ export class Vm {
     if (this.runningVcpu !== undefined) this.logDirty(slot, gfn, this.runningVcpu);
     else if (!this.#dirtyWithoutVcpu) {
       this.#dirtyWithoutVcpu = true;
-      const { pid } = this.kernel.current;
-      this.kernel.printk(`WARNING: CPU: 0 PID: ${pid} at virt/kvm/kvm_main.c mark_page_dirty_in_slot [kvm]`);
+      this.kernel.warn('virt/kvm/kvm_main.c', 'mark_page_dirty_in_slot', 'kvm');
     }
   }
 

@@ -7,7 +7,7 @@
 import { hva } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { copyFromUser, copyToUser, getStruct } from '../core/uaccess.ts';
-import { EFAULT, EINVAL, ENOMEM } from '../uapi/errno.ts';
+import { EACCES, EFAULT, EINVAL, ENOMEM } from '../uapi/errno.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import {
   VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
@@ -24,12 +24,15 @@ import type { DmaSpace } from './dma-space.ts';
 
 export type DirtyBitmap = StructOf<typeof vfio_bitmap>;
 
+/** Bits that the bitmap is written by. */
+const WORD = 64;
 /** DIRTY_BITMAP_SIZE_MAX. */
 export const LARGEST_DIRTY_BITMAP = 256n * 1024n * 1024n;
 
 /** VFIO_IOMMU_DIRTY_PAGES: 0 or -errno. */
 export function dirtyPages(space: DmaSpace, argument: number): number {
   const { kernel } = space;
+  if (!space.v2) return kernel.refuse(EACCES, 'dirty pages are logged in a container of type1 v2 only');
   const header = getSized(kernel, vfio_iommu_type1_dirty_bitmap, 'flags', argument);
   if (typeof header === 'number') return header;
   switch (header.flags) {
@@ -64,21 +67,22 @@ export function bitmapOfUnmap(
   return error < 0 ? error : bitmap;
 }
 
-/** update_user_bitmap: the bits of a mapping into a bitmap that begins at I/O address `from`; 0 or -EFAULT. */
+/**
+ * update_user_bitmap: the bits of a mapping into a bitmap that begins at I/O address `from`, in words of 64; 0 or -EFAULT. Where the
+ * mapping begins in the middle of a word, what the word held stays set; where it ends in one, what is behind reads 0.
+ */
 export function putDirtyBits(space: DmaSpace, mapping: DmaMapping, from: bigint, bitmap: DirtyBitmap): number {
   const { kernel } = space;
   const first = Number((mapping.iova - from) / bitmap.pgsize);
-  const start = Math.floor(first / 8);
-  const bytes = new Uint8Array(Math.ceil((first + mapping.pages) / 8) - start);
-  const at = hva(Number(bitmap.data) + start);
-  // Bits of other mappings in the first and last byte stay.
-  if (copyFromUser(kernel, bytes, at) < 0) return badBitmap(kernel, bitmap);
+  const word = Math.floor(first / WORD);
+  const shift = first % WORD;
+  const bytes = new Uint8Array((Math.ceil((shift + mapping.pages) / WORD) * WORD) / 8);
+  const at = hva(Number(bitmap.data) + (word * WORD) / 8);
+  if (shift > 0 && copyFromUser(kernel, bytes.subarray(0, WORD / 8), at) < 0) return badBitmap(kernel, bitmap);
   const everything = mapping.iommuMapped && space.unknownWriters;
   for (let page = 0; page < mapping.pages; page++) {
-    const bit = first + page - start * 8;
-    const mask = 1 << (bit & 7);
-    const old = bytes[bit >> 3] ?? 0;
-    bytes[bit >> 3] = everything || mapping.isDirty(page) ? old | mask : old & ~mask;
+    const bit = shift + page;
+    if (everything || mapping.isDirty(page)) bytes[bit >> 3]! |= 1 << (bit & 7);
   }
   return copyToUser(kernel, at, bytes) < 0 ? badBitmap(kernel, bitmap) : 0;
 }

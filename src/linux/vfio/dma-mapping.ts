@@ -38,6 +38,7 @@ export class DmaMapping implements MappingRequest {
   iommuMapped = false;
   /** A bit for each page, while dirty pages are logged. */
   dirty: Uint8Array | undefined;
+  /** By bytes from the mapping's start to the address that a driver pinned, which need not be a page's first. */
   readonly #pins = new Map<number, DriverPin>();
 
   constructor(request: MappingRequest, process: Process) {
@@ -61,7 +62,7 @@ export class DmaMapping implements MappingRequest {
 
   /** The page's number in the mapping of an I/O address in it. */
   pageOf(iova: bigint): number {
-    return Number((iova - this.iova) / BigInt(PAGE_SIZE));
+    return Math.floor(this.#offsetOf(iova) / PAGE_SIZE);
   }
 
   /** User address of a page of the mapping. */
@@ -69,35 +70,36 @@ export class DmaMapping implements MappingRequest {
     return hva(Number(this.vaddr) + page * PAGE_SIZE);
   }
 
-  /** Pages that drivers have pinned. */
-  get pinnedPages(): readonly number[] {
-    return [...this.#pins.keys()].sort((a, b) => a - b);
+  /** How many addresses drivers have pinned. */
+  get pinned(): number {
+    return this.#pins.size;
   }
 
-  /** vfio_iova_get_vfio_pfn: one more pin of a page that is pinned already; its frame. */
-  pinAgain(page: number): Hpa | undefined {
-    const pin = this.#pins.get(page);
+  /** vfio_iova_get_vfio_pfn: one more pin of an address that is pinned already; its frame. */
+  pinAgain(iova: bigint): Hpa | undefined {
+    const pin = this.#pins.get(this.#offsetOf(iova));
     if (pin === undefined) return undefined;
     pin.count++;
     return pin.frame;
   }
 
   /** vfio_add_to_pfn_list. */
-  addPin(page: number, frame: Hpa): void {
-    this.#pins.set(page, { frame, count: 1 });
+  addPin(iova: bigint, frame: Hpa): void {
+    this.#pins.set(this.#offsetOf(iova), { frame, count: 1 });
   }
 
-  /** vfio_iova_put_vfio_pfn: the frame, once the last pin of the page is gone. */
-  dropPin(page: number): Hpa | undefined {
-    const pin = this.#pins.get(page);
+  /** vfio_find_vpfn, vfio_iova_put_vfio_pfn: the frame, once the last pin of the address is gone; undefined for one never pinned. */
+  dropPin(iova: bigint): Hpa | undefined {
+    const offset = this.#offsetOf(iova);
+    const pin = this.#pins.get(offset);
     if (pin === undefined || --pin.count > 0) return undefined;
-    this.#pins.delete(page);
+    this.#pins.delete(offset);
     return pin.frame;
   }
 
-  /** vfio_find_vpfn. */
+  /** vfio_find_vpfn of the first address of a page. */
   isPinned(page: number): boolean {
-    return this.#pins.has(page);
+    return this.#pins.has(page * PAGE_SIZE);
   }
 
   /**
@@ -128,7 +130,11 @@ export class DmaMapping implements MappingRequest {
   }
 
   #markPinned(): void {
-    for (const page of this.#pins.keys()) this.#markPage(page);
+    for (const offset of this.#pins.keys()) this.#markPage(Math.floor(offset / PAGE_SIZE));
+  }
+
+  #offsetOf(iova: bigint): number {
+    return Number(iova - this.iova);
   }
 
   #markPage(page: number): void {

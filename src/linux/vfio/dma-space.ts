@@ -50,6 +50,11 @@ export class DmaSpace {
     return this.#domain;
   }
 
+  /** vaddr_invalid_count: the address of a mapping was taken away, and none given yet. */
+  get lacksAddress(): boolean {
+    return this.mappings.all().some(({ vaddrInvalid }) => vaddrInvalid);
+  }
+
   get pageSizes(): bigint {
     return this.#domain?.pageSizes ?? ANY_PAGE;
   }
@@ -99,10 +104,9 @@ export class DmaSpace {
 
   /** vfio_remove_dma: no driver has a page of it pinned. */
   remove(mapping: DmaMapping): void {
-    const { iova, size, pinnedPages } = mapping;
-    if (pinnedPages.length > 0) {
-      this.kernel.printk(`WARNING: vfio_remove_dma: a driver has ${pinnedPages.length} page(s) pinned for ever`);
-    }
+    const { iova, size } = mapping;
+    // A driver has pages pinned for ever.
+    if (mapping.pinned > 0) this.kernel.warn('drivers/vfio/vfio_iommu_type1.c', 'vfio_remove_dma', 'vfio_iommu_type1');
     this.#unmapAndUnpin(mapping);
     this.mappings.remove(mapping);
     if (vfioDmaUnmap.on) vfioDmaUnmap(this.kernel.stream, { iova, size });
@@ -110,7 +114,7 @@ export class DmaSpace {
 
   /** vfio_notify_dma_unmap: have the drivers unpin what they hold of a mapping. */
   askToUnpin(mapping: DmaMapping): void {
-    for (let request = 0; mapping.pinnedPages.length > 0; request++) {
+    for (let request = 0; mapping.pinned > 0; request++) {
       assert(
         request < UNMAP_REQUESTS,
         `kernel BUG: a driver keeps pages of iova 0x${mapping.iova.toString(16)} pinned although its dma_unmap was called`,

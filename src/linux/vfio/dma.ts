@@ -5,15 +5,16 @@
  */
 
 import { hva, type Iova, PAGE_SIZE, pageOffset } from '../../address.ts';
-import { EFAULT, EINVAL, EPERM } from '../uapi/errno.ts';
+import { EBUSY, EFAULT, EINVAL, EPERM } from '../uapi/errno.ts';
 import type { VfioDevice } from './device.ts';
 import type { DmaMapping } from './dma-mapping.ts';
 import { vfioDmaRw } from './events.ts';
 
 /**
  * Copy `data` to (`write`) or from the memory at `iova`, across mappings. 0, or -EINVAL if part of it is not mapped,
- * -EPERM if a mapping forbids it (reading must be allowed even to write), -EFAULT if the memory behind is gone. An iommufd says
- * -ENOENT where nothing is mapped, and writes without a right to read.
+ * -EPERM if a mapping forbids it (reading must be allowed even to write), -EFAULT if the memory behind is gone or another process's
+ * than the one that calls (a thread of the kernel may reach each), -EBUSY while an address is being changed. An iommufd says -ENOENT
+ * where nothing is mapped, writes without a right to read, and asks nobody who he is.
  * On an error the first bytes may have been copied.
  */
 export function vfio_dma_rw(device: VfioDevice, iova: Iova, data: Uint8Array, write: boolean): number {
@@ -33,12 +34,20 @@ function transfer(device: VfioDevice, iova: Iova, data: Uint8Array, write: boole
   if (data.length === 0) return kernel.refuse(EINVAL, 'a DMA of no bytes');
   if (access !== undefined) return access.transfer(BigInt(iova), data, write);
   let done = 0;
+  if (iommu?.space.lacksAddress === true) {
+    return kernel.refuse(EBUSY, 'a mapping has no address now (UNMAP_DMA with VADDR)');
+  }
+  const { current } = kernel;
   while (iommu !== undefined && done < data.length) {
     const at = BigInt(iova) + BigInt(done);
     const mapping = iommu.space.mappings.find(at, at + 1n);
     if (mapping === undefined) return kernel.refuse(EINVAL, `iova 0x${at.toString(16)} is not mapped`);
     if (!mapping.readable || (write && !mapping.writable)) {
       return kernel.refuse(EPERM, `the mapping of iova 0x${at.toString(16)} does not allow it`);
+    }
+    if (!current.kernelThread && current.mm !== mapping.mm) {
+      const whose = `process ${mapping.process.name}, whose memory is behind iova 0x${at.toString(16)}`;
+      return kernel.refuse(EFAULT, `only ${whose}, or a thread of the kernel, can reach it: this is ${current.name}`);
     }
     const inMapping = mapping.iova + mapping.size - at;
     const length = Math.min(data.length - done, inMapping < PAGE_SIZE ? Number(inMapping) : PAGE_SIZE);

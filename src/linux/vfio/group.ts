@@ -9,7 +9,7 @@ import { type FileOperations, OpenFile } from '../core/file.ts';
 import type { IommuGroup } from '../core/iommu-group.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { copyFromUser, stringFromUser } from '../core/uaccess.ts';
-import { EBADF, EBUSY, EFAULT, EINVAL, ENODEV, ENOMEM, ENOTTY } from '../uapi/errno.ts';
+import { EBADF, EBUSY, EFAULT, EINVAL, EMFILE, ENODEV, ENOMEM, ENOTTY } from '../uapi/errno.ts';
 import { O_CLOEXEC, O_RDWR } from '../uapi/syscalls.ts';
 import {
   VFIO_DMA_CC_IOMMU,
@@ -241,7 +241,7 @@ export class VfioGroup implements GroupOfDevice {
     return 0;
   }
 
-  /** vfio_group_ioctl_get_device_fd: the name is looked up first, so ENODEV comes before EINVAL. */
+  /** vfio_group_ioctl_get_device_fd: the name is looked up first, then a descriptor, so ENODEV and EMFILE come before EINVAL. */
   #getDeviceFd(argument: number): number {
     const kernel = this.#kernel;
     if (!kernel.kmalloc("a device's name")) return -ENOMEM;
@@ -250,6 +250,9 @@ export class VfioGroup implements GroupOfDevice {
     if (typeof name === 'number') return kernel.refuse(EINVAL, `a device name has at most ${PAGE_SIZE} bytes`);
     const device = [...this.#devices].find((candidate) => candidate.name === name);
     if (device === undefined) return kernel.refuse(ENODEV, `group ${this.id} has no device "${name}"`);
+    if (!kernel.current.files.hasRoom) {
+      return kernel.refuse(EMFILE, `process ${kernel.current.name} has all the files open that it may`);
+    }
     if (this.#container === undefined) return kernel.refuse(EINVAL, `group ${this.id} is in no container`);
     if (this.iommu === undefined) return kernel.refuse(EINVAL, `the container of group ${this.id} has no IOMMU set`);
     const error = this.#openDevice(device);
@@ -292,8 +295,9 @@ export class VfioGroup implements GroupOfDevice {
 
   /** vfio_device_fops_release. */
   #closeDevice(device: VfioDevice): void {
-    if (device.openCount === 1) this.iommu?.space.listeners.delete(device);
+    const last = device.openCount === 1;
     device.close();
+    if (last) this.iommu?.space.listeners.delete(device);
     this.#openFiles--;
     if (vfioDeviceClose.on) {
       vfioDeviceClose(this.#kernel.stream, { device: device.name, group: this.id, opens: device.openCount });

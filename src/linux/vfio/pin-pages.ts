@@ -13,6 +13,8 @@ import type { DmaSpace } from './dma-space.ts';
 import { vfioPinPages, vfioUnpinPages } from './events.ts';
 import { pinPage, unpinPage } from './pinning.ts';
 
+const TYPE1 = 'drivers/vfio/vfio_iommu_type1.c';
+
 /** VFIO_PIN_PAGES_MAX_ENTRIES. */
 export const MOST_PINNED_AT_ONCE = 512;
 
@@ -31,24 +33,31 @@ export function vfio_pin_pages(device: VfioDevice, iova: Iova, count: number, ri
 }
 
 /**
- * Give back `count` pages from `iova` on, each of which {@link vfio_pin_pages} pinned; it stops at one that is not mapped. An
- * iommufd takes back only what was pinned at once, all of it.
+ * Give back `count` pages from `iova` on, each of which {@link vfio_pin_pages} pinned by the same address (another in the page gives
+ * nothing back); it stops at one that is not mapped, and the kernel warns. An iommufd takes back only what was pinned at once, all of it.
  */
 export function vfio_unpin_pages(device: VfioDevice, iova: Iova, count: number): void {
+  const { kernel } = device;
   const access = device.iommufd?.access;
   if (access !== undefined && count > 0) {
     access.unpin(pageOf(iova), BigInt(count * PAGE_SIZE));
     if (vfioUnpinPages.on) vfioUnpinPages(device.kernel.stream, { device: device.name, iova: BigInt(iova), count });
     return;
   }
+  if (count <= 0 || count > MOST_PINNED_AT_ONCE || device.openCount === 0) {
+    kernel.warn('drivers/vfio/vfio_main.c', 'vfio_unpin_pages', 'vfio');
+    return;
+  }
   const space = device.group?.iommu?.space;
-  if (space === undefined || !space.v2 || count <= 0) return;
-  for (let i = 0; i < count; i++) {
+  if (space === undefined) return;
+  let i = 0;
+  for (; space.v2 && i < count; i++) {
     const at = BigInt(iova) + BigInt(i * PAGE_SIZE);
-    const mapping = space.mappings.find(at, at + 1n);
-    if (mapping === undefined) break;
+    const mapping = space.mappings.find(at, at + BigInt(PAGE_SIZE));
+    if (mapping === undefined || mapping.iova > at) break;
     unpin(space, mapping, at);
   }
+  if (i < count) kernel.warn(TYPE1, 'vfio_iommu_type1_unpin_pages', 'vfio_iommu_type1');
   if (vfioUnpinPages.on) vfioUnpinPages(device.kernel.stream, { device: device.name, iova: BigInt(iova), count });
 }
 
@@ -72,7 +81,8 @@ function pin(device: VfioDevice, iova: bigint, count: number, rights: number): r
   }
   const { space } = iommu;
   if (!space.v2) return kernel.refuse(EACCES, 'pages can be pinned in a container of type1 v2 only');
-  if (space.mappings.all().some(({ vaddrInvalid }) => vaddrInvalid)) {
+  if (space.lacksAddress) {
+    kernel.warn(TYPE1, 'vfio_iommu_type1_pin_pages', 'vfio_iommu_type1');
     return kernel.refuse(EBUSY, 'a mapping has no address now (UNMAP_DMA with VADDR)');
   }
   if (space.listeners.size === 0) return noUnmap(device);
@@ -100,10 +110,17 @@ function pinOne(space: DmaSpace, iova: bigint, rights: number): Hpa | number {
   const given = (mapping.readable ? IOMMU_READ : 0) | (mapping.writable ? IOMMU_WRITE : 0);
   if ((given & rights) !== rights) return kernel.refuse(EPERM, `the mapping of ${at} does not allow it`);
   const page = mapping.pageOf(iova);
-  const held = mapping.pinAgain(page);
+  const held = mapping.pinAgain(iova);
   if (held !== undefined) return held;
   // With a domain the page is pinned and counted already, as every page of the mapping.
-  const frame = pinPage(kernel, mapping, page, space.domain === undefined, 'vfio_pin_page_external');
+  const { name, pid } = mapping.process;
+  const frame = pinPage(
+    kernel,
+    mapping,
+    page,
+    space.domain === undefined,
+    (limit) => `vfio_pin_page_external: Task ${name} (${pid}) RLIMIT_MEMLOCK (${limit}) exceeded`,
+  );
   if (frame < 0) return frame;
   if (!kernel.memory.contains(frame as Hpa)) {
     return kernel.refuse(EINVAL, `behind ${at} is a device, which has no page to pin`);
@@ -112,13 +129,12 @@ function pinOne(space: DmaSpace, iova: bigint, rights: number): Hpa | number {
     unpinPage(kernel, mapping, page, frame as Hpa, space.domain === undefined);
     return -ENOMEM;
   }
-  mapping.addPin(page, frame as Hpa);
+  mapping.addPin(iova, frame as Hpa);
   mapping.markDirty(iova, PAGE_SIZE);
   return frame;
 }
 
 function unpin(space: DmaSpace, mapping: DmaMapping, iova: bigint): void {
-  const page = mapping.pageOf(iova);
-  const frame = mapping.dropPin(page);
-  if (frame !== undefined) unpinPage(space.kernel, mapping, page, frame, space.domain === undefined);
+  const frame = mapping.dropPin(iova);
+  if (frame !== undefined) unpinPage(space.kernel, mapping, mapping.pageOf(iova), frame, space.domain === undefined);
 }

@@ -18,8 +18,14 @@ export interface PinnedRun {
 const isCharged = (kernel: Kernel, mapping: DmaMapping, page: number, frame: Hpa): boolean =>
   kernel.memory.contains(frame) && !mapping.isPinned(page);
 
-/** Pin one page of the mapping, charged if `charge`: its frame, -EFAULT, or -ENOMEM beyond RLIMIT_MEMLOCK. */
-export function pinPage(kernel: Kernel, mapping: DmaMapping, page: number, charge: boolean, who: string): Hpa | number {
+/** Pin one page of the mapping, charged if `charge`: its frame, -EFAULT, or -ENOMEM beyond RLIMIT_MEMLOCK, which the log is told as `exceeded`. */
+export function pinPage(
+  kernel: Kernel,
+  mapping: DmaMapping,
+  page: number,
+  charge: boolean,
+  exceeded: (limit: number) => string,
+): Hpa | number {
   const { mm, process } = mapping;
   const at = mapping.userPage(page);
   const frame = mm.pin(at, mapping.writable);
@@ -31,7 +37,7 @@ export function pinPage(kernel: Kernel, mapping: DmaMapping, page: number, charg
   const limit = process.lockLimit;
   if (!mapping.unlimited && mm.lockedPages + 1 > Math.floor(limit / PAGE_SIZE)) {
     mm.unpin(frame as Hpa);
-    kernel.printk(`${who}: RLIMIT_MEMLOCK (${limit}) exceeded`);
+    kernel.printk(exceeded(limit));
     return kernel.refuse(
       ENOMEM,
       `process ${process.name} has ${mm.lockedPages} pages locked and may lock no more than ${limit} bytes`,
@@ -49,13 +55,14 @@ export function unpinPage(kernel: Kernel, mapping: DmaMapping, page: number, fra
 
 /** vfio_pin_pages_remote: pin from `page` on as far as the frames are neighbours; -EFAULT or -ENOMEM, with nothing pinned. */
 export function pinRun(kernel: Kernel, mapping: DmaMapping, page: number): PinnedRun | number {
-  const first = pinPage(kernel, mapping, page, true, 'vfio_pin_pages_remote');
+  const exceeded = (limit: number) => `vfio_pin_pages_remote: RLIMIT_MEMLOCK (${limit - (limit % PAGE_SIZE)}) exceeded`;
+  const first = pinPage(kernel, mapping, page, true, exceeded);
   if (first < 0) return first;
   const frame = first as Hpa;
   const isMemory = kernel.memory.contains(frame);
   let pages = 1;
   while (page + pages < mapping.pages) {
-    const next = pinPage(kernel, mapping, page + pages, true, 'vfio_pin_pages_remote');
+    const next = pinPage(kernel, mapping, page + pages, true, exceeded);
     if (next < 0) {
       for (let i = 0; i < pages; i++) unpinPage(kernel, mapping, page + i, plusPages(frame, i), true);
       return next;

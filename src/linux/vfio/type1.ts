@@ -88,7 +88,7 @@ export class Type1 {
    * without interrupt remapping; -EIO without a domain; -EBUSY while an address is being changed; -ENOMEM; or why the mappings could not be pinned.
    */
   attachGroup(group: ContainedGroup): number {
-    if (this.space.mappings.all().some(({ vaddrInvalid }) => vaddrInvalid)) {
+    if (this.space.lacksAddress) {
       return this.#kernel.refuse(EBUSY, 'a mapping has no address now (UNMAP_DMA with VADDR): no group can join');
     }
     if (this.#emulated.has(group) || this.#backed.has(group)) {

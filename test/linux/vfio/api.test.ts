@@ -150,6 +150,14 @@ describe('putting a group into a container', () => {
   });
 });
 
+// vfio_group_ioctl_get_device_fd takes a number before it looks at the container, and before the driver hears of anything.
+test('without a free descriptor there is no device', () => {
+  const group = host.open('/dev/vfio/0');
+  while (host.open('/dev/null') >= 0);
+  expect(shown(host.ioctlBytes(group, uapi.VFIO_GROUP_GET_DEVICE_FD, cString(UUID)))).toBe('-EMFILE');
+  expect(shown(host.ioctlBytes(group, uapi.VFIO_GROUP_GET_DEVICE_FD, cString('nobody')))).toBe('-ENODEV');
+});
+
 describe('IOMMU_GET_INFO', () => {
   test('a short argsz is told the size; the second call gets MIGRATION and DMA_AVAIL', () => {
     const { container } = joined();

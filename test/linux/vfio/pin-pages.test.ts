@@ -84,6 +84,26 @@ describe('vfio_pin_pages', () => {
     expect(pin(0x10000)).toBe('-EINVAL');
   });
 
+  // struct vfio_pfn is found by the address it was pinned by.
+  test('by an address in a page it is given back by that address alone', () => {
+    opened();
+    expect(pin(0x10800)).toHaveLength(1);
+    vfio_unpin_pages(mdev.vfio, iova(0x10000), 1);
+    expect(pinned()).toEqual([1, 1]);
+    vfio_unpin_pages(mdev.vfio, iova(0x10800), 1);
+    expect(pinned()).toEqual([0, 0]);
+  });
+
+  test.each<[string, number, number, string]>([
+    ['beyond the mappings', 0x13000, 2, 'vfio_iommu_type1.c vfio_iommu_type1_unpin_pages [vfio_iommu_type1]'],
+    ['of more than 512 pages', 0x10000, 513, 'vfio_main.c vfio_unpin_pages [vfio]'],
+    ['of none', 0x10000, 0, 'vfio_main.c vfio_unpin_pages [vfio]'],
+  ])('giving back %s is a warning of the kernel', (_what, at, count, where) => {
+    opened();
+    vfio_unpin_pages(mdev.vfio, iova(at), count);
+    expect(host.kernel.log.lines.at(-1)).toBe(`WARNING: CPU: 0 PID: 0 at drivers/vfio/${where}`);
+  });
+
   test('not in a container of type1 v1', () => {
     opened(uapi.VFIO_TYPE1_IOMMU);
     expect(pin(0x10000)).toBe('-EACCES');
@@ -103,7 +123,7 @@ describe('vfio_pin_pages', () => {
     opened();
     expect(pin(0x10000, 4)).toBe('-ENOMEM');
     expect(pinned()).toEqual([0, 0]);
-    expect(host.kernel.log.lines.at(-1)).toBe('vfio_pin_page_external: RLIMIT_MEMLOCK (12288) exceeded');
+    expect(host.kernel.log.lines.at(-1)).toBe('vfio_pin_page_external: Task test (1) RLIMIT_MEMLOCK (12288) exceeded');
     expect(pin(0x10000, 3)).toHaveLength(3);
     vfio_unpin_pages(mdev.vfio, iova(0x10000), 3);
   });
@@ -223,6 +243,24 @@ describe('the log of dirty pages', () => {
     vfio_unpin_pages(mdev.vfio, iova(0x10000), 1);
     expect([get(container), bits()[0], get(container), bits()[0]]).toEqual(['0', 1, '0', 0]);
     expect([request(container, STOP), get(container)]).toEqual(['0', '-EINVAL']);
+  });
+
+  // update_user_bitmap writes words of 64 bits: it takes over only what the first one held before the mapping.
+  test('the bitmap is written by words: bits behind the mapping are cleared, those before it stay', () => {
+    const { container } = opened();
+    host.map(container, { iova: 0x14000n, size: PAGE });
+    request(container, START);
+    vfio_dma_rw(mdev.vfio, iova(0x14000), Uint8Array.of(1), true);
+    host.memory.write(host.buffer, new Uint8Array(16).fill(0xff));
+    expect([get(container, 0x10000n, 5n * PAGE), bits()]).toEqual(['0', [0x10, 0, 0, 0, 0, 0, 0, 0]]);
+    host.memory.write(host.buffer, new Uint8Array(16).fill(0xff));
+    expect([get(container, 0xf000n, 6n * PAGE), bits()]).toEqual(['0', Array(8).fill(0xff)]);
+    expect(host.memory.read(host.buffer, 16)[8]).toBe(0xff);
+  });
+
+  test('not in a container of type1 v1', () => {
+    const { container } = opened(uapi.VFIO_TYPE1_IOMMU);
+    expect([request(container, START), request(container, 0, [], 4)]).toEqual(['-EACCES', '-EACCES']);
   });
 
   test('UNMAP_DMA can bring the bits along', () => {
