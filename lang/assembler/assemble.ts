@@ -27,7 +27,7 @@ import type { KnownCall } from './preprocessor/call-memory.ts';
 import type { PreparedLine } from './preprocessor/prepared-line.ts';
 import { PreprocessedText } from './preprocessor/preprocessed-text.ts';
 import { Preprocessor } from './preprocessor/preprocessor.ts';
-import type { IncludePath } from './preprocessor/preprocessor-options.ts';
+import { cannotFind, type IncludePath } from './preprocessor/preprocessor-options.ts';
 import { asWritten, nameInCall } from './shared-names.ts';
 import { isShareableStatement, sharedStatement } from './shared-statement.ts';
 import { StatementItem } from './statement-item.ts';
@@ -40,6 +40,8 @@ export interface AssembleOptions {
   readonly includePath: IncludePath;
   /** Finds files for `incbin`; without it there are none. */
   readonly binaryPath?: BinaryPath;
+  /** The include file that declares a symbol: told where one is used that nothing declares. */
+  readonly whoDeclares?: (symbol: string) => string | undefined;
   /** Value of an environment variable, for `%!NAME`; by default none is set. */
   readonly environment?: (name: string) => string | undefined;
   /** `-D NAME=VALUE`. */
@@ -146,7 +148,7 @@ class Program {
   constructor(diagnostics: Diagnostics, options: AssembleOptions) {
     this.#diagnostics = diagnostics;
     this.#options = options;
-    this.#assembly = new Assembly(diagnostics, options.format ?? 'elf64');
+    this.#assembly = new Assembly(diagnostics, options.format ?? 'elf64', options.whoDeclares);
     this.#parser = new StatementParser({ ...words, macros: () => this.#preprocessor?.macroNames() ?? [] }, diagnostics);
   }
 
@@ -264,7 +266,7 @@ class Program {
     };
     for (const name of preIncludes) {
       const found = includePath(name, file.name);
-      if (found === undefined) this.#diagnostics.fatal(undefined, `cannot find the include file \`${name}\``);
+      if (found === undefined) this.#diagnostics.fatal(undefined, cannotFind(name, includePath));
       readAll(new SourceFile(found.name, found.text));
     }
     this.#preprocessor = preprocessor;
@@ -315,7 +317,9 @@ class Program {
     const { label, body, times } = parsed;
     const index = this.#items.length;
     const symbol = label === undefined ? undefined : this.#define(label, origin, index);
-    let work = made ?? this.#work(body, origin, symbol);
+    // A constant that is none, since its name is taken, is told of already.
+    const isKnown = body.kind === 'equ' && label !== undefined && symbol === undefined;
+    let work = made ?? (isKnown ? undefined : this.#work(body, origin, symbol));
     if (times !== undefined) work = this.#times(line, body, times, work);
     if (symbol === undefined && work === undefined) return undefined;
     return new StatementItem(line, index, this.#parent, body.kind === 'equ' ? undefined : symbol, work);

@@ -77,9 +77,15 @@ export class Assembly implements Scope {
   #here = 0;
   readonly hidden = new HiddenLabels();
   readonly #reported = new Set<string>();
+  readonly #whoDeclares: (symbol: string) => string | undefined;
 
-  constructor(diagnostics: Diagnostics, format: OutputFormat) {
+  constructor(
+    diagnostics: Diagnostics,
+    format: OutputFormat,
+    whoDeclares: (symbol: string) => string | undefined = () => undefined,
+  ) {
     this.diagnostics = diagnostics;
+    this.#whoDeclares = whoDeclares;
     this.format = format;
     this.section = this.sectionNamed('.text');
   }
@@ -186,6 +192,13 @@ export class Assembly implements Scope {
       (each) => each.definedBy !== undefined || each.external !== undefined,
     );
     const { parent } = this.item!;
+    const elsewhere = localsNamed(name, defined);
+    if (elsewhere.length > 0) {
+      const text = `symbol \`${name}\` is not defined below \`${parent}\`, the last label in front of this line`;
+      const hint = `a local label belongs to the label in front of it; there is \`${elsewhere.slice(0, 3).join('`, `')}\``;
+      this.diagnostics.error(expressionSpan(at, this.item!.origin), text, hint);
+      return;
+    }
     const ownCall = /^\.\.@\d+\./.exec(full)?.[0];
     // A local label is near another of the same parent, one of a macro's call near another of that call: each as it would be written.
     const candidates = defined.flatMap((each) => {
@@ -196,8 +209,14 @@ export class Assembly implements Scope {
     this.diagnostics.error(
       expressionSpan(at, this.item!.origin),
       `symbol \`${asWritten(name)}\` is not defined${didYouMean(asWritten(name), candidates)}`,
-      ...(name.startsWith('.') ? [] : [`if another file defines it, declare it: extern ${name}`]),
+      ...(name.startsWith('.') ? [] : [this.#howToDeclare(name)]),
     );
+  }
+
+  #howToDeclare(name: string): string {
+    const include = this.#whoDeclares(name);
+    if (include !== undefined) return `%include "${include}" declares it`;
+    return `if another file defines it, declare it: extern ${name}`;
   }
 
   /** Value of an expression at this place; a fault is reported and gives a number that causes no second one. */
@@ -297,3 +316,9 @@ export class Assembly implements Scope {
     }
   }
 }
+
+/** Local labels that are written `name` below other labels. */
+const localsNamed = (name: string, defined: readonly { readonly name: string }[]): string[] =>
+  /^\.[^.]/.test(name)
+    ? defined.map((each) => each.name).filter((each) => each.endsWith(name) && !each.startsWith('.'))
+    : [];

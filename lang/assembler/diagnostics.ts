@@ -88,8 +88,8 @@ export class Diagnostics {
   }
 
   /** An instruction that does not take its operands, with the forms it has. */
-  refusal(span: Span, message: string, forms: readonly string[]): void {
-    this.#add({ severity: 'error', message, span, notes: [], forms });
+  refusal(span: Span, message: string, forms: readonly string[], ...notes: string[]): void {
+    this.#add({ severity: 'error', message, span, notes, forms });
   }
 
   #add(diagnostic: Diagnostic): void {

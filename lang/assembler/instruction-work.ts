@@ -210,7 +210,8 @@ export class InstructionWork implements Work {
   }
 
   #refuse(failure: EncodeFailure, body: InstructionBody, assembly: Assembly): void {
-    assembly.diagnostics.refusal(operandSpan(body, failure.operand, assembly), failure.reason, failure.forms);
+    const span = operandSpan(body, failure.operand, assembly);
+    assembly.diagnostics.refusal(span, failure.reason, failure.forms, ...bracketHint(body, failure));
     this.#kill();
   }
 
@@ -219,6 +220,20 @@ export class InstructionWork implements Work {
     this.#encoding = undefined;
     this.#body = undefined;
   }
+}
+
+/** What brackets are for, where an operand has them that may not, or the other way round. */
+function bracketHint({ operands }: InstructionBody, { operand, forms }: EncodeFailure): string[] {
+  const at = operand === undefined ? undefined : operands[operand];
+  if (at === undefined) return [];
+  if (at.memory !== undefined) {
+    const both = operands.filter(({ memory }) => memory !== undefined).length > 1;
+    return both ? ['one operand at most is in memory: load the other into a register first'] : [];
+  }
+  const takesMemory = forms.some((form) => /memory|m\d/.test(form.replace(/^\S+ /, '').split(', ')[operand!] ?? ''));
+  if (at.expression.kind !== 'symbol' || !takesMemory) return [];
+  const { name } = at.expression;
+  return [`\`${name}\` is its address, a number; what stands there is \`[${name}]\``];
 }
 
 /** The encoder warns of a value that loses bits, and of `lock` where it does not belong. */

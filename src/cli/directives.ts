@@ -1,5 +1,7 @@
 /** A program's own machine (design: comment directives at the top of a source): `; gvm: OPTIONS` and `; host: COMMAND`. */
 
+import { didYouMean } from '../../lang/assembler/suggest.ts';
+import { optionArity } from '../qemu/options.ts';
 import { splitWords } from './command-line.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -68,7 +70,9 @@ export function ownOptions<O extends OwnOption>(
     const equals = word.indexOf('=');
     const name = options.find((option) => option === (equals < 0 ? word : word.slice(0, equals)));
     if (name === undefined || (equals >= 0 && !OWN_OPTIONS[name]))
-      throw new UsageError(`${place}: error: ${word} is no option that ${who} may give itself`);
+      throw new UsageError(
+        `${place}: error: ${word} is no option that ${who} may give itself${hintFor(word, options)}`,
+      );
     if (!OWN_OPTIONS[name]) {
       found.push({ name, value: '' });
       continue;
@@ -78,4 +82,10 @@ export function ownOptions<O extends OwnOption>(
     found.push({ name, value });
   }
   return found;
+}
+
+/** The option that was meant, of gvm's own or QEMU's. */
+function hintFor(word: string, options: readonly string[]): string {
+  const dashed = [...optionArity.keys()].map((name) => `-${name}`);
+  return didYouMean(word.replace(/=.*/s, ''), [...options, ...dashed]) || didYouMean(word.slice(1), dashed);
 }

@@ -1,6 +1,6 @@
 /** A program as the user names it: a source that is assembled and linked with the guest library, or an ELF image taken as it is. */
 
-import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { assemble } from '../../lang/assembler/assemble.ts';
 import type { IncludePath } from '../../lang/assembler/preprocessor/preprocessor-options.ts';
@@ -87,10 +87,25 @@ const tooLarge = () => Object.assign(new Error(`more than ${MAX_BYTES} bytes`), 
 
 /** `%include`: beside the file that asks, then in `folders`, then among the library's includes. */
 export function includePath(folders: readonly string[], library: string): IncludePath {
-  return (name, from) => {
+  const find: IncludePath = (name, from) => {
     const path = findFile(name, [dirname(from), ...folders, library]);
     return path === undefined ? undefined : { name: path, text: readFileSync(path, 'utf8') };
   };
+  return Object.assign(find, { known: () => includeFiles(library) });
+}
+
+/** The library's include files, as a source names them. */
+const includeFiles = (library: string): string[] =>
+  readdirSync(library, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.inc'))
+    .sort();
+
+/** The library's include file that declares `symbol`. */
+function declaringInclude(symbol: string, library: string): string | undefined {
+  return includeFiles(library).find((name) => {
+    const lines = readFileSync(join(library, name), 'utf8').matchAll(/^\s*extern\s+([^;\n]*)/gm);
+    return [...lines].some(([, names]) => names!.split(',').some((each) => each.trim() === symbol));
+  });
 }
 
 /** `incbin`: beside the file that asks, then in `folders`; with the name it was found by. */
@@ -152,15 +167,23 @@ export function buildProgram(
       binaryPath: (name, from) => findBytes(name, from)?.bytes,
       environment: (variable) => process.env[variable],
       defines: options.defines,
+      whoDeclares: (name) => declaringInclude(name, library.includes),
       ...(options.warnings === undefined ? {} : { warnings: options.warnings }),
     },
   );
   if ('diagnostics' in assembled) throw assemblyError(assembled.diagnostics, options.json);
   const { object, warnings } = assembled;
   if (warnings.length > 0) warn(options.json ? diagnosticsJson(warnings) : diagnosticsText(warnings));
-  if (!object.symbols.some(({ name, section }) => name === ENTRY && section !== 'undefined')) {
+  const entry = object.symbols.find(({ name, section }) => name === ENTRY && section !== 'undefined');
+  if (entry === undefined) {
     throw new UsageError(
       `${path}: error: the program does not define \`${ENTRY}\`, where it begins\n   = note: write \`global ${ENTRY}\` and the label \`${ENTRY}:\``,
+      EXIT.ASSEMBLY,
+    );
+  }
+  if (entry.binding === 'local') {
+    throw new UsageError(
+      `${path}: error: \`${ENTRY}\` is not global: the guest library, which calls it, cannot see it\n   = note: write \`global ${ENTRY}\``,
       EXIT.ASSEMBLY,
     );
   }

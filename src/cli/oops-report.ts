@@ -22,6 +22,9 @@ const ROWS: readonly (readonly RegisterName[])[] = [
   ['r12', 'r13', 'r14', 'r15'],
 ];
 const RSP = 4;
+const BP = 3;
+/** Opcode of a call whose target stands in it. */
+const CALL_RELATIVE = 0xe8;
 const PF = 14;
 const NAMES: Readonly<Record<number, string>> = {
   0: '#DE, divide error',
@@ -58,6 +61,7 @@ export function oopsReport(fault: RaisedException, view: GuestView, program: Gue
   return [
     `${NAMES[fault.vector] ?? `vector ${fault.vector}`}${errorText(fault)} in privilege ${fault.privilege}`,
     `  at ${guestPlace(program, fault.rip)}`,
+    ...howItCame(fault, view, program),
     ...registers(fault),
     'code:',
     ...code(fault.rip, view, program),
@@ -66,6 +70,23 @@ export function oopsReport(fault: RaisedException, view: GuestView, program: Gue
     ...trace(fault, view, program),
     ...(fault.vector === PF ? pageWalk(fault.faultAddress, view) : []),
   ];
+}
+
+/** For an instruction that nobody can have meant to execute: what led there, as far as it can be seen. */
+function howItCame(fault: RaisedException, view: GuestView, program: GuestProgram): string[] {
+  const { rip, vector, errorCode = 0 } = fault;
+  const at = program.symbolizer().symbolize(rip);
+  // Between the last line of one function and the first of the next the linker has put int3.
+  if (vector === BP && at !== undefined && at.line === undefined && at.offset > 0n)
+    return [`  behind the end of ${at.symbol}: it has come there without a ret or jmp`];
+  if (vector !== PF || (errorCode & PAGE_FAULT.FETCH) === 0 || at !== undefined) return [];
+  const [top] = stackWords(fault, view, 1);
+  if (top === undefined || program.symbolizer().symbolize(top) === undefined || !isReturnAddress(top, view))
+    return ['  by a ret on a stack where push and pop do not balance, or by a jmp'];
+  const call = placeOfCall(top, program);
+  const isDirect = view.read(top - 5n, 1)[0] === CALL_RELATIVE;
+  if (isDirect) return [`  by a jmp, or by a ret where push and pop do not balance, in what was called at ${call}`];
+  return [`  by the call at ${call}`];
 }
 
 function errorText({ vector, errorCode, faultAddress }: RaisedException): string {
@@ -151,18 +172,23 @@ function stack(fault: RaisedException, view: GuestView): string[] {
 
 /** Whether the bytes before `address` are a call, which makes it a return address. */
 function isReturnAddress(address: bigint, view: GuestView): boolean {
-  const bytes = view.read(address - 7n, 7);
-  if (bytes.length < 7) return false;
-  if (bytes[2] === 0xe8) return true;
-  return [2, 3, 4, 6, 7].some((length) => bytes[7 - length] === 0xff && ((bytes[8 - length]! >> 3) & 7) === 2);
+  const bytesBefore = (distance: number) => view.read(address - BigInt(distance), 2);
+  if (bytesBefore(5)[0] === CALL_RELATIVE) return true;
+  return [2, 3, 4, 6, 7].some((length) => {
+    const [opcode, modrm] = bytesBefore(length);
+    return opcode === 0xff && ((modrm! >> 3) & 7) === 2;
+  });
 }
+
+/** The call is before the address that it returns to. */
+const placeOfCall = (returnAddress: bigint, program: GuestProgram): string =>
+  guestPlace(program, returnAddress - 1n).replace(/^rip 0x[0-9a-f]+ /, '');
 
 function trace(fault: RaisedException, view: GuestView, program: GuestProgram): string[] {
   const frames = [...stackWords(fault, view, TRACE_WORDS)]
     .filter((word) => program.symbolizer().symbolize(word) !== undefined && isReturnAddress(word, view))
     .slice(0, TRACE_FRAMES)
-    // The call is before the address that it returns to.
-    .map((word) => `  ${guestPlace(program, word - 1n).replace(/^rip 0x[0-9a-f]+ /, '')}`);
+    .map((word) => `  ${placeOfCall(word, program)}`);
   return frames.length === 0 ? [] : ['called from (by the return addresses on the stack):', ...frames];
 }
 

@@ -21,9 +21,12 @@ export class GuestErrors {
     this.#system = system;
   }
 
-  /** Tell of odd accesses to `space`. */
-  watch(space: AddressSpace): void {
-    space.onOddAccess = (access) => this.report(describe(access));
+  /** Tell of odd accesses to `space`; `whoWouldBe` says who might have been meant by one to nothing. */
+  watch(space: AddressSpace, whoWouldBe: (address: number) => string | undefined = () => undefined): void {
+    space.onOddAccess = (access) => {
+      const meant = access.why === 'nothing' ? whoWouldBe(access.address) : undefined;
+      this.report(meant === undefined ? describe(access) : `${describe(access)}: ${meant}`);
+    };
   }
 
   /** A warning that names the place in the guest; nothing if the same was told before, or if no guest is running. */

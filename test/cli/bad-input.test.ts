@@ -23,6 +23,21 @@ test.each([
   ['wrong operands', program(' out dx, ebx'), 3, 'p.gasm:6:10: error: `out` does not take ebx'],
   ['an undefined symbol', program(' call nothing'), 3, 'p.gasm:6:7: error: symbol `nothing` is not defined'],
   ['a missing include', program(' %include "no.inc"'), 3, 'p.gasm:6:'],
+  ['a mistyped include', program(' %include "linux/prinkt.inc"'), 3, 'did you mean `linux/printk.inc`?'],
+  ['an include without its folder', program(' %include "pci.inc"'), 3, 'did you mean `linux/pci.inc`?'],
+  ['what the library has, undeclared', program(' call kzalloc'), 3, 'note: %include "linux/slab.inc" declares it'],
+  [
+    'an entry that is not global',
+    'init_module: ret\n',
+    3,
+    'p.gasm: error: `init_module` is not global: the guest library, which calls it, cannot see it\n   = note: write `global init_module`',
+  ],
+  [
+    'a mistyped option of its own',
+    program(' ret', '; gvm: -devise edu\n'),
+    2,
+    'p.gasm:1: error: -devise is no option that a program may give itself; did you mean `-device`?',
+  ],
   ['an empty source', '', 3, 'p.gasm: error: the program does not define `init_module`'],
   ['bytes that are no text', '\u0000\u0001', 3, 'p.gasm:1:'],
   [

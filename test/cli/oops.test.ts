@@ -38,6 +38,31 @@ init_module:
   });
 
   test.each([
+    [
+      'a function without its ret',
+      'init_module:\n        nop',
+      'behind the end of init_module: it has come there without a ret or jmp',
+    ],
+    [
+      'a stack with one push too many',
+      'init_module:\n        push 5\n        ret',
+      'by a jmp, or by a ret where push and pop do not balance, in what was called at startup_64+0x37 (lang/library/start.gasm:39)',
+    ],
+    [
+      'a stack with several',
+      'init_module:\n        push 5\n        push 6\n        ret',
+      'by a ret on a stack where push and pop do not balance, or by a jmp',
+    ],
+    [
+      'a call of nothing',
+      'init_module:\n        xor eax, eax\n        call rax\n        ret',
+      'by the call at init_module+0x3 (crash.gasm:5)',
+    ],
+  ])('how it came to where no code is: %s', (_, source, words) => {
+    expect(run(source).stderr).toContain(`[oops]   ${words}\n`);
+  });
+
+  test.each([
     ['0x0f, 0x28, 0x44, 0x24, 0x40', 'the SSE or MMX instruction movaps'],
     ['0x66, 0x0f, 0x3a, 0x0f, 0xc1, 4', 'the SSE or MMX instruction palignr'],
     ['0xc5, 0xf8, 0x28, 0xc1', 'the AVX instruction vmovaps'],

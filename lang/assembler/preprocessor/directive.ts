@@ -8,6 +8,7 @@ import type { ConditionNest } from './condition-nest.ts';
 import type { Contexts } from './contexts.ts';
 import type { LineSources } from './line-sources.ts';
 import type { MacroTable } from './macro-table.ts';
+import type { IncludePath } from './preprocessor-options.ts';
 import type { SingleLineMacros } from './single-line.ts';
 import type { StackFrame } from './stack-layout.ts';
 
@@ -56,6 +57,7 @@ export interface Directing {
   collect(open: Collecting): void;
   /** Goes on with another file, as if its lines stood here. */
   enter(name: string, text: string): void;
+  readonly includePath: IncludePath;
   /** Finds a file for `%include` and `%pathsearch`, and notes that the output depends on it. */
   find(name: string, from: string): { readonly name: string; readonly text: string } | undefined;
   /** Notes a file for `-M`. */

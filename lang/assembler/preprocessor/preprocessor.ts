@@ -389,6 +389,7 @@ export class Preprocessor {
       serial: () => this.#tally.serial++,
       collect: (open) => this.#collector.begin(open, this.#sources.depth),
       enter: (name, text) => this.open(new SourceFile(name, text)),
+      includePath: this.#options.includePath,
       find: (name, from) => {
         const found = this.#options.includePath(name, from);
         if (found !== undefined) this.dependencies.add(found.name);

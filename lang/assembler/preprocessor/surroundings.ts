@@ -7,6 +7,7 @@ import { didYouMean } from '../suggest.ts';
 import type { Directing, DirectiveLine, DirectiveMeaning } from './directive.ts';
 import { MAX_INCLUDES } from './line-sources.ts';
 import { LEFT_OUT_PACKAGES, PACKAGES } from './packages.ts';
+import { cannotFind } from './preprocessor-options.ts';
 import { isName } from './token-run.ts';
 
 const include: DirectiveMeaning = (line, to) => {
@@ -19,7 +20,7 @@ const include: DirectiveMeaning = (line, to) => {
     to.diagnostics.fatal(place, text);
   }
   const found = to.find(name.wanted, origin.file.name);
-  if (found === undefined) to.diagnostics.fatal(place, `cannot find the include file \`${name.wanted}\``);
+  if (found === undefined) to.diagnostics.fatal(place, cannotFind(name.wanted, to.includePath));
   else to.enter(found.name, found.text);
 };
 

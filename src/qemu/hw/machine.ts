@@ -113,8 +113,8 @@ export class Machine {
     this.ioports = new OldIoports(this.topology, this.isaIo);
     this.memory = this.topology.addressSpace('memory', memory);
     this.io = this.topology.addressSpace('I/O', this.isaIo);
-    this.guestErrors.watch(this.memory);
-    this.guestErrors.watch(this.io);
+    this.guestErrors.watch(this.memory, (address) => this.rootBus.switchedOffAt(address, false));
+    this.guestErrors.watch(this.io, (port) => this.rootBus.switchedOffAt(port, true));
     this.memory.register(new KvmMemoryListener(system, kvm));
     this.io.register(new KvmIoListener(system, kvm));
     this.#ram = typeof ram === 'number' ? this.#allocateRam() : this.claimMemory('machine', ram.id).at;

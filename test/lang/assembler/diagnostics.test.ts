@@ -197,3 +197,32 @@ test('a very long line is shown around its fault', () => {
   expect(said!.length).toBeLessThan(600);
   expect(said).toContain('^');
 });
+
+test.each([
+  [' nop // rest', 'a comment begins with `;`'],
+  [' nop # rest', 'a comment begins with `;`'],
+  [' mov %rsi, %rax', 'NASM writes registers without `%` and numbers without `$`, and the destination first'],
+  [' mov al, byte ptr [rsi]', 'NASM has no `ptr`: write `byte [address]`'],
+  ['a: mov rsi, offset a', 'NASM has no `offset`: a name alone is its address, and `[name]` what stands there'],
+  ['a: mov ecx a', 'operands are separated by commas'],
+  [' mov eax, 1 mov ebx, 2', 'a line holds one instruction'],
+  ['a: lea rsi, a', '`a` is its address, a number; what stands there is `[a]`'],
+  [' mov [rsi], [rdi]', 'one operand at most is in memory: load the other into a register first'],
+])('what a beginner, or another assembler, writes: %s', (source, remedy) => {
+  expect(complaints(source).join('\n').split('\n')).toContain(`   = note: ${remedy}`);
+});
+
+test('a local label that belongs to another label, since one has come between', () => {
+  expect(complaints('f: nop\n.next: nop\nlodbs:\n loop .next')).toEqual([
+    [
+      'main.asm:4:7: error: symbol `.next` is not defined below `lodbs`, the last label in front of this line',
+      '    4 |  loop .next',
+      '      |       ^~~~~',
+      '   = note: a local label belongs to the label in front of it; there is `f.next`',
+    ].join('\n'),
+  ]);
+});
+
+test('a constant whose name is taken is one mistake', () => {
+  expect(complaints('a equ 1\na equ 2')).toHaveLength(1);
+});

@@ -216,6 +216,21 @@ describe('warnings name the place, once', () => {
     expect(end).toEqual({ reason: 'debug-exit', code: 1 });
   });
 
+  test('a BAR that is there, but switched off, is named', () => {
+    // edu's BAR 0 at 0x8000000, and COMMAND as it is after power-on; then with memory decoding.
+    const config = (register: number, value: number) =>
+      `mov dx, 0xcf8\nmov eax, 0x80002000 + ${register}\nout dx, eax\nmov dx, 0xcfc\nmov eax, ${value}\nout dx, eax\n`;
+    const { stderr } = new Host().qemu(
+      ['-m', '64M', '-device', 'isa-debug-exit', '-device', 'edu,addr=4'],
+      `${config(0x10, 0x8000000)}mov eax, [0x8000004]\n${config(4, 2)}mov eax, [0x8000004]\n${exitWith('0')}`,
+    );
+    expect(stderr.trimEnd().split('\n')).toEqual([
+      expect.stringMatching(
+        /read of 4 bytes at address 0x8000004: nothing is there, reads 0: BAR 0 of 00:04.0 \(edu\) is switched off in its command register \(see pci_enable_device\), at rip/,
+      ),
+    ]);
+  });
+
   test('a write’s place is the write’s, although rip is past it when the write is served', () => {
     const places = ['mov al, [0x8000000]', 'mov [0x8000000], al', 'lock inc byte [0x8000000]', 'in al, 0x99'].map(
       (access) => {

@@ -13,6 +13,7 @@ import type { MemoryRegion } from '../../memory/region.ts';
 import { type DeviceBus, type PciDevice, PINS } from './pci-device.ts';
 
 const BRIDGE_CTL_BUS_RESET = 0x40;
+const hex = (number: number): string => number.toString(16).padStart(2, '0');
 
 export class PciBus implements DeviceBus {
   readonly name: string;
@@ -65,6 +66,21 @@ export class PciBus implements DeviceBus {
 
   get children(): readonly PciBus[] {
     return this.#children;
+  }
+
+  /** The BAR, here or behind a bridge, that would be at a port or address if its function's decoding were on; in words. */
+  switchedOffAt(address: number, io: boolean): string | undefined {
+    for (const device of this.devices) {
+      const bar = device.switchedOffAt(address, io);
+      const { bus, slot, func } = device.location;
+      if (bar !== undefined)
+        return `BAR ${bar} of ${hex(bus)}:${hex(slot)}.${func} (${device.name}) is switched off in its command register (see pci_enable_device)`;
+    }
+    for (const child of this.#children) {
+      const found = child.switchedOffAt(address, io);
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 
   /** do_pci_register_device: the devfn that `model` gets, for a wish of -1 the first free slot. */

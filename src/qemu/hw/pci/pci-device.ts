@@ -300,6 +300,16 @@ export class PciDevice {
     this.setIrq(false);
   }
 
+  /** The BAR that would answer at a port or address, if the guest had not left it switched off in COMMAND. Not in QEMU. */
+  switchedOffAt(address: number, io: boolean): number | undefined {
+    const bar = this.#bars.find((each) => {
+      const from = this.#assignedAddress(each);
+      const hit = from !== UNMAPPED && address >= from && address < from + each.region.size;
+      return hit && each.address === UNMAPPED && io === ((each.type & PCI_BASE_ADDRESS_SPACE_IO) !== 0);
+    });
+    return bar?.index;
+  }
+
   /** PCIDeviceClass.exit: what the model has open. */
   protected exit(): void {}
 
@@ -326,11 +336,15 @@ export class PciDevice {
 
   /** pci_bar_address: where the BAR decodes now, or UNMAPPED. */
   #barAddress(bar: Bar): number {
-    const at = PCI_BASE_ADDRESS_0 + 4 * bar.index;
-    const size = bar.region.size;
     const command = this.view.getUint16(PCI_COMMAND, true);
     const io = (bar.type & PCI_BASE_ADDRESS_SPACE_IO) !== 0;
-    if ((command & (io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)) === 0) return UNMAPPED;
+    return (command & (io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)) === 0 ? UNMAPPED : this.#assignedAddress(bar);
+  }
+
+  /** Where the BAR's register puts it, or UNMAPPED. */
+  #assignedAddress(bar: Bar): number {
+    const at = PCI_BASE_ADDRESS_0 + 4 * bar.index;
+    const size = bar.region.size;
     const high = is64Bit(bar.type) ? this.view.getUint32(at + 4, true) : 0;
     const raw = high * 2 ** 32 + this.view.getUint32(at, true);
     const address = raw - (raw % size);
