@@ -37,34 +37,38 @@ export const parserOf = (
   // Typed nowhere: every option's name, its aliases too, and which may be given more than once.
   const options = () =>
     (parser as unknown as { getOptions(): { readonly key: object; readonly array: readonly string[] } }).getOptions();
-  return parser
-    .scriptName('gvm')
-    .usage(`gvm ${name} ${unbroken(usage)}`)
-    .strictOptions()
-    .demandCommand(
-      least,
-      most,
-      `${called} ${called.includes(' and ') ? 'are' : 'is'} needed`,
-      `one ${called.replace(/^an? /, '')} at a time`,
-    )
-    .help()
-    .version(false)
-    .wrap(helpColumns())
-    .middleware((given) => {
-      const many = new Set(['_', '--', ...options().array.flatMap((option) => [option, camelCased(option)])]);
-      // As with other tools the last word counts: who calls gvm by a script of their own can still choose.
-      for (const [option, value] of Object.entries(given))
-        if (Array.isArray(value) && !many.has(option)) given[option] = value.at(-1);
-      if (given['maxInsns'] !== undefined && !((given['maxInsns'] as number) >= 1))
-        throw new UsageError(`gvm ${name}: --max-insns takes a number of instructions, 1 or more`);
-    }, true)
-    .exitProcess(false)
-    .fail((message, error) => {
-      // Options that lack their value come as an error of yargs' own.
-      if (error !== undefined && error.name !== 'YError') throw error;
-      const text = plainer(message ?? error?.message, Object.keys(options().key));
-      throw new UsageError(`gvm ${name}: ${text}${text.endsWith('?') ? '' : ';'} see gvm ${name} --help`);
-    });
+  return (
+    parser
+      .scriptName('gvm')
+      // A file may be called 007.
+      .parserConfiguration({ 'parse-positional-numbers': false })
+      .usage(`gvm ${name} ${unbroken(usage)}`)
+      .strictOptions()
+      .demandCommand(
+        least,
+        most,
+        `${called} ${called.includes(' and ') ? 'are' : 'is'} needed`,
+        `one ${called.replace(/^an? /, '')} at a time`,
+      )
+      .help()
+      .version(false)
+      .wrap(helpColumns())
+      .middleware((given) => {
+        const many = new Set(['_', '--', ...options().array.flatMap((option) => [option, camelCased(option)])]);
+        // As with other tools the last word counts: who calls gvm by a script of their own can still choose.
+        for (const [option, value] of Object.entries(given))
+          if (Array.isArray(value) && !many.has(option)) given[option] = value.at(-1);
+        if (given['maxInsns'] !== undefined && !((given['maxInsns'] as number) >= 1))
+          throw new UsageError(`gvm ${name}: --max-insns takes a number of instructions, 1 or more`);
+      }, true)
+      .exitProcess(false)
+      .fail((message, error) => {
+        // Options that lack their value come as an error of yargs' own.
+        if (error !== undefined && error.name !== 'YError') throw error;
+        const text = plainer(message ?? error?.message, Object.keys(options().key));
+        throw new UsageError(`gvm ${name}: ${text}${text.endsWith('?') ? '' : ';'} see gvm ${name} --help`);
+      })
+  );
 };
 
 /** yargs gives each option by this name too. */

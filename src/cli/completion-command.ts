@@ -4,7 +4,7 @@ import { events } from '../event.ts';
 import { modelNames } from '../qemu/hw/registry.ts';
 import { type Command, parserOf } from './command.ts';
 import { EXIT } from './exit-status.ts';
-import { SOURCES } from './explain/topics.ts';
+import { allSources } from './explain/topics.ts';
 import { print } from './output.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -85,7 +85,7 @@ export const completionCommand = (commands: () => Iterable<readonly [string, Com
         commands: [...commands()].map(([command, { summary }]) => [command, summary]),
         events: events().map(({ title }) => title),
         devices: modelNames(),
-        topics: SOURCES.flatMap(({ names }) => [...names()]),
+        topics: allSources().flatMap(({ names }) => [...names()]),
       }),
     );
     return EXIT.OK;

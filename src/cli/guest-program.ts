@@ -1,6 +1,6 @@
 /** A program as the user names it: a source that is assembled and linked with the guest library, or an ELF image taken as it is. */
 
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { assemble } from '../../lang/assembler/assemble.ts';
 import type { IncludePath } from '../../lang/assembler/preprocessor/preprocessor-options.ts';
@@ -13,6 +13,7 @@ import { MiB } from '../address.ts';
 import { type Directives, readDirectives } from './directives.ts';
 import { EXIT } from './exit-status.ts';
 import { fileError } from './file-error.ts';
+import { includeFiles, librarySymbols } from './library-includes.ts';
 import { assemblyError, diagnosticsJson, diagnosticsText } from './report-diagnostics.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -94,20 +95,6 @@ export function includePath(folders: readonly string[], library: string): Includ
   return Object.assign(find, { known: () => includeFiles(library) });
 }
 
-/** The library's include files, as a source names them. */
-const includeFiles = (library: string): string[] =>
-  readdirSync(library, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.inc'))
-    .sort();
-
-/** The library's include file that declares `symbol`. */
-function declaringInclude(symbol: string, library: string): string | undefined {
-  return includeFiles(library).find((name) => {
-    const lines = readFileSync(join(library, name), 'utf8').matchAll(/^\s*extern\s+([^;\n]*)/gm);
-    return [...lines].some(([, names]) => names!.split(',').some((each) => each.trim() === symbol));
-  });
-}
-
 /** `incbin`: beside the file that asks, then in `folders`; with the name it was found by. */
 export function binaryFiles(
   folders: readonly string[],
@@ -167,7 +154,7 @@ export function buildProgram(
       binaryPath: (name, from) => findBytes(name, from)?.bytes,
       environment: (variable) => process.env[variable],
       defines: options.defines,
-      whoDeclares: (name) => declaringInclude(name, library.includes),
+      whoDeclares: (name) => librarySymbols(library.includes).find((each) => each.name === name)?.include,
       ...(options.warnings === undefined ? {} : { warnings: options.warnings }),
     },
   );

@@ -7,9 +7,10 @@ import { describe, expect, test } from 'vitest';
 import { mnemonics } from '../../lang/isa/table.ts';
 // @ts-expect-error: a script of the build, in JavaScript.
 import { refusalSites, refusalsIn } from '../../scripts/refusals.js';
+import { libraryTopics } from '../../src/cli/explain/library-topics.ts';
 import type { TopicSource } from '../../src/cli/explain/topic-source.ts';
 import { explain, SOURCES } from '../../src/cli/explain/topics.ts';
-import { gvm } from './gvm.ts';
+import { gvm, ROOT } from './gvm.ts';
 
 const LINUX = new URL('../../src/linux', import.meta.url).pathname;
 
@@ -32,6 +33,31 @@ describe('instructions', () => {
 
   test('there is an explanation for every mnemonic', () => {
     for (const name of mnemonics()) expect(explain(name)).toMatch(/\n {2}form +encoding\n {2}\S/);
+  });
+});
+
+describe('functions of the guest library', () => {
+  test('prototype, registers, result and the files that declare it', () => {
+    expect(gvm('explain', 'pci_iomap').stdout).toBe(
+      `pci_iomap (function of the guest library)
+  void *pci_iomap(struct pci_dev *dev, int bar, unsigned long limit)
+
+  arguments  rdi dev, rsi bar, rdx limit
+  result     cookie for ioread/iowrite
+  in .gasm   %include "linux/pci.inc"
+  in C       #include <gvm.h>
+`,
+    );
+    expect(gvm('explain', 'printk').stdout).toContain('\n  arguments  rdi format, and so on\n  in .gasm ');
+    expect(gvm('explain', 'report_summary').stdout).toContain('\n  arguments  none\n');
+  });
+
+  test('all of them have their files', () => {
+    const library = libraryTopics(join(ROOT, 'lang/library/include'));
+    const names = [...library.names()];
+    expect(names.length).toBeGreaterThan(80);
+    for (const name of names)
+      expect(library.explain(name).join('\n')).toMatch(/ {2}in \.gasm {3}%include "\w+\/[\w-]+\.inc"/);
   });
 });
 
@@ -112,4 +138,16 @@ test('the command', () => {
     status: 2,
     stderr: 'gvm explain: a topic is needed; see gvm explain --help\n',
   });
+});
+
+test.each([
+  [
+    'movaps',
+    "gvm explain: 'movaps' is an instruction that gvm leaves out: gvm has the general and system instructions",
+  ],
+  ['0x3f8', "gvm explain: there is no topic '0x3f8'\n"],
+])('what there is no topic for: %s', (word, message) => {
+  const { stderr, status } = gvm('explain', word);
+  expect(stderr).toContain(message);
+  expect(status).toBe(2);
 });

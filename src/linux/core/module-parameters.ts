@@ -1,7 +1,5 @@
 /** Module parameters as text: `key=value key="a b"` (kernel/params.c, lib/cmdline.c next_arg). */
 
-import { EINVAL, ERANGE } from '../uapi/errno.ts';
-
 /** `integer` is param_ops_int: 32 bits, any base; `boolean` takes y, n, 1, 0, on, off. */
 export type ParameterKind = 'integer' | 'string' | 'boolean';
 export type ParameterValue = number | string | boolean;
@@ -39,12 +37,9 @@ export function showParameter(kind: ParameterKind, value: ParameterValue): strin
   return kind === 'boolean' ? `${value ? 'Y' : 'N'}\n` : `${value}\n`;
 }
 
-/** Why {@link parseParameter} has no value: errno, and the rule in words. */
-export function whyUnsuitable(kind: ParameterKind, key: string, text: string | undefined): [number, string] {
-  if (text === undefined) return [EINVAL, `parameter ${key} takes a value: ${key}=…`];
-  if (kind !== 'integer' || integerIn(text) === undefined) return [EINVAL, `parameter ${key}: '${text}' is no ${kind}`];
-  return [ERANGE, `parameter ${key}: ${text} has more than 32 bits`];
-}
+/** Whether `text` is an integer, but of more than the 32 bits that {@link parseParameter} takes (ERANGE). */
+export const isTooWide = (kind: ParameterKind, text: string): boolean =>
+  kind === 'integer' && integerIn(text) !== undefined && parseInteger(text) === undefined;
 
 /** kstrtoint. */
 function parseInteger(text: string): number | undefined {

@@ -3,14 +3,14 @@
  * /sys/module. The host's drivers are TypeScript, so "the file" of a module is its registration here.
  */
 
-import { EAGAIN, EBUSY, EEXIST, ENOENT } from '../uapi/errno.ts';
+import { EAGAIN, EBUSY, EEXIST, EINVAL, ENOENT, ERANGE } from '../uapi/errno.ts';
 import {
+  isTooWide,
   type ParameterKind,
   type ParameterValue,
   parseParameter,
   showParameter,
   splitParameters,
-  whyUnsuitable,
 } from './module-parameters.ts';
 import type { Sysfs } from './sysfs.ts';
 
@@ -144,11 +144,17 @@ export class ModuleRegistry<K = unknown> {
       const parsed = parseParameter(kind, value);
       if (parsed === undefined) {
         this.#host.printk(`${module.name}: \`${value ?? ''}' invalid for parameter \`${key}'`);
-        return this.#host.refuse(...whyUnsuitable(kind, key, value));
+        return this.#unsuitable(kind, key, value);
       }
       values[key] = parsed;
     }
     return values;
+  }
+
+  #unsuitable(kind: ParameterKind, key: string, text: string | undefined): number {
+    if (text === undefined) return this.#host.refuse(EINVAL, `parameter ${key} takes a value: ${key}=…`);
+    if (isTooWide(kind, text)) return this.#host.refuse(ERANGE, `parameter ${key}: ${text} has more than 32 bits`);
+    return this.#host.refuse(EINVAL, `parameter ${key}: '${text}' is no ${kind}`);
   }
 
   #show(module: LoadableModule<K>, loaded: LoadedModule, parameters: Parameters): void {
