@@ -13,12 +13,19 @@ export const AT_PLACE =
 export function addressesOf(program: GuestProgram, place: string): readonly bigint[] {
   const [, file, line] = /^(.+):(\d+)$/.exec(place) ?? [];
   if (file !== undefined && line !== undefined) return addressesOfLine(program, file, Number(line), place);
-  const [, name = '', offset = '0'] = /^(.+?)(?:\+(0x[0-9a-fA-F]+|\d+))?$/.exec(place) ?? [];
-  const base = /^(0x[0-9a-fA-F]{1,16}|\d{1,20})$/.test(name) ? BigInt(name) : program.symbolizer().address(name);
-  if (base !== undefined) return [BigInt.asUintN(64, base + BigInt(offset))];
+  const address = addressOf(program, place);
+  if (typeof address === 'bigint') return [address];
+  const { missing } = address;
   throw new UsageError(
-    `gvm: --at: the program has no label '${name}'${didYouMean(name, program.symbolizer().names())}`,
+    `gvm: --at: the program has no label '${missing}'${didYouMean(missing, program.symbolizer().names())}`,
   );
+}
+
+/** The address that a number or a label means, `+0x10` behind it or not; else the label that there is not. */
+export function addressOf(program: GuestProgram, word: string): bigint | { readonly missing: string } {
+  const [, name = '', offset = '0'] = /^(.+?)(?:\+(0x[0-9a-fA-F]+|\d+))?$/.exec(word) ?? [];
+  const base = /^(0x[0-9a-fA-F]{1,16}|\d{1,20})$/.test(name) ? BigInt(name) : program.symbolizer().address(name);
+  return base === undefined ? { missing: name } : BigInt.asUintN(64, base + BigInt(offset));
 }
 
 function addressesOfLine(program: GuestProgram, file: string, line: number, place: string): readonly bigint[] {

@@ -40,7 +40,7 @@ export const parserOf = (
   return (
     parser
       .scriptName('gvm')
-      // A file may be called 007.
+      // A file may be called 007, and an address has more digits than a number.
       .parserConfiguration({ 'parse-positional-numbers': false })
       .usage(`gvm ${name} ${unbroken(usage)}`)
       .strictOptions()

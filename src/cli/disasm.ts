@@ -9,11 +9,16 @@ import { ObjectFault } from '../../lang/object/object-file.ts';
 import { isElf, readElf } from '../../lang/object/read-elf.ts';
 import { readObject } from '../../lang/object/read-object.ts';
 import { readUserFile } from './guest-program.ts';
+import { shellWord } from './shell-word.ts';
 import { UsageError } from './usage-error.ts';
 
 /** The source text; `origin` is the address of flat bytes. */
 export function disasm(path: string, origin: bigint | undefined): string {
   const bytes = readUserFile(path);
+  if (!isElf(bytes) && path.endsWith('.gasm'))
+    throw new UsageError(
+      `gvm disasm: ${path} is a source: gvm asm ${shellWord(path)} -o FILE makes what can be taken apart`,
+    );
   if (!isElf(bytes)) return disassembleFlat(bytes, origin ?? 0n);
   if (origin !== undefined) throw new UsageError(`gvm disasm: --org is for flat files; ${path} is an ELF file`);
   try {

@@ -7,7 +7,7 @@ import { describeWalk } from './address-walk.ts';
 import { AT_PLACE, addressesOf, breakAt } from './break-point.ts';
 import { type Command, definitions, maxInsnsOption, parserOf, sourceOptions } from './command.ts';
 import { EXIT } from './exit-status.ts';
-import { installedLibrary } from './guest-program.ts';
+import { type GuestProgram, installedLibrary } from './guest-program.ts';
 import { lspci } from './lspci.ts';
 import type { Machine } from './machine.ts';
 import { gluedOptions } from './nasm-options.ts';
@@ -30,21 +30,23 @@ class Looked extends Error {}
 
 /**
  * Run the program that `argv` names first, then print what is seen; the run's exit status, 0 at a break point. `look` is given the
- * other words before anything runs.
+ * other words, and the program, before anything runs.
  */
 function inspect<P extends ReturnType<typeof parser>>(
   argv: readonly string[],
   output: Output,
   makeParser: () => P,
-  look: (words: readonly string[], options: ReturnType<P['parseSync']>) => (machine: Machine) => readonly string[],
+  look: (
+    words: readonly string[],
+    options: ReturnType<P['parseSync']>,
+    program: GuestProgram,
+  ) => (machine: Machine) => readonly string[],
 ): number {
   const { qemu, gvm } = splitQemuOptions(argv);
-  // An address is a word, which yargs would make a number of.
-  const options = makeParser().parserConfiguration({ 'parse-positional-numbers': false }).parseSync(gluedOptions(gvm));
+  const options = makeParser().parseSync(gluedOptions(gvm));
   if (options['help'] === true) return EXIT.OK;
   const [file, ...words] = options._.map(String);
   const { at } = options;
-  const lookAt = look(words, options as ReturnType<P['parseSync']>);
   let seen: readonly string[] | undefined;
   let status: number = EXIT.OK;
   try {
@@ -62,6 +64,7 @@ function inspect<P extends ReturnType<typeof parser>>(
       installedLibrary(),
       new MessagesOnly(output),
       ({ machine, program }) => {
+        const lookAt = look(words, options as ReturnType<P['parseSync']>, program);
         const lookNow = () => {
           if (machine.cpus.length > 0) seen = lookAt(machine);
         };
@@ -86,7 +89,8 @@ const vmOf = (machine: Machine): Vm => machine.kvm.vms[0]!;
 const WALK = `FILE ADDRESS… [--at PLACE]
 
 Run a guest program and show where addresses of its memory lead when it has ended: through the guest's
-page tables, KVM's memory slots and the EPT, with every entry read. ADDRESS is a number or a register.`;
+page tables, KVM's memory slots and the EPT, with every entry read. ADDRESS is a number, a register or
+a label (LABEL, LABEL+0x10).`;
 
 export const walkCommand = (output: Output): Command => ({
   summary: 'an address through guest tables, memory slots and EPT, entry by entry',
@@ -95,8 +99,8 @@ export const walkCommand = (output: Output): Command => ({
       argv,
       output,
       () => parser('walk', WALK, Number.POSITIVE_INFINITY, 2),
-      (words) => {
-        const addresses = words.map(addressNamed);
+      (words, _, program) => {
+        const addresses = words.map((word) => addressNamed(word, program));
         return (machine) =>
           addresses.flatMap((address, index) => [
             ...(index === 0 ? [] : ['']),

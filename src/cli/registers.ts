@@ -1,7 +1,10 @@
 /** A processor's registers as text, and by name. */
 
+import { didYouMean } from '../../lang/assembler/suggest.ts';
 import type { Gva } from '../address.ts';
 import type { Cpu } from '../linux/kvm/cpu.ts';
+import { addressOf } from './break-point.ts';
+import type { GuestProgram } from './guest-program.ts';
 import { UsageError } from './usage-error.ts';
 
 /** General registers in the order of their numbers (SDM vol. 2 table 2-2). */
@@ -65,12 +68,15 @@ export function registerLines(cpu: Cpu): string[] {
   return rows;
 }
 
-/** How to find an address that the user wrote: a number, or a register's name for its value. Anything else is a {@link UsageError}. */
-export function addressNamed(word: string): (cpu: Cpu) => Gva {
+/**
+ * How to find an address that the user wrote: a number, a register's name for its value, or a label of the program with an offset or
+ * without. Anything else is a {@link UsageError}.
+ */
+export function addressNamed(word: string, program: GuestProgram): (cpu: Cpu) => Gva {
   const register = registerNamed(word);
   if (register !== undefined) return (cpu) => BigInt.asUintN(64, register(cpu)) as Gva;
-  if (!/^(0x[0-9a-fA-F]{1,16}|[0-9]{1,20})$/.test(word))
-    throw new UsageError(`gvm walk: '${word}' is neither an address nor a register`);
-  const address = BigInt.asUintN(64, BigInt(word)) as Gva;
-  return () => address;
+  const address = addressOf(program, word);
+  if (typeof address === 'bigint') return () => address as Gva;
+  const hint = didYouMean(address.missing, program.symbolizer().names());
+  throw new UsageError(`gvm walk: '${word}' is neither an address nor a register nor a label of the program${hint}`);
 }

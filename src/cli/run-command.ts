@@ -90,7 +90,7 @@ const parser = () =>
       nargs: 1,
       requiresArg: true,
       default: [] as string[],
-      describe: 'show where this address or register leads when the guest has ended, as gvm walk does',
+      describe: 'show where this address, register or label leads when the guest has ended, as gvm walk does',
     })
     .option('at', {
       type: 'string',

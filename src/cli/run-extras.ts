@@ -26,9 +26,9 @@ function watchersOf({ trace = '*', traceOut, causal, walk, at }: ExtraOptions, o
 
 /** `--walk ADDRESS --at PLACE`: the walk is printed when the guest comes there, or has ended, and the run goes on. */
 function walkOf(words: readonly string[], at: string | undefined, output: Output): Watcher {
-  const addresses = words.map(addressNamed);
   return {
     observe({ machine, program }) {
+      const addresses = words.map((word) => addressNamed(word, program));
       const print = () => {
         const vm = machine.kvm.vms[0];
         if (vm?.vcpus[0] === undefined) return;

@@ -165,7 +165,7 @@ test.each([
   [
     ['walk', 'programs/vm-buffer/vm-buffer.gasm', '0', 'raxx'],
     2,
-    "gvm walk: 'raxx' is neither an address nor a register\n",
+    "gvm walk: 'raxx' is neither an address nor a register nor a label of the program",
   ],
   [['ruin'], 2, "gvm: there is no command 'ruin'; did you mean `run`?"],
   [['fly'], 2, "gvm: there is no command 'fly'; there are run, trace,"],

@@ -52,9 +52,16 @@ describe('gvm walk', () => {
     expect(stdout).toMatch(/^guest virtual {3}0xffffffff81/);
   });
 
+  test('a label, with an offset or without, is its address', () => {
+    const [plain] = walk('probe').stdout.split('\n');
+    const [behind] = walk('probe+0x10').stdout.split('\n');
+    expect(BigInt(behind!.split(/ +/)[2]!) - BigInt(plain!.split(/ +/)[2]!)).toBe(16n);
+    expect(walk('prob').stderr).toContain('nor a label of the program; did you mean `probe`?');
+  });
+
   test('a word that is neither is refused', () => {
     const ran = walk('nowhere');
-    expect(ran.stderr).toContain("gvm walk: 'nowhere' is neither an address nor a register");
+    expect(ran.stderr).toContain("gvm walk: 'nowhere' is neither an address nor a register nor a label of the program");
     expect(ran.status).toBe(2);
   });
 });

@@ -1,5 +1,6 @@
 /** What becomes of a test. */
 
+import { shellWord } from '../shell-word.ts';
 import type { LineHits } from './coverage.ts';
 
 /** lit's words. Of these FAIL, XPASS and TIMEOUT are failures; UPDATED is a golden that was written. */
@@ -25,9 +26,3 @@ export function reproduceLine(file: string): string {
   const word = shellWord(file);
   return `   = reproduce: gvm test ${word}   (the run alone: gvm run ${word})`;
 }
-
-/** A path as one word of a shell; one that begins with a dash would be an option. */
-export const shellWord = (path: string): string => {
-  const named = path.startsWith('-') ? `./${path}` : path;
-  return /^[\p{L}\p{N}_@%+=:,./-]+$/u.test(named) ? named : `'${named.replaceAll("'", "'\\''")}'`;
-};

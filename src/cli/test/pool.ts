@@ -6,8 +6,9 @@
 import type { MessagePort, Worker } from 'node:worker_threads';
 import type { GuestLibrary } from '../guest-program.ts';
 import { LONGEST_TIMER } from '../interruptible.ts';
+import { shellWord } from '../shell-word.ts';
 import { userCodeWatch } from '../user-code-watch.ts';
-import { reproduceLine, shellWord, type TestResult } from './outcome.ts';
+import { reproduceLine, type TestResult } from './outcome.ts';
 import { runTest, type TestOptions } from './run-test.ts';
 
 /** Tests that a worker has to get for its start (some 50 ms) to be worth it. */
