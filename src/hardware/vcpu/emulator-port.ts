@@ -8,7 +8,10 @@ import type { Gpa } from '../../address.ts';
 /** What became of one access: `done`, or `later`: user space must serve it first and the instruction is abandoned unchanged. */
 export type Served = 'done' | 'later';
 
-/** Serves accesses that miss RAM during {@link Vcpu.emulate}. `data` is exactly as long as the access (1–8 bytes within one page), `linear` a signed double. */
+/**
+ * Serves accesses that miss RAM during {@link Vcpu.emulate}, and reads of RAM by an operand that lies in two pages. `data` is exactly as
+ * long as the access (1–8 bytes within one page), `linear` a signed double.
+ */
 export interface EmulatorPort {
   readMemory(linear: number, physical: Gpa, data: Uint8Array): Served;
   /** A write counts as performed for the guest whatever is answered: `later` only means that user space has to see it. */

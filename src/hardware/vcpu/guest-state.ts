@@ -38,10 +38,16 @@ export class GuestState {
   }
 
   get rflags(): bigint {
-    return BigInt(this.parts.flags.read());
+    return BigInt(this.eflags);
   }
   set rflags(value: bigint) {
-    this.parts.flags.write(Number(BigInt.asIntN(32, value)));
+    this.eflags = Number(BigInt.asIntN(32, value));
+  }
+  get eflags(): number {
+    return this.parts.flags.read();
+  }
+  set eflags(value: number) {
+    this.parts.flags.write(value);
     this.parts.mmu.updateAlignment();
   }
 

@@ -183,19 +183,22 @@ export class Mmu {
   }
 
   #fillBounce(): boolean {
+    const { emulator } = this.nested;
+    let filled = true;
     let at = 0;
     for (let index = 0; index < this.#partCount; index++) {
       const { host, device, linear, physical, bytes } = this.#parts[index]!;
       const from = this.#state.bounce + at;
-      if (host >= 0) this.#memory.bytes.copyWithin(from, host, host + bytes);
+      if (host >= 0 && emulator === null) this.#memory.bytes.copyWithin(from, host, host + bytes);
       else if (host === OUTCOME.DEVICE) this.#memory.devices.readBytes(device, this.#memory.bytes, from, bytes);
       else {
+        // Both parts, and RAM as well: what is there is read once, even if the other part has to be waited for.
         const data = this.#memory.bytes.subarray(from, from + bytes);
-        if (this.nested.emulator!.readMemory(linear, physical as Gpa, data) === 'later') return false;
+        if (emulator!.readMemory(linear, physical as Gpa, data) === 'later') filled = false;
       }
       at += bytes;
     }
-    return true;
+    return filled;
   }
 
   /** Carry a store from the bounce buffer to where it belongs. STOP if it changed code, be it by the DMA of a device. */

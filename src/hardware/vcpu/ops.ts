@@ -231,6 +231,11 @@ export interface Ops<V> {
   portOut(port: V, value: V, form: PortForm): void;
   /** #GP(0) unless the program may touch the port: INS and OUTS ask even where they repeat no times. */
   checkPort(width: 8 | 16 | 32, port: V): void;
+  /**
+   * INS and OUTS leave the guest before their operand in memory is looked at (SDM vol. 3C §25.1.1); nothing happens here when the hypervisor
+   * completes one.
+   */
+  leaveForString(width: 8 | 16 | 32, port: V, direction: 'in' | 'out'): void;
   /** Call a service of the vCPU. It may fault or exit, in which case nothing after it happens. */
   service(name: ServiceName, ...args: V[]): void;
   /** As {@link Ops.service}, for one that yields a 64-bit value. */

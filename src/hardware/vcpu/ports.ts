@@ -80,6 +80,13 @@ export class Ports {
     return 0;
   }
 
+  /** A string access, which the CPU leaves before it looks at memory; the hypervisor goes on to do that. */
+  leaveForString(bytes: 1 | 2 | 4, port: number, form: number): number {
+    const checked = this.check(bytes, port);
+    if (checked !== 0 || this.#cpu.mmu.nested.emulator !== null) return checked;
+    return this.#leave(bytes, port, form);
+  }
+
   /** The access whose exit qualification translated code has left behind; an outcome. */
   access(qualification: number): number {
     const checked = this.check(

@@ -48,6 +48,8 @@ export interface Cpu {
    */
   readonly halves: Int32Array;
   rflags: bigint;
+  /** RFLAGS, of which there are 32 bits, without a bigint. */
+  eflags: number;
   /** RFLAGS.IF, without the flags that have to be worked out. */
   readonly interruptFlag: boolean;
   efer: bigint;

@@ -39,12 +39,15 @@ function carryOut(vcpu: KvmVcpu): number {
     const outcome = cpu.emulate(emulation);
     if (outcome === 'undecodable') return failed(vcpu);
     if (outcome === 'exception') return injectEmulated(vcpu);
-    if (emulation.needed !== 'nothing') return exitToUser(vcpu);
-    // A repeated string instruction that is not over stays at its address. KVM goes on by itself while data of INS are
-    // left, and else until the count reaches a multiple of 1024: then the guest gets a chance to take an interrupt.
-    if (halves[2 * RIP] !== ripLow || halves[2 * RIP + 1] !== ripHigh) return 1;
-    if (halves[2 * RCX] === left && halves[2 * RCX + 1] === leftHigh) return 1;
-    if (!emulation.inputLeft && (halves[2 * RCX]! & BATCH_MASK) === 0) return 1;
+    if (!emulation.gathers) {
+      emulation.storeGathered();
+      if (emulation.needed !== 'nothing') return exitToUser(vcpu);
+      // A repeated string instruction that is not over stays at its address. KVM goes on by itself while data of INS are
+      // left, and without such until the count reaches a multiple of 1024: then the guest gets a chance to take an interrupt.
+      if (halves[2 * RIP] !== ripLow || halves[2 * RIP + 1] !== ripHigh) return 1;
+      if (halves[2 * RCX] === left && halves[2 * RCX + 1] === leftHigh) return 1;
+      if (emulation.inputUsedUp || (!emulation.inputLeft && (halves[2 * RCX]! & BATCH_MASK) === 0)) return 1;
+    }
     emulation.nextElement();
   }
 }
@@ -60,6 +63,7 @@ function injectEmulated(vcpu: KvmVcpu): number {
 function exitToUser(vcpu: KvmVcpu): number {
   const { emulation } = vcpu;
   if (emulation.needed === 'pio-out') return completePioOut(vcpu);
+  if (emulation.needed !== 'mmio-write') emulation.hideFlags();
   if (emulation.needed === 'pio-in') vcpu.completion = completePioIn;
   else {
     vcpu.stats.mmio_exits++;
@@ -77,6 +81,7 @@ function completePioOut(vcpu: KvmVcpu): number {
 
 function completePioIn(vcpu: KvmVcpu): number {
   vcpu.emulation.completePioIn();
+  vcpu.emulation.showFlags();
   vcpu.emulation.rewind();
   return carryOut(vcpu);
 }
@@ -90,6 +95,7 @@ function completeMmio(vcpu: KvmVcpu): number {
   }
   // A write's instruction had finished before user space saw it.
   if (emulation.needed === 'mmio-write') return 1;
+  emulation.showFlags();
   emulation.rewind();
   return carryOut(vcpu);
 }

@@ -16,6 +16,7 @@ import type { Lapic } from './lapic.ts';
 import { isReadonly } from './memslots.ts';
 import type { MmioCache } from './mmu.ts';
 import type { RunPage } from './run-page.ts';
+import { StringStore } from './string-store.ts';
 import { kvmMmio, kvmPio, vcpuMatchMmio } from './trace.ts';
 import type { Vm } from './vm.ts';
 
@@ -24,12 +25,16 @@ export type Needed = 'nothing' | 'mmio-read' | 'mmio-write' | 'pio-in' | 'pio-ou
 
 /** INS reads ahead at most this many bytes (pio_in_emulated). */
 const READ_AHEAD = 1024;
-const RFLAGS_DF = 1n << 10n;
+/** A larger access is delivered in pieces of as many bytes. */
+const PIECE = 8;
+const RFLAGS_DF = 1 << 10;
 
 /** One access of at most 8 bytes, to memory within a page or to a port. */
 class Fragment {
   address = 0;
   length = 0;
+  /** Of a read that waits: which of the instruction's reads it is. */
+  read = 0;
   readonly data = new Uint8Array(8);
 }
 
@@ -57,7 +62,7 @@ export class Emulation implements EmulatorPort {
   readonly #run: RunPage;
   readonly #cache: MmioCache;
   readonly #lapic: Lapic | undefined;
-  /** Reads of this instruction whose values are known, in order. */
+  /** Reads of this instruction in order; while one waits for user space its value is not known. */
   readonly #answered = new Fragments();
   #replayed = 0;
   /** Accesses that user space has to serve. */
@@ -67,9 +72,17 @@ export class Emulation implements EmulatorPort {
   readonly #input = new Uint8Array(READ_AHEAD);
   #inputAt = 0;
   #inputEnd = 0;
+  /** A repeated INS that goes upwards: what was read ahead is stored at once. */
+  #atOnce = false;
+  readonly #store = new StringStore(READ_AHEAD);
   #port = 0;
   #size = 0;
   #count = 0;
+  /** RFLAGS as the guest left them, and as they are in the emulator while user space sees those. */
+  #guestFlags = 0;
+  #ownFlags = 0;
+  /** Elements of a repeated string instruction that are done since the guest left. */
+  #elementsDone = 0;
   #needed: Needed = 'nothing';
 
   constructor(vm: Vm, cpu: Cpu, run: RunPage, cache: MmioCache, lapic: Lapic | undefined) {
@@ -90,16 +103,49 @@ export class Emulation implements EmulatorPort {
     return this.#inputAt < this.#inputEnd;
   }
 
+  /** INS has taken all that was read ahead. */
+  get inputUsedUp(): boolean {
+    return this.#inputEnd > 0 && !this.inputLeft;
+  }
+
+  /** Elements of INS are missing from what it stores at once. */
+  get gathers(): boolean {
+    return this.#atOnce && this.inputLeft;
+  }
+
   /** A new instruction: nothing of the last one is kept. */
   begin(): void {
     this.#inputAt = this.#inputEnd = 0;
-    this.nextElement();
+    this.#atOnce = false;
+    this.#elementsDone = 0;
+    this.#guestFlags = this.#cpu.eflags;
+    this.#forget();
   }
 
   /** A repeated string instruction goes on with its next element: what was read is used up, but for data of INS. */
   nextElement(): void {
+    this.#elementsDone++;
+    this.#forget();
+  }
+
+  #forget(): void {
     this.#answered.count = 0;
     this.rewind();
+  }
+
+  /**
+   * User space is asked for an element's data: RFLAGS are still those of the guest, while the registers tell of the elements before, because
+   * KVM_GET_REGS has only these put back (x86_emulate_instruction, emulator_writeback_register_cache).
+   */
+  hideFlags(): void {
+    if (this.#elementsDone === 0) return;
+    this.#ownFlags = this.#cpu.eflags;
+    this.#cpu.eflags = this.#guestFlags;
+  }
+
+  /** The data are there, and the instruction goes on. */
+  showFlags(): void {
+    if (this.#elementsDone > 0) this.#cpu.eflags = this.#ownFlags;
   }
 
   /** The same instruction from the start, with the answers got so far. */
@@ -111,24 +157,32 @@ export class Emulation implements EmulatorPort {
   }
 
   readMemory(linear: number, physical: Gpa, data: Uint8Array): Served {
-    // The instruction runs again: its RAM is read anew, its devices are not.
+    // The instruction runs again: what it has read is not read anew (read_emulated).
     if (this.#replayed < this.#answered.count && this.#answered.at(this.#replayed).address === physical) {
       data.set(this.#answered.at(this.#replayed++).data.subarray(0, data.length));
       return 'done';
     }
     if (!this.#isMmio(linear, physical, false) && this.#isRam(physical, false))
-      if (kvm_read_guest(this.#vm, physical, data, data.length) === 0) return 'done';
+      if (kvm_read_guest(this.#vm, physical, data, data.length) === 0) {
+        this.#remember(physical, data);
+        return 'done';
+      }
     if (this.#lapic?.readMemory(physical, data) === 0 || this.#vm.mmioBus.read(physical, data) === 0) {
-      this.#answered.push(physical, data.length).data.set(data);
-      this.#replayed++;
+      this.#remember(physical, data);
       if (kvmMmio.on) this.#traceMmio('read', physical, data);
       return 'done';
     }
-    this.#waiting.push(physical, data.length);
+    this.#waiting.push(physical, data.length).read = this.#replayed;
+    this.#remember(physical, data);
     this.#needed = 'mmio-read';
     if (kvmMmio.on)
       kvmMmio(this.#vm.kernel.stream, { type: 'unsatisfied-read', length: data.length, gpa: physical, value: 0n });
     return 'later';
+  }
+
+  #remember(physical: Gpa, data: Uint8Array): void {
+    this.#answered.push(physical, data.length).data.set(data);
+    this.#replayed++;
   }
 
   writeMemory(linear: number, physical: Gpa, data: Uint8Array): Served {
@@ -137,6 +191,10 @@ export class Emulation implements EmulatorPort {
         this.#vm.pageTrack.written(physical, data);
         return 'done';
       }
+    if (this.#atOnce) {
+      this.#store.add(physical, data);
+      return 'done';
+    }
     if (kvmMmio.on) this.#traceMmio('write', physical, data);
     // The vCPU's own local APIC is asked before the bus (vcpu_mmio_write).
     if (this.#lapic?.writeMemory(physical, data) === 0) return 'done';
@@ -144,6 +202,23 @@ export class Emulation implements EmulatorPort {
     this.#waiting.push(physical, data.length).data.set(data);
     this.#needed = 'mmio-write';
     return 'later';
+  }
+
+  /** All elements of INS have been gathered: they are stored. */
+  storeGathered(): void {
+    for (const { address, data } of this.#store.take()) {
+      if (kvmMmio.on) this.#traceMmio('write', address, data);
+      let handled = true;
+      for (let at = 0; at < data.length; at += PIECE) {
+        const piece = data.subarray(at, at + PIECE);
+        const to = (address + at) as Gpa;
+        // Behind a piece that nobody takes in the kernel nobody is asked (vcpu_mmio_write).
+        handled &&= this.#lapic?.writeMemory(to, piece) === 0 || this.#vm.mmioBus.write(to, piece) === 0;
+        if (handled) continue;
+        this.#waiting.push(to, piece.length).data.set(piece);
+        this.#needed = 'mmio-write';
+      }
+    }
   }
 
   /** em_out: one element, and the answer does not matter to the instruction. */
@@ -183,7 +258,7 @@ export class Emulation implements EmulatorPort {
     const fragment = this.#waiting.at(this.#served++);
     if (this.#needed === 'mmio-read') {
       this.#run.mmioAnswer(fragment.data, fragment.length);
-      this.#answered.push(fragment.address, fragment.length).data.set(fragment.data);
+      this.#answered.at(fragment.read).data.set(fragment.data);
       if (kvmMmio.on) this.#traceMmio('read', fragment.address as Gpa, fragment.data.subarray(0, fragment.length));
     }
     return this.#served === this.#waiting.count;
@@ -227,7 +302,8 @@ export class Emulation implements EmulatorPort {
   #elements(size: number): number {
     if ((this.#cpu.exit.qualification & IO_QUALIFICATION.REPEATED) === 0) return 1;
     const offset = pageOffset(Number(BigInt.asUintN(32, this.#cpu.register(RDI))));
-    const backward = (this.#cpu.rflags & RFLAGS_DF) !== 0n;
+    const backward = (this.#cpu.eflags & RFLAGS_DF) !== 0;
+    this.#atOnce = !backward;
     const inPage = backward ? offset : PAGE_SIZE - offset;
     const left = this.#cpu.register(RCX);
     const wanted = Math.min(inPage, READ_AHEAD / size);
@@ -249,7 +325,7 @@ export class Emulation implements EmulatorPort {
 
   #traceMmio(type: 'read' | 'write', gpa: Gpa, data: Uint8Array): void {
     let value = 0n;
-    for (let i = data.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(data[i]!);
+    for (let i = Math.min(data.length, PIECE) - 1; i >= 0; i--) value = (value << 8n) | BigInt(data[i]!);
     kvmMmio(this.#vm.kernel.stream, { type, length: data.length, gpa, value });
   }
 

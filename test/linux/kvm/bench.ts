@@ -97,6 +97,8 @@ export class Bench {
   readonly vcpuFd: number;
   readonly vm: Vm;
   readonly cpu: ScriptedCpu;
+  /** Where the vCPU's three pages are mapped. */
+  readonly shared: Hva;
   /** `struct kvm_run` and the port data, as user space sees them. */
   readonly run: DataView;
   readonly pioData: Uint8Array;
@@ -127,10 +129,10 @@ export class Bench {
     this.vm = this.module.vms.at(-1)!;
     this.cpu = this.vm.vcpus[0]!.cpu as ScriptedCpu;
     if (this.cpu instanceof ScriptedCpu) beginScript(this.cpu);
-    const shared = syscalls.mmap(3 * 4096, READ_WRITE, MAP_SHARED, this.vcpuFd, 0) as Hva;
-    const page = memory.view(shared, 4096);
+    this.shared = syscalls.mmap(3 * 4096, READ_WRITE, MAP_SHARED, this.vcpuFd, 0) as Hva;
+    const page = memory.view(this.shared, 4096);
     this.run = new DataView(page.buffer, page.byteOffset, page.length);
-    this.pioData = memory.view((shared + 4096) as Hva, 4096);
+    this.pioData = memory.view((this.shared + 4096) as Hva, 4096);
   }
 
   /** Record the events that match, as `title: text`. */

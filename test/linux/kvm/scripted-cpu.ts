@@ -221,6 +221,12 @@ export class ScriptedCpu implements Cpu {
     return this.#controls.get(register) ?? 0n;
   }
 
+  get eflags(): number {
+    return Number(this.rflags);
+  }
+  set eflags(value: number) {
+    this.rflags = BigInt(value);
+  }
   get interruptFlag(): boolean {
     return (this.rflags & 0x200n) !== 0n;
   }

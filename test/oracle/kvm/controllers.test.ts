@@ -7,61 +7,20 @@ import { expect, test } from 'vitest';
 import type { Ioctl } from '../../../src/linux/uapi/ioctl.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import { KVM_EXIT_IO, RUN_EXIT_REASON, RUN_IO_DIRECTION } from '../../../src/linux/uapi/kvm-run.ts';
-import type { Members, Struct, StructValue } from '../../../src/linux/uapi/struct.ts';
-import { Guest, machineCode } from '../../linux/kvm/guest.ts';
+import { Guest } from '../../linux/kvm/guest.ts';
 import { Draws } from '../../linux/syscalls/draws.ts';
+import { protectedMode } from './protected-mode.ts';
 import { askRealKvm, buildMachine, hex, lineAt, REAL, realKvmMissing, settledLapic } from './real-kvm.ts';
 import { OVER, registerProgram, TURN } from './register-guest.ts';
 
 const CASES = Number(process.env['GVM_KVM_CASES'] ?? 40);
 const SEED = Number(process.env['GVM_SEED'] ?? 1);
 const CODE_AT = 0x8000;
-const GDT_AT = 0x5000;
-const CODE_SELECTOR = 0x10;
-const DATA_SELECTOR = 0x18;
 const PINS = 24;
 const CHIPS = [0, 1, 2];
 interface Asked {
   readonly line: string;
   readonly mine: string;
-}
-
-/** What brings the host's vCPU to the program: flat segments, protection on, no paging; CPUID's leaf 1, without which its timer has one mode. */
-function hostBegins(program: string): Asked[] {
-  const segment = (type: number, selector: number) =>
-    ({ base: 0n, limit: 0xffffffff, selector, type, present: 1, db: 1, s: 1, g: 1 }) as StructValue<
-      typeof uapi.kvm_segment.members
-    >;
-  const data = segment(3, DATA_SELECTOR);
-  const table = { base: BigInt(GDT_AT), limit: 31, padding: new Uint8Array(6) };
-  const sregs = {
-    cs: segment(11, CODE_SELECTOR),
-    ds: data,
-    es: data,
-    ss: data,
-    fs: data,
-    gs: data,
-    gdt: table,
-    cr0: 0x11n,
-  };
-  const cpuid = new Uint8Array(uapi.kvm_cpuid2.size + uapi.kvm_cpuid_entry2.size);
-  cpuid.set(uapi.kvm_cpuid2.encode({ nent: 1 }));
-  cpuid.set(uapi.kvm_cpuid_entry2.encode({ function: 1, eax: 0x600, edx: 1 << 9 }), uapi.kvm_cpuid2.size);
-  const set = <M extends Members>(
-    ioctl: { readonly number: number },
-    struct: Struct<M>,
-    value: Partial<StructValue<M>>,
-  ) => lineAt(REAL.vcpu, ioctl, struct.encode(value));
-  const lines = [
-    'new 1',
-    `ram ${CODE_AT.toString(16)} ${hex(machineCode(program))}`,
-    `ram ${(GDT_AT + CODE_SELECTOR).toString(16)} ${hex(new Uint8Array(BigUint64Array.of(0x00cf9b000000ffffn, 0x00cf93000000ffffn).buffer))}`,
-    lineAt(REAL.vcpu, uapi.KVM_SET_CPUID2, cpuid),
-    set(uapi.KVM_SET_SREGS, uapi.kvm_sregs, { ...sregs, apic_base: 0xfee00900n }),
-    set(uapi.KVM_SET_REGS, uapi.kvm_regs, { rip: BigInt(CODE_AT), rsp: 0x10000n, rflags: 2n }),
-  ];
-  // What these answer is not compared.
-  return lines.map((line) => ({ line, mine: '' }));
 }
 
 /** One KVM_RUN of the model, in machine.c's words. */
@@ -87,7 +46,8 @@ function play(number: number): Asked[] {
   const draws = new Draws((SEED + number) * 7919 + 13);
   const program = registerProgram(draws);
   const guest = new Guest(program, 'none');
-  const asked = hostBegins(program);
+  // What these answer is not compared.
+  const asked: Asked[] = protectedMode(program, CODE_AT, true).map((line) => ({ line, mine: '' }));
   for (;;) {
     const mine = run(guest);
     asked.push({ line: 'run', mine });

@@ -5,8 +5,13 @@
  *   new IRQCHIP           a new virtual machine with RAM and one vCPU; the old one goes
  *   int FD REQUEST ARG    an ioctl whose argument is a number
  *   at FD REQUEST BYTES   an ioctl on a structure: prints the bytes as they are then
- *   ram OFFSET BYTES      put bytes into guest memory
- *   run                   KVM_RUN: what was written to a port, or why else the guest was left
+ *   put ADDRESS BYTES     write memory; RAM of 16 MiB is at RAM_AT
+ *   peek ADDRESS COUNT    read it
+ *   run                   KVM_RUN: the access that the guest was left for, or why else it was
+ *   data BYTES            the answer to such a read
+ *   page OFFSET BYTES     write into struct kvm_run and the pages behind it
+ *   seen OFFSET COUNT     read them
+ *   count FD              what an eventfd has counted
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -89,16 +94,29 @@ static void print_bytes(const uint8_t *bytes, size_t count)
 
 static void run_once(void)
 {
-	struct itimerval limit = { .it_value = { .tv_usec = 300000 } };
+	struct itimerval limit = { .it_value = { .tv_usec = 50000 } };
 	setitimer(ITIMER_REAL, &limit, 0);
 	if (ioctl(VCPU, KVM_RUN, 0L) < 0)
 		printf("%d", -errno);
-	else if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT) {
-		printf("out %x %d %d ", run->io.port, run->io.size, run->io.count);
-		print_bytes((uint8_t *)run + run->io.data_offset, run->io.size * run->io.count);
-	} else
+	else if (run->exit_reason == KVM_EXIT_IO) {
+		int out = run->io.direction == KVM_EXIT_IO_OUT;
+		printf("%s %x %d %d ", out ? "out" : "in", run->io.port, run->io.size, run->io.count);
+		if (out)
+			print_bytes((uint8_t *)run + run->io.data_offset, run->io.size * run->io.count);
+	} else if (run->exit_reason == KVM_EXIT_MMIO) {
+		printf("%s %llx %d ", run->mmio.is_write ? "write" : "read", run->mmio.phys_addr, run->mmio.len);
+		if (run->mmio.is_write)
+			print_bytes(run->mmio.data, run->mmio.len);
+	} else if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+		printf("internal %d", run->internal.suberror);
+	else
 		printf("exit %d", run->exit_reason);
 	printf("\n");
+}
+
+static uint8_t *data(void)
+{
+	return run->exit_reason == KVM_EXIT_IO ? (uint8_t *)run + run->io.data_offset : run->mmio.data;
 }
 
 static void nothing(int signal) { (void)signal; }
@@ -126,9 +144,26 @@ int main(void)
 			printf("%d ", result < 0 ? -errno : result);
 			print_bytes(SCRATCH, count);
 			printf("\n");
-		} else if (sscanf(line, "ram %lx %n", &value, &at) == 1) {
-			unhex(line + at, RAM_AT + value);
-			printf("ram\n");
+		} else if (sscanf(line, "put %lx %n", &value, &at) == 1) {
+			unhex(line + at, (uint8_t *)value);
+			printf("put\n");
+		} else if (sscanf(line, "peek %lx %lx", &value, &request) == 2) {
+			print_bytes((uint8_t *)value, request);
+			printf("\n");
+		} else if (sscanf(line, "page %lx %n", &value, &at) == 1) {
+			unhex(line + at, (uint8_t *)run + value);
+			printf("page\n");
+		} else if (sscanf(line, "seen %lx %lx", &value, &request) == 2) {
+			print_bytes((uint8_t *)run + value, request);
+			printf("\n");
+		} else if (sscanf(line, "count %x", &fd) == 1) {
+			uint64_t count = 0;
+			printf("%d ", read(fd, &count, sizeof count) == sizeof count);
+			print_bytes((uint8_t *)&count, sizeof count);
+			printf("\n");
+		} else if (sscanf(line, "data %n", &at) == 0 && at) {
+			unhex(line + at, data());
+			printf("data\n");
 		} else {
 			run_once();
 		}

@@ -67,7 +67,7 @@ const ins: Meaning = (o) => {
   const width = portWidth(o);
   o.checkPort(width, o.register(RDX, 16));
   o.repeatString(() => {
-    o.probeStore(width, o.stringAddress('destination'));
+    o.leaveForString(width, o.register(RDX, 16), 'in');
     o.store(o.stringAddress('destination'), o.portIn(width, o.register(RDX, 16), 'string'));
     advance(o, RDI);
   });
@@ -77,6 +77,7 @@ const outs: Meaning = (o) => {
   const width = portWidth(o);
   o.checkPort(width, o.register(RDX, 16));
   o.repeatString(() => {
+    o.leaveForString(width, o.register(RDX, 16), 'out');
     o.portOut(o.register(RDX, 16), o.load(width, o.stringAddress('source')), 'string');
     advance(o, RSI);
   });

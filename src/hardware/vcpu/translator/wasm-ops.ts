@@ -516,6 +516,9 @@ export class WasmOps implements Ops<WasmValue> {
   checkPort(): void {
     throw NOT_TRANSLATED;
   }
+  leaveForString(): void {
+    throw NOT_TRANSLATED;
+  }
   /** PAUSE is a hint that nobody takes; all else is the vCPU's business. */
   service(name: ServiceName): void {
     if (name !== 'pause') throw NOT_TRANSLATED;
