@@ -72,6 +72,9 @@ export const tableIndex = (address: number, level: number): number => indexAt(lo
 /** Bytes that one entry of `level` spans. */
 export const levelBytes = (level: number): number => SPANS[level]!;
 
+/** An EPT pointer to no tables: what KVM leaves a processor with between a root that is gone and the next entry. */
+export const EPTP_NONE = -1;
+
 /** Where a walk ended. */
 export const EPT_OUTCOME = { MAPPED: 0, NOT_PRESENT: 1, MISCONFIGURED: 2 } as const;
 export type EptOutcome = (typeof EPT_OUTCOME)[keyof typeof EPT_OUTCOME];
@@ -133,6 +136,7 @@ export class EptWalker {
     let table = eptp & ~4095;
     let rights = RWX;
     this.rights = 0;
+    if (eptp === EPTP_NONE) return this.#ended(LEVELS + 1, EPT_OUTCOME.NOT_PRESENT);
     for (let level = LEVELS; ; level--) {
       const at = table + (indexAt(low, high, level) << ENTRY_BYTES_SHIFT);
       const entry = words[at >> 2]!;

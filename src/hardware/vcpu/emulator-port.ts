@@ -16,6 +16,11 @@ export interface EmulatorPort {
   readMemory(linear: number, physical: Gpa, data: Uint8Array): Served;
   /** A write counts as performed for the guest whatever is answered: `later` only means that user space has to see it. */
   writeMemory(linear: number, physical: Gpa, data: Uint8Array): Served;
+  /**
+   * Host offset of guest RAM at `physical`, -1 where there is none: instructions and page tables are read past the nested tables, in which they
+   * may no longer be.
+   */
+  ramAt(physical: Gpa): number;
   readPort(port: number, data: Uint8Array): Served;
   writePort(port: number, data: Uint8Array): Served;
 }

@@ -251,6 +251,15 @@ export class Execution {
    * instruction to be had.
    */
   complete(port: EmulatorPort): number {
+    this.#mmu.nested.emulator = port;
+    this.#mmu.oneElement = true;
+    const outcome = this.#completeOne();
+    this.#mmu.oneElement = false;
+    this.#mmu.nested.endEmulation();
+    return outcome;
+  }
+
+  #completeOne(): number {
     const words = this.#words;
     const low = words[2 * SLOT.RIP]!;
     const host = this.#mmu.fetch(words[2 * SLOT.RIP + 1]! * TWO_TO_32 + (low >>> 0)) | 0;
@@ -259,13 +268,7 @@ export class Execution {
     words[2 * SLOT.PAGE_BASE] = low - offset;
     words[2 * SLOT.PAGE_BASE + 1] = words[2 * SLOT.RIP + 1]!;
     const single = this.#singleAt(this.#code.page(host - offset), offset);
-    if (typeof single === 'number') return single;
-    this.#mmu.nested.emulator = port;
-    this.#mmu.oneElement = true;
-    const outcome = this.#runSingle(single, offset);
-    this.#mmu.oneElement = false;
-    this.#mmu.nested.emulator = null;
-    return outcome;
+    return typeof single === 'number' ? single : this.#runSingle(single, offset);
   }
 
   #singleAt(page: CodePage, offset: number): Single | number {

@@ -122,7 +122,7 @@ export class Mmu {
     const host = this.#translate(address, 'fetch');
     // Fidelity: a processor would run what a device answers; nothing sensible does.
     if (host === OUTCOME.DEVICE) return this.#event.leave(EXIT_REASON.INVALID_STATE);
-    if (host >= 0 && !this.guest.implicit) this.tlb.fillFetch(address - within, host - within);
+    if (host >= 0 && !this.guest.implicit && !this.nested.borrowed) this.tlb.fillFetch(address - within, host - within);
     return host;
   }
 

@@ -29,6 +29,8 @@ export class NestedPaging {
   readonly modificationLog: ModificationLog;
   /** Set while the hypervisor completes an instruction: what the EPT does not map is served by it. */
   emulator: EmulatorPort | null = null;
+  /** The emulator has led past the EPT, which the processor may not do on its own. */
+  borrowed = false;
   /** Counts how often everything was forgotten: what was found before an {@link invalidate} says nothing behind it. */
   generation = 0;
   #eptp = 0;
@@ -62,6 +64,14 @@ export class NestedPaging {
 
   get pointer(): number {
     return this.#eptp;
+  }
+
+  /** The hypervisor is done: what it has led to is not remembered. */
+  endEmulation(): void {
+    this.emulator = null;
+    if (!this.borrowed) return;
+    this.borrowed = false;
+    this.generation++;
   }
 
   /** INVEPT. */
@@ -104,6 +114,12 @@ export class NestedPaging {
     const walker = this.#walker;
     const outcome = walker.walk(this.#eptp, address);
     if (eptWalk.on) this.#tellWalk(address, access);
+    if (this.emulator !== null && (access === 'fetch' || !final)) {
+      const host =
+        outcome === EPT_OUTCOME.MAPPED && (walker.rights & right) !== 0 ? -1 : this.emulator.ramAt(address as Gpa);
+      this.borrowed ||= host >= 0;
+      if (host >= 0) return host;
+    }
     if (outcome === EPT_OUTCOME.MISCONFIGURED) {
       return this.#event.leaveForMemory(EXIT_REASON.EPT_MISCONFIG, 0, address as Gpa, linear);
     }

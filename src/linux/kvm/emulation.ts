@@ -13,7 +13,7 @@ import { IO_QUALIFICATION } from '../../hardware/vcpu/exit.ts';
 import { type Cpu, RCX, RDI } from './cpu.ts';
 import { kvm_read_guest, kvm_write_guest } from './guest-memory.ts';
 import type { Lapic } from './lapic.ts';
-import { isReadonly } from './memslots.ts';
+import { isReadonly, slotHva } from './memslots.ts';
 import type { MmioCache } from './mmu.ts';
 import type { RunPage } from './run-page.ts';
 import { StringStore } from './string-store.ts';
@@ -202,6 +202,14 @@ export class Emulation implements EmulatorPort {
     this.#waiting.push(physical, data.length).data.set(data);
     this.#needed = 'mmio-write';
     return 'later';
+  }
+
+  ramAt(physical: Gpa): number {
+    const slot = this.#vm.memslots.find(pageNumber(physical));
+    if (slot === undefined) return -1;
+    const { current, memory } = this.#vm.kernel;
+    const frame = current.mm.frame(slotHva(slot, pageNumber(physical)), false);
+    return frame < 0 || frame >= memory.size ? -1 : frame + pageOffset(physical);
   }
 
   /** All elements of INS have been gathered: they are stored. */

@@ -84,6 +84,7 @@ export class Mmu {
   readonly #memslots: Memslots;
   readonly #accessedDirty: boolean;
   readonly #flush: () => void;
+  readonly #unload: () => void;
   readonly #markDirty: (slot: Memslot, gfn: number) => void;
   #tables: EptTables | undefined;
   /** EPTP of {@link #tables}, which every entry asks for; 0 without them. */
@@ -98,6 +99,8 @@ export class Mmu {
     accessedDirty: boolean;
     /** Make every vCPU of the VM forget its translations (kvm_flush_remote_tlbs). */
     flush: () => void;
+    /** The root is gone: no vCPU may look there until it is entered again (kvm_mmu_unload). */
+    unload: () => void;
     /** mark_page_dirty_in_slot. */
     markDirty: (slot: Memslot, gfn: number) => void;
   }) {
@@ -106,6 +109,7 @@ export class Mmu {
     this.#memslots = options.memslots;
     this.#accessedDirty = options.accessedDirty;
     this.#flush = options.flush;
+    this.#unload = options.unload;
     this.#markDirty = options.markDirty;
   }
 
@@ -186,6 +190,7 @@ export class Mmu {
     if (tables === undefined) return;
     this.#dropTables();
     this.#flush();
+    this.#unload();
     tables.free();
   }
 

@@ -97,7 +97,7 @@ export class KvmVcpu implements VmVcpu {
   #pioRipHigh = 0;
   /** CR8 as user space last saw it; KVM_RUN takes kvm_run.cr8 over only when it differs. */
   cr8 = 0;
-  /** EPTP in force; 0 until the first entry. */
+  /** EPTP in force; 0 until the first entry, and when its tables are gone. */
   eptPointer = 0;
   /** What the CPU was given to deliver, or hands back undelivered; `undefined` once it is delivered. */
   injected: InjectedEvent | undefined;

@@ -4,6 +4,7 @@
  */
 
 import type { Hpa } from '../../address.ts';
+import { EPTP_NONE } from '../../hardware/ept.ts';
 import { isEpollFile } from '../core/epoll.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { AddressSpace } from '../core/mm.ts';
@@ -30,6 +31,8 @@ import { XCHE_BASE, XCHE_LENGTH, Xche } from './xche.ts';
 export interface VmVcpu {
   readonly id: number;
   readonly cpu: Cpu;
+  /** What the CPU was last given; 0 has the next entry give it one. */
+  eptPointer: number;
   /** Let the CPU log the pages it makes dirty, or not. */
   logModifications(on: boolean): void;
   /** Mark the pages in the CPU's modification log dirty, and empty it. */
@@ -159,6 +162,7 @@ export class Vm {
       memslots: this.memslots,
       accessedDirty: this.features.accessedDirty,
       flush: () => this.flushTranslations(),
+      unload: () => this.#unloadTables(),
       markDirty: (slot, gfn) => this.logDirty(slot, gfn, this.runningVcpu),
     });
     this.dirtyTracking = new DirtyTracking(this.mmu, this.memslots, this.features.modificationLog);
@@ -194,6 +198,13 @@ export class Vm {
   flushTranslations(): void {
     this.flushes++;
     for (const { cpu } of this.vcpus) cpu.invalidateEpt();
+  }
+
+  #unloadTables(): void {
+    for (const vcpu of this.vcpus) {
+      vcpu.eptPointer = 0;
+      vcpu.cpu.setEptPointer(EPTP_NONE);
+    }
   }
 
   /** KVM_CREATE_IRQCHIP: 0, -ENOMEM, or -ENOSPC of a bus. */

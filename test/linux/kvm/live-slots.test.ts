@@ -122,3 +122,34 @@ test.each([
   );
   expect(Math.min(mapped, asked)).toBeGreaterThan(100);
 });
+
+test.each(['delete', 'move'] as const)(
+  'a slot goes by %s while user space serves a read: the instruction still ends, and so does the guest',
+  (how) => {
+    const guest = new Guest(
+      `mov edi, ${AREA}\n mov eax, 5\n mov [rdi + 4096], eax\n add [rdi], eax\n mov ebx, [rdi]\n hlt`,
+      'none',
+      {
+        irqchip: false,
+      },
+    );
+    const { qemu } = guest;
+    const other = qemu.map(4096);
+    expect(guest.setSlot(1, AREA + 4096, 4096, other)).toBe(0);
+    const mmio = () => run.kvm_run_mmio.read(guest.run, run.KVM_RUN_UNION);
+    guest.resume();
+    expect(mmio()).toMatchObject({ phys_addr: BigInt(AREA), len: 4, is_write: 0 });
+    guest.run.setUint32(run.RUN_MMIO_DATA, 0x100, true);
+    // All that the EPT says is forgotten, of the instruction's own page as well.
+    if (how === 'delete') expect(guest.setSlot(1, AREA + 4096, 0, other)).toBe(0);
+    else expect(guest.setSlot(1, AREA + 8192, 4096, other)).toBe(0);
+    guest.resume();
+    expect(guest.exitReason).toBe(run.KVM_EXIT_MMIO);
+    expect(mmio()).toMatchObject({ phys_addr: BigInt(AREA), len: 4, is_write: 1 });
+    expect(guest.run.getUint32(run.RUN_MMIO_DATA, true)).toBe(0x105);
+    guest.resume();
+    expect(mmio()).toMatchObject({ phys_addr: BigInt(AREA), len: 4, is_write: 0 });
+    guest.resume();
+    expect(guest.exitReason).toBe(run.KVM_EXIT_HLT);
+  },
+);

@@ -8,14 +8,13 @@ import { expect, test } from 'vitest';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import { Draws } from '../../linux/syscalls/draws.ts';
 import { exitProgram, OVER, PAGE, PORT, RAM_END, READ_ONLY, SECOND, SLOT_BYTES } from './exit-guest.ts';
-import { Pair } from './pair.ts';
+import { firstDifferences, Pair, SERVED } from './pair.ts';
 import { askRealKvm, buildMachine, hex, realKvmMissing } from './real-kvm.ts';
 
 const CASES = Number(process.env['GVM_KVM_CASES'] ?? 40);
 const SEED = Number(process.env['GVM_SEED'] ?? 1);
 const MAX_EXITS = 300;
 const BUFFER_BYTES = 2 * SLOT_BYTES;
-const SERVED = ['in', 'out', 'read', 'write'];
 const CHANGED_BYTES = 64;
 /** The six flags of arithmetic, in the lowest 16 bits of RFLAGS. */
 const ARITHMETIC = 0x8d5;
@@ -87,32 +86,13 @@ function settled(line: string, answer: string): string {
   return `${result} ${hex(bytes)}`;
 }
 
-/** The first answer of a guest that is not the model's; what comes behind it follows from that. */
-function difference({ asked }: Pair, answers: readonly string[]): string | undefined {
-  const first = asked.findIndex(
-    ({ line, mine }, at) => mine !== '' && settled(line, mine) !== settled(line, answers[at]!),
-  );
-  if (first < 0) return undefined;
-  const shown = asked.slice(Math.max(0, first - 4), first + 1).map(({ line, mine }) => `${line} -> ${mine}`);
-  return [...shown, `the host: ${answers[first]}`].map((line) => line.slice(0, 400)).join('\n  ');
-}
-
 const missing = realKvmMissing();
 test.skipIf(missing !== undefined)(
   `${CASES} guests${missing === undefined ? '' : `: ${missing}`}`,
   { timeout: 60_000 + CASES * 2000 },
   () => {
     const pairs = Array.from({ length: CASES }, (_, number) => play(number));
-    const answers = askRealKvm(
-      buildMachine(),
-      pairs.flatMap(({ asked }) => asked.map(({ line }) => line)),
-    );
-    let at = 0;
-    const differences = pairs.flatMap((pair, number) => {
-      const found = difference(pair, answers.slice(at, at + pair.asked.length));
-      at += pair.asked.length;
-      return found === undefined ? [] : [`guest ${number}: ${found}`];
-    });
-    expect(differences.join('\n')).toBe('');
+    const lines = pairs.flatMap(({ asked }) => asked.map(({ line }) => line));
+    expect(firstDifferences(pairs, askRealKvm(buildMachine(), lines), settled)).toBe('');
   },
 );

@@ -32,10 +32,13 @@ enum { KVM = 100, VM, VCPU, EVENTFD = 110, EVENTFDS = 3 };
 #define RAM_BYTES (16u << 20)
 #define SCRATCH ((uint8_t *)0x300000000)
 #define BUFFER ((uint8_t *)0x310000000)
-#define BUFFER_BYTES (1u << 16)
+#define BUFFER_BYTES (1u << 18)
+#define RUN_LIMIT_SECONDS 2
 
 static struct kvm_run *run;
 static int run_bytes;
+/* A guest that has not come back is not waited for again. */
+static int lost;
 
 static void place(int fd, int number)
 {
@@ -58,6 +61,7 @@ static void *map(void *at, size_t bytes, int flags, int fd)
 static void begin(int irqchip)
 {
 	const int fresh = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+	lost = 0;
 	if (run)
 		munmap(run, run_bytes);
 	close(VCPU);
@@ -94,11 +98,14 @@ static void print_bytes(const uint8_t *bytes, size_t count)
 
 static void run_once(void)
 {
-	struct itimerval limit = { .it_value = { .tv_usec = 50000 } };
+	struct itimerval limit = { .it_value = { .tv_sec = RUN_LIMIT_SECONDS } };
 	setitimer(ITIMER_REAL, &limit, 0);
-	if (ioctl(VCPU, KVM_RUN, 0L) < 0)
+	if (lost)
+		printf("lost");
+	else if (ioctl(VCPU, KVM_RUN, 0L) < 0) {
+		lost = !run->immediate_exit;
 		printf("%d", -errno);
-	else if (run->exit_reason == KVM_EXIT_IO) {
+	} else if (run->exit_reason == KVM_EXIT_IO) {
 		int out = run->io.direction == KVM_EXIT_IO_OUT;
 		printf("%s %x %d %d ", out ? "out" : "in", run->io.port, run->io.size, run->io.count);
 		if (out)

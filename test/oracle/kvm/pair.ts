@@ -14,6 +14,8 @@ import { hex, lineAt, REAL } from './real-kvm.ts';
 const CODE_AT = 0x40000;
 const COUNTER_BYTES = 8;
 const RING_BYTES = 4096;
+/** Of a line that differs. */
+const SHOWN = 400;
 
 export interface Asked {
   readonly line: string;
@@ -69,6 +71,17 @@ export class Pair {
       uapi.kvm_ioeventfd.encode({ ...value, fd }),
     );
     this.#ioctl('vm', uapi.KVM_IOEVENTFD, mine!, theirs!);
+  }
+
+  /** The bitmap comes to stand at an offset of the buffer. */
+  getDirtyLog(slot: number, offset: number): void {
+    const log = (from: number) => uapi.kvm_dirty_log.encode({ slot, dirty_bitmap: BigInt(from + offset) });
+    this.#ioctl('vm', uapi.KVM_GET_DIRTY_LOG, log(this.#buffer), log(REAL.buffer));
+  }
+
+  clearDirtyLog(range: Partial<StructValue<typeof uapi.kvm_clear_dirty_log.members>>, offset: number): void {
+    const log = (from: number) => uapi.kvm_clear_dirty_log.encode({ ...range, dirty_bitmap: BigInt(from + offset) });
+    this.#ioctl('vm', uapi.KVM_CLEAR_DIRTY_LOG, log(this.#buffer), log(REAL.buffer));
   }
 
   put(memory: Memory, offset: number, bytes: Uint8Array): void {
@@ -135,7 +148,8 @@ export class Pair {
     const result = qemu.ioctl(fd === 'vm' ? vmFd : vcpuFd, ioctl, qemu.scratch);
     const bytes = qemu.user.memory.read(qemu.scratch, mine.length);
     // What was only taken stands there as it was, which is not the same on both sides.
-    const answer = ioctl.argument.kind === 'in' ? hex(theirs) : hex(bytes);
+    const unchanged = hex(bytes) === hex(mine);
+    const answer = unchanged ? hex(theirs) : hex(bytes);
     this.asked.push({ line: lineAt(REAL[fd], ioctl, theirs), mine: `${result} ${answer}` });
   }
 
@@ -159,4 +173,28 @@ export class Pair {
         return `exit ${exitReason}`;
     }
   }
+}
+
+/** Exits that are an access. */
+export const SERVED: readonly string[] = ['in', 'out', 'read', 'write'];
+
+/** The first answer of each guest that is not the model's, as `settle` leaves both; what comes behind it follows from that. */
+export function firstDifferences(
+  pairs: readonly Pair[],
+  answers: readonly string[],
+  settle: (line: string, answer: string) => string = (_line, answer) => answer,
+): string {
+  let from = 0;
+  const differences = pairs.flatMap(({ asked }, number) => {
+    const theirs = answers.slice(from, from + asked.length);
+    from += asked.length;
+    const first = asked.findIndex(
+      ({ line, mine }, at) => mine !== '' && settle(line, mine) !== settle(line, theirs[at]!),
+    );
+    if (first < 0) return [];
+    const before = asked.slice(Math.max(0, first - 4), first + 1).map(({ line, mine }) => `${line} -> ${mine}`);
+    const shown = [...before, `the host: ${theirs[first]}`].map((line) => line.slice(0, SHOWN));
+    return [`guest ${number}: ${shown.join('\n  ')}`];
+  });
+  return differences.join('\n');
 }
