@@ -31,7 +31,8 @@ export function addDevice(machine: Machine, option: DeviceOption, own: readonly 
       const hint = suggestion(unknown, Object.keys(model.properties));
       throw new ConfigurationError(`Property '${model.name}.${unknown}' not found`, hint);
     }
-    model.create(machine, option.values, { id: option.id, bus: option.bus });
+    const place = { id: option.id, bus: option.bus };
+    machine.system.about(option.where, () => model.create(machine, option.values, place));
   });
 }
 

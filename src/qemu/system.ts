@@ -23,6 +23,8 @@ export class System {
   readonly memory: UserMemory;
   readonly heap: UserHeap;
   readonly stream: EventStream;
+  /** The command-line option that is being done. */
+  #where: string | undefined;
   readonly #kvmFiles = new Map<number, KvmFile>();
 
   constructor(process: UserProcess, stream: EventStream) {
@@ -131,8 +133,19 @@ export class System {
     }
   }
 
+  /** loc_push_restore: what `step` reports is about the command-line option `where`. */
+  about<R>(where: string, step: () => R): R {
+    const before = this.#where;
+    this.#where = where;
+    try {
+      return step();
+    } finally {
+      this.#where = before;
+    }
+  }
+
   /** error_report: `qemu-system-x86_64: MESSAGE`; `where` is the command-line option it is about. */
-  error(message: string, where?: string): void {
+  error(message: string, where = this.#where): void {
     this.print(`${PROGRAM}: ${where === undefined ? '' : `${where}: `}${message}\n`);
   }
 

@@ -17,7 +17,7 @@ const flags = (offset: number, value: number) => `${config(offset)}mov ax, ${val
 const entry = (number: number, vector: number, masked: boolean) =>
   `mov dword [rsi + ${16 * number}], 0xfee00000\nmov dword [rsi + ${16 * number + 8}], ${vector}\nmov dword [rsi + ${16 * number + 12}], ${masked ? 1 : 0}\n`;
 
-function run(guest: string, irqchip: boolean, events: string) {
+function run(guest: string, irqchip: boolean, events: string, options = '') {
   const host = new Host();
   plugIn(host.kernel, [`copier@${NAME}`]);
   hostKeepsPages(host.kernel);
@@ -25,7 +25,7 @@ function run(guest: string, irqchip: boolean, events: string) {
   host.echo('vfio-pci', `/sys/bus/pci/devices/${NAME}/driver_override`);
   host.echo(NAME, '/sys/bus/pci/drivers_probe');
   const machine = irqchip ? [] : ['-M', 'pc,kernel-irqchip=off'];
-  const devices = ['-device', 'isa-debug-exit', '-device', `vfio-pci,host=${NAME},addr=4`];
+  const devices = ['-device', 'isa-debug-exit', '-device', `vfio-pci,host=${NAME},addr=4${options}`];
   const { end, trace } = host.qemu([...machine, ...devices], PLACED + guest + exitWith('0'), events);
   expect(end?.reason).toBe('debug-exit');
   return {
@@ -135,4 +135,37 @@ test('without KVM’s controllers a message goes through QEMU', () => {
     'vfio_pci_msi,vfio_msi_interrupt',
   );
   expect(trace.map((line) => line.split(' ')[0]?.replace(':', ''))).toEqual(['vfio_pci_msi', 'vfio_msi_interrupt']);
+});
+
+// vfio_add_kvm_msi_virq, vfio_intx_enable_kvm.
+test('x-no-kvm-msix, x-no-kvm-msi and x-no-kvm-intx keep interrupts from KVM', () => {
+  const used = entry(0, 0x40, false) + flags(MSIX_FLAGS, 0x8000);
+  const routes = (guest: string, options: string) =>
+    run(guest, true, 'kvm_irqchip_add_msi_route', options).trace.length;
+  expect([routes(used, ''), routes(used, ',x-no-kvm-msix=on')]).toEqual([1, 0]);
+  const granted = flags(MSI_FLAGS, 0x81);
+  expect([routes(granted, ''), routes(granted, ',x-no-kvm-msi=on')]).toEqual([1, 0]);
+  const kvm = (options: string) => {
+    const { trace } = run('', true, 'sys_ioctl', options);
+    return trace.some((line) => line.includes('KVM_IRQFD'));
+  };
+  expect([kvm(''), kvm(',x-no-kvm-intx=on')]).toEqual([true, false]);
+});
+
+test('x-pci-vendor-id and its siblings are what the guest reads', () => {
+  const ids = ',x-pci-vendor-id=0x8086,x-pci-device-id=0x10d3,x-pci-sub-vendor-id=0x1af4,x-pci-sub-device-id=0x1100';
+  const { trace } = run(
+    `${config(0)}in eax, dx\n${config(0x2c)}in eax, dx\n`,
+    true,
+    'vfio_pci_emulated_*,vfio_pci_read_config',
+    ids,
+  );
+  expect(trace.filter((line) => line.includes('emulated'))).toEqual([
+    `vfio_pci_emulated_vendor_id ${NAME} 0x8086`,
+    `vfio_pci_emulated_device_id ${NAME} 0x10d3`,
+    `vfio_pci_emulated_sub_vendor_id ${NAME} 0x1af4`,
+    `vfio_pci_emulated_sub_device_id ${NAME} 0x1100`,
+  ]);
+  const read = trace.filter((line) => line.endsWith('0x10d38086') || line.endsWith('0x11001af4'));
+  expect(read).toHaveLength(2);
 });

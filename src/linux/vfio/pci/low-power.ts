@@ -1,7 +1,7 @@
 /**
  * The features LOW_POWER_ENTRY, LOW_POWER_ENTRY_WITH_WAKEUP and LOW_POWER_EXIT of vfio-pci (vfio_pci_core.c of Linux 6.1): the device
  * sleeps whenever nobody calls it, its mapped BARs are gone and INTx is masked. A call wakes it: for the time of the call, or, where a
- * wake-up eventfd was given, for good. Fidelity: a device without power management stays in D0 meanwhile, as every one here.
+ * wake-up eventfd was given, for good. A device without power management, as every one here, stays in D0 all the same.
  */
 
 import { type Eventfd, eventfdFromFd } from '../../core/eventfd.ts';

@@ -6,6 +6,7 @@
 import {
   PCI_CAP_ID_MSIX,
   PCI_CAP_MSIX_SIZEOF,
+  PCI_MSIX_ENTRY_CTRL_MASKBIT,
   PCI_MSIX_ENTRY_SIZE,
   PCI_MSIX_ENTRY_VECTOR_CTRL,
   PCI_MSIX_FLAGS,
@@ -17,8 +18,6 @@ import {
 import { type MemoryRegion, sizes } from '../../memory/region.ts';
 import type { MemoryTopology } from '../../memory/topology.ts';
 import type { PciDevice } from './pci-device.ts';
-
-const MASKED = 1;
 
 /** Where table and pending bits lie. */
 export interface MsixPlace {
@@ -105,7 +104,7 @@ export class Msix {
     for (let vector = 0; vector < this.#vectors; vector++) this.#notifyOf(vector);
   }
 
-  /** msix_is_masked. */
+  /** msix_is_masked: by its entry, by the function, or because MSI-X is not enabled. */
   isMasked(vector: number): boolean {
     return this.#masked(vector);
   }
@@ -121,7 +120,7 @@ export class Msix {
   #notifyOf(vector: number): void {
     const notifiers = this.#notifiers;
     if (notifiers === undefined) return;
-    const live = this.enabled && !this.#masked(vector) ? 1 : 0;
+    const live = this.#masked(vector) ? 0 : 1;
     if (live === this.#live[vector]) return;
     this.#live[vector] = live;
     if (live === 0) {
@@ -136,9 +135,9 @@ export class Msix {
     return (this.#flags & PCI_MSIX_FLAGS_ENABLE) !== 0;
   }
 
-  /** msix_notify: write the message of `vector`, or note it while it is masked. */
+  /** msix_notify: write the message of `vector`, or note it while it is masked, as it is while MSI-X is off. */
   notify(vector: number): void {
-    if (!this.enabled || vector >= this.#vectors) return;
+    if (vector >= this.#vectors) return;
     if (this.#masked(vector)) this.#setPending(vector, true);
     else this.#send(vector);
   }
@@ -158,7 +157,11 @@ export class Msix {
     new Uint8Array(this.#table.buffer).fill(0);
     new Uint8Array(this.#pending.buffer).fill(0);
     for (let vector = 0; vector < this.#vectors; vector++) {
-      this.#table.setUint32(vector * PCI_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL, MASKED, true);
+      this.#table.setUint32(
+        vector * PCI_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL,
+        PCI_MSIX_ENTRY_CTRL_MASKBIT,
+        true,
+      );
     }
   }
 
@@ -168,14 +171,15 @@ export class Msix {
 
   #masked(vector: number): boolean {
     const control = this.#table.getUint32(vector * PCI_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL, true);
-    return (this.#flags & PCI_MSIX_FLAGS_MASKALL) !== 0 || (control & MASKED) !== 0;
+    const on = (this.#flags & (PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL)) === PCI_MSIX_FLAGS_ENABLE;
+    return !on || (control & PCI_MSIX_ENTRY_CTRL_MASKBIT) !== 0;
   }
 
   #writeTable(offset: number, value: number): void {
     this.#table.setUint32(offset, value, true);
     const vector = Math.floor(offset / PCI_MSIX_ENTRY_SIZE);
     this.#notifyOf(vector);
-    if (this.enabled) this.#sendPending(vector);
+    this.#sendPending(vector);
   }
 
   #sendPending(vector: number): void {

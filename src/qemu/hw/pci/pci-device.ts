@@ -143,12 +143,25 @@ export class PciDevice {
 
   /** pci_add_capability at `offset`: linked in front, read-only until a mask says otherwise. */
   addCapability(id: number, offset: number, size: number): void {
+    for (let at = offset; at < offset + size; at++) if (this.#used[at] === 1) this.#refuseOverlap(id, offset, at);
     this.config[offset] = id;
     this.config[offset + 1] = this.config[PCI_CAPABILITY_LIST]!;
     this.config[PCI_CAPABILITY_LIST] = offset;
     this.config[PCI_STATUS] = this.config[PCI_STATUS]! | PCI_STATUS_CAP_LIST;
     this.wmask.fill(0, offset, offset + size);
     this.#used.fill(1, offset, Math.ceil((offset + size) / 4) * 4);
+  }
+
+  /** A device of the host may say that two of its capabilities stand in one place. */
+  #refuseOverlap(id: number, offset: number, at: number): never {
+    let other = 0;
+    for (let next = this.config[PCI_CAPABILITY_LIST]!; next !== 0; next = this.config[next + 1]!) {
+      if (next <= at && next > other) other = next;
+    }
+    const hex = (value: number, digits = 1) => value.toString(16).padStart(digits, '0');
+    const where = `0000:00:${hex(this.bus.number, 2)}:${hex(PCI_SLOT(this.devfn), 2)}.${PCI_FUNC(this.devfn)}`;
+    const both = `${hex(id)} at offset ${hex(offset)} overlaps existing capability ${hex(this.config[other]!)} at offset ${hex(at)}`;
+    throw new ConfigurationError(`${where} Attempt to add PCI capability ${both}`);
   }
 
   /** pci_add_capability wherever there is room (pci_find_space); returns the offset. */

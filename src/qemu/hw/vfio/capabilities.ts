@@ -1,11 +1,13 @@
 /**
- * The capabilities of an assigned device that the guest gets (hw/vfio/pci.c: vfio_add_capabilities, vfio_msi_setup, vfio_msix_setup).
+ * The capabilities of an assigned device that the guest gets (hw/vfio/pci.c: vfio_add_capabilities, vfio_add_std_cap, vfio_msi_setup, vfio_msix_setup).
  * They stay where the device has them; MSI and MSI-X are QEMU's own, since the host programs the device's.
  */
 
+import { strerror } from '../../../linux/uapi/errno.ts';
 import {
   PCI_AF_CAP,
   PCI_AF_CAP_FLR,
+  PCI_AF_CAP_TP,
   PCI_CAP_ID_AF,
   PCI_CAP_ID_EXP,
   PCI_CAP_ID_MSI,
@@ -19,38 +21,26 @@ import {
   PCI_EXP_DEVCAP_FLR,
   PCI_MSI_FLAGS,
   PCI_MSI_FLAGS_64BIT,
+  PCI_MSI_FLAGS_MASKBIT,
   PCI_MSI_FLAGS_QMASK,
-  PCI_MSIX_FLAGS,
-  PCI_MSIX_FLAGS_QSIZE,
-  PCI_MSIX_PBA,
-  PCI_MSIX_TABLE,
-  PCI_MSIX_TABLE_BIR,
   PCI_PM_CTRL,
   PCI_PM_CTRL_NO_SOFT_RESET,
   PCI_STATUS,
   PCI_STATUS_CAP_LIST,
 } from '../../../linux/uapi/pci.ts';
-import { ConfigurationError } from '../../error.ts';
+import { ConfigurationError, prepending } from '../../error.ts';
 import type { MemoryTopology } from '../../memory/topology.ts';
 import type { System } from '../../system.ts';
 import { Msi } from '../pci/msi.ts';
 import { Msix } from '../pci/msix.ts';
 import type { PciDevice } from '../pci/pci-device.ts';
 import type { VfioConfigSpace } from './config-space.ts';
+import { type MsixInfo, msixFits } from './msix-early.ts';
 import type { VfioRegion } from './region.ts';
-import {
-  vfioCheckAfFlr,
-  vfioCheckPcieFlr,
-  vfioCheckPmReset,
-  vfioMsiSetup,
-  vfioMsixEarlySetup,
-} from './trace-events.ts';
+import { vfioCheckAfFlr, vfioCheckPcieFlr, vfioCheckPmReset, vfioMsiSetup } from './trace-events.ts';
 
 const FIRST = 0x40;
 const MOST = (PCI_CFG_SPACE_SIZE - FIRST) / 4;
-/** MSI with 64-bit addresses and without masks. */
-const MSI_SIZE = 14;
-
 /** What QEMU emulates of the device's capabilities. */
 export interface EmulatedCapabilities {
   readonly msi: Msi | undefined;
@@ -61,12 +51,13 @@ export interface EmulatedCapabilities {
   readonly power: { readonly at: number; readonly resets: boolean } | undefined;
 }
 
-/** Whose capabilities they are, and where its BARs lie. */
+/** Whose capabilities they are, and where its BARs and its MSI-X lie. */
 export interface CapabilityOwner {
   readonly system: System;
   readonly topology: MemoryTopology;
   readonly name: string;
   readonly regions: readonly VfioRegion[];
+  readonly msix: MsixInfo | undefined;
 }
 
 /** Rebuild the list of `function`, whose configuration was read from the device, with what the guest shall have of it. */
@@ -82,18 +73,26 @@ export function addCapabilities(fn: PciDevice, space: VfioConfigSpace, owner: Ca
   // Each is put in front of what is there: so from the last one back.
   for (const at of [...positions].reverse()) {
     space.emulate(at + PCI_CAP_LIST_NEXT, 1);
-    switch (fn.config[at]) {
-      case PCI_CAP_ID_MSI:
-        msi = setUpMsi(fn, space, owner, at);
-        break;
-      case PCI_CAP_ID_MSIX:
-        msix = setUpMsix(fn, space, owner, at);
-        break;
-      default:
-        if (hasFlr(fn, owner, at)) flr = true;
-        if (fn.config[at] === PCI_CAP_ID_PM) power = { at, resets: resetsByPower(fn, owner, at) };
-        addPlain(fn, at, positions);
-    }
+    const id = fn.config[at]!;
+    const size = Math.min(...positions.filter((other) => other > at), PCI_CFG_SPACE_SIZE) - at;
+    prepending(
+      `failed to add PCI capability 0x${id.toString(16)}[0x${size.toString(16)}]@0x${at.toString(16)}: `,
+      () => {
+        switch (id) {
+          case PCI_CAP_ID_MSI:
+            msi = setUpMsi(fn, space, owner, at);
+            break;
+          case PCI_CAP_ID_MSIX:
+            msix = setUpMsix(fn, space, owner, at);
+            break;
+          default:
+            if (hasFlr(fn, owner, at)) flr = true;
+            if (id === PCI_CAP_ID_PM) power = { at, resets: resetsByPower(fn, owner, at) };
+            // As long as it is to the next one, and the device's own.
+            fn.addCapability(id, at, size);
+        }
+      },
+    );
   }
   return { msi, msix, flr, power };
 }
@@ -109,43 +108,36 @@ function capabilityPositions(config: Uint8Array): readonly number[] {
   return positions;
 }
 
+/** vfio_msi_setup. */
 function setUpMsi(fn: PciDevice, space: VfioConfigSpace, { system, name }: CapabilityOwner, at: number): Msi {
-  const flags = fn.view.getUint16(at + PCI_MSI_FLAGS, true);
-  if ((flags & PCI_MSI_FLAGS_64BIT) === 0)
-    throw new ConfigurationError('msi_init failed: MSI without 64-bit addresses');
+  const flags = space.readDevice(at + PCI_MSI_FLAGS, 2);
+  if (flags < 0) throw new ConfigurationError(`failed reading MSI PCI_CAP_FLAGS: ${strerror(-flags)}`);
   if (vfioMsiSetup.on) vfioMsiSetup(system.stream, { name, pos: at });
-  const msi = new Msi(fn, 1 << ((flags & PCI_MSI_FLAGS_QMASK) >> 1), at);
-  space.emulate(at, MSI_SIZE);
+  const form = { is64Bit: (flags & PCI_MSI_FLAGS_64BIT) !== 0, maskable: (flags & PCI_MSI_FLAGS_MASKBIT) !== 0 };
+  const vectors = 1 << ((flags & PCI_MSI_FLAGS_QMASK) >> 1);
+  const msi = prepending('msi_init failed: ', () => new Msi(fn, vectors, { at, ...form }));
+  space.emulate(at, msi.size);
   return msi;
 }
 
+/** vfio_msix_setup. */
 function setUpMsix(fn: PciDevice, space: VfioConfigSpace, owner: CapabilityOwner, at: number): Msix {
-  const { system, topology, name, regions } = owner;
-  const table = fn.view.getUint32(at + PCI_MSIX_TABLE, true);
-  const pending = fn.view.getUint32(at + PCI_MSIX_PBA, true);
-  const entries = (fn.view.getUint16(at + PCI_MSIX_FLAGS, true) & PCI_MSIX_FLAGS_QSIZE) + 1;
-  const [bar, offset] = [table & PCI_MSIX_TABLE_BIR, table & ~PCI_MSIX_TABLE_BIR];
-  if (vfioMsixEarlySetup.on) vfioMsixEarlySetup(system.stream, { name, pos: at, bar, offset, entries });
-  const regionOf = (index: number) => {
-    const found = regions.find((region) => region.index === index)?.region;
-    if (found === undefined) throw new ConfigurationError(`msix_init failed: there is no BAR ${index}`);
-    return found;
-  };
-  const pendingBar = pending & PCI_MSIX_TABLE_BIR;
+  const { topology, regions } = owner;
+  // It was found before the BARs were registered.
+  const { table, pending, entries } = owner.msix!;
+  const tableRegion = regions[table.bar];
+  const pendingRegion = regions[pending.bar];
+  if (!msixFits(owner.msix!, tableRegion, pendingRegion)) {
+    throw new ConfigurationError("table & pba overlap, or they don't fit in BARs, or don't align");
+  }
   const msix = new Msix(topology, fn, entries, {
-    ...{ bar, region: regionOf(bar), table: offset, capability: at },
-    ...{ pendingBar, pendingRegion: regionOf(pendingBar), pending: pending & ~PCI_MSIX_TABLE_BIR },
+    ...{ bar: table.bar, region: tableRegion!.region, table: table.offset, capability: at },
+    ...{ pendingBar: pending.bar, pendingRegion: pendingRegion!.region, pending: pending.offset },
   });
   // The device's own bits are true until a vector waits that the guest has masked, of which the device knows nothing.
   msix.showPending(false);
   space.emulate(at, PCI_CAP_MSIX_SIZEOF);
   return msix;
-}
-
-/** Any other: as long as it is to the next one, and the device's own. */
-function addPlain(fn: PciDevice, at: number, positions: readonly number[]): void {
-  const next = Math.min(...positions.filter((other) => other > at), PCI_CFG_SPACE_SIZE);
-  fn.addCapability(fn.config[at]!, at, next - at);
 }
 
 /** vfio_check_pcie_flr, vfio_check_af_flr. */
@@ -157,7 +149,8 @@ function hasFlr(fn: PciDevice, { system, name }: CapabilityOwner, at: number): b
       return flr;
     }
     case PCI_CAP_ID_AF: {
-      const flr = (fn.config[at + PCI_AF_CAP]! & PCI_AF_CAP_FLR) !== 0;
+      const both = PCI_AF_CAP_TP | PCI_AF_CAP_FLR;
+      const flr = (fn.config[at + PCI_AF_CAP]! & both) === both;
       if (flr && vfioCheckAfFlr.on) vfioCheckAfFlr(system.stream, { name });
       return flr;
     }

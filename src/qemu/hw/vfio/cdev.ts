@@ -166,9 +166,10 @@ function joinContainer(machine: Machine, name: string, fd: number, backend: Iomm
       system.error('warning: error getting iova range; Fallback to default 64bit IOVA range and 4K page size');
     }
     const listener = new VfioDmaListener(system, {
-      call: `vfio_container_dma_map(${ioas}`,
+      mapCall: `vfio_container_dma_map(${ioas}`,
+      unmapCall: `vfio_container_dma_unmap(${ioas}`,
       map: (iova, size, vaddr, readonly) => backend.map(ioas, iova, size, vaddr, readonly),
-      unmap: (iova, size) => void backend.unmap(ioas, iova, size),
+      unmap: (iova, size) => backend.unmap(ioas, iova, size),
     });
     machine.memory.register(listener);
     if (listener.error !== undefined) {

@@ -7,7 +7,7 @@
  */
 
 import type { Hva } from '../../../address.ts';
-import { strerror } from '../../../linux/uapi/errno.ts';
+import { EFAULT, EIO, strerror } from '../../../linux/uapi/errno.ts';
 import {
   PCI_BASE_ADDRESS_0,
   PCI_CFG_SPACE_SIZE,
@@ -50,7 +50,7 @@ export class VfioConfigSpace {
     const length = Math.min(PCI_CFG_SPACE_SIZE, this.#region.size);
     const got = this.#system.readFile(this.#device.fd, this.#region.offset, length);
     if (typeof got === 'number' || got.length < length) {
-      const why = typeof got === 'number' ? strerror(-got) : 'Invalid argument';
+      const why = strerror(typeof got === 'number' ? -got : EFAULT);
       throw new ConfigurationError(`failed to read device config space: ${why}`);
     }
     copy.set(got);
@@ -65,27 +65,29 @@ export class VfioConfigSpace {
     const all = 2 ** (8 * length) - 1;
     if (emulated === all) return copied;
     const value = this.readDevice(address, length);
-    if (value < 0) return value >>> 0;
+    if (value < 0) {
+      const where = `${this.#device.name}, 0x${address.toString(16)}, 0x${length.toString(16)}`;
+      this.#system.error(`vfio_pci_read_config(${where}) failed: ${strerror(-value)}`);
+      return value >>> 0;
+    }
     return ((copied & emulated) | (value & ~emulated & all)) >>> 0;
   }
 
-  /** pread of 1, 2 or 4 bytes; -errno, reported, if it fails. */
+  /** pread of 1, 2 or 4 bytes, or -errno. */
   readDevice(address: number, length: number): number {
     const got = this.#system.syscalls.pread(this.#device.fd, this.#buffer, length, this.#region.offset + address);
-    if (got !== length) {
-      const where = `${this.#device.name}, 0x${address.toString(16)}, 0x${length.toString(16)}`;
-      const why = got < 0 ? strerror(-got) : `only ${got} bytes`;
-      this.#system.error(`vfio_pci_read_config(${where}) failed: ${why}`);
-      return got < 0 ? got : -1;
-    }
+    // Where fewer came there is no errno; QEMU's says what went wrong before.
+    if (got !== length) return got < 0 ? got : -EIO;
     if (length === 1) return this.#bytes.getUint8(0);
     return length === 2 ? this.#bytes.getUint16(0, true) : this.#bytes.getUint32(0, true);
   }
 
-  /** pwrite of 1, 2 or 4 bytes; false, not reported, if it fails. */
-  writeDevice(address: number, value: number, length: number): boolean {
+  /** pwrite of 1, 2 or 4 bytes: 0 or -errno. */
+  writeDevice(address: number, value: number, length: number): number {
     this.#bytes.setUint32(0, value, true);
     const offset = this.#region.offset + address;
-    return this.#system.syscalls.pwrite(this.#device.fd, this.#buffer, length, offset) === length;
+    const done = this.#system.syscalls.pwrite(this.#device.fd, this.#buffer, length, offset);
+    if (done === length) return 0;
+    return done < 0 ? done : -EIO;
   }
 }

@@ -2,6 +2,7 @@
 
 import { strerror } from '../../../linux/uapi/errno.ts';
 import {
+  VFIO_DEVICE_FLAGS_PCI,
   VFIO_DEVICE_FLAGS_RESET,
   VFIO_DEVICE_GET_INFO,
   VFIO_DEVICE_GET_IRQ_INFO,
@@ -28,6 +29,9 @@ import { ConfigurationError } from '../../error.ts';
 import type { System } from '../../system.ts';
 import type { VfioGroup } from './container.ts';
 import { vfioGetDevice } from './trace-events.ts';
+
+/** Interrupts of PCI devices by index, as messages name them (index_to_str). */
+const PCI_INTERRUPTS = ['INTX', 'MSI', 'MSIX', 'ERR', 'REQ'];
 
 /** Part of a region. */
 export interface Area {
@@ -121,9 +125,10 @@ export class VfioDevice {
     return typeof info === 'number' ? info : info.count;
   }
 
-  /** vfio_set_irq_signaling: tie a vector of interrupt `index` to an eventfd. 0 or -errno. */
-  signalTo(index: number, eventfd: number, vector = 0): number {
-    return this.#setIrqs(index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, [eventfd], vector);
+  /** vfio_set_irq_signaling: tie a vector of interrupt `index` to an eventfd, or to none. Undefined, or why not. */
+  signalTo(index: number, eventfd: number, vector = 0): string | undefined {
+    const result = this.#setIrqs(index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, [eventfd], vector);
+    return result < 0 ? this.#notSignaled('TRIGGER', index, vector, eventfd, result) : undefined;
   }
 
   /** All vectors from 0 on, -1 for those that are not used: 0, -errno, or how many there could be. */
@@ -131,9 +136,22 @@ export class VfioDevice {
     return this.#setIrqs(index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, eventfds);
   }
 
-  /** vfio_set_irq_signaling of UNMASK: the eventfd unmasks the interrupt whenever it is signalled. 0 or -errno. */
-  unmaskBy(index: number, eventfd: number): number {
-    return this.#setIrqs(index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK, [eventfd]);
+  /** vfio_set_irq_signaling of UNMASK: the eventfd unmasks the interrupt whenever it is signalled. Undefined, or why not. */
+  unmaskBy(index: number, eventfd: number): string | undefined {
+    const result = this.#setIrqs(index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK, [eventfd]);
+    return result < 0 ? this.#notSignaled('UNMASK', index, 0, eventfd, result) : undefined;
+  }
+
+  /** error_reportf_err with VFIO_MSG_PREFIX. */
+  report(message: string): void {
+    this.system.error(`vfio ${this.name}: ${message}`);
+  }
+
+  #notSignaled(action: 'TRIGGER' | 'UNMASK', index: number, vector: number, eventfd: number, result: number): string {
+    const name = this.flags & VFIO_DEVICE_FLAGS_PCI ? PCI_INTERRUPTS[index] : undefined;
+    const verb = eventfd < 0 ? 'tear down' : 'set up';
+    const which = `${name ?? `index ${index}`}-${vector}`;
+    return `Failed to ${verb} ${action} eventfd signaling for interrupt ${which}: VFIO_DEVICE_SET_IRQS failure: ${strerror(-result)}`;
   }
 
   /** vfio_unmask_single_irqindex. */

@@ -5,6 +5,7 @@ import { strerror } from '../../../linux/uapi/errno.ts';
 import { Abort } from '../../error.ts';
 import type { FlatRange } from '../../memory/flat-view.ts';
 import type { MemoryListener } from '../../memory/listener.ts';
+import type { MemoryRegion } from '../../memory/region.ts';
 import type { System } from '../../system.ts';
 import {
   vfioListenerRegionAddRam,
@@ -15,11 +16,13 @@ import {
 
 /** Where mappings go. */
 export interface DmaTarget {
-  /** What a failure to map is told as, without the last arguments and the bracket: `vfio_dma_map(0x7`. */
-  readonly call: string;
+  /** What failures are told as, without the last arguments and the bracket: `vfio_dma_map(0x7`. */
+  readonly mapCall: string;
+  readonly unmapCall: string;
   /** 0 or -errno, which the target has told of. */
   map(iova: number, size: number, vaddr: number, readonly: boolean): number;
-  unmap(iova: number, size: number): void;
+  /** 0 or -errno, which the target has told of. */
+  unmap(iova: number, size: number): number;
 }
 
 export class VfioDmaListener implements MemoryListener {
@@ -49,7 +52,9 @@ export class VfioDmaListener implements MemoryListener {
       vfioListenerRegionAddRam(this.#system.stream, { start, end: start + size - 1, vaddr });
     }
     const result = this.#target.map(start, size, vaddr, range.readonly);
-    if (result < 0) this.#failed({ start, size, vaddr, fatal: range.region.kind !== 'ram-device' }, result);
+    if (result >= 0) return;
+    const call = `${this.#target.mapCall}, ${hex(start)}, ${hex(size)}, ${hex(vaddr)})`;
+    this.#failed(range.region, `${call} = ${textOf(result)}`);
   }
 
   regionDelete(range: FlatRange): void {
@@ -61,7 +66,8 @@ export class VfioDmaListener implements MemoryListener {
     const { start, size } = wholePages(range);
     if (size <= 0) return;
     if (vfioListenerRegionDel.on) vfioListenerRegionDel(this.#system.stream, { start, end: start + size - 1 });
-    this.#target.unmap(start, size);
+    const result = this.#target.unmap(start, size);
+    if (result < 0) this.#system.error(`${this.#target.unmapCall}, ${hex(start)}, ${hex(size)}) = ${textOf(result)}`);
   }
 
   /** The replay at registration is over: from now on a failure cannot be taken back. */
@@ -70,21 +76,16 @@ export class VfioDmaListener implements MemoryListener {
   }
 
   /** A device that other devices cannot reach is not worth giving up for; RAM that none can is. */
-  #failed(
-    what: { readonly start: number; readonly size: number; readonly vaddr: number; readonly fatal: boolean },
-    result: number,
-  ): void {
-    const hex = (value: number) => `0x${value.toString(16)}`;
-    const call = `${this.#target.call}, ${hex(what.start)}, ${hex(what.size)}, ${hex(what.vaddr)})`;
-    const text = `${call} = ${result} (${strerror(-result)})`;
-    if (!what.fatal) {
-      this.#system.error(text);
-      return;
-    }
-    if (this.#initialised) throw new Abort(`vfio: DMA mapping failed, unable to continue: ${text}`);
-    this.error ??= text;
+  #failed({ kind, name }: MemoryRegion, text: string): void {
+    if (kind === 'ram-device' || this.#initialised) this.#system.error(text);
+    if (kind === 'ram-device') return;
+    if (this.#initialised) throw new Abort('vfio: DMA mapping failed, unable to continue');
+    this.error ??= `Region ${name}: ${text}`;
   }
 }
+
+const hex = (value: number): string => `0x${value.toString(16)}`;
+const textOf = (result: number): string => `${result} (${strerror(-result)})`;
 
 function wholePages(range: FlatRange): { readonly start: number; readonly size: number } {
   const start = Math.ceil(range.start / PAGE_SIZE) * PAGE_SIZE;

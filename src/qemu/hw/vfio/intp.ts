@@ -101,8 +101,9 @@ export class VfioIntps {
     }
   }
 
-  #wired(result: number): void {
-    if (result < 0) throw new Abort(`vfio: ${this.#device.name}: failed to set up an interrupt: ${strerror(-result)}`);
+  /** error_reportf_err, and abort(3). */
+  #wired(refused: string | undefined): void {
+    if (refused !== undefined) throw new Abort(`vfio ${this.#device.name}: ${refused}`);
   }
 
   /** vfio_intp_interrupt. */

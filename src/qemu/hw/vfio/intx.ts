@@ -10,7 +10,6 @@
 import { strerror } from '../../../linux/uapi/errno.ts';
 import { VFIO_PCI_INTX_IRQ_INDEX } from '../../../linux/uapi/vfio.ts';
 import type { KvmIrqchip } from '../../accel/kvm/irqchip.ts';
-import { ConfigurationError } from '../../error.ts';
 import type { MainLoop } from '../../main-loop.ts';
 import type { QemuTimer } from '../../timer.ts';
 import type { VfioDevice } from './device.ts';
@@ -24,8 +23,7 @@ import {
   vfioIntxUpdate,
 } from './trace-events.ts';
 
-/** x-intx-mmap-timeout-ms, in nanoseconds: how long without interrupts until BARs are mapped again. */
-const MMAP_TIMEOUT = 1_100_000_000;
+const NANOSECONDS_A_MILLISECOND = 1_000_000;
 const NONE = -1;
 
 /** The function whose pin it is. */
@@ -38,12 +36,24 @@ export interface IntxPin {
   route(pin: number): number | undefined;
 }
 
+/** Properties that INTx depends on. */
+export interface IntxOptions {
+  /** `x-intx-mmap-timeout-ms`: how long without interrupts until BARs are mapped again; 0: they never are, once taken away. */
+  readonly mmapTimeout: number;
+  /** KVM's controllers, which can take the interrupt without QEMU. */
+  readonly irqchip: KvmIrqchip | undefined;
+  /** `x-no-kvm-intx`: they shall not. */
+  readonly noKvm: boolean;
+}
+
 export class VfioIntx {
   readonly #device: VfioDevice;
   readonly #mainLoop: MainLoop;
   readonly #irqchip: KvmIrqchip | undefined;
+  readonly #noKvm: boolean;
   readonly #wire: IntxPin;
   readonly #mmapTimer: QemuTimer;
+  readonly #mmapTimeout: number;
   #eventfd = NONE;
   /** While KVM has the interrupt: the eventfd by which it unmasks the device. */
   #unmaskfd = NONE;
@@ -51,30 +61,33 @@ export class VfioIntx {
   #route: number | undefined;
   #pending = false;
 
-  constructor(device: VfioDevice, mainLoop: MainLoop, irqchip: KvmIrqchip | undefined, pin: IntxPin) {
+  constructor(device: VfioDevice, mainLoop: MainLoop, { irqchip, noKvm, mmapTimeout }: IntxOptions, pin: IntxPin) {
     this.#device = device;
     this.#mainLoop = mainLoop;
     this.#irqchip = irqchip;
+    this.#noKvm = noKvm;
+    this.#mmapTimeout = mmapTimeout * NANOSECONDS_A_MILLISECOND;
     this.#wire = pin;
     this.#mmapTimer = mainLoop.timers.timer(() => this.#mmapAgain());
   }
 
-  /** vfio_intx_enable. `pin` 1 is INTA. */
-  enable(pin: number): void {
+  /** vfio_intx_enable. `pin` 1 is INTA. Undefined, or why not. */
+  enable(pin: number): string | undefined {
     const system = this.#device.system;
     this.#pin = pin - 1;
     if (this.#irqchip !== undefined) this.#route = this.#wire.route(this.#pin);
     const eventfd = system.eventNotifier();
     this.#mainLoop.setFdHandler(eventfd, () => this.#interrupt());
-    const result = this.#device.signalTo(VFIO_PCI_INTX_IRQ_INDEX, eventfd);
-    if (result < 0) {
+    const refused = this.#device.signalTo(VFIO_PCI_INTX_IRQ_INDEX, eventfd);
+    if (refused !== undefined) {
       this.#mainLoop.setFdHandler(eventfd, undefined);
       system.syscalls.close(eventfd);
-      throw new ConfigurationError(`failed to setup INTx fd: ${strerror(-result)}`);
+      return refused;
     }
     this.#eventfd = eventfd;
     this.#enableKvm();
     if (vfioIntxEnable.on) vfioIntxEnable(system.stream, { name: this.#device.name });
+    return undefined;
   }
 
   /** vfio_intx_disable: nothing if it is not enabled. */
@@ -126,12 +139,12 @@ export class VfioIntx {
     }
     this.#setPending(true);
     this.#wire.setMmapsEnabled(false);
-    this.#mmapTimer.modify(this.#mainLoop.timers.now + MMAP_TIMEOUT);
+    if (this.#mmapTimeout > 0) this.#mmapTimer.modify(this.#mainLoop.timers.now + this.#mmapTimeout);
   }
 
   /** vfio_intx_mmap_enable: no interrupt for a while, so the guest may have its BARs directly again. */
   #mmapAgain(): void {
-    if (this.#pending) this.#mmapTimer.modify(this.#mainLoop.timers.now + MMAP_TIMEOUT);
+    if (this.#pending) this.#mmapTimer.modify(this.#mainLoop.timers.now + this.#mmapTimeout);
     else this.#wire.setMmapsEnabled(true);
   }
 
@@ -144,16 +157,18 @@ export class VfioIntx {
   #enableKvm(): void {
     const device = this.#device;
     const { system } = device;
-    if (this.#irqchip === undefined || this.#route === undefined) return;
+    if (this.#noKvm || this.#irqchip === undefined || this.#route === undefined) return;
     this.#mainLoop.setFdHandler(this.#eventfd, undefined);
     device.mask(VFIO_PCI_INTX_IRQ_INDEX);
     this.#setPending(false);
     const unmaskfd = system.eventNotifier();
     const added = this.#irqchip.addIrqfd(this.#eventfd, this.#route, unmaskfd);
-    const result = added < 0 ? added : device.unmaskBy(VFIO_PCI_INTX_IRQ_INDEX, unmaskfd);
-    if (result < 0) {
-      const what = added < 0 ? 'KVM: Failed to setup resample irqfd' : 'failed to setup INTx unmask fd';
-      system.error(`warning: vfio ${device.name}: ${what}: ${strerror(-result)}`);
+    const refused =
+      added < 0
+        ? `failed to setup resample irqfd: ${strerror(-added)}`
+        : device.unmaskBy(VFIO_PCI_INTX_IRQ_INDEX, unmaskfd);
+    if (refused !== undefined) {
+      system.error(`warning: vfio ${device.name}: ${refused}`);
       if (added >= 0) this.#irqchip.removeIrqfd(this.#eventfd, this.#route);
       system.syscalls.close(unmaskfd);
       this.#mainLoop.setFdHandler(this.#eventfd, () => this.#interrupt());

@@ -4,6 +4,7 @@
  * controllers or while the vector is masked, one that QEMU's main loop reads and turns into a message of the emulated function.
  */
 
+import { strerror } from '../../../linux/uapi/errno.ts';
 import { VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX } from '../../../linux/uapi/vfio.ts';
 import type { KvmIrqchip } from '../../accel/kvm/irqchip.ts';
 import type { MainLoop } from '../../main-loop.ts';
@@ -39,10 +40,20 @@ interface Message {
   readonly data: number;
 }
 
+/** KVM's controllers, and the properties that keep messages from them. */
+export interface MessageOptions {
+  readonly irqchip: KvmIrqchip | undefined;
+  /** `x-no-kvm-msi`. */
+  readonly noKvmMsi: boolean;
+  /** `x-no-kvm-msix`. */
+  readonly noKvmMsix: boolean;
+}
+
 export class VfioMessages {
   readonly #device: VfioDevice;
   readonly #mainLoop: MainLoop;
   readonly #irqchip: KvmIrqchip | undefined;
+  readonly #options: MessageOptions;
   readonly #enableIntx: () => void;
   #kind: 'none' | 'msi' | 'msix' = 'none';
   #vectors: (Vector | undefined)[] = [];
@@ -54,10 +65,11 @@ export class VfioMessages {
   readonly #pending = new Set<number>();
 
   /** `enableIntx` gives the pin back when messages are off. */
-  constructor(device: VfioDevice, mainLoop: MainLoop, irqchip: KvmIrqchip | undefined, enableIntx: () => void) {
+  constructor(device: VfioDevice, mainLoop: MainLoop, options: MessageOptions, enableIntx: () => void) {
     this.#device = device;
     this.#mainLoop = mainLoop;
-    this.#irqchip = irqchip;
+    this.#irqchip = options.irqchip;
+    this.#options = options;
     this.#enableIntx = enableIntx;
   }
 
@@ -73,7 +85,7 @@ export class VfioMessages {
             if (vfioMsiInterrupt.on) this.#tellInterrupt(fired, msi.message(fired));
             msi.notify(fired);
           });
-          this.#addRoute(vector, number, msi.message(number));
+          if (!this.#options.noKvmMsi) this.#addRoute(vector, number, msi.message(number));
         }
       });
       this.#kind = 'msi';
@@ -81,7 +93,7 @@ export class VfioMessages {
       if (result === 0) break;
       system.error(
         result < 0
-          ? 'vfio: Error: Failed to setup MSI fds'
+          ? `vfio: Error: Failed to setup MSI fds: ${strerror(-result)}`
           : `vfio: Error: Failed to enable ${count} MSI vectors, retry with ${result}`,
       );
       this.#closeAll();
@@ -150,7 +162,7 @@ export class VfioMessages {
     if (vfioMsixVectorDoUse.on) vfioMsixVectorDoUse(device.system.stream, { name: device.name, vector: number });
     const vector = this.#vectors[number] ?? this.#open(number, (fired) => this.#msixInterrupt(msix, fired));
     if (message !== undefined && vector.gsi >= 0) this.#updateRoute(vector, message);
-    else if (message !== undefined) {
+    else if (message !== undefined && !this.#options.noKvmMsix) {
       this.#addRoute(vector, number, message);
       if (!this.#deferred && vector.gsi >= 0) {
         this.#irqchip?.commitRoutes();
@@ -164,7 +176,10 @@ export class VfioMessages {
         device.disableIrq(VFIO_PCI_MSIX_IRQ_INDEX);
         this.#enableMsixVectors((other) => other !== number && msix.isMasked(other));
       }
-    } else device.signalTo(VFIO_PCI_MSIX_IRQ_INDEX, listenerOf(vector), number);
+    } else {
+      const refused = device.signalTo(VFIO_PCI_MSIX_IRQ_INDEX, listenerOf(vector), number);
+      if (refused !== undefined) device.report(refused);
+    }
     this.#pending.delete(number);
     if (this.#pending.size > 0) return;
     msix.showPending(false);
@@ -233,7 +248,8 @@ export class VfioMessages {
 
   #enableMsixVectors(masked: (number: number) => boolean): void {
     const result = this.#enableVectors(VFIO_PCI_MSIX_IRQ_INDEX, masked);
-    if (result !== 0) this.#device.system.error(`vfio: failed to enable vectors, ${result}`);
+    // As ioctl(2) returns it.
+    if (result !== 0) this.#device.system.error(`vfio: failed to enable vectors, ${Math.max(result, -1)}`);
   }
 
   /** vfio_enable_vectors: 0, -errno, or how many there could be. Masked vectors go to QEMU, which keeps them pending. */

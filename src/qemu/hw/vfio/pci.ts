@@ -12,9 +12,11 @@ import {
   PCI_BASE_ADDRESS_MEM_MASK,
   PCI_BASE_ADDRESS_SPACE_IO,
   PCI_COMMAND,
+  PCI_COMMAND_INTX_DISABLE,
   PCI_COMMAND_IO,
   PCI_COMMAND_MASTER,
   PCI_COMMAND_MEMORY,
+  PCI_DEVICE_ID,
   PCI_HEADER_TYPE,
   PCI_HEADER_TYPE_MULTI_FUNCTION,
   PCI_INTERRUPT_PIN,
@@ -22,6 +24,9 @@ import {
   PCI_PM_CTRL_STATE_MASK,
   PCI_ROM_ADDRESS,
   PCI_ROM_ADDRESS_MASK,
+  PCI_SUBSYSTEM_ID,
+  PCI_SUBSYSTEM_VENDOR_ID,
+  PCI_VENDOR_ID,
 } from '../../../linux/uapi/pci.ts';
 import {
   VFIO_DEVICE_FLAGS_PCI,
@@ -30,7 +35,6 @@ import {
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_PCI_ERR_IRQ_INDEX,
   VFIO_PCI_MSIX_IRQ_INDEX,
-  VFIO_PCI_REQ_IRQ_INDEX,
   vfio_pci_hot_reset_info,
 } from '../../../linux/uapi/vfio.ts';
 import type { IommufdBackend } from '../../backends/iommufd.ts';
@@ -45,9 +49,15 @@ import type { RegionInfo, VfioDevice } from './device.ts';
 import { groupOf, type HostDevice, isMdev } from './host-device.ts';
 import { VfioIntx } from './intx.ts';
 import { VfioMessages } from './messages.ts';
+import { findMsix } from './msix-early.ts';
+import { registerErrorNotifier, registerRequestNotifier } from './notifiers.ts';
 import { VfioRegion } from './region.ts';
 import {
   vfioMdev,
+  vfioPciEmulatedDeviceId,
+  vfioPciEmulatedSubDeviceId,
+  vfioPciEmulatedSubVendorId,
+  vfioPciEmulatedVendorId,
   vfioPciHotReset,
   vfioPciReadConfig,
   vfioPciReset,
@@ -60,6 +70,21 @@ import {
 } from './trace-events.ts';
 
 const BARS = 6;
+/** In a property: the device's own. */
+export const PCI_ANY_ID = 0xffff_ffff;
+/** The ids that properties can change, in the order of {@link VfioPciOptions.ids}; 0xffff is no vendor's. */
+const EMULATED_IDS = [
+  { at: PCI_VENDOR_ID, what: 'vendor', most: 0xfffe, told: vfioPciEmulatedVendorId },
+  { at: PCI_DEVICE_ID, what: 'device', most: 0xffff, told: vfioPciEmulatedDeviceId },
+  { at: PCI_SUBSYSTEM_VENDOR_ID, what: 'subsystem vendor', most: 0xffff, told: vfioPciEmulatedSubVendorId },
+  { at: PCI_SUBSYSTEM_ID, what: 'subsystem device', most: 0xffff, told: vfioPciEmulatedSubDeviceId },
+];
+
+/** A BAR with the type bits that the device says. */
+interface PreparedBar {
+  readonly region: VfioRegion;
+  readonly type: number;
+}
 
 /** Switches of the data sheet that set-up depends on. */
 export interface VfioPciOptions {
@@ -68,6 +93,14 @@ export interface VfioPciOptions {
   readonly multifunction: boolean;
   /** `x-no-mmap`: no BAR is mapped, every access is trapped. */
   readonly noMmap: boolean;
+  /** `x-intx-mmap-timeout-ms`. */
+  readonly mmapTimeout: number;
+  /** `x-no-kvm-intx`, `x-no-kvm-msi`, `x-no-kvm-msix`: these interrupts go through QEMU. */
+  readonly noKvmIntx: boolean;
+  readonly noKvmMsi: boolean;
+  readonly noKvmMsix: boolean;
+  /** `x-pci-vendor-id` and its siblings: what the guest sees, PCI_ANY_ID for the device's own. */
+  readonly ids: readonly [vendor: number, device: number, subVendor: number, subDevice: number];
   /** `iommufd`: the device is had by its own node, not by its group. */
   readonly iommufd: IommufdBackend | undefined;
 }
@@ -100,27 +133,36 @@ export class VfioPciDevice extends PciDevice {
     this.#host = host;
     this.#attachment = attach(machine, host, options.iommufd);
     this.#device = this.#attachment.device;
-    this.#intx = new VfioIntx(this.#device, machine.mainLoop, machine.kvm.irqchip, {
+    const { irqchip } = machine.kvm;
+    const intxOptions = { irqchip, noKvm: options.noKvmIntx, mmapTimeout: options.mmapTimeout };
+    this.#intx = new VfioIntx(this.#device, machine.mainLoop, intxOptions, {
       setLevel: (level) => this.setIrq(level),
       setMmapsEnabled: (enabled) => this.#setMmapsEnabled(enabled),
       route: (pin) => bus.routeIntx(devfn, pin),
     });
-    const { regions, config } = this.#populate(options.noMmap);
+    const { regions, config, reportsErrors } = this.#populate(options.noMmap);
     this.#regions = regions;
     this.#configSpace = new VfioConfigSpace(this.#device, config);
     this.#configSpace.load(this.config);
+    this.#emulateIds(options.ids);
     if (options.multifunction) this.config[PCI_HEADER_TYPE]! |= PCI_HEADER_TYPE_MULTI_FUNCTION;
     else this.config[PCI_HEADER_TYPE]! &= ~PCI_HEADER_TYPE_MULTI_FUNCTION;
     if (options.rombar) this.#sizeRom();
-    this.#registerBars();
-    this.#messages = new VfioMessages(this.#device, machine.mainLoop, machine.kvm.irqchip, () => this.#enableIntx());
-    const owner = { system, topology: machine.topology, name: host.name, regions };
+    const present = this.#prepareBars();
+    const msix = findMsix(this.config, this.#configSpace, { system, name: host.name, regions });
+    this.#registerBars(present);
+    this.#messages = new VfioMessages(this.#device, machine.mainLoop, { irqchip, ...options }, () =>
+      this.#enableIntxLater(),
+    );
+    const owner = { system, topology: machine.topology, name: host.name, regions, msix };
     this.#capabilities = addCapabilities(this, this.#configSpace, owner);
     if (this.readConfig(PCI_INTERRUPT_PIN, 1) !== 0) {
       this.#atExit.push(bus.onRouteChange(() => this.#intx.routeChanged()));
-      this.#enableIntx();
+      const refused = this.#enableIntx();
+      if (refused !== undefined) throw new ConfigurationError(refused);
     }
-    if (options.req) this.#registerRequestNotifier();
+    if (reportsErrors) this.#atExit.unshift(registerErrorNotifier(this.#device, machine.mainLoop));
+    if (options.req) this.#atExit.unshift(registerRequestNotifier(this.#device, machine, this));
     this.#attachment.realized({
       name: host.name,
       // vfio_pci_compute_needs_reset.
@@ -130,7 +172,11 @@ export class VfioPciDevice extends PciDevice {
   }
 
   /** vfio_populate_device: regions 0 to 5 and configuration space, and whether there is an error interrupt. */
-  #populate(noMmap: boolean): { readonly regions: readonly VfioRegion[]; readonly config: RegionInfo } {
+  #populate(noMmap: boolean): {
+    readonly regions: readonly VfioRegion[];
+    readonly config: RegionInfo;
+    readonly reportsErrors: boolean;
+  } {
     const device = this.#device;
     if ((device.flags & VFIO_DEVICE_FLAGS_PCI) === 0) throw new ConfigurationError("this isn't a PCI device");
     if (device.regionCount < VFIO_PCI_CONFIG_REGION_INDEX + 1) {
@@ -159,38 +205,65 @@ export class VfioPciDevice extends PciDevice {
     if (vectors < 0 && vfioPopulateDeviceGetIrqInfoFailure.on) {
       vfioPopulateDeviceGetIrqInfoFailure(device.system.stream, { message: strerror(-vectors) });
     }
-    return { regions, config };
+    if (vectors >= 0 && vectors !== 1) {
+      device.system.error(`warning: vfio ${device.name}: Could not enable error recovery for the device`);
+    }
+    return { regions, config, reportsErrors: vectors === 1 };
+  }
+
+  /** x-pci-vendor-id and its siblings (vfio_add_emulated_word). */
+  #emulateIds(ids: VfioPciOptions['ids']): void {
+    const { stream } = this.#machine.system;
+    const { name } = this.#host;
+    for (const [i, { at, what, most, told }] of EMULATED_IDS.entries()) {
+      const value = ids[i]!;
+      if (value === PCI_ANY_ID) continue;
+      if (value > most) throw new ConfigurationError(`invalid PCI ${what} ID provided`);
+      this.view.setUint16(at, value, true);
+      this.#configSpace.emulate(at, 2);
+      if (told.on) told(stream, { name, value });
+    }
   }
 
   /** vfio_pci_size_rom: write all ones, see what sticks, put back what was there. */
   #sizeRom(): void {
-    const original = this.#configSpace.readDevice(PCI_ROM_ADDRESS, 4);
-    this.#configSpace.writeDevice(PCI_ROM_ADDRESS, PCI_ROM_ADDRESS_MASK, 4);
-    this.#configSpace.readDevice(PCI_ROM_ADDRESS, 4);
-    this.#configSpace.writeDevice(PCI_ROM_ADDRESS, original, 4);
+    const space = this.#configSpace;
+    const original = space.readDevice(PCI_ROM_ADDRESS, 4);
+    const steps = [
+      () => space.writeDevice(PCI_ROM_ADDRESS, PCI_ROM_ADDRESS_MASK, 4),
+      () => space.readDevice(PCI_ROM_ADDRESS, 4),
+      () => space.writeDevice(PCI_ROM_ADDRESS, original, 4),
+    ];
+    let result = original;
+    for (const step of steps) if (result >= 0) result = step();
+    if (result < 0) this.#machine.system.error(`vfio_pci_size_rom(${this.#host.name}) failed: ${strerror(-result)}`);
   }
 
-  /** vfio_bars_prepare for all, then vfio_bars_register: the type bits come from the device. */
-  #registerBars(): void {
-    const present = this.#regions.filter((region) => region.info.size > 0);
-    const types = present.map((region) => {
+  /** vfio_bars_prepare: the type bits come from the device. One that does not tell them is not registered. */
+  #prepareBars(): readonly PreparedBar[] {
+    return this.#regions.flatMap((region) => {
+      if (region.info.size === 0) return [];
       const bar = this.#configSpace.readDevice(PCI_BASE_ADDRESS_0 + 4 * region.index, 4);
-      if (bar < 0) throw new ConfigurationError(`failed to read BAR ${region.index}`);
-      const addressBits = bar & PCI_BASE_ADDRESS_SPACE_IO ? PCI_BASE_ADDRESS_IO_MASK : PCI_BASE_ADDRESS_MEM_MASK;
-      return bar & ~addressBits;
-    });
-    const { topology } = this.#machine;
-    present.forEach((region, i) => {
-      const size = region.info.size;
-      const base = topology.container(`${this.#host.name} base BAR ${region.index}`, size);
-      base.addSubregion(0, region.region);
-      const mapped = region.mmap();
-      if (mapped < 0) {
-        const what = `Failed to mmap ${this.#host.name} BAR ${region.index}. Performance may be slow`;
-        this.#machine.system.error(`warning: ${what}`);
+      if (bar < 0) {
+        this.#machine.system.error(`vfio: Failed to read BAR ${region.index} (${strerror(-bar)})`);
+        return [];
       }
-      this.registerBar(region.index, types[i]!, base);
+      const addressBits = bar & PCI_BASE_ADDRESS_SPACE_IO ? PCI_BASE_ADDRESS_IO_MASK : PCI_BASE_ADDRESS_MEM_MASK;
+      return [{ region, type: bar & ~addressBits }];
     });
+  }
+
+  /** vfio_bars_register. */
+  #registerBars(present: readonly PreparedBar[]): void {
+    const { topology, system } = this.#machine;
+    for (const { region, type } of present) {
+      const base = topology.container(`${this.#host.name} base BAR ${region.index}`, region.info.size);
+      base.addSubregion(0, region.region);
+      if (region.mmap() < 0) {
+        system.error(`Failed to mmap ${this.#host.name} BAR ${region.index}. Performance may be slow`);
+      }
+      this.registerBar(region.index, type, base);
+    }
   }
 
   /** vfio_mmap_set_enabled. */
@@ -198,37 +271,18 @@ export class VfioPciDevice extends PciDevice {
     for (const region of this.#regions) if (region.info.size > 0) region.setMmapsEnabled(enabled);
   }
 
-  #enableIntx(): void {
+  /** vfio_intx_enable: undefined, or why not. */
+  #enableIntx(): string | undefined {
     const pin = this.readConfig(PCI_INTERRUPT_PIN, 1);
-    if (pin === 0) return;
+    if (pin === 0) return undefined;
     this.config[PCI_INTERRUPT_PIN] = pin;
-    this.#intx.enable(pin);
+    return this.#intx.enable(pin);
   }
 
-  /** vfio_register_req_notifier: how the host's driver asks for its device back. */
-  #registerRequestNotifier(): void {
-    const device = this.#device;
-    const { system } = device;
-    if (device.irqVectors(VFIO_PCI_REQ_IRQ_INDEX) < 1) return;
-    const eventfd = system.eventNotifier();
-    const asked = () => {
-      if (!system.testAndClear(eventfd)) return;
-      const refused = this.#machine.hotplug.requestUnplug(this);
-      if (refused !== undefined) system.error(`warning: vfio ${device.name}: ${refused}`);
-    };
-    this.#machine.mainLoop.setFdHandler(eventfd, asked);
-    const forget = () => {
-      this.#machine.mainLoop.setFdHandler(eventfd, undefined);
-      system.syscalls.close(eventfd);
-    };
-    if (device.signalTo(VFIO_PCI_REQ_IRQ_INDEX, eventfd) < 0) {
-      forget();
-      return;
-    }
-    this.#atExit.unshift(() => {
-      device.signalTo(VFIO_PCI_REQ_IRQ_INDEX, -1);
-      forget();
-    });
+  /** The same once the guest runs: a refusal is told, and the guest goes on without. */
+  #enableIntxLater(): void {
+    const refused = this.#enableIntx();
+    if (refused !== undefined) this.#device.report(refused);
   }
 
   /** vfio_exitfn, then vfio_put_device, or vfio_detach_device of QEMU 9. */
@@ -254,9 +308,10 @@ export class VfioPciDevice extends PciDevice {
     const { system } = this.#machine;
     const name = this.#host.name;
     if (vfioPciWriteConfig.on) vfioPciWriteConfig(system.stream, { name, addr: address, value, len: length });
-    if (!this.#configSpace.writeDevice(address, value, length)) {
+    const written = this.#configSpace.writeDevice(address, value, length);
+    if (written < 0) {
       const where = `${name}, 0x${address.toString(16)}, 0x${value.toString(16)}, 0x${length.toString(16)}`;
-      system.error(`vfio_pci_write_config(${where}) failed`);
+      system.error(`vfio_pci_write_config(${where}) failed: ${strerror(-written)}`);
     }
     this.#writeCopy(address, value, length);
   }
@@ -316,12 +371,13 @@ export class VfioPciDevice extends PciDevice {
     return this.#device.resetWorks && this.#device.system.ioctl(this.#device.fd, VFIO_DEVICE_RESET) >= 0;
   }
 
-  /** vfio_pci_pre_reset: no interrupts, D0, no I/O, no memory, no DMA. */
+  /** vfio_pci_pre_reset: no interrupts, D0, no I/O, no memory, no DMA, and INTx as if it were never disabled. */
   #preReset(): void {
     this.#disableInterrupts();
     this.#wake();
     const command = this.readConfig(PCI_COMMAND, 2);
-    this.writeConfig(PCI_COMMAND, command & ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER), 2);
+    const off = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE;
+    this.writeConfig(PCI_COMMAND, command & ~off, 2);
   }
 
   #wake(): void {
@@ -337,8 +393,13 @@ export class VfioPciDevice extends PciDevice {
 
   /** vfio_pci_post_reset: INTx back, and 0 into the device's BARs, which the reset may have left anywhere. */
   #postReset(): void {
-    this.#enableIntx();
-    for (let index = 0; index < BARS; index++) this.#configSpace.writeDevice(PCI_BASE_ADDRESS_0 + 4 * index, 0, 4);
+    this.#enableIntxLater();
+    for (let index = 0; index < BARS; index++) {
+      const written = this.#configSpace.writeDevice(PCI_BASE_ADDRESS_0 + 4 * index, 0, 4);
+      if (written >= 0) continue;
+      const what = `vfio_pci_post_reset(${this.#host.name}) reset bar ${index} failed: ${strerror(-written)}`;
+      this.#machine.system.error(what);
+    }
   }
 
   /** vfio_pci_hot_reset. A mediated device has no bus of its own to reset: the kernel says ENOTTY. */

@@ -55,7 +55,7 @@ export class VfioRegion implements MemoryRegionOps {
   readonly #system: System;
   readonly #topology: MemoryTopology;
   readonly #setup: RegionSetup;
-  readonly #areas: readonly Area[];
+  #areas: readonly Area[];
   /** What of the areas is mapped. */
   readonly #mapped: MemoryRegion[] = [];
   /** Eight bytes of QEMU's own memory that every access passes through. */
@@ -101,6 +101,16 @@ export class VfioRegion implements MemoryRegionOps {
       }
     });
     return sparse;
+  }
+
+  /** Let only these parts of it be mapped, once it is: vfio_pci_fixup_msix_region. */
+  restrict(areas: readonly Area[]): void {
+    this.#areas = areas;
+  }
+
+  /** What of it can be mapped. */
+  get areas(): readonly Area[] {
+    return this.#areas;
   }
 
   /** vfio_region_mmap: 0, or -errno with nothing mapped. */
@@ -166,8 +176,9 @@ export class VfioRegion implements MemoryRegionOps {
   /** Hot. */
   read(offset: number, size: number): number {
     let value: number;
-    if (!this.#pread(offset, size)) value = 2 ** (8 * size) - 1;
-    else if (size === 1) value = this.#first[0]!;
+    // What failed is told of by its message alone, and ends no interrupt.
+    if (!this.#pread(offset, size)) return 2 ** (8 * size) - 1;
+    if (size === 1) value = this.#first[0]!;
     else if (size === 2) value = this.#bytes.getUint16(0, true);
     else value = this.#bytes.getUint32(0, true);
     if (watched && vfioRegionRead.on) this.#traceRead(offset, size, BigInt(value));
@@ -186,7 +197,8 @@ export class VfioRegion implements MemoryRegionOps {
   }
 
   readWide(offset: number): bigint {
-    const value = this.#pread(offset, 8) ? this.#bytes.getBigUint64(0, true) : 0xffff_ffff_ffff_ffffn;
+    if (!this.#pread(offset, 8)) return 0xffff_ffff_ffff_ffffn;
+    const value = this.#bytes.getBigUint64(0, true);
     if (watched && vfioRegionRead.on) this.#traceRead(offset, 8, value);
     this.#setup.eoi();
     return value;

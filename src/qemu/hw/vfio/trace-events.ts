@@ -246,6 +246,44 @@ export const vfioMsixEarlySetup = event(
   (e) => `${e.name} PCI MSI-X CAP @${hex(e.pos)}, BAR ${e.bar}, offset ${hex(e.offset)}, entries ${e.entries}`,
   'The MSI-X capability of an assigned device was found.',
 );
+export const vfioMsixFixup = event(
+  'vfio_msix_fixup',
+  'qemu',
+  { name: 'string', bar: 'u8', start: 'address', end: 'address' },
+  (e) => ` (${e.name}) MSI-X region ${e.bar} mmap fixup [${hex(e.start)} - ${hex(e.end)}]`,
+  'Of the BAR of the MSI-X table only this part is mapped.',
+);
+const identity = { name: 'string', value: 'u16' } as const;
+const identityText = (e: { readonly name: string; readonly value: number }) =>
+  `${e.name} 0x${e.value.toString(16).padStart(4, '0')}`;
+export const vfioPciEmulatedVendorId = event(
+  'vfio_pci_emulated_vendor_id',
+  'qemu',
+  identity,
+  identityText,
+  'The guest sees another vendor id than the device has.',
+);
+export const vfioPciEmulatedDeviceId = event(
+  'vfio_pci_emulated_device_id',
+  'qemu',
+  identity,
+  identityText,
+  'The guest sees another device id.',
+);
+export const vfioPciEmulatedSubVendorId = event(
+  'vfio_pci_emulated_sub_vendor_id',
+  'qemu',
+  identity,
+  identityText,
+  'The guest sees another subsystem vendor id.',
+);
+export const vfioPciEmulatedSubDeviceId = event(
+  'vfio_pci_emulated_sub_device_id',
+  'qemu',
+  identity,
+  identityText,
+  'The guest sees another subsystem id.',
+);
 export const vfioCheckPcieFlr = event(
   'vfio_check_pcie_flr',
   'qemu',

@@ -14,7 +14,8 @@ import type { DmaTarget } from './dma-listener.ts';
 
 /** `container` is its descriptor. */
 export const type1Target = (system: System, container: number): DmaTarget => ({
-  call: `vfio_dma_map(0x${container.toString(16)}`,
+  mapCall: `vfio_dma_map(0x${container.toString(16)}`,
+  unmapCall: `vfio_dma_unmap(0x${container.toString(16)}`,
   map(iova, size, vaddr, readonly) {
     const result = system.ioctlStruct(container, VFIO_IOMMU_MAP_DMA, vfio_iommu_type1_dma_map, {
       argsz: vfio_iommu_type1_dma_map.size,
@@ -33,5 +34,6 @@ export const type1Target = (system: System, container: number): DmaTarget => ({
       size: BigInt(size),
     });
     if (result < 0) system.error(`VFIO_UNMAP_DMA failed: ${strerror(-result)}`);
+    return result;
   },
 });

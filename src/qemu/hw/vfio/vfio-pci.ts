@@ -5,7 +5,7 @@ import { deviceModel } from '../device-model.ts';
 import { boolProperty, linkProperty, pciAddressProperty, stringProperty, u32Property } from '../property.ts';
 import { iommufdOf } from './attach.ts';
 import { findHostDevice } from './host-device.ts';
-import { VfioPciDevice } from './pci.ts';
+import { PCI_ANY_ID, VfioPciDevice, type VfioPciOptions } from './pci.ts';
 
 /** `host=[DDDD:]BB:DD.F` as a directory of sysfs. */
 function sysfsOfHost(host: string): string {
@@ -28,7 +28,15 @@ export const vfioPci = deviceModel({
     multifunction: boolProperty(false, 'on/off'),
     rombar: u32Property(1, 'Look for a ROM BAR'),
     sysfsdev: stringProperty('Directory of the host device in sysfs'),
+    'x-intx-mmap-timeout-ms': u32Property(1100, 'How long after an INTx BARs are mapped again'),
+    'x-no-kvm-intx': boolProperty(false, 'on/off'),
+    'x-no-kvm-msi': boolProperty(false, 'on/off'),
+    'x-no-kvm-msix': boolProperty(false, 'on/off'),
     'x-no-mmap': boolProperty(false, 'on/off'),
+    'x-pci-device-id': u32Property(PCI_ANY_ID, 'Device ID that the guest sees'),
+    'x-pci-sub-device-id': u32Property(PCI_ANY_ID, 'Subsystem ID that the guest sees'),
+    'x-pci-sub-vendor-id': u32Property(PCI_ANY_ID, 'Subsystem vendor ID that the guest sees'),
+    'x-pci-vendor-id': u32Property(PCI_ANY_ID, 'Vendor ID that the guest sees'),
     'x-req': boolProperty(true, 'on/off'),
   },
   realize(machine, properties, { id, bus: busName }) {
@@ -42,9 +50,23 @@ export const vfioPci = deviceModel({
       );
     }
     const device = findHostDevice(machine.system, sysfsdev ?? sysfsOfHost(host!));
-    const { 'x-req': req, 'x-no-mmap': noMmap } = properties;
-    const iommufd = iommufdOf(machine, properties.iommufd);
-    const options = { rombar: rombar !== 0, req, multifunction, noMmap, iommufd };
+    const options: VfioPciOptions = {
+      rombar: rombar !== 0,
+      req: properties['x-req'],
+      multifunction,
+      noMmap: properties['x-no-mmap'],
+      mmapTimeout: properties['x-intx-mmap-timeout-ms'],
+      noKvmIntx: properties['x-no-kvm-intx'],
+      noKvmMsi: properties['x-no-kvm-msi'],
+      noKvmMsix: properties['x-no-kvm-msix'],
+      ids: [
+        properties['x-pci-vendor-id'],
+        properties['x-pci-device-id'],
+        properties['x-pci-sub-vendor-id'],
+        properties['x-pci-sub-device-id'],
+      ],
+      iommufd: iommufdOf(machine, properties.iommufd),
+    };
     prepending(`vfio ${device.name}: `, () => {
       bus.attach(new VfioPciDevice(machine, bus, devfn, id, device, options));
     });
