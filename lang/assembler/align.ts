@@ -53,7 +53,7 @@ function literal(value: number, at: t.Token): Expression {
 }
 
 const PAD_NOP: Work = { place: (pass) => pass.bytes(NOP) };
-const PAD_ROOM: Work = { place: (pass) => pass.fill(1, 0) };
+const PAD_ROOM: Work = { isRoom: true, place: (pass) => pass.fill(1, 0) };
 
 /** `alignmode p6, 16`, as the package's macro hands it on. */
 export function alignMode(body: DirectiveBody, origin: Origin, span: Span, building: Building): Work | undefined {

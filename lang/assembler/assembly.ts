@@ -26,6 +26,8 @@ export interface Work {
   place(assembly: Assembly): void;
   /** Bytes it takes, once that is known to be the same in every pass that follows. */
   fixedLength?(): number | undefined;
+  /** It takes room and has no bytes of its own. */
+  readonly isRoom?: boolean;
 }
 
 /** A statement as the passes see it. */
@@ -66,7 +68,7 @@ export class Assembly implements Scope {
   item: Item | undefined;
   defaultRelative = false;
   /** What `times` made of the statement placed last: how often, and the bytes of the first time. */
-  repetition: { readonly count: number; readonly length: number } | undefined;
+  repetition: { readonly count: number; readonly length: number; readonly isRoom: boolean } | undefined;
   /** Where the statement placed last left room among data (`?`), in the `write` phase. */
   rooms: { readonly start: number; end: number }[] = NO_ROOMS;
   /** How `align` pads; undefined until `%use smartalign`. */

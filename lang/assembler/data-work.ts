@@ -217,7 +217,7 @@ export class TimesWork implements Work {
       this.inner.place(assembly);
       const length = section.offset - before;
       if (length === 0) return;
-      if (i === 0) assembly.repetition = { count, length };
+      if (i === 0) assembly.repetition = { count, length, isRoom: this.inner.isRoom === true };
       // What depends on no place is the same every time.
       if (!assembly.touched && i + 1 < count) {
         assembly.again(length, count - i - 1);
@@ -234,6 +234,7 @@ function refuseSoMany(what: string, count: number, { diagnostics, item }: Assemb
 }
 
 export class ReserveWork implements Work {
+  readonly isRoom = true;
   readonly #unit: number;
   readonly #count: Expression;
 

@@ -7,7 +7,7 @@ import { RELOCATIONS } from '../object/elf64.ts';
 import { type SourceLine, textOf } from '../syntax/lexer.ts';
 import type { SourceFile } from '../syntax/source.ts';
 import type { Assembly, Item } from './assembly.ts';
-import { BytesWork, DataWork, ReserveWork, TimesWork } from './data-work.ts';
+import { BytesWork, DataWork, TimesWork } from './data-work.ts';
 import type { Diagnostic } from './diagnostics.ts';
 import { lineText } from './preprocessor/line-text.ts';
 import type { SourceObserver } from './preprocessor/source-observer.ts';
@@ -84,11 +84,11 @@ export class Listing implements SourceObserver {
     const { repetition } = assembly;
     const length = repetition === undefined ? end - start : repetition.length;
     const inner = item.work instanceof TimesWork ? item.work.inner : item.work;
-    const isRoom = !section.holdsBytes || inner instanceof ReserveWork;
+    const isRoom = !section.holdsBytes || inner?.isRoom === true || repetition?.isRoom === true;
     if (inner instanceof BytesWork) {
       entry.pieces.push({ offset: start, text: `<bin ${hex(length)}h>` });
     } else if (isRoom) {
-      entry.pieces.push(roomPiece(start, end));
+      entry.pieces.push(roomPiece(addressOf(section, start), end - start));
     } else {
       const counted = inner instanceof DataWork ? 0 : start + length;
       entry.pieces.push(...bytePieces(section, start, start + length, firstRelocation, counted, assembly.rooms));
@@ -164,7 +164,7 @@ function bytePieces(
     const room = rooms[nextRoom];
     if (room?.start === at) {
       const last = Math.min(room.end, end);
-      pieces.push(roomPiece(at, last));
+      pieces.push(roomPiece(at, last - at));
       at = last;
       nextRoom++;
       continue;
@@ -186,9 +186,12 @@ function bytePieces(
   return pieces;
 }
 
-function roomPiece(start: number, end: number): Piece {
-  const size = end - start;
-  return { offset: start, text: size > SHORT_ROOM ? `<res ${hex(size)}h>` : '??'.repeat(size) };
+/** Behind `absolute` labels are addresses, and so is what the listing has. */
+const addressOf = (section: Section, offset: number): number =>
+  section.isAbsolute ? Number(section.start.constant) + offset : offset;
+
+function roomPiece(offset: number, size: number): Piece {
+  return { offset, text: size > SHORT_ROOM ? `<res ${hex(size)}h>` : '??'.repeat(size) };
 }
 
 const hex = (value: number) => value.toString(16).toUpperCase();

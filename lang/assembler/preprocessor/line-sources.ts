@@ -58,6 +58,11 @@ export class LineSources {
     return false;
   }
 
+  /** True in a call of a macro, at whatever depth, that was defined with `.nolist`. */
+  isUnlisted(): boolean {
+    return this.#open.some(({ call }) => call?.macro.unlisted === true);
+  }
+
   /** Drops the sources down to and with the innermost one of a kind; false where there is none. */
   leave(kind: 'rep' | 'macro'): boolean {
     const at = this.#open.findLastIndex((source) => source.kind === kind);

@@ -106,13 +106,16 @@ export type ParameterNumbers = Pick<MultiLineMacro, 'minimum' | 'maximum' | 'gre
 /** `2`, `1-3`, `1-*`, `0+`, `1-2 default, default`. */
 export function macroHeader(
   tokens: readonly t.Token[],
-): (ParameterNumbers & Pick<MultiLineMacro, 'defaults'>) | undefined {
+): (ParameterNumbers & Pick<MultiLineMacro, 'defaults' | 'unlisted'>) | undefined {
   const read = readNumbers(tokens);
   if (read === undefined) return undefined;
   let { length } = read;
-  if (tokens[length]?.image.toLowerCase() === '.nolist') length++;
+  // `1.nolist` is one word to the lexer.
+  const apart = tokens[length]?.image.toLowerCase() === '.nolist';
+  const unlisted = apart || /\.nolist$/i.test(tokens[length - 1]!.image);
+  if (apart) length++;
   const defaults = splitArguments(tokens.slice(length), Number.POSITIVE_INFINITY, false);
-  return { ...read.numbers, defaults };
+  return { ...read.numbers, defaults, unlisted };
 }
 
 /** `2`, `1-3` … and nothing behind it, as `%unmacro` and `%ifmacro` name a macro. */

@@ -19,8 +19,10 @@ export interface MultiLineMacro {
   /** True where the body says where a label in front of the call goes, by `%00`. */
   readonly placesLabel: boolean;
   readonly ignoreCase: boolean;
-  /** `%rmacro`: may call itself. */
+  /** `%rmacro`: its name means itself in its body. */
   readonly recursive: boolean;
+  /** `.nolist`: its lines are in no listing, and what they make is beside the call. */
+  readonly unlisted?: boolean;
   /** One of NASM's own: what goes wrong in it goes wrong at its call. */
   readonly standard?: boolean;
 }

@@ -101,8 +101,8 @@ export class Preprocessor {
       }
       const known = this.#calls.find(next);
       if (known !== undefined) return { tokens: NO_TOKENS, origin: next.origin, known };
-      if (!source.call?.macro.standard) {
-        this.observer?.read(next, this.#sources.depth - 1, source.kind === 'file');
+      if (this.observer !== undefined && !source.call?.macro.standard && !this.#sources.isUnlisted()) {
+        this.observer.read(next, this.#sources.depth - 1, source.kind === 'file');
       }
       const line = this.#process(next);
       if (line === undefined || line.tokens.length === 0) continue;
@@ -232,10 +232,15 @@ export class Preprocessor {
       this.#diagnostics.error(spanOf(tokens[at]!, tokens.at(-1)!, origin), chosen);
       return label;
     }
+    if (chosen.macro.recursive && this.#sources.isActive(chosen.macro)) {
+      const text = `\`${chosen.macro.name}\` calls itself: NASM 2.16 assembles nothing behind a \`%rmacro\` that does`;
+      this.#diagnostics.error(spanOf(tokens[at]!, tokens.at(-1)!, origin), text, 'count with %rep and %assign');
+      return label;
+    }
     this.#call(chosen, tokens, at, origin);
     // A label in front of the call stands on its own, unless the body places it with %00.
     if (label === undefined || chosen.macro.placesLabel) return undefined;
-    if (!chosen.macro.standard) this.observer?.label(label, this.#sources.depth - 1);
+    if (!chosen.macro.standard && !this.#sources.isUnlisted()) this.observer?.label(label, this.#sources.depth - 1);
     return label;
   }
 

@@ -5,6 +5,10 @@ import { expect, test } from 'vitest';
 import { assemble } from '../../../lang/assembler/assemble.ts';
 import { complaints } from './tools.ts';
 
+/** `count` macros, each of which calls the next. */
+const chain = (count: number, argument: string): string =>
+  Array.from({ length: count }, (_, i) => `%macro m${i} 1\n m${i + 1} ${argument}\n%endmacro\n`).join('');
+
 const BOUNDED: readonly (readonly [title: string, text: string, message: string])[] = [
   ['a huge times', ' times 0x7fffffff db 0', '`times` 2147483647 makes section .text larger than 256 MiB'],
   ['a times of times', ' times 100000000 resq 1000', 'section .text grows beyond 256 MiB'],
@@ -22,8 +26,13 @@ const BOUNDED: readonly (readonly [title: string, text: string, message: string]
     `%define x0 1\n${Array.from({ length: 40 }, (_, i) => `%define x${i + 1} x${i} + x${i}`).join('\n')}\n dd x40`,
     'makes this line too long',
   ],
-  ['a macro that calls itself for ever', '%rmacro m 1\n m %1\n%endmacro\n m 1', 'macro `m` nests more than 256 deep'],
-  ['a macro that doubles its argument', '%rmacro m 1\n m {%1 + %1}\n%endmacro\n m 1', 'macros make this line too long'],
+  [
+    'a macro that calls itself for ever',
+    '%rmacro m 1\n m %1\n%endmacro\n m 1',
+    '`m` calls itself: NASM 2.16 assembles nothing',
+  ],
+  ['macros that nest deep', `${chain(300, '%1')} m0 1`, 'macro `m255` nests more than 256 deep'],
+  ['macros that double their argument', `${chain(40, '{%1 + %1}')} m0 1`, 'macros make this line too long'],
   [
     'a macro that makes macros for ever',
     '%macro m 1\n%macro m%1 1\n m1 1\n%endmacro\n m1 1\n%endmacro\n m 1',

@@ -57,6 +57,42 @@ f: call g+5
 section .data
 g: dd 5
 `,
+  'macros whose lines are not listed': `%macro silent 2+.nolist
+ jmp %%end
+ db %2
+ inner %1
+%%end:
+%endmacro
+%macro inner 1
+ db %1
+%endmacro
+%macro loud 1
+ silent %{1}, "some text that is long", %1
+ db %{1}
+%endmacro
+%macro one 1.nolist
+ db %1
+%endmacro
+ silent 5, "hello", 13, 10
+ loud 7
+a: one 3
+ nop`,
+  'alignment by room, and addresses of elsewhere': ` bits 64
+ nop
+ alignb 8
+ times 3 resb 1
+ times 12 resb 1
+ align 64, resb 1
+section .data
+ db 1
+ alignb 16
+section .bss
+ resb 3
+ alignb 8
+ absolute 0x100
+x: resb 3
+ alignb 8
+ resq 1`,
   'room among data': `section .data
 db ?
 dw ?, 1
