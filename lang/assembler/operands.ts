@@ -3,6 +3,7 @@
 import type { SourceOperand, Width } from '../isa/instruction.ts';
 import { type Register, registerNamed } from '../isa/registers.ts';
 import type { Expression, Hints, OperandSyntax } from '../syntax/ast.ts';
+import { isSummed } from './address-sums.ts';
 import type { Assembly } from './assembly.ts';
 import { isConstant, type Value } from './value.ts';
 
@@ -131,7 +132,7 @@ interface AddressRegisters {
 
 const NO_REGISTERS: AddressRegisters = { count: 0, base: undefined, index: undefined, scale: 1 };
 
-/** Base, index and scale: the first register that is not multiplied is the base; 3, 5 and 9 times one register uses both places. */
+/** Base, index and scale: the first register that is not multiplied is mostly the base; 3, 5 and 9 times one register uses both places. */
 function addressRegisters(value: Value, at: Expression, assembly: Assembly): AddressRegisters | undefined {
   if (!hasRegister(value)) return NO_REGISTERS;
   const terms = value.terms.filter((term) => typeof term.of === 'string');
@@ -146,8 +147,12 @@ function addressRegisters(value: Value, at: Expression, assembly: Assembly): Add
   }));
   if (second === undefined) return oneRegister(first!, fault);
   let [base, index] = first!.scale === 1 ? [first!, second] : [second, first!];
-  if (first!.scale === 1 && second.scale === 1 && multiplied(at, first!.register.name))
-    [base, index] = [second, first!];
+  if (first!.scale === 1 && second.scale === 1) {
+    const swapped = isSummed(at, assembly)
+      ? second.register.name < first!.register.name
+      : multiplied(at, first!.register.name);
+    if (swapped) [base, index] = [second, first!];
+  }
   if (base.scale !== 1) return fault('only one register of an address can be multiplied');
   if (!isScale(index.scale))
     return fault(`${index.register.name} is multiplied by ${index.scale}; only 1, 2, 4 and 8 exist`);
@@ -168,7 +173,7 @@ function isScale(scale: number): scale is 1 | 2 | 4 | 8 {
   return scale === 1 || scale === 2 || scale === 4 || scale === 8;
 }
 
-/** `[rcx*1+rax]`: a register written with a factor, be it 1, wants to be the index. */
+/** `[rcx*1+rax]`: the first register, written with a factor, be it 1, wants to be the index. */
 function multiplied(expression: Expression, name: string): boolean {
   if (expression.kind !== 'binary') return false;
   const { operator, left, right } = expression;

@@ -161,20 +161,21 @@ export class StatementParser {
     if (error instanceof SyntaxFault) {
       this.#diagnostics.error(spanOf(error.token, error.token, origin), error.message);
     } else if (isRecognitionException(error)) {
-      this.#diagnostics.error(...describe(error, tokens, origin), ...this.#remedy(error.token as t.Token, tokens));
+      this.#diagnostics.error(...describe(error, tokens, origin), ...this.#remedy(error, tokens));
     } else {
       throw error;
     }
   }
 
   /** Where what stands there is another assembler's: what NASM writes. */
-  #remedy(found: t.Token, tokens: readonly t.Token[]): string[] {
+  #remedy(error: GrammarError, tokens: readonly t.Token[]): string[] {
+    const found = error.token as t.Token;
     if (found.image === '#' || found.image === '//') return ['a comment begins with `;`'];
     if (/^%[a-z]/i.test(found.image) && this.#words.isRegister(found.image.slice(1)))
       return ['NASM writes registers without `%` and numbers without `$`, and the destination first'];
     const at = tokens.indexOf(found);
     const before = tokens[at - 1];
-    if (before === undefined) return [];
+    if (before === undefined || error.name !== 'NotAllInputParsedException') return [];
     const word = before.image.toLowerCase();
     if (word === 'ptr') return [`NASM has no \`ptr\`: write \`${tokens[at - 2]?.image ?? 'dword'} [address]\``];
     if (word === 'offset') return ['NASM has no `offset`: a name alone is its address, and `[name]` what stands there'];

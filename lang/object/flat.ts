@@ -21,7 +21,8 @@ export function toFlat(
   const view = new DataView(bytes.buffer);
   const diagnostics: Diagnostic[] = [];
   object.sections.forEach((section, number) => {
-    if (section.type !== elf.SHT_NOBITS) bytes.set(section.data, offsets[number]);
+    // One without bytes may be aligned to a place behind the last byte of the file.
+    if (section.type !== elf.SHT_NOBITS && section.data.length > 0) bytes.set(section.data, offsets[number]);
   });
   object.sections.forEach((section, number) => {
     const start = offsets[number]!;

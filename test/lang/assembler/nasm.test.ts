@@ -37,6 +37,25 @@ const CORPUS: Readonly<Record<string, string>> = {
     'mov eax, [qword 0x123456789]\nmov eax, [fs:0x28]\nmov rax, [gs:rax+8]\nmov eax, [eax+ecx*2]\nmov eax, [a32 5]\nlea r8, [r9+r10*4-0x1000]',
     'mov eax, [rbx+2*(3+1)]\nmov eax, [4*rcx+rdx+8]\nmov eax, [(rcx+1)*4]',
   ].join('\n'),
+  'a sum in an address makes NASM forget which register stood first': [
+    'nop\nx equ 5\ny: nop\nz: nop',
+    ...(
+      'y+4 2+3 (3-1) 8*3 y 0 5-5 y-y z-y x+4 (1+2)*4 y+0 z-1 z-y+1 -(-4)+4 -4-4 later+4 $-$$ (1&3)+1 ~1+3 +1 -1 ' +
+      "'a' 'a'+1"
+    )
+      .split(' ')
+      .flatMap((each) => [
+        `rsi+rdx+${each}`,
+        `${each}+rsi+rdx`,
+        `rsi*1+rdx+${each}`,
+        `rsi+rdx*1+${each}`,
+        `rsi+rdx*2+${each}`,
+      ])
+      .map((address) => `mov eax, [${address}]`),
+    'mov eax, [rax+r8+y+4]\nmov eax, [r8+r10+y+4]\nmov eax, [rbp+rax+2+3]\nmov eax, [rsp+rax+2+3]\nmov eax, [rax+rsp+2+3]',
+    'mov eax, [rsi+rsi+rdx]\nmov eax, [EAX+R8D+1+1]\nmov eax, [r15+r14+1+1]\nlater: nop',
+  ].join('\n'),
+  'empty sections that are aligned': 'nop\nsection .rodata align=16\nsection .data align=64\nsection .x align=8\ndb 1',
   'default rel, rel and abs':
     'mov eax, [x]\nmov eax, [rel x]\ndefault rel\nmov eax, [x]\nmov eax, [abs x]\nmov eax, [fs:x]\nmov eax, [x+rbx]\nmov eax, [rel x + 4]\nmov eax, [0x1000]\ndefault abs\nmov eax, [x]\ncmp dword [rel x], 5\nmov qword [rel x], 0x1234\nx: dd 1',
   'data of all sizes':
