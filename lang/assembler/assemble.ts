@@ -20,6 +20,7 @@ import { SeesIntoCalls } from './hidden-labels.ts';
 import { type BinaryPath, incbin } from './incbin.ts';
 import { InstructionWork } from './instruction-work.ts';
 import { KnownInstructions, wordingOf } from './known-instructions.ts';
+import { isReserved } from './left-out.ts';
 import { LineRecorder } from './line-recorder.ts';
 import type { Listing } from './listing.ts';
 import { objectOf } from './output.ts';
@@ -335,6 +336,13 @@ class Program {
 
   #define(label: Label, origin: Origin, index: number): AssemblySymbol | undefined {
     const span = spanOf(label.at, label.at, origin);
+    if (isReserved(label.at.image)) {
+      this.#diagnostics.error(
+        span,
+        `\`${label.at.image}\` is a word of NASM's, not a label; as one it is \`$${label.at.image}\``,
+      );
+      return undefined;
+    }
     const local = label.name.startsWith('.') && !label.name.startsWith('..');
     if (!local && !label.name.startsWith('..')) this.#parent = label.name;
     const name = nameInCall(label.name, origin.expansion?.serial);

@@ -6,7 +6,7 @@
 import { NOT_LOCKABLE } from '../isa/emit.ts';
 import { encode } from '../isa/encode.ts';
 import type { EncodeFailure, Encoding, SourceInstruction, SourceOperand, ValueField } from '../isa/instruction.ts';
-import type { Body, OperandSyntax } from '../syntax/ast.ts';
+import type { Body, Expression, OperandSyntax } from '../syntax/ast.ts';
 import { spanOf } from '../syntax/lexer.ts';
 import type { Assembly, Work } from './assembly.ts';
 import { type BuiltOperand, buildOperand } from './operands.ts';
@@ -207,6 +207,8 @@ export class InstructionWork implements Work {
   #warn(body: InstructionBody, assembly: Assembly): void {
     for (const warning of this.#encoding?.warnings ?? [])
       assembly.diagnostics.warning(operandSpan(body, undefined, assembly), warning, warningClass(warning));
+    if (body.operands.some(({ memory, expression }) => memory?.hints.relative === true && hasRegister(expression)))
+      assembly.diagnostics.warning(operandSpan(body, undefined, assembly), RELATIVE_TO_REGISTER);
   }
 
   #refuse(failure: EncodeFailure, body: InstructionBody, assembly: Assembly): void {
@@ -234,6 +236,22 @@ function bracketHint({ operands }: InstructionBody, { operand, forms }: EncodeFa
   if (at.expression.kind !== 'symbol' || !takesMemory) return [];
   const { name } = at.expression;
   return [`\`${name}\` is its address, a number; what stands there is \`[${name}]\``];
+}
+
+const RELATIVE_TO_REGISTER = 'an address with a register in it cannot be relative to rip: `rel` says nothing here';
+
+/** Whether a register stands anywhere in an expression of an address. */
+function hasRegister(expression: Expression): boolean {
+  switch (expression.kind) {
+    case 'register':
+      return true;
+    case 'unary':
+      return hasRegister(expression.operand);
+    case 'binary':
+      return hasRegister(expression.left) || hasRegister(expression.right);
+    default:
+      return false;
+  }
 }
 
 /** The encoder warns of a value that loses bits, and of `lock` where it does not belong. */

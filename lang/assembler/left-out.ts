@@ -24,6 +24,12 @@ const WITH_OPERANDS = new Set(
 
 const VECTOR_REGISTER = /^(?:[xyz]mm\d+|mm[0-7]|st[0-7]|k[0-7])$/i;
 
+/** Registers that gvm has not, and `to`: no names of labels to NASM, unless a `$` stands in front. */
+const RESERVED = /^(?:[xyz]mm(?:[12]?\d|3[01])|mm[0-7]|st[0-7]|k[0-7]|bnd[0-3]|tmm[0-7]|tr[0-7]|to)$/i;
+
+/** True of a word that NASM reads as something of its own where a label could stand. */
+export const isReserved = (word: string): boolean => RESERVED.test(word);
+
 /** True of a word that is an instruction to NASM where nothing follows it. */
 export function isLeftOutAlone(word: string): boolean {
   return ALONE.has(word.toLowerCase());

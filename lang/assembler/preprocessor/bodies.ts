@@ -28,6 +28,9 @@ const macro: DirectiveMeaning = ({ word, rest, span, ...line }, to) => {
     finish: (body) => {
       if (header === undefined) return;
       const defaults = header.defaults.map((tokens) => tokens.map((token) => carried(token, line.origin)));
+      if (to.bodies.has(name!, header)) {
+        to.diagnostics.warning(span, `macro \`${name}\` was defined before`, 'pp-macro-redef-multi');
+      }
       const placesLabel = body.some(({ tokens }) => tokens.some(({ image }) => image === '%00'));
       to.bodies.define({
         name: name!,

@@ -39,9 +39,12 @@ export class MacroTable {
   }
 
   /** `%ifmacro`: a macro of exactly that name that takes a number of parameters in the range. */
-  has(name: string, { minimum, maximum }: ParameterNumbers): boolean {
+  has(name: string, { minimum, maximum, greedy }: ParameterNumbers): boolean {
     const macros = [...(this.#byName.get(name) ?? []), ...(this.#byName.get(name.toLowerCase()) ?? [])];
-    return macros.some((macro) => macro.name === name && macro.minimum <= maximum && macro.maximum >= minimum);
+    return macros.some(
+      (macro) =>
+        macro.name === name && (macro.minimum <= maximum || greedy) && (macro.maximum >= minimum || macro.greedy),
+    );
   }
 
   /** Says that what is defined so far is NASM's own. */

@@ -226,3 +226,11 @@ test('a local label that belongs to another label, since one has come between', 
 test('a constant whose name is taken is one mistake', () => {
   expect(complaints('a equ 1\na equ 2')).toHaveLength(1);
 });
+
+test.each(['st1: nop', 'XMM3: nop', 'k7 equ 5', 'to: nop', 'struc mm0'])(
+  'names of registers that gvm has not are no labels: %s',
+  (source) => {
+    const word = source.replace(/^struc /, '').replace(/\W.*/, '');
+    expect(complaints(source)[0]).toContain(`\`${word}\` is a word of NASM's, not a label; as one it is \`$${word}\``);
+  },
+);

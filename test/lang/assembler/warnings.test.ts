@@ -1,10 +1,12 @@
 /** `-w`: which warnings are shown, hidden, or errors; NASM's names and their groups. */
 
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { assemble } from '../../../lang/assembler/assemble.ts';
 import { WARNING_CLASSES, WarningSettings, warningNames } from '../../../lang/assembler/warning-classes.ts';
-import { has } from './tools.ts';
+import { has, inFolder } from './tools.ts';
 
 const SOURCE = 'lonely\n db 300\n lock mov eax, 5\n%warning beware\n resb 1\nsection .bss\n db 1';
 
@@ -58,3 +60,27 @@ test.skipIf(!has('nasm'))('names and states are those of nasm (needs nasm)', () 
     expect(warningNames()).toContain(group);
   expect(classes.length).toBe(Object.keys(WARNING_CLASSES).length);
 });
+
+/** Lines and classes of the warnings, as nasm has them: what it says several times of a line counts once. */
+const OF_NASM: Readonly<Record<string, string>> = {
+  'a macro defined again':
+    '%macro a 1\n%endmacro\n%macro a 1\n%endmacro\n%macro a 0\n%endmacro\n%macro a 2-*\n%endmacro\n%macro a 3\n%endmacro\n%imacro a 3\n%endmacro\n%macro b 0+\n%endmacro\n%macro b 4\n%endmacro\n%rep 2\n%macro c 0\n%endmacro\n%endrep',
+  'rel with a register':
+    ' bits 64\nx: mov eax, [rel rbx]\n mov eax, [rel x+rcx*2]\n mov eax, [rel x]\n default rel\n mov eax, [x+rbx]',
+};
+test.skipIf(!has('nasm')).each(Object.entries(OF_NASM))(
+  '%s: warnings stand where nasm has them (needs nasm)',
+  (_, text) => {
+    const result = assemble({ name: 'main.asm', text }, { includePath: () => undefined });
+    const list = 'object' in result ? result.warnings : result.diagnostics;
+    const ours = list.map(({ span, warning }) => `${span!.origin.file.line(span!.start)} ${warning}`);
+    const { stderr } = inFolder((folder) => {
+      writeFileSync(join(folder, 'main.asm'), text);
+      return spawnSync('nasm', ['-f', 'elf64', '-o', 'x.o', 'main.asm'], { cwd: folder, encoding: 'utf8' });
+    });
+    const theirs = [...stderr.matchAll(/^main\.asm:(\d+): warning: .*\[-w\+([\w-]+)\]$/gm)].map(
+      ([, line, name]) => `${line} ${name}`,
+    );
+    expect([...new Set(ours)].sort()).toEqual([...new Set(theirs)].sort());
+  },
+);
