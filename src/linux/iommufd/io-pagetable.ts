@@ -17,6 +17,10 @@ export const LAST_IOVA = 0xffff_ffff_ffff_ffffn;
 const PAGE = BigInt(PAGE_SIZE);
 /** A driver that keeps pages although its unmap is called is told this often. */
 const UNMAP_REQUESTS = 100;
+/** Where the kernel warns. */
+const [DEVICE, IO_PAGETABLE, PAGES] = ['device.c', 'io_pagetable.c', 'pages.c'].map(
+  (file) => `drivers/iommu/iommufd/${file}`,
+) as [string, string, string];
 
 /** A driver that reaches memory through the space: `struct iommufd_access`, as the space sees it. */
 export interface AreaUser {
@@ -83,10 +87,10 @@ export class IoPagetable {
   /** iopt_enable_large_pages, iopt_disable_large_pages: -EINVAL where pages are mapped already, -EADDRINUSE by what is mapped. */
   setLargePages(largePages: boolean): number {
     if (largePages === this.#largePages) return 0;
-    if (!largePages && this.#domains.size > 0) {
+    if (!largePages && this.#domains.size > 0 && this.mappings > 0) {
       return this.#kernel.refuse(
         EINVAL,
-        'a page table has large pages already: HUGE_PAGES goes off before a device attaches',
+        'a page table may have large pages already: HUGE_PAGES goes off before one is filled',
       );
     }
     const error = this.#align(this.#required({ largePages }));
@@ -221,42 +225,38 @@ export class IoPagetable {
 
   /** iommufd_access_pin_pages: the frames behind [iova, iova + length); -EINVAL, -EOVERFLOW, -ENOENT, -EPERM, -EFAULT, -ENOMEM. All or none. */
   pin(iova: bigint, length: bigint, write: boolean): readonly Hpa[] | number {
-    const areas = this.#accessible(iova, length, write);
-    if (typeof areas === 'number') return areas;
     const frames: Hpa[] = [];
-    for (const [i, area] of areas.entries()) {
-      const [from, last] = part(area, iova, length);
-      const pinned = area.pin(this.#kernel, from, last, write);
-      if (typeof pinned === 'number') {
-        for (const done of areas.slice(0, i)) done.unpin(...part(done, iova, length));
-        return pinned;
-      }
+    const done: IoptArea[] = [];
+    const error = this.#eachArea(iova, length, (area, from, last) => {
+      const pinned =
+        this.#accessError(area, write, wholePages(area, from, last, iova + length - 1n)) ||
+        area.pin(this.#kernel, from, last, write);
+      if (typeof pinned === 'number') return pinned;
       frames.push(...pinned);
-    }
-    return frames;
+      done.push(area);
+      return 0;
+    });
+    if (error === 0) return frames;
+    for (const area of done) area.unpin(...part(area, iova, length));
+    return error;
   }
 
   /** iommufd_access_unpin_pages: only what was pinned by one call can be unpinned by one. */
   unpin(iova: bigint, length: bigint): void {
     for (const area of this.#areas.overlapping(iova, iova + length)) {
-      if (!area.unpin(...part(area, iova, length))) {
-        const what = range(iova, iova + length - 1n);
-        this.#kernel.printk(`WARNING: iommufd_access_unpin_pages: ${what} was not pinned as it is unpinned`);
-      }
+      if (!area.unpin(...part(area, iova, length))) this.#kernel.warn(PAGES, 'iopt_area_remove_access', 'iommufd');
+    }
+    if (typeof this.#contiguous(iova, length) === 'number') {
+      this.#kernel.warn(DEVICE, 'iommufd_access_unpin_pages', 'iommufd');
     }
   }
 
   /** iommufd_access_rw: 0, or -EINVAL, -EOVERFLOW, -ENOENT, -EPERM, -EFAULT. On an error the first bytes may have been copied. */
   transfer(iova: bigint, data: Uint8Array, write: boolean): number {
-    const areas = this.#accessible(iova, BigInt(data.length), write);
-    if (typeof areas === 'number') return areas;
-    for (const area of areas) {
-      const [from, last] = part(area, iova, BigInt(data.length));
+    return this.#eachArea(iova, BigInt(data.length), (area, from, last) => {
       const bytes = data.subarray(Number(from - iova), Number(last - iova) + 1);
-      const error = area.transfer(this.#kernel, from, bytes, write);
-      if (error < 0) return error;
-    }
-    return 0;
+      return this.#accessError(area, write, true) || area.transfer(this.#kernel, from, bytes, write);
+    });
   }
 
   /** Where a mapping goes: iopt_alloc_iova or iopt_check_iova. */
@@ -320,6 +320,7 @@ export class IoPagetable {
     for (let request = 0; area.accessed; request++) {
       area.preventAccess = true;
       if (request > UNMAP_REQUESTS) {
+        this.#kernel.warn(IO_PAGETABLE, 'iopt_unmap_iova_range', 'iommufd');
         const what = range(area.iova, area.last);
         return this.#kernel.refuse(EDEADLOCK, `a driver keeps pages of ${what} although it was told to unpin them`);
       }
@@ -328,27 +329,41 @@ export class IoPagetable {
     return 0;
   }
 
-  #accessible(iova: bigint, length: bigint, write: boolean): readonly IoptArea[] | number {
-    const areas = this.#contiguous(iova, length);
-    if (typeof areas === 'number') return areas;
-    const barred = areas.find((area) => area.preventAccess || !(write ? area.writable : area.readable));
-    if (barred === undefined) return areas;
-    return this.#kernel.refuse(EPERM, `the mapping ${range(barred.iova, barred.last)} does not allow it`);
+  /** Why a driver may not use an area now. */
+  #accessError(area: IoptArea, write: boolean, aligned: boolean): number {
+    const kernel = this.#kernel;
+    const mapping = `the mapping ${range(area.iova, area.last)}`;
+    if (area.preventAccess) return kernel.refuse(EINVAL, `${mapping} is being unmapped`);
+    if (!aligned) return kernel.refuse(EINVAL, `${mapping} is not made of whole pages of its memory`);
+    if (write ? area.writable : area.readable) return 0;
+    return kernel.refuse(EPERM, `${mapping} does not allow it`);
   }
 
-  /** iopt_for_each_contig_area: the areas that hold [iova, iova + length), which have no hole between them. */
-  #contiguous(iova: bigint, length: bigint): readonly IoptArea[] | number {
+  /** iopt_for_each_contig_area: what of [iova, iova + length) lies in each area, until `step` fails, or at a hole -ENOENT. */
+  #eachArea(iova: bigint, length: bigint, step: (area: IoptArea, from: bigint, last: bigint) => number): number {
     const kernel = this.#kernel;
     if (length === 0n) return kernel.refuse(EINVAL, 'an access to no bytes');
     if (iova + length - 1n > LAST_IOVA) {
       return kernel.refuse(EOVERFLOW, `${hex(length)} bytes at iova ${hex(iova)} wrap past 2^64`);
     }
-    const areas = this.#areas.overlapping(iova, iova + length);
-    const mapped = areas.reduce((next, area) => (area.iova <= next ? area.last + 1n : next), iova);
-    if (areas.length === 0 || mapped < iova + length) {
-      return kernel.refuse(ENOENT, `iova ${hex(mapped)} is not mapped`);
+    let next = iova;
+    for (const area of this.#areas.overlapping(iova, iova + length)) {
+      if (area.iova > next) break;
+      const error = step(area, ...part(area, iova, length));
+      if (error < 0) return error;
+      next = area.last + 1n;
     }
-    return areas;
+    return next < iova + length ? kernel.refuse(ENOENT, `iova ${hex(next)} is not mapped`) : 0;
+  }
+
+  /** The areas that hold [iova, iova + length), which have no hole between them. */
+  #contiguous(iova: bigint, length: bigint): readonly IoptArea[] | number {
+    const areas: IoptArea[] = [];
+    const error = this.#eachArea(iova, length, (area) => {
+      areas.push(area);
+      return 0;
+    });
+    return error < 0 ? error : areas;
   }
 
   #reservation(start: bigint, last: bigint): Reservation | undefined {
@@ -393,6 +408,11 @@ export class IoPagetable {
     if (error === 0) this.#alignment = alignment;
     return error;
   }
+}
+
+/** iopt_area_contig_is_aligned: what is taken of an area begins with a page of its memory, and ends with one unless it ends all. */
+function wholePages(area: IoptArea, from: bigint, last: bigint, end: bigint): boolean {
+  return area.byteOf(from) % PAGE === 0n && (last === end || area.byteOf(area.last) % PAGE === PAGE - 1n);
 }
 
 /** What of [iova, iova + length) lies in the area, both ends included. */

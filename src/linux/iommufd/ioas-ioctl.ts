@@ -69,10 +69,16 @@ export function allowIovas(state: IommufdState, cmd: StructOf<typeof iommu_ioas_
   return ioas.iopt.allow(allowed);
 }
 
-/** What MAP and COPY ask for; -EOPNOTSUPP for a flag there is not, -EINVAL for a mapping that nobody may use. */
-function requestOf(kernel: Kernel, flags: number, iova: bigint): MapRequest | number {
+/**
+ * What MAP and COPY ask for; -EOPNOTSUPP for a flag there is not, -EOVERFLOW if one of `numbers` is the last there is, -EINVAL for a
+ * mapping that nobody may use.
+ */
+function requestOf(kernel: Kernel, flags: number, iova: bigint, ...numbers: readonly bigint[]): MapRequest | number {
   if (flags & ~MAP_FLAGS) {
     return kernel.refuse(EOPNOTSUPP, `a mapping has no flag 0x${((flags & ~MAP_FLAGS) >>> 0).toString(16)}`);
+  }
+  if ([iova, ...numbers].includes(LAST_IOVA)) {
+    return kernel.refuse(EOVERFLOW, 'an address or the length is no address of 64 bits and its successor');
   }
   const readable = (flags & IOMMU_IOAS_MAP_READABLE) !== 0;
   const writable = (flags & IOMMU_IOAS_MAP_WRITEABLE) !== 0;
@@ -84,15 +90,17 @@ function requestOf(kernel: Kernel, flags: number, iova: bigint): MapRequest | nu
 export function map(state: IommufdState, cmd: StructOf<typeof iommu_ioas_map>): Answer<typeof iommu_ioas_map> {
   const { kernel } = state;
   if (cmd.__reserved !== 0) return reserved(kernel);
-  const request = requestOf(kernel, cmd.flags, cmd.iova);
-  if (typeof request === 'number') return request;
   const { length, user_va: start } = cmd;
-  if (cmd.iova >= LAST_IOVA || length >= LAST_IOVA || start + length > LAST_IOVA) {
-    return kernel.refuse(EOVERFLOW, `0x${length.toString(16)} bytes at 0x${start.toString(16)} wrap past 2^64`);
-  }
+  const request = requestOf(kernel, cmd.flags, cmd.iova, length);
+  if (typeof request === 'number') return request;
   const ioas = state.space(cmd.ioas_id);
   if (typeof ioas === 'number') return ioas;
+  // iopt_alloc_pages: a length that cannot be rounded up to pages, then an end that cannot be.
   if (length === 0n) return kernel.refuse(EINVAL, 'a mapping of no bytes');
+  if (length > LAST_IOVA - PAGE) return kernel.refuse(EINVAL, `0x${length.toString(16)} bytes are not to be had`);
+  if (start + length > LAST_IOVA) {
+    return kernel.refuse(EOVERFLOW, `0x${length.toString(16)} bytes at 0x${start.toString(16)} wrap past 2^64`);
+  }
   if (!kernel.kmallocAll('struct iopt_pages', 'struct iopt_area')) return -ENOMEM;
   const pages = new IoptPages(kernel, start, request.writable, state.account);
   const iova = ioas.iopt.map([{ pages, start: start % PAGE, length }], request);
@@ -102,11 +110,8 @@ export function map(state: IommufdState, cmd: StructOf<typeof iommu_ioas_map>): 
 /** IOMMU_IOAS_COPY: memory that `from` has mapped, in another space as well; pages are pinned and charged once. */
 export function copy(state: IommufdState, cmd: StructOf<typeof iommu_ioas_copy>): Answer<typeof iommu_ioas_copy> {
   const { kernel } = state;
-  const request = requestOf(kernel, cmd.flags, cmd.dst_iova);
+  const request = requestOf(kernel, cmd.flags, cmd.dst_iova, cmd.length, cmd.src_iova);
   if (typeof request === 'number') return request;
-  if (cmd.length >= LAST_IOVA || cmd.src_iova >= LAST_IOVA || cmd.dst_iova >= LAST_IOVA) {
-    return kernel.refuse(EOVERFLOW, 'an address or the length is no address of 64 bits and its successor');
-  }
   const from = state.space(cmd.src_ioas_id);
   if (typeof from === 'number') return from;
   const spans = from.iopt.spansOf(cmd.src_iova, cmd.length);

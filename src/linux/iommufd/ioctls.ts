@@ -7,12 +7,15 @@ import type { Ioctl } from '../uapi/ioctl.ts';
 import * as uapi from '../uapi/iommufd.ts';
 import type { Members, Struct, StructOf, StructValue } from '../uapi/struct.ts';
 import { IommufdDevice } from './device.ts';
-import { HwPagetable, Ioas } from './ioas.ts';
+import { Ioas } from './ioas.ts';
 import { allowIovas, copy, iovaRanges, map, unmap } from './ioas-ioctl.ts';
 import type { IommufdState } from './state.ts';
 
-/** What an ioctl answers: -errno or 0, a structure to be written back, or both. */
-type Answer<M extends Members> = number | StructValue<M> | { readonly answer: StructValue<M>; readonly result: number };
+/** What an ioctl answers: -errno or 0, a structure to be written back, or both; and what there is to undo if it cannot be written. */
+type Answer<M extends Members> =
+  | number
+  | StructValue<M>
+  | { readonly answer: StructValue<M>; readonly result: number; readonly undo?: () => void };
 
 interface Row {
   readonly ioctl: Ioctl;
@@ -33,11 +36,12 @@ function row<M extends Members>(
       const answer = execute(state, shape.read(new DataView(size.buffer)));
       if (typeof answer === 'number') return answer;
       const both = 'answer' in answer && 'result' in answer;
-      const { value, result } = both
-        ? { value: answer.answer as StructValue<M>, result: answer.result as number }
-        : { value: answer as StructValue<M>, result: 0 };
-      if (copyToUser(state.kernel, argument, shape.encode(value)) < 0) return badPointer(state.kernel, shape, argument);
-      return result;
+      const { value, result, undo } = both
+        ? { value: answer.answer as StructValue<M>, result: answer.result as number, undo: answer.undo as () => void }
+        : { value: answer as StructValue<M>, result: 0, undo: undefined };
+      if (copyToUser(state.kernel, argument, shape.encode(value)) >= 0) return result;
+      undo?.();
+      return badPointer(state.kernel, shape, argument);
     },
   };
 }
@@ -72,23 +76,26 @@ function option(
 ): Answer<typeof uapi.iommu_option.members> {
   const { kernel, objects } = state;
   if (cmd.__reserved !== 0) return reserved(kernel);
-  const sets = cmd.op === uapi.IOMMU_OPTION_OP_SET;
-  const badOp = () => kernel.refuse(EOPNOTSUPP, `an option is set (0) or got (1), not ${cmd.op}`);
-  if (!sets && cmd.op !== uapi.IOMMU_OPTION_OP_GET) return badOp();
-  if (sets && cmd.val64 > 1n) return kernel.refuse(EINVAL, `the option is 0 or 1, not ${cmd.val64}`);
+  const { op } = cmd;
+  const badOp = () => kernel.refuse(EOPNOTSUPP, `an option is set (0) or got (1), not ${op}`);
+  const badValue = () => kernel.refuse(EINVAL, `the option is 0 or 1, not ${cmd.val64}`);
   switch (cmd.option_id) {
     case uapi.IOMMU_OPTION_RLIMIT_MODE: {
       if (cmd.object_id !== 0)
         return kernel.refuse(EOPNOTSUPP, 'RLIMIT_MODE is an option of the iommufd, not of an object');
-      if (!sets) return { ...cmd, val64: state.account === 'mm' ? 1n : 0n };
+      if (op === uapi.IOMMU_OPTION_OP_GET) return { ...cmd, val64: state.account === 'mm' ? 1n : 0n };
+      if (op !== uapi.IOMMU_OPTION_OP_SET) return badOp();
       if (objects.size > 0) return kernel.refuse(EBUSY, 'RLIMIT_MODE is set before the first object is made');
+      if (cmd.val64 > 1n) return badValue();
       state.account = cmd.val64 === 1n ? 'mm' : 'user';
       return cmd;
     }
     case uapi.IOMMU_OPTION_HUGE_PAGES: {
       const ioas = state.space(cmd.object_id);
       if (typeof ioas === 'number') return ioas;
-      if (!sets) return { ...cmd, val64: ioas.iopt.largePages ? 1n : 0n };
+      if (op === uapi.IOMMU_OPTION_OP_GET) return { ...cmd, val64: ioas.iopt.largePages ? 1n : 0n };
+      if (op !== uapi.IOMMU_OPTION_OP_SET) return badOp();
+      if (cmd.val64 > 1n) return badValue();
       const error = ioas.iopt.setLargePages(cmd.val64 === 1n);
       return error < 0 ? error : cmd;
     }
@@ -106,12 +113,11 @@ function allocatePagetable(
   if (cmd.flags !== 0 || cmd.__reserved !== 0) return kernel.refuse(EOPNOTSUPP, 'HWPT_ALLOC has no flags');
   const device = objects.find(cmd.dev_id, IommufdDevice, 'device');
   if (typeof device === 'number') return device;
-  const parent = objects.get(cmd.pt_id);
-  const ioas = parent instanceof HwPagetable ? undefined : state.space(cmd.pt_id);
-  if (ioas === undefined) return kernel.refuse(EINVAL, 'a page table is made for an I/O address space');
+  const ioas = state.space(cmd.pt_id);
   if (typeof ioas === 'number') return ioas;
   const made = device.allocatePagetable(ioas, false);
-  return typeof made === 'number' ? made : { ...cmd, out_hwpt_id: made.id };
+  if (typeof made === 'number') return made;
+  return { answer: { ...cmd, out_hwpt_id: made.id }, result: 0, undo: () => objects.remove(made) };
 }
 
 /** iommufd_ioctl_ops. */
@@ -120,7 +126,8 @@ export const ioctls: readonly Row[] = [
   row(uapi.IOMMU_IOAS_ALLOC, uapi.iommu_ioas_alloc, ({ kernel, objects }, cmd) => {
     if (cmd.flags !== 0) return kernel.refuse(EOPNOTSUPP, 'IOAS_ALLOC has no flags');
     if (!kernel.kmalloc('struct iommufd_ioas')) return -ENOMEM;
-    return { ...cmd, out_ioas_id: objects.add(new Ioas(kernel)).id };
+    const ioas = objects.add(new Ioas(kernel));
+    return { answer: { ...cmd, out_ioas_id: ioas.id }, result: 0, undo: () => objects.remove(ioas) };
   }),
   row(uapi.IOMMU_IOAS_ALLOW_IOVAS, uapi.iommu_ioas_allow_iovas, allowIovas),
   row(uapi.IOMMU_IOAS_COPY, uapi.iommu_ioas_copy, copy),

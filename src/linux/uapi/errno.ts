@@ -28,6 +28,7 @@ export const ELOOP = 40;
 export const ENODATA = 61;
 export const EPROTO = 71;
 export const EOVERFLOW = 75;
+export const EBADFD = 77;
 export const EUSERS = 87;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
@@ -65,6 +66,7 @@ const named: ReadonlyMap<number, readonly [name: string, text: string]> = new Ma
   [ENODATA, ['ENODATA', 'No data available']],
   [EPROTO, ['EPROTO', 'Protocol error']],
   [EOVERFLOW, ['EOVERFLOW', 'Value too large for defined data type']],
+  [EBADFD, ['EBADFD', 'File descriptor in bad state']],
   [EUSERS, ['EUSERS', 'Too many users']],
   [EMSGSIZE, ['EMSGSIZE', 'Message too long']],
   [EOPNOTSUPP, ['EOPNOTSUPP', 'Operation not supported']],

@@ -6,18 +6,18 @@
 import type { OpenFile } from '../core/file.ts';
 import type { IommuGroup } from '../core/iommu-group.ts';
 import { contextFromFile } from '../iommufd/file.ts';
-import { EBADF, EINVAL } from '../uapi/errno.ts';
+import { EBADF, EBADFD } from '../uapi/errno.ts';
 import { VFIO_PCI_DEVID_OWNED } from '../uapi/vfio.ts';
 import type { IommufdBinding, VfioDevice } from './device.ts';
 
 /** Binds a device to the iommufd behind a file: what it is then, or -errno. */
 export type Binder = (file: OpenFile) => IommufdBinding | number;
 
-/** iommufd_ctx_from_fd: the file of the current process's descriptor `fd`. -EBADF; -EINVAL for one that is no iommufd. */
+/** iommufd_ctx_from_fd: the file of the current process's descriptor `fd`. -EBADF; -EBADFD for one that is no iommufd. */
 export function iommufdFile({ kernel }: VfioDevice, fd: number): OpenFile | number {
   const file = kernel.current.files.get(fd);
   if (file === undefined) return kernel.refuse(EBADF, `fd ${fd} is not open`);
-  if (contextFromFile(file) === undefined) return kernel.refuse(EINVAL, `fd ${fd} (${file.path}) is no iommufd`);
+  if (contextFromFile(file) === undefined) return kernel.refuse(EBADFD, `fd ${fd} (${file.path}) is no iommufd`);
   return file;
 }
 

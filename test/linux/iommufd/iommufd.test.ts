@@ -116,7 +116,7 @@ describe('the nodes', () => {
     expect(bind({ flags: 1 })).toBe('-EINVAL');
     expect(bind({ iommufd: -1 })).toBe('-EINVAL');
     expect(bind({ iommufd: 99 })).toBe('-EBADF');
-    expect(bind({ iommufd: host.open('/dev/vfio/vfio') })).toBe('-EINVAL');
+    expect(bind({ iommufd: host.open('/dev/vfio/vfio') })).toBe('-EBADFD');
     expect(shown(host.ioctl(device, vfio.VFIO_DEVICE_BIND_IOMMUFD, 0x7000_0000_0000))).toBe('-EFAULT');
     // After all that the group is free.
     expect(host.openGroup(0)).toBeGreaterThan(0);
@@ -259,6 +259,9 @@ describe('translation', () => {
     expect(shown(host.pagetable(fd, { dev_id: 2, pt_id: ioas, flags: 1 }).result)).toBe('-EOPNOTSUPP');
     expect(shown(host.pagetable(fd, { dev_id: 9, pt_id: ioas }).result)).toBe('-ENOENT');
     expect(shown(host.pagetable(fd, { dev_id: 2, pt_id: 9 }).result)).toBe('-ENOENT');
+    // A page table is no address space.
+    const other = host.pagetable(fd, { dev_id: 2, pt_id: ioas }).value.out_hwpt_id;
+    expect(shown(host.pagetable(fd, { dev_id: 2, pt_id: other }).result)).toBe('-ENOENT');
   });
 
   test('what ATTACH and DETACH refuse', () => {
@@ -332,7 +335,10 @@ describe('mappings', () => {
     ['a flag there is not', '-EOPNOTSUPP', { flags: 8 | RW }],
     ['__reserved is set', '-EOPNOTSUPP', { __reserved: 1 }],
     ['neither READABLE nor WRITEABLE', '-EINVAL', { flags: FIXED }],
+    ['the last address, before what nobody may use', '-EOVERFLOW', { flags: FIXED, iova: 0xffff_ffff_ffff_ffffn }],
     ['no bytes', '-EINVAL', { length: 0n }],
+    ['more than can be rounded up to pages', '-EINVAL', { length: 0xffff_ffff_ffff_f000n }],
+    ['user addresses past 2^64 of no space', '-ENOENT', { ioas_id: 9, user_va: 0xffff_ffff_ffff_f000n, length: PAGE }],
     ['half a page', '-EINVAL', { length: 0x800n }],
     ['an address in a page', '-EINVAL', { iova: 0x800n }],
     ['memory in a page', '-EINVAL', { user_va: 0x800n }],
@@ -510,7 +516,34 @@ describe('objects and structures', () => {
     expect(shown(host.call(fd, iommufd.IOMMU_IOAS_ALLOC, shape, { flags: 1 }).result)).toBe('-EOPNOTSUPP');
     expect(shown(host.ioctl(fd, iommufd.IOMMU_IOAS_ALLOC, 0x7000_0000_0000))).toBe('-EFAULT');
     expect(shown(host.syscalls.ioctl(fd, 0x3b8a, host.scratch))).toBe('-ENOTTY');
+    // The size is read before the whole of the number counts.
+    const directed = iommufd.IOMMU_IOAS_ALLOC.number | 0x4000_0000;
+    expect(shown(host.syscalls.ioctl(fd, directed, host.scratch))).toBe('-ENOTTY');
+    expect(shown(host.syscalls.ioctl(fd, directed, hva(0x7000_0000_0000)))).toBe('-EFAULT');
     expect(shown(host.syscalls.read(fd, host.scratch, 4))).toBe('-EINVAL');
+  });
+
+  test('a space or a page table whose number cannot be told is not made', () => {
+    const fd = host.openIommufd();
+    const ioas = host.allocate(fd);
+    host.bound(0, fd);
+    // One page, mapped for writing and for reading.
+    const file = host.syscalls.memfd_create('structure', 0);
+    host.syscalls.ftruncate(file, 4096);
+    const [write, read] = [3, 1].map((protection) => host.syscalls.mmap(4096, protection, 1, file, 0)) as [
+      number,
+      number,
+    ];
+    const from = (bytes: Uint8Array) => {
+      host.memory.write(hva(write), bytes);
+      return read;
+    };
+    const alloc = iommufd.iommu_ioas_alloc.encode({ size: iommufd.iommu_ioas_alloc.size });
+    expect(shown(host.ioctl(fd, iommufd.IOMMU_IOAS_ALLOC, from(alloc)))).toBe('-EFAULT');
+    const own = { size: iommufd.iommu_hwpt_alloc.size, dev_id: 2, pt_id: ioas };
+    const pagetable = iommufd.iommu_hwpt_alloc.encode(own);
+    expect(shown(host.ioctl(fd, iommufd.IOMMU_HWPT_ALLOC, from(pagetable)))).toBe('-EFAULT');
+    expect(host.allocate(fd)).toBe(3);
   });
 
   test('the iommufd stays while a device is bound to it, though its descriptor is closed', () => {
@@ -585,11 +618,28 @@ describe('options', () => {
     expect(ask({ option_id: RLIMIT_MODE, op: GET, object_id: 1 })).toBe('-EOPNOTSUPP');
     expect(ask({ option_id: RLIMIT_MODE, op: SET, val64: 2n })).toBe('-EINVAL');
     expect(ask({ option_id: HUGE_PAGES, op: GET, object_id: 1 })).toBe('-ENOENT');
+    expect(ask({ option_id: HUGE_PAGES, op: 2, object_id: 1 })).toBe('-ENOENT');
+    expect(ask({ option_id: HUGE_PAGES, op: SET, object_id: 1, val64: 2n })).toBe('-ENOENT');
     const ioas = host.allocate(fd);
     expect(ask({ option_id: RLIMIT_MODE, op: SET, val64: 1n })).toBe('-EBUSY');
+    expect(ask({ option_id: RLIMIT_MODE, op: SET, val64: 2n })).toBe('-EBUSY');
+    expect(ask({ option_id: HUGE_PAGES, op: 2, object_id: ioas })).toBe('-EOPNOTSUPP');
     expect(ask({ option_id: HUGE_PAGES, op: SET, object_id: ioas, val64: 2n })).toBe('-EINVAL');
     host.map(fd, ioas, { iova: 1n, length: 1n });
     expect(ask({ option_id: HUGE_PAGES, op: SET, object_id: ioas, val64: 0n })).toBe('-EADDRINUSE');
+  });
+
+  test('huge pages go off while a page table has nothing in it, and not while it has', () => {
+    const fd = host.openIommufd();
+    const ioas = host.allocate(fd);
+    host.bound(0, fd, ioas);
+    const set = (val64: bigint) =>
+      shown(host.option(fd, { option_id: HUGE_PAGES, op: SET, object_id: ioas, val64 }).result);
+    expect([set(0n), set(1n)]).toEqual(['0', '0']);
+    host.map(fd, ioas);
+    expect(set(0n)).toBe('-EINVAL');
+    host.unmap(fd, ioas, 0x1_0000n, PAGE);
+    expect(set(0n)).toBe('0');
   });
 });
 
@@ -622,6 +672,11 @@ describe('a mediated device', () => {
     expect(rw(0x1_0000, new Uint8Array(1), false)).toBe('0');
     host.map(fd, ioas, { iova: 0n, flags: FIXED | iommufd.IOMMU_IOAS_MAP_WRITEABLE });
     expect([rw(0, new Uint8Array(1), false), rw(0, new Uint8Array(1), true)]).toEqual(['-EPERM', '0']);
+    // The areas in order: what the first does not allow is said before a hole behind it, and what it allows is copied.
+    expect([rw(0x1_0ffe, new Uint8Array(0x4000), true), pin(0x1_0000, 5)]).toEqual(['-EPERM', '-EPERM']);
+    const into = new Uint8Array(0x4000).fill(0xaa);
+    host.memory.write(hva(host.buffer + 0xffe), Uint8Array.of(0x55));
+    expect([rw(0x1_0ffe, into, false), into[0]]).toEqual(['-ENOENT', 0x55]);
     host.map(fd, ioas, { iova: 0x8000n, user_va: 0x1000n });
     expect([rw(0x8000, new Uint8Array(1), false), pin(0x8000)]).toEqual(['-EFAULT', '-EFAULT']);
   });
@@ -632,7 +687,9 @@ describe('a mediated device', () => {
     expect([pin(0x1_0000, 2), pin(0x1_0000, 2), pin(0x1_1800)]).toEqual([2, 2, 1]);
     expect(host.kernel.pages.pinned).toBe(2);
     vfio_unpin_pages(mdev.vfio, iova(0x1_0000), 1);
-    expect(host.kernel.log.lines.at(-1)).toContain('WARNING: iommufd_access_unpin_pages');
+    expect(host.kernel.log.lines.at(-1)).toContain('drivers/iommu/iommufd/pages.c iopt_area_remove_access [iommufd]');
+    vfio_unpin_pages(mdev.vfio, iova(0x2_0000), 1);
+    expect(host.kernel.log.lines.at(-1)).toContain('iommufd/device.c iommufd_access_unpin_pages [iommufd]');
     for (const [at, count] of pinned.splice(0)) vfio_unpin_pages(mdev.vfio, iova(at), count);
     expect(host.kernel.pages.pinned).toBe(0);
     expect([pin(0x1_4000), pin(0x1_3000, 2), pin(0x1_0000, 0)]).toEqual(['-ENOENT', '-ENOENT', '-EINVAL']);
@@ -654,7 +711,8 @@ describe('a mediated device', () => {
     pin(0x1_0000);
     const kept = pinned.splice(0);
     expect(shown(host.unmap(fd, ioas, 0x1_0000n, 4n * PAGE).result)).toBe('-EDEADLOCK');
-    expect(rw(0x1_0000, new Uint8Array(1), false)).toBe('-EPERM');
+    expect(host.kernel.log.lines.at(-1)).toContain('iommufd/io_pagetable.c iopt_unmap_iova_range [iommufd]');
+    expect(rw(0x1_0000, new Uint8Array(1), false)).toBe('-EINVAL');
     pinned.push(...kept);
   });
 

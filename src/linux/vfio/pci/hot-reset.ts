@@ -69,11 +69,14 @@ export function hotReset(pci: PciDevice, set: DeviceSet, argument: number): numb
   const header = getSized(kernel, vfio_pci_hot_reset, 'count', argument);
   if (typeof header === 'number') return header;
   if (header.flags !== 0) return kernel.refuse(EINVAL, 'PCI_HOT_RESET has no flags');
-  const hit = set.bus.resetDomain(pci);
-  if (hit === undefined) return noReset(pci);
   const { count } = header;
   const binding = set.deviceOf(pci)?.iommufd;
-  if (binding !== undefined) return resetOwned(pci, set, hit, binding, count);
+  if (binding !== undefined && count !== 0) {
+    return kernel.refuse(EINVAL, `${count} groups were given, and the device is not had by its group`);
+  }
+  const hit = set.bus.resetDomain(pci);
+  if (hit === undefined) return noReset(pci);
+  if (binding !== undefined) return resetOwned(pci, set, hit, binding);
   if (count === 0 || count > hit.length) {
     return kernel.refuse(EINVAL, `${count} groups were given: one at least, and no more than ${hit.length} devices`);
   }
@@ -96,14 +99,7 @@ function reset(set: DeviceSet, hit: readonly PciDevice[]): void {
 }
 
 /** By the device's own node: no descriptors, and every device is of the iommufd, or shares its group with one that is. */
-function resetOwned(
-  { kernel }: PciDevice,
-  set: DeviceSet,
-  hit: readonly PciDevice[],
-  binding: IommufdBinding,
-  count: number,
-): number {
-  if (count !== 0) return kernel.refuse(EINVAL, `${count} groups were given, and the device is not had by its group`);
+function resetOwned({ kernel }: PciDevice, set: DeviceSet, hit: readonly PciDevice[], binding: IommufdBinding): number {
   const foreign = hit.find((device) => ownedNumber(set, device, binding) === VFIO_PCI_DEVID_NOT_OWNED);
   if (foreign !== undefined) return kernel.refuse(EINVAL, `${foreign.name} is on the bus too, and not of this iommufd`);
   reset(set, hit);
