@@ -99,9 +99,10 @@ export class GuestState {
   readMsr(index: number): bigint | undefined {
     return this.parts.msrs.get(index);
   }
-  /** False if the processor does not keep that MSR. */
-  writeMsr(index: number, value: bigint): boolean {
+  /** False if the processor does not keep that MSR, or would refuse the value of a guest that writes it. */
+  writeMsr(index: number, value: bigint, byGuest: boolean): boolean {
     if (this.parts.msrs.get(index) === undefined) return false;
+    if (byGuest && !this.parts.msrs.accepts(index, value)) return false;
     this.parts.msrs.set(index, value);
     return true;
   }

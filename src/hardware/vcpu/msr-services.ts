@@ -130,19 +130,20 @@ export class MsrServices implements Record<ServicesOf<'msrs'>, Service> {
     const value = (BigInt(unsignedWords[4]!) << 32n) | BigInt(unsignedWords[0]!);
     const left = this.get(index) === undefined || index === MSR.TSC || this.intercepts?.(index, true);
     if (left) return this.#cpu.event.leave(EXIT_REASON.MSR_WRITE);
-    if (this.#isInvalid(index, value)) return refuse(this.#cpu);
+    if (!this.accepts(index, value)) return refuse(this.#cpu);
     this.set(index, value);
     return OUTCOME.STOP;
   }
 
-  #isInvalid(index: number, value: bigint): boolean {
-    if (ADDRESSES.has(index)) return !isCanonical(Number(BigInt.asIntN(64, value)));
-    if (HALVES.has(index)) return value >> 32n !== 0n;
-    if (index !== MSR.EFER) return false;
+  /** Whether WRMSR would take `value` for an MSR that the processor keeps. */
+  accepts(index: number, value: bigint): boolean {
+    if (ADDRESSES.has(index)) return isCanonical(Number(BigInt.asIntN(64, value)));
+    if (HALVES.has(index)) return value >> 32n === 0n;
+    if (index !== MSR.EFER) return true;
     const { mmu } = this.#cpu;
     // LME cannot change while paging is on; LMA is the processor's.
-    if ((value & ~(EFER_WRITABLE | EFER_LMA)) !== 0n) return true;
-    return ((value ^ mmu.guest.efer) & EFER_LME) !== 0n && (mmu.guest.cr0 & CR0_PG) !== 0n;
+    if ((value & ~(EFER_WRITABLE | EFER_LMA)) !== 0n) return false;
+    return ((value ^ mmu.guest.efer) & EFER_LME) === 0n || (mmu.guest.cr0 & CR0_PG) === 0n;
   }
 
   #timestampAllowed(): boolean {

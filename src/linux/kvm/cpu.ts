@@ -74,8 +74,8 @@ export interface Cpu {
   setControl(register: ControlRegister, value: bigint): void;
   /** `undefined`: the CPU has no such MSR. */
   readMsr(index: number): bigint | undefined;
-  /** False: the CPU has no such MSR, or refuses the value. */
-  writeMsr(index: number, value: bigint): boolean;
+  /** False: the CPU has no such MSR, or refuses the value of a guest that writes it. */
+  writeMsr(index: number, value: bigint, byGuest: boolean): boolean;
   /** MSRs of the CPU's own whose access exits all the same; `undefined`: none. */
   msrIntercepts: ((index: number, write: boolean) => boolean) | undefined;
   /** DR0–3, 6 or 7. */

@@ -5,11 +5,10 @@
  * Fidelity: KVM's own MSRs (kvmclock and its like) and those of processors of other makes are not there.
  */
 
-import { PHYSICAL_ADDRESS_BITS } from '../../hardware/vcpu/paging.ts';
-
 export const MSR_IA32_TSC = 0x10;
 export const MSR_IA32_APIC_BASE = 0x1b;
 export const MSR_IA32_TSC_ADJUST = 0x3b;
+export const MSR_TSC_AUX = 0xc0000103;
 export const MSR_MISC_FEATURES_ENABLES = 0x140;
 export const CPUID_FAULT = 1n;
 const MSR_IA32_UCODE_REV = 0x8b;
@@ -18,8 +17,8 @@ const MSR_MTRR_DEF_TYPE = 0x2ff;
 const MSR_IA32_PAT = 0x277;
 const MSR_MTRR_CAP = 0xfe;
 
-/** What a write of `value` over `before` leaves; `undefined`: the guest gets #GP. */
-type Write = (value: bigint, before: bigint) => bigint | undefined;
+/** What a write of `value` over `before` leaves; `undefined`: the guest gets #GP. Its CPUID says how wide its physical addresses are. */
+type Write = (value: bigint, before: bigint, physicalBits: number) => bigint | undefined;
 
 export interface KeptMsr {
   /** Value after reset. */
@@ -27,6 +26,8 @@ export interface KeptMsr {
   /** A write of the guest's. User space's goes through as it is, unless `strict`. */
   readonly write: Write;
   readonly strict?: boolean;
+  /** KVM knows how to read it, and of no way to write it. */
+  readonly readOnly?: true;
 }
 
 const any: Write = (value) => value;
@@ -36,9 +37,9 @@ const bits =
   (mask: bigint): Write =>
   (value) =>
     (value & ~mask) === 0n ? value : undefined;
-const constant = (reset: bigint): KeptMsr => ({ reset, write: refused, strict: true });
+const constant = (reset: bigint): KeptMsr => ({ reset, write: refused, strict: true, readOnly: true });
 
-const RESERVED_ADDRESS_BITS = BigInt.asUintN(64, -1n << BigInt(PHYSICAL_ADDRESS_BITS));
+const fits = (value: bigint, physicalBits: number) => value >> BigInt(physicalBits) === 0n;
 /** Each byte is one of `types`, a set by bits (kvm_pat_valid, valid_mtrr_type). */
 const everyByteOf = (types: number, value: bigint): boolean => {
   for (let rest = value; rest > 0n; rest >>= 8n) {
@@ -55,9 +56,10 @@ const typesOf =
   (value) =>
     everyByteOf(types, value) ? value : undefined;
 /** A base or a mask of an MTRR: the low byte of a base is a type. */
-const mtrrBase: Write = (value) =>
-  everyByteOf(MTRR_TYPES, value & 0xffn) && (value & (RESERVED_ADDRESS_BITS | 0xf00n)) === 0n ? value : undefined;
-const mtrrMask: Write = (value) => ((value & (RESERVED_ADDRESS_BITS | 0x7ffn)) === 0n ? value : undefined);
+const mtrrBase: Write = (value, _before, physicalBits) =>
+  everyByteOf(MTRR_TYPES, value & 0xffn) && (value & 0xf00n) === 0n && fits(value, physicalBits) ? value : undefined;
+const mtrrMask: Write = (value, _before, physicalBits) =>
+  (value & 0x7ffn) === 0n && fits(value, physicalBits) ? value : undefined;
 
 /** Bits of MISC_ENABLE: performance monitoring is as it is, and BTS and PEBS are said to be absent or not once for all. */
 const EMON = 1n << 7n;
@@ -130,9 +132,47 @@ export function keptMsr(index: number): KeptMsr | undefined {
   return single.get(index);
 }
 
+/**
+ * MSRs, first and last, that KVM knows and this guest has not, because they belong to a feature that it was not given: an access is invalid,
+ * where any other MSR that is not there is unknown (KVM_MSR_RET_INVALID).
+ */
+const WITHHELD: readonly (readonly [first: number, last: number])[] = [
+  [0x48, 0x48], // SPEC_CTRL
+  [0x8c, 0x8f], // SGXLEPUBKEYHASH
+  [0x9e, 0x9e], // SMBASE
+  [0xe1, 0xe1], // UMWAIT_CONTROL
+  [0x10a, 0x10a], // ARCH_CAPABILITIES
+  [0x122, 0x122], // TSX_CTRL
+  [0x17b, 0x17b], // MCG_CTL
+  [0x1c4, 0x1c5], // XFD
+  [0x200, 0x2ff], // MTRRs and machine-check controls that there are not
+  [0x345, 0x345], // PERF_CAPABILITIES
+  [0x3f1, 0x3f2], // PEBS
+  [0x480, 0x491], // VMX
+  [0x4d0, 0x4d0], // MCG_EXT_CTL
+  [0x560, 0x561], // RTIT
+  [0x570, 0x572],
+  [0x580, 0x587],
+  [0x600, 0x600], // DS_AREA
+  [0x800, 0x8ff], // x2APIC
+  [0xd90, 0xd90], // BNDCFGS
+  [0xda0, 0xda0], // XSS
+  [0x40000000, 0x4000009f], // Hyper-V
+  [0x400000b0, 0x400000b7],
+  [0x400000f1, 0x400000f6],
+  [0x400000ff, 0x40000108],
+  [MSR_TSC_AUX, MSR_TSC_AUX],
+];
+export const isWithheld = (index: number): boolean => WITHHELD.some(([first, last]) => index >= first && index <= last);
+
+/** vmx_possible_passthrough_msrs: the processor's own that leave the guest neither when read nor when written. */
+const PASSED_THROUGH: ReadonlySet<number> = new Set([0x174, 0x175, 0x176, 0xc0000100, 0xc0000101, 0xc0000102]);
+export const isPassedThrough = (index: number, write: boolean): boolean =>
+  PASSED_THROUGH.has(index) || (index === MSR_IA32_TSC && !write);
+
 /** kvm_set_apic_base: no bits that a local APIC without x2APIC has not, and an address of `physicalBits`. */
 export const validApicBase = (value: bigint, physicalBits: number): boolean =>
-  (value & 0x6ffn) === 0n && value >> BigInt(physicalBits) === 0n;
+  (value & 0x6ffn) === 0n && fits(value, physicalBits);
 
 /** MSRs that user space saves and restores, if the CPU has them (msrs_to_save, emulated_msrs). */
 const architectural = [

@@ -17,18 +17,34 @@ import {
 } from '../uapi/kvm-run.ts';
 import { RAX, RCX, RDX } from './cpu.ts';
 import { findCpuid, maxPhysicalBits } from './cpuid.ts';
-import { keptMsr, MSR_IA32_APIC_BASE, MSR_IA32_TSC, MSR_IA32_TSC_ADJUST, validApicBase } from './msr-table.ts';
+import {
+  isWithheld,
+  keptMsr,
+  MSR_IA32_APIC_BASE,
+  MSR_IA32_TSC,
+  MSR_IA32_TSC_ADJUST,
+  MSR_TSC_AUX,
+  validApicBase,
+} from './msr-table.ts';
 import { kvmMsr } from './trace.ts';
 import type { KvmVcpu } from './vcpu.ts';
 
 /** Microcode to load: nobody does. */
 const MSR_IA32_UCODE_WRITE = 0x79;
 const LEAF_7_TSC_ADJUST = 1 << 1;
+const LEAF_7_RDPID = 1 << 22;
+const EXTENDED_RDTSCP = 1 << 27;
 
-/** kvm_get_msr: `undefined` if neither the CPU nor KVM has it. */
-export function readMsr(vcpu: KvmVcpu, index: number): bigint | undefined {
+/** Whether CPUID offers an instruction that reads TSC_AUX, without which the guest has none. */
+const hasTscAux = ({ cpuid }: KvmVcpu): boolean =>
+  ((findCpuid(cpuid, 0x80000001, 0)?.edx ?? 0) & EXTENDED_RDTSCP) !== 0 ||
+  ((findCpuid(cpuid, 7, 0)?.ecx ?? 0) & LEAF_7_RDPID) !== 0;
+
+/** kvm_get_msr: `undefined` if neither the CPU nor KVM has it for the guest. `host`: user space reads it. */
+export function readMsr(vcpu: KvmVcpu, index: number, host: boolean): bigint | undefined {
   if (index === MSR_IA32_APIC_BASE) return vcpu.apicBase;
   if (index === MSR_IA32_TSC_ADJUST) return vcpu.tscAdjust;
+  if (index === MSR_TSC_AUX && !host && !hasTscAux(vcpu)) return undefined;
   const own = keptMsr(index);
   return own === undefined ? vcpu.cpu.readMsr(index) : (vcpu.msrs.get(index) ?? own.reset);
 }
@@ -56,10 +72,13 @@ export function writeMsr(vcpu: KvmVcpu, index: number, value: bigint, host: bool
     }
     case MSR_IA32_UCODE_WRITE:
       return true;
+    case MSR_TSC_AUX:
+      if (!host && !hasTscAux(vcpu)) return false;
   }
   const own = keptMsr(index);
-  if (own === undefined) return cpu.writeMsr(index, value);
-  const written = host && own.strict !== true ? value : own.write(value, vcpu.msrs.get(index) ?? own.reset);
+  if (own === undefined) return cpu.writeMsr(index, value, !host);
+  const written =
+    host && own.strict !== true ? value : own.write(value, vcpu.msrs.get(index) ?? own.reset, maxPhysicalBits(vcpu));
   if (written === undefined) return false;
   vcpu.msrs.set(index, written);
   return true;
@@ -70,10 +89,10 @@ export function emulateRdmsr(vcpu: KvmVcpu): number {
   const { cpu } = vcpu;
   const index = Number(BigInt.asUintN(32, cpu.register(RCX)));
   const filtered = vcpu.vm.msrFilter?.allows(index, false) === false;
-  const value = filtered ? undefined : readMsr(vcpu, index);
+  const value = filtered ? undefined : readMsr(vcpu, index, false);
   if (value === undefined) {
-    const reason = filtered ? KVM_MSR_EXIT_REASON_FILTER : KVM_MSR_EXIT_REASON_UNKNOWN;
-    if (askUserSpace(vcpu, KVM_EXIT_X86_RDMSR, reason, index, 0n)) {
+    const refused = isWithheld(index) ? KVM_MSR_EXIT_REASON_INVAL : KVM_MSR_EXIT_REASON_UNKNOWN;
+    if (askUserSpace(vcpu, KVM_EXIT_X86_RDMSR, filtered ? KVM_MSR_EXIT_REASON_FILTER : refused, index, 0n)) {
       vcpu.completion = completeRead;
       return 0;
     }
@@ -121,7 +140,8 @@ export function emulateWrmsr(vcpu: KvmVcpu): number {
   const filtered = vcpu.vm.msrFilter?.allows(index, true) === false;
   const done = !filtered && writeMsr(vcpu, index, value, false);
   if (!done) {
-    const refused = readMsr(vcpu, index) === undefined ? KVM_MSR_EXIT_REASON_UNKNOWN : KVM_MSR_EXIT_REASON_INVAL;
+    const known = isWithheld(index) || (readMsr(vcpu, index, false) !== undefined && keptMsr(index)?.readOnly !== true);
+    const refused = known ? KVM_MSR_EXIT_REASON_INVAL : KVM_MSR_EXIT_REASON_UNKNOWN;
     if (askUserSpace(vcpu, KVM_EXIT_X86_WRMSR, filtered ? KVM_MSR_EXIT_REASON_FILTER : refused, index, value)) {
       vcpu.completion = completeWrite;
       return 0;

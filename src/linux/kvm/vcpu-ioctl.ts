@@ -122,7 +122,7 @@ function setMpState(vcpu: KvmVcpu, { mp_state }: { mp_state: number }): number {
 
 function getMsrs(vcpu: KvmVcpu, argument: number): number {
   return eachMsr(vcpu, argument, true, (entry) => {
-    const value = readMsr(vcpu, entry.index);
+    const value = readMsr(vcpu, entry.index, true);
     if (value === undefined) return false;
     entry.data = value;
     return true;

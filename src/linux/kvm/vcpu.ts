@@ -24,6 +24,7 @@ import { type InjectedEvent, isException } from './injected-event.ts';
 import type { Irqchip } from './irqchip.ts';
 import { Lapic } from './lapic.ts';
 import { MmioCache, type PageFault } from './mmu.ts';
+import { isPassedThrough } from './msr-table.ts';
 import { resetCpu } from './reset.ts';
 import { RunPage } from './run-page.ts';
 import { VcpuStats } from './vcpu-stats.ts';
@@ -246,10 +247,11 @@ export class KvmVcpu implements VmVcpu {
     this.mpState = KVM_MP_STATE_RUNNABLE;
   }
 
-  /** vmx_msr_filter_changed: what the VM's filter refuses must not pass in the CPU either. */
+  /** vmx_msr_filter_changed: what the VM's filter refuses must not pass in the CPU either, whose other MSRs KVM sees anyway. */
   interceptMsrs(): void {
     const { msrFilter } = this.vm;
-    this.cpu.msrIntercepts = msrFilter && ((index, write) => !msrFilter.allows(index, write));
+    this.cpu.msrIntercepts = (index, write) =>
+      !isPassedThrough(index, write) || msrFilter?.allows(index, write) === false;
   }
 
   /** kvm_set_cr8. */

@@ -3,6 +3,8 @@
 import { describe, expect, test } from 'vitest';
 import { EINVAL } from '../../../src/linux/uapi/errno.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
+import { KVM_CAP } from '../../../src/linux/uapi/kvm-capability.ts';
+import * as run from '../../../src/linux/uapi/kvm-run.ts';
 import { Guest } from './guest.ts';
 
 const STOP = 'out 0x80, al\n';
@@ -120,4 +122,37 @@ test('KVM_SET_SREGS with reserved bits of the APIC base is EINVAL', () => {
   const set = (apic_base: bigint) =>
     guest.qemu.pass(guest.vcpuFd, uapi.KVM_SET_SREGS, uapi.kvm_sregs, { ...sregs, apic_base });
   expect([set(0xfee0_0900n), set(0xfee0_0910n), set(0xfee0_0d00n)]).toEqual([0, -EINVAL, -EINVAL]);
+});
+
+describe('what user space gets to serve, and why', () => {
+  const { KVM_MSR_EXIT_REASON_INVAL: INVAL, KVM_MSR_EXIT_REASON_UNKNOWN: UNKNOWN } = run;
+  test.each([
+    ['an MSR that nobody knows', read(0xdeadbeef), UNKNOWN],
+    ['one that can only be read', write(0xfe, 0n), UNKNOWN],
+    ['one that only user space may write', write(0xce, 0n), INVAL],
+    ['a value that it cannot have', write(0x2ff, 2n), INVAL],
+    ['an x2APIC register', read(0x802), INVAL],
+    ['a VMX capability', read(0x480), INVAL],
+    ['MTRRs that there are not', write(0x210, 0n), INVAL],
+    ['the CPU’s own EFER with a reserved bit', write(0xc0000080, 2n), INVAL],
+    ['TSC_AUX without RDTSCP and RDPID', read(0xc0000103), INVAL],
+    ['a base beyond the 36 bits of addresses that no CPUID makes more', write(0x200, 1n << 36n), INVAL],
+  ])('%s', (_name, text, reason) => {
+    const guest = new Guest(`${text}hlt\n`, 'none');
+    const cap = { cap: KVM_CAP.X86_USER_SPACE_MSR, arg0: BigInt(INVAL | UNKNOWN) };
+    expect(guest.qemu.pass(guest.vmFd, uapi.KVM_ENABLE_CAP, uapi.kvm_enable_cap, cap)).toBe(0);
+    guest.resume();
+    expect([run.KVM_EXIT_X86_RDMSR, run.KVM_EXIT_X86_WRMSR]).toContain(guest.exitReason);
+    expect(run.kvm_run_msr.read(guest.run, run.KVM_RUN_UNION).reason).toBe(reason);
+  });
+});
+
+test('the CPU keeps EFER and SYSENTER_CS itself; what the guest does to the first KVM sees', () => {
+  const guest = new Guest(
+    `${write(0x174, 8n)}${read(0x174)}${write(0xc0000080, 0x501n)}${read(0xc0000080)}${STOP}`,
+    'none',
+  );
+  guest.listen('kvm_msr');
+  guest.resume();
+  expect(guest.events).toEqual(['kvm_msr: msr_write c0000080 = 0x501', 'kvm_msr: msr_read c0000080 = 0x501']);
 });

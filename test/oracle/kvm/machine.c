@@ -114,7 +114,11 @@ static void run_once(void)
 		printf("%s %llx %d ", run->mmio.is_write ? "write" : "read", run->mmio.phys_addr, run->mmio.len);
 		if (run->mmio.is_write)
 			print_bytes(run->mmio.data, run->mmio.len);
-	} else if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+	} else if (run->exit_reason == KVM_EXIT_X86_RDMSR)
+		printf("rdmsr %x %d", run->msr.index, run->msr.reason);
+	else if (run->exit_reason == KVM_EXIT_X86_WRMSR)
+		printf("wrmsr %x %d %llx", run->msr.index, run->msr.reason, run->msr.data);
+	else if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
 		printf("internal %d", run->internal.suberror);
 	else
 		printf("exit %d", run->exit_reason);

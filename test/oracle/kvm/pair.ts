@@ -115,6 +115,24 @@ export class Pair {
     this.asked.push({ line: `data ${hex(bytes)}`, mine: 'data' });
   }
 
+  /** The value that user space gives for an MSR which the guest reads. */
+  answerMsr(value: bigint): void {
+    this.#guest.run.setBigUint64(run.RUN_MSR_DATA, value, true);
+    const bytes = new Uint8Array(BigUint64Array.of(value).buffer);
+    this.asked.push({ line: `page ${text(run.RUN_MSR_DATA)} ${hex(bytes)}`, mine: 'page' });
+  }
+
+  /** Which MSRs of `base` on are the kernel's business, a bit each, by a bitmap at an offset of the buffer. */
+  filterMsrs(base: number, count: number, flags: number, offset: number): void {
+    const filter = (from: number) => {
+      const range = { flags, nmsrs: count, base, bitmap: BigInt(from + offset) };
+      const ranges = new Uint8Array(uapi.kvm_msr_filter.size - uapi.kvm_msr_filter.offsets.ranges);
+      ranges.set(uapi.kvm_msr_filter_range.encode(range));
+      return uapi.kvm_msr_filter.encode({ ranges });
+    };
+    this.#ioctl('vm', uapi.KVM_X86_SET_MSR_FILTER, filter(this.#buffer), filter(REAL.buffer));
+  }
+
   setImmediateExit(value: 0 | 1): void {
     this.#guest.run.setUint8(run.RUN_IMMEDIATE_EXIT, value);
     this.asked.push({ line: `page ${text(run.RUN_IMMEDIATE_EXIT)} 0${value}`, mine: 'page' });
@@ -166,6 +184,13 @@ export class Pair {
       case run.KVM_EXIT_MMIO: {
         const { is_write, phys_addr, len, data } = run.kvm_run_mmio.read(page, run.KVM_RUN_UNION);
         return `${is_write ? 'write' : 'read'} ${phys_addr.toString(16)} ${len} ${is_write ? hex(data.subarray(0, len)) : ''}`;
+      }
+      case run.KVM_EXIT_X86_RDMSR:
+      case run.KVM_EXIT_X86_WRMSR: {
+        const { index, reason, data } = run.kvm_run_msr.read(page, run.KVM_RUN_UNION);
+        return exitReason === run.KVM_EXIT_X86_RDMSR
+          ? `rdmsr ${text(index)} ${reason}`
+          : `wrmsr ${text(index)} ${reason} ${data.toString(16)}`;
       }
       case run.KVM_EXIT_INTERNAL_ERROR:
         return `internal ${page.getUint32(run.RUN_INTERNAL_SUBERROR, true)}`;

@@ -49,7 +49,7 @@ export function askRealKvm(machine: string, lines: readonly string[]): readonly 
     input: `${lines.join('\n')}\n`,
     encoding: 'latin1',
     maxBuffer: 1 << 28,
-    timeout: 60_000,
+    timeout: 60_000 + 100 * lines.length,
   });
   const answers = stdout.split('\n').slice(0, -1);
   if (status !== 0 || answers.length !== lines.length)
