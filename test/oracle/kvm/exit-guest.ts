@@ -56,6 +56,8 @@ const register = (draws: Draws, of: Size) => draws.pick(REGISTERS[of]);
 const at = (of: Size) => `${NAMES[of]} [rbx]`;
 const point = (draws: Draws, bytes: number) => `mov ebx, ${address(draws, bytes)}`;
 const locked = (draws: Draws) => (draws.once(3) ? 'lock ' : '');
+/** A bit that is not far from the address: beyond 4 GiB the modes go different ways. */
+const bit = (draws: Draws) => `mov ecx, ${draws.next(64)}\n`;
 const immediate = (draws: Draws, of: Size) => any(draws) % 256 ** of;
 
 function move(draws: Draws): string {
@@ -89,9 +91,9 @@ function change(draws: Draws): string {
     `${locked(draws)}cmpxchg8b [rbx]`,
     `${locked(draws)}xadd [rbx], ${register(draws, of)}`,
     `${locked(draws)}${draws.pick(BIT_CHANGES)} ${at(wide)}, ${draws.next(64)}`,
-    `${locked(draws)}${draws.pick(BIT_CHANGES)} [rbx], ${draws.pick(['cx', 'ecx'])}`,
+    `${bit(draws)}${locked(draws)}${draws.pick(BIT_CHANGES)} [rbx], ${draws.pick(['cx', 'ecx'])}`,
     `bt ${at(wide)}, ${draws.next(64)}`,
-    'bt [rbx], ecx',
+    `${bit(draws)}bt [rbx], ecx`,
     `${draws.pick(SHIFTS)} ${at(of)}, ${draws.pick(['1', 'cl', `${draws.next(40)}`])}`,
     `${draws.pick(['shld', 'shrd'])} [rbx], edx, ${draws.pick(['cl', `${draws.next(32)}`])}`,
     `${draws.pick(['bsf', 'bsr'])} edx, [rbx]`,
