@@ -31,6 +31,10 @@ const macro: DirectiveMeaning = ({ word, rest, span, ...line }, to) => {
       if (to.bodies.has(name!, header)) {
         to.diagnostics.warning(span, `macro \`${name}\` was defined before`, 'pp-macro-redef-multi');
       }
+      if (!header.greedy && defaults.length > header.maximum - header.minimum) {
+        const text = `macro \`${name}\` has ${defaults.length} defaults for ${header.maximum - header.minimum} parameters`;
+        to.diagnostics.warning(span, text, 'pp-macro-defaults');
+      }
       const placesLabel = body.some(({ tokens }) => tokens.some(({ image }) => image === '%00'));
       to.bodies.define({
         name: name!,

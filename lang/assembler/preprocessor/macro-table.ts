@@ -94,7 +94,8 @@ export interface Chosen {
 /** The macro that takes these arguments, or what is wrong with them. */
 export function choose(macros: readonly MultiLineMacro[], rest: readonly t.Token[]): Chosen | string {
   for (const macro of macros) {
-    const given = splitArguments(rest, macro.maximum, macro.greedy);
+    // `0+` takes whatever there is, and has none of it.
+    const given = macro.greedy && macro.maximum === 0 ? [] : splitArguments(rest, macro.maximum, macro.greedy);
     if (given.length < macro.minimum || given.length > macro.maximum) continue;
     // NASM drops an empty one at the end (its warning pp-macro-params-legacy).
     if (given.length > 1 && given.at(-1)!.length === 0 && rest.at(-1)!.tokenType === t.Comma) given.pop();
