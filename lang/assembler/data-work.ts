@@ -151,7 +151,7 @@ export class DataWork implements Work {
     const field = { at: assembly.section.offset, bytes: size, signed: false, from: undefined };
     const number = resolveField(value, field, expression, assembly);
     if (number === undefined) return;
-    if (size < 8 && (number < -(1n << BigInt(size * 8 - 1)) || number >= 1n << BigInt(size * 8))) {
+    if (size < 8 && (number < -(1n << BigInt(size * 8)) || number >= 1n << BigInt(size * 8))) {
       const name = { 1: 'byte', 2: 'word', 4: 'dword' }[size as 1 | 2 | 4];
       const span = expressionSpan(expression, assembly.item!.origin);
       assembly.diagnostics.warning(span, `${name} data exceeds bounds`, 'number-overflow');

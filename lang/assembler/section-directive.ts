@@ -1,7 +1,7 @@
 /** `section`, `segment` and `absolute` (NASM manual §7.4, §7.5, §8.1.3, §8.9.2): where the statements that follow go. */
 
 import type { Expression } from '../syntax/ast.ts';
-import { spanOf, textOf } from '../syntax/lexer.ts';
+import { spanOf, textOf, touches } from '../syntax/lexer.ts';
 import type { Origin, Span } from '../syntax/source.ts';
 import type * as t from '../syntax/tokens.ts';
 import type { Assembly, Work } from './assembly.ts';
@@ -12,13 +12,13 @@ import { sameValue } from './value.ts';
 
 export function section(body: DirectiveBody, origin: Origin, building: Building): Work | undefined {
   const { assembly } = building;
-  const [name, ...rest] = body.words;
+  const { name, rest } = sectionName(body.words);
   if (name === undefined) {
     assembly.diagnostics.error(spanOf(body.at, body.at, origin), `\`${body.name}\` needs a name`);
     return undefined;
   }
-  const isNew = !assembly.sections.some((each) => each.name === name.image);
-  const chosen = assembly.sectionNamed(name.image);
+  const isNew = !assembly.sections.some((each) => each.name === name);
+  const chosen = assembly.sectionNamed(name);
   for (let i = 0; i < rest.length; ) {
     const end = endOfAttribute(rest, i);
     attribute(rest.slice(i, end), chosen, isNew, origin, building);
@@ -29,6 +29,14 @@ export function section(body: DirectiveBody, origin: Origin, building: Building)
       pass.section = chosen;
     },
   };
+}
+
+/** The name goes up to the first blank, whatever it is of: `.note.GNU-stack`. */
+function sectionName(words: readonly t.Token[]): { name: string | undefined; rest: readonly t.Token[] } {
+  if (words.length === 0) return { name: undefined, rest: words };
+  let length = 1;
+  while (length < words.length && touches(words[length - 1]!, words[length]!)) length++;
+  return { name: textOf(words.slice(0, length)), rest: words.slice(length) };
 }
 
 /** An attribute is a word, or a word, `=` and a value up to the next word that is an attribute. */

@@ -65,6 +65,8 @@ test.skipIf(!has('nasm'))('names and states are those of nasm (needs nasm)', () 
 const OF_NASM: Readonly<Record<string, string>> = {
   'a macro defined again':
     '%macro a 1\n%endmacro\n%macro a 1\n%endmacro\n%macro a 0\n%endmacro\n%macro a 2-*\n%endmacro\n%macro a 3\n%endmacro\n%imacro a 3\n%endmacro\n%macro b 0+\n%endmacro\n%macro b 4\n%endmacro\n%rep 2\n%macro c 0\n%endmacro\n%endrep',
+  'numbers that are cut':
+    ' db -128, 255\n db -256\n db -257\n db 256\n dw -65536\n dw -65537\n dd -4294967296\n dd -4294967297\n times 2 db -253',
   'too many defaults':
     '%macro a 1-2 7, eax\n%endmacro\n%macro b 0+ 5\n%endmacro\n%macro c 1-2+ 5, 6\n%endmacro\n%macro d 1-* 5,6\n%endmacro\n%macro e 1 5\n%endmacro\n%macro f 1-2 5\n%endmacro',
   'rel with a register':
