@@ -40,6 +40,8 @@ interface BusState {
 
 /** kobject_actions. */
 const UEVENT_ACTIONS = ['add', 'remove', 'change', 'move', 'online', 'offline', 'bind', 'unbind'];
+/** kobject_action_args: what may follow the action. */
+const UEVENT_ARGUMENTS = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}( [a-z\d]+=[a-z\d]*)*$/i;
 
 /** All buses, classes and devices of one host. */
 export class DeviceModel {
@@ -113,7 +115,14 @@ export class DeviceModel {
     sysfs.attribute(`${path}/uevent`, {
       mode: 0o644,
       show: () => ueventText(device),
-      store: (text) => this.#synthesiseUevent(path, text),
+      store: (text) => {
+        const result = this.#synthesiseUevent(path, text);
+        if (result < 0) {
+          const kind = device.driver?.name ?? device.bus?.name ?? device.class ?? '';
+          this.#host.printk(`${kind} ${device.name}: uevent: failed to send synthetic uevent: ${result}`);
+        }
+        return result;
+      },
     });
     addPowerDirectory(sysfs, path);
     if (device.number !== undefined) {
@@ -270,11 +279,21 @@ export class DeviceModel {
     this.#host.sysfs.remove(`${device.path}/driver`);
   }
 
-  /** kobject_synth_uevent: an action word, to listeners on a netlink socket; the model has none, so only the word is checked. */
+  /** kobject_synth_uevent: an action word, to listeners on a netlink socket; the model has none, so only the text is checked. */
   #synthesiseUevent(path: string, text: string): number {
-    const [action = ''] = text.trim().split(' ');
-    if (!UEVENT_ACTIONS.includes(action))
-      return this.#host.refuse(EINVAL, `a uevent begins with one of ${UEVENT_ACTIONS.join(', ')}`);
+    const line = text.replace(/[\n\0]$/, '');
+    const space = line.indexOf(' ');
+    const action = space < 0 ? line : line.slice(0, space);
+    const refuse = (message: string, because: string) => {
+      this.#host.printk(`synth uevent: ${path.slice('/sys'.length)}: ${message}`);
+      return this.#host.refuse(EINVAL, because);
+    };
+    if (!UEVENT_ACTIONS.includes(action)) {
+      return refuse('unknown uevent action string', `a uevent begins with one of ${UEVENT_ACTIONS.join(', ')}`);
+    }
+    if (space >= 0 && !UEVENT_ARGUMENTS.test(line.slice(space + 1))) {
+      return refuse('incorrect uevent action arguments', `after ${action} come a UUID and KEY=VALUE pairs`);
+    }
     if (kobjectUevent.on) kobjectUevent(this.#host.stream, { action, path });
     return text.length;
   }
@@ -367,5 +386,6 @@ function ueventText(device: Device): string {
     if (mode !== undefined) lines.push(`DEVMODE=${mode.toString(8).padStart(4, '0')}`);
   }
   if (device.driver !== undefined) lines.push(`DRIVER=${device.driver.name}`);
+  lines.push(...(device.bus?.uevent?.(device) ?? []));
   return lines.map((line) => `${line}\n`).join('');
 }

@@ -9,6 +9,8 @@ export interface Bus {
   dmaConfigure?(device: Device, driver: Driver): number;
   /** Undo {@link dmaConfigure}: the driver is gone, or did not take the device. */
   dmaCleanup?(device: Device, driver: Driver): void;
+  /** What the bus adds to the environment of its devices' events: lines `KEY=VALUE`. */
+  uevent?(device: Device): readonly string[];
   /** The bus's devices have a driver_override attribute: a name that is the only driver to match (pci, platform). */
   readonly driverOverride?: boolean;
 }

@@ -152,6 +152,19 @@ export class PciBus implements Bus {
     return driver instanceof PciDriver && driver.matches(this.pciOf(device));
   }
 
+  /** pci_uevent. */
+  uevent(device: Device): readonly string[] {
+    const pci = this.pciOf(device);
+    const id = (offset: number) => hex(pci.readConfig(offset, 2), 4);
+    return [
+      `PCI_CLASS=${hex(pci.readConfig(PCI_CLASS_REVISION, 4) >>> 8, 4)}`,
+      `PCI_ID=${id(PCI_VENDOR_ID)}:${id(PCI_DEVICE_ID)}`,
+      `PCI_SUBSYS_ID=${id(PCI_SUBSYSTEM_VENDOR_ID)}:${id(PCI_SUBSYSTEM_ID)}`,
+      `PCI_SLOT_NAME=${pci.name}`,
+      `MODALIAS=${modalias(pci)}`,
+    ];
+  }
+
   /** pci_dma_configure: a driver that does DMA itself must find the group's DMA in the kernel's hands. */
   dmaConfigure(device: Device, driver: Driver): number {
     return this.#kernel.iommuGroups.configureDma(device, driver);
@@ -191,6 +204,16 @@ export class PciBus implements Bus {
     if (pci === undefined) throw new Error(`device ${device.name} on the PCI bus was not found by a scan`);
     return pci;
   }
+}
+
+const hex = (value: number, digits: number) => value.toString(16).toUpperCase().padStart(digits, '0');
+
+/** What modprobe looks a device's driver up by. */
+export function modalias(pci: PciDevice): string {
+  const id = (offset: number) => hex(pci.readConfig(offset, 2), 8);
+  const kind = hex(pci.readConfig(PCI_CLASS_REVISION, 4) >>> 8, 6);
+  const ids = `v${id(PCI_VENDOR_ID)}d${id(PCI_DEVICE_ID)}sv${id(PCI_SUBSYSTEM_VENDOR_ID)}sd${id(PCI_SUBSYSTEM_ID)}`;
+  return `pci:${ids}bc${kind.slice(0, 2)}sc${kind.slice(2, 4)}i${kind.slice(4)}`;
 }
 
 /** pci_match_one_device. */

@@ -24,7 +24,7 @@ import {
   PCI_SUBSYSTEM_VENDOR_ID,
   PCI_VENDOR_ID,
 } from '../uapi/pci.ts';
-import { PciBus } from './bus.ts';
+import { modalias, PciBus } from './bus.ts';
 import { PciDevice, type PciResource } from './device.ts';
 
 /** Where BARs go: above the RAM that a host can have, and above the ports of a PC's own devices. */
@@ -126,6 +126,7 @@ function addAttributes({ sysfs }: Kernel, pci: PciDevice): void {
   show('subsystem_device', () => `0x${word(pci.readConfig(PCI_SUBSYSTEM_ID, 2))}`);
   show('revision', () => `0x${byte(pci.readConfig(PCI_CLASS_REVISION, 1))}`);
   show('class', () => `0x${(pci.readConfig(PCI_CLASS_REVISION, 4) >>> 8).toString(16).padStart(6, '0')}`);
+  show('modalias', () => modalias(pci));
   show('irq', () => String(pci.hardware.slot.line));
   show('resource', () => Array.from({ length: RESOURCE_LINES }, (_, i) => resourceText(pci.resources[i])).join('\n'));
 }

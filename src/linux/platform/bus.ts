@@ -134,6 +134,15 @@ export class PlatformBus implements Bus {
     return driver instanceof PlatformDriver && driver.matches(this.platformOf(device));
   }
 
+  /** of_device_uevent, and platform_uevent. */
+  uevent(device: Device): readonly string[] {
+    const { description } = this.platformOf(device);
+    const { compatible } = description;
+    const { type, path } = nodeOf(description);
+    const names = [`OF_NAME=${type}`, `OF_FULLNAME=${path}`, `OF_COMPATIBLE_0=${compatible}`, 'OF_COMPATIBLE_N=1'];
+    return [...names, `MODALIAS=${modalias(description)}`];
+  }
+
   /** platform_dma_configure. */
   dmaConfigure(device: Device, driver: Driver): number {
     return this.#kernel.iommuGroups.configureDma(device, driver);
@@ -153,14 +162,23 @@ export class PlatformBus implements Bus {
   /** The node of the device tree, and modalias. */
   #describe({ device, description }: PlatformDevice): void {
     const { sysfs } = this.#kernel;
-    const [address = '', type = ''] = description.name.split('.');
-    const node = `/sys/firmware/devicetree/base/soc/${type}@${address}`;
+    const { type, path } = nodeOf(description);
+    const node = `/sys/firmware/devicetree/base${path}`;
     sysfs.directory(node);
     // Strings of a device tree end in NUL.
     sysfs.attribute(`${node}/compatible`, { mode: 0o444, show: () => `${description.compatible}\0` });
     sysfs.attribute(`${node}/name`, { mode: 0o444, show: () => `${type}\0` });
     sysfs.link(`${device.path}/of_node`, node);
-    const alias = `of:N${type}T(null)C${description.compatible}`;
-    sysfs.attribute(`${device.path}/modalias`, { mode: 0o444, show: () => `${alias}\n` });
+    sysfs.attribute(`${device.path}/modalias`, { mode: 0o444, show: () => `${modalias(description)}\n` });
   }
 }
+
+/** Where the device tree has a device. */
+function nodeOf({ name }: PlatformDescription): { readonly type: string; readonly path: string } {
+  const [address = '', type = ''] = name.split('.');
+  return { type, path: `/soc/${type}@${address}` };
+}
+
+/** of_device_get_modalias. */
+const modalias = (description: PlatformDescription): string =>
+  `of:N${nodeOf(description).type}T(null)C${description.compatible}`;

@@ -43,6 +43,8 @@ export interface VfioDeviceOps {
   mmap?(vma: Vma): number;
   /** VFIO_DEVICE_FEATURE of a feature that is the driver's; its `argsz` bytes of data are at user address `data`. */
   deviceFeature?(flags: number, data: number, argsz: number): number;
+  /** Whether the `name` that VFIO_GROUP_GET_DEVICE_FD was given is this device's, with whatever options follow it; -errno for a bad one. */
+  match?(name: string): boolean | number;
   /** The host wants the device back while a file of it is open: the n-th time it asks. */
   request?(count: number): void;
   /** Nobody refers to the device any more. */

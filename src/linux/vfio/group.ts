@@ -248,7 +248,8 @@ export class VfioGroup implements GroupOfDevice {
     const name = stringFromUser(kernel, argument, PAGE_SIZE);
     if (name === -EFAULT) return kernel.refuse(EFAULT, `the name at 0x${argument.toString(16)} is not in memory`);
     if (typeof name === 'number') return kernel.refuse(EINVAL, `a device name has at most ${PAGE_SIZE} bytes`);
-    const device = [...this.#devices].find((candidate) => candidate.name === name);
+    const device = this.#deviceOf(name);
+    if (typeof device === 'number') return device;
     if (device === undefined) return kernel.refuse(ENODEV, `group ${this.id} has no device "${name}"`);
     if (!kernel.current.files.hasRoom) {
       return kernel.refuse(EMFILE, `process ${kernel.current.name} has all the files open that it may`);
@@ -262,6 +263,16 @@ export class VfioGroup implements GroupOfDevice {
     if (typeof file !== 'number') return kernel.install(file);
     opened.release();
     return file;
+  }
+
+  /** vfio_device_get_from_name: the first that takes the name for its own. */
+  #deviceOf(name: string): VfioDevice | number | undefined {
+    for (const device of this.#devices) {
+      const match = device.ops.match?.(name) ?? device.name === name;
+      if (typeof match === 'number') return match;
+      if (match) return device;
+    }
+    return undefined;
   }
 
   /** vfio_device_open. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type Bus, Device, type Driver } from '../../../src/linux/core/device.ts';
-import { EBUSY, EEXIST, EIO, ENODEV, ENOSPC } from '../../../src/linux/uapi/errno.ts';
+import { EBUSY, EEXIST, EINVAL, EIO, ENODEV, ENOSPC } from '../../../src/linux/uapi/errno.ts';
 import { O_WRONLY } from '../../../src/linux/uapi/syscalls.ts';
 import { boot, program } from './machine.ts';
 
@@ -80,6 +80,27 @@ test('a character device tells its number', () => {
   devices.add(new Device({ name: 'vfio', class: 'misc', number }));
   expect(cat('/sys/devices/virtual/misc/vfio/uevent')).toBe('MAJOR=10\nMINOR=196\nDEVNAME=vfio/vfio\nDEVMODE=0666\n');
   expect(cat('/sys/devices/virtual/misc/vfio/dev')).toBe('10:196\n');
+});
+
+test('a synthetic uevent is an action, with a UUID and pairs behind it if anything; what is none is logged', () => {
+  const { kernel, add, echo } = machine();
+  const { device } = add();
+  const path = `/sys/devices/virtual/mtty/mtty/${UUID}`;
+  expect(device.path).toBe(path);
+  const send = (text: string, to = path) => echo(`${to}/uevent`, text, O_WRONLY);
+  for (const text of ['add', 'change\n', `add ${UUID}`, `add ${UUID} A=1 B=2\n`]) expect(send(text)).toBe(text.length);
+  expect(kernel.log.lines).toEqual([]);
+  for (const text of ['\n', ' add', 'added', 'add \n', `add ${UUID}x`, `add ${UUID} A`])
+    expect(send(text)).toBe(-EINVAL);
+  const shortPath = path.slice('/sys'.length);
+  const failed = `mdev ${UUID}: uevent: failed to send synthetic uevent: -22`;
+  const unknown = [`synth uevent: ${shortPath}: unknown uevent action string`, failed];
+  const incorrect = [`synth uevent: ${shortPath}: incorrect uevent action arguments`, failed];
+  const three = (lines: string[]) => [...lines, ...lines, ...lines];
+  expect(kernel.log.lines).toEqual([...three(unknown), ...three(incorrect)]);
+  // A bus and a driver are no devices.
+  expect(send('x', '/sys/bus/mdev')).toBe(-EINVAL);
+  expect(kernel.log.lines.at(-1)).toBe('synth uevent: /bus/mdev: unknown uevent action string');
 });
 
 test('a probe that fails leaves no links, and a line in the log unless it was ENODEV', () => {

@@ -44,6 +44,20 @@ describe('a scan', () => {
     ]);
   });
 
+  test('tells user space what it needs to find a driver', () => {
+    host.addCopier();
+    const alias = 'pci:v00001234d0000D0A0sv00001234sd0000D0A0bcFFsc00i00';
+    expect(host.cat(`${host.path}/modalias`)).toBe(`${alias}\n`);
+    const lines = [
+      'PCI_CLASS=FF0000',
+      'PCI_ID=1234:D0A0',
+      'PCI_SUBSYS_ID=1234:D0A0',
+      `PCI_SLOT_NAME=${NAME}`,
+      `MODALIAS=${alias}`,
+    ];
+    expect(host.cat(`${host.path}/uevent`)).toBe(lines.map((line) => `${line}\n`).join(''));
+  });
+
   test('puts it into an IOMMU group with the default domain of the kernel', () => {
     host.addCopier();
     const group = '/sys/kernel/iommu_groups/0';

@@ -44,6 +44,8 @@ import { mapBar, transferBar } from './regions.ts';
 
 const NAME = 'vfio-pci';
 const MODULE = 'vfio_pci';
+/** What may follow the name of a device that is asked for. */
+const OPTIONS = /^ *(?:vf_token=([\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}) *)?$/i;
 
 /** `struct vfio_pci_core_device`. */
 class AssignedDevice implements VfioDeviceOps {
@@ -72,6 +74,19 @@ class AssignedDevice implements VfioDeviceOps {
       maskIntx: () => this.interrupts.maskIntx(),
       unmaskIntx: () => this.interrupts.unmaskIntx(),
     });
+  }
+
+  /** vfio_pci_core_match, and vfio_pci_validate_vf_token: after the name a token may be given; only an SR-IOV function has one. */
+  match(text: string): boolean | number {
+    const { kernel, name } = this.#pci;
+    if (!text.startsWith(name)) return false;
+    const options = text.slice(name.length);
+    if (options !== '' && !options.startsWith(' ')) return false;
+    const known = OPTIONS.exec(options);
+    if (known === null) return kernel.refuse(EINVAL, `"${options.trim()}" is no option of ${name}`);
+    if (known[1] === undefined) return true;
+    kernel.printk(`vfio-pci ${name}: VF token incorrectly provided, not a PF or VF`);
+    return kernel.refuse(EINVAL, `${name} is no function of SR-IOV, which would have a VF token`);
   }
 
   /** vfio_pci_core_enable. */

@@ -338,6 +338,20 @@ describe('leaving', () => {
     );
   });
 
+  test('a name may be followed by blanks, and by a token that only a function of SR-IOV has', () => {
+    const ask = (text: string) => {
+      const fd = host.ioctlBytes(host.group, uapi.VFIO_GROUP_GET_DEVICE_FD, cString(text));
+      if (fd >= 0) host.syscalls.close(fd);
+      return fd >= 0 ? 'fd' : shown(fd);
+    };
+    const token = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
+    expect([ask(`${NAME} `), ask(`${NAME}x`), ask(NAME.slice(0, -1))]).toEqual(['fd', '-ENODEV', '-ENODEV']);
+    expect([ask(`${NAME} more`), ask(`${NAME} vf_token=1`)]).toEqual(['-EINVAL', '-EINVAL']);
+    expect(host.kernel.log.lines.at(-1)).not.toContain('VF token');
+    expect(ask(`${NAME} vf_token=${token}`)).toBe('-EINVAL');
+    expect(host.kernel.log.lines.at(-1)).toBe(`vfio-pci ${NAME}: VF token incorrectly provided, not a PF or VF`);
+  });
+
   test('the driver lets go of an open device when it is closed; the module is in use as long', () => {
     expect(shown(host.syscalls.delete_module('vfio_pci'))).toBe('-EAGAIN');
     const returned = host.eventfd();

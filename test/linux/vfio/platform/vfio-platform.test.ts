@@ -64,6 +64,16 @@ describe('from one driver to the other', () => {
     host.echo('/sys/bus/platform/drivers_probe', NAME);
     expect(host.bound()).toBe('vfio-platform');
     expect(host.cat(`${SYSFS}/of_node/compatible`)).toBe('generic-ahci\0');
+    const [address, type] = NAME.split('.');
+    expect(host.cat(`${SYSFS}/uevent`).split('\n')).toEqual([
+      'DRIVER=vfio-platform',
+      `OF_NAME=${type}`,
+      `OF_FULLNAME=/soc/${type}@${address}`,
+      'OF_COMPATIBLE_0=generic-ahci',
+      'OF_COMPATIBLE_N=1',
+      `MODALIAS=of:N${type}T(null)Cgeneric-ahci`,
+      '',
+    ]);
     expect(host.kernel.log.lines.map((line) => line.replace(/^\[.*?\] /, ''))).toContain(
       `ahci ${NAME}: AHCI 0001.0301 1 slots 1 ports 1.5 Gbps 0x1 impl platform mode`,
     );
