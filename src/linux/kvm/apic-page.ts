@@ -14,6 +14,11 @@ export class ApicPage {
     this.#registers.setInt32(register, value, true);
   }
 
+  /** Every register; what KVM_SET_LAPIC has put between them stays. */
+  clearAll(): void {
+    for (let register = 0; register < APIC_STATE_BYTES; register += STRIDE) this.set(register, 0);
+  }
+
   /** Of the bitmaps each register has 32 vectors. */
   mark(bitmap: number, vector: number): void {
     const at = bitmap + (vector >> 5) * STRIDE;

@@ -12,6 +12,7 @@ import {
   KVM_SMI,
   KVM_VCPUEVENT_VALID_NMI_PENDING,
   KVM_VCPUEVENT_VALID_SHADOW,
+  KVM_VCPUEVENT_VALID_SIPI_VECTOR,
   KVM_VCPUEVENT_VALID_SMM,
   kvm_interrupt,
   kvm_lapic_state,
@@ -87,7 +88,7 @@ export function getEvents(vcpu: KvmVcpu): Partial<Events> {
     nmi_injected: injected?.type === INTERRUPTION.NMI ? 1 : 0,
     nmi_masked: interruptibility & INTERRUPTIBILITY.NMI ? 1 : 0,
     nmi_pending: vcpu.nmisPending,
-    sipi_vector: vcpu.sipiVector,
+    smi: Uint8Array.of(0, 0, 0, Number(vcpu.apicEvents.init)),
     flags: KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM,
   };
 }
@@ -122,6 +123,11 @@ export function setEvents(vcpu: KvmVcpu, events: Events): number {
   const unmasked = cpu.interruptibility & ~INTERRUPTIBILITY.NMI;
   cpu.interruptibility = unmasked | (events.nmi_masked ? INTERRUPTIBILITY.NMI : 0);
   if (events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING) vcpu.nmisPending = events.nmi_pending;
+  if (vcpu.lapic !== undefined) {
+    const { apicEvents } = vcpu;
+    if (events.flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) apicEvents.sipiVector = events.sipi_vector;
+    if (events.flags & KVM_VCPUEVENT_VALID_SMM) apicEvents.init = events.smi[SMI_LATCHED_INIT] !== 0;
+  }
   vcpu.requestEvent();
   return 0;
 }

@@ -5,9 +5,15 @@
 
 import { INTERRUPTIBILITY, INTERRUPTION } from '../../hardware/vcpu/exit.ts';
 import { EAGAIN, EINTR } from '../uapi/errno.ts';
-import { KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED } from '../uapi/kvm.ts';
+import {
+  KVM_MP_STATE_HALTED,
+  KVM_MP_STATE_INIT_RECEIVED,
+  KVM_MP_STATE_RUNNABLE,
+  KVM_MP_STATE_UNINITIALIZED,
+} from '../uapi/kvm.ts';
 import { KVM_EXIT_INTR } from '../uapi/kvm-run.ts';
 import { SIGNAL } from '../uapi/signal.ts';
+import { acceptApicEvents } from './apic-events.ts';
 import { exceptionEvent, interruptEvent, isException, nmiEvent } from './injected-event.ts';
 import { injectEvent } from './injection.ts';
 import type { KvmVcpu } from './vcpu.ts';
@@ -100,15 +106,23 @@ function threshold({ lapic }: KvmVcpu): number {
 /** kvm_arch_vcpu_runnable: what ends a halt. */
 const wakes = (vcpu: KvmVcpu): boolean =>
   vcpu.mpState === KVM_MP_STATE_RUNNABLE ||
+  vcpu.apicEvents.pending ||
   vcpu.nmisArrived > 0 ||
   (vcpu.nmisPending > 0 && vcpu.cpu.nmiReady) ||
   (vcpu.mpState === KVM_MP_STATE_HALTED && (vcpu.unhalted || (vcpu.cpu.interruptible && hasInterrupt(vcpu))));
+
+/** kvm_arch_vcpu_ioctl_run for a processor that nobody has started: it takes what has come, and runs the next time at the earliest. */
+function awaitStart(vcpu: KvmVcpu): number {
+  acceptApicEvents(vcpu);
+  return vcpu.kernel.refuse(EAGAIN, `vCPU ${vcpu.id} waits for another to start it`);
+}
 
 /**
  * vcpu_block: sleep until something wakes the vCPU. 1 to run again, -EINTR for a signal or when user space has something to
  * do first, -EAGAIN for an application processor that nobody has started.
  */
 export function block(vcpu: KvmVcpu): number {
+  if (vcpu.mpState === KVM_MP_STATE_UNINITIALIZED) return awaitStart(vcpu);
   const { clock } = vcpu.kernel;
   const start = clock.now;
   const halts = vcpu.mpState === KVM_MP_STATE_HALTED && !wakes(vcpu);
@@ -118,17 +132,17 @@ export function block(vcpu: KvmVcpu): number {
   vcpu.cpu.tscOffset += slept;
   if (result < 0) return result;
   if (halts) vcpu.halts.ended(Math.round(slept));
+  acceptApicEvents(vcpu);
+  vcpu.eventRequested = true;
+  if (vcpu.mpState === KVM_MP_STATE_INIT_RECEIVED) return 1;
   vcpu.unhalted = false;
   vcpu.mpState = KVM_MP_STATE_RUNNABLE;
-  vcpu.eventRequested = true;
   return 1;
 }
 
 function sleepUntilWoken(vcpu: KvmVcpu): number {
   const { kernel } = vcpu;
   for (let fruitless = 0; !wakes(vcpu); fruitless++) {
-    if (vcpu.mpState === KVM_MP_STATE_UNINITIALIZED)
-      return kernel.refuse(EAGAIN, `vCPU ${vcpu.id} waits for another to start it`);
     // Other threads of the process run while this one sleeps. The model has one thread: it is theirs now.
     const othersRun = signalled(vcpu) || vcpu.vm.userSpaceReady();
     if (othersRun || fruitless >= FRUITLESS_TIMERS || !kernel.clock.sleep()) {

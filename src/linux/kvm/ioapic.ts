@@ -180,7 +180,7 @@ export class Ioapic implements IoDevice {
       this.#low[pin] = view.getInt32(8 * pin, true);
       this.#high[pin] = view.getInt32(8 * pin + 4, true);
     }
-    this.#select = state.ioregsel & 0xff;
+    this.#select = state.ioregsel;
     this.#id = state.id;
     this.#irr = this.#delivered = 0;
     for (let pin = 0; pin < IOAPIC_PINS; pin++) if (state.irr & (1 << pin)) this.#raise(pin);
@@ -227,16 +227,16 @@ export class Ioapic implements IoDevice {
       case REGISTER.VERSION:
         return VERSION;
     }
-    const pin = (this.#select - REGISTER.TABLE) >> 1;
-    if (pin < 0 || pin >= IOAPIC_PINS) return -1;
+    const pin = (this.#select - REGISTER.TABLE) >>> 1;
+    if (pin >= IOAPIC_PINS) return -1;
     return this.#select & 1 ? this.#high[pin]! : this.#low[pin]!;
   }
 
   /** ioapic_write_indirect. */
   #writeSelected(value: number): void {
     if (this.#select === REGISTER.ID) this.#id = (value >> 24) & 0xf;
-    const pin = (this.#select - REGISTER.TABLE) >> 1;
-    if (pin < 0 || pin >= IOAPIC_PINS) return;
+    const pin = (this.#select - REGISTER.TABLE) >>> 1;
+    if (pin >= IOAPIC_PINS) return;
     if (this.#select & 1) this.#high[pin] = value;
     else {
       const kept = DELIVERY_STATUS | REMOTE_IRR;

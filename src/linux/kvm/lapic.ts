@@ -56,14 +56,15 @@ export class Lapic implements ApicTarget {
   constructor(host: LapicHost) {
     this.#host = host;
     this.#timer = new LapicTimer(host.clock, () => this.#deliverTimer());
-    this.reset();
+    this.reset(false);
   }
 
-  /** kvm_lapic_reset. */
-  reset(): void {
-    this.#page.bytes.fill(0);
+  /** kvm_lapic_reset; INIT leaves the APIC its number. */
+  reset(init: boolean): void {
+    const id = init ? this.#page.get(APIC.ID) : this.#host.id << 24;
+    this.#page.clearAll();
     this.#timer.stop();
-    this.#page.set(APIC.ID, this.#host.id << 24);
+    this.#page.set(APIC.ID, id);
     this.#page.set(APIC.VERSION, APIC_VERSION);
     for (const entry of Object.keys(LVT_WRITABLE)) this.#page.set(Number(entry), LVT_MASKED);
     // KVM_X86_QUIRK_LINT0_REENABLED: the boot processor listens to the PIC without a BIOS telling it to.

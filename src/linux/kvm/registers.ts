@@ -7,12 +7,13 @@ import { CR4_KNOWN } from '../../hardware/vcpu/control-services.ts';
 import { GENERAL_REGISTERS } from '../../hardware/vcpu/state.ts';
 import type { RefusingContext } from '../core/uaccess.ts';
 import { EINVAL } from '../uapi/errno.ts';
-import type { kvm_regs, kvm_segment, kvm_sregs } from '../uapi/kvm.ts';
+import { KVM_MP_STATE_RUNNABLE, type kvm_regs, type kvm_segment, type kvm_sregs } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import type { SegmentName, SegmentState } from './cpu.ts';
 import { maxPhysicalBits } from './cpuid.ts';
 import { guestFlags, setGuestFlags } from './guest-debug.ts';
 import { validApicBase } from './msr-table.ts';
+import { isAtReset } from './reset.ts';
 import type { KvmVcpu } from './vcpu.ts';
 
 type Regs = StructOf<typeof kvm_regs>;
@@ -81,6 +82,8 @@ export function setSregs(vcpu: KvmVcpu, sregs: Sregs): number {
   // kvm_set_cr8 refuses more than four bits, and nobody asks whether it has.
   if (sregs.cr8 <= 0xfn) vcpu.setCr8(Number(sregs.cr8));
   for (const name of SEGMENTS) cpu.setSegment(name, segmentState(sregs[name]));
+  // Old user space resets the boot processor, and does not say that it runs again.
+  if (vcpu.id === 0 && isAtReset(cpu)) vcpu.mpState = KVM_MP_STATE_RUNNABLE;
   return 0;
 }
 

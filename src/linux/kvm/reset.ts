@@ -7,6 +7,7 @@ const GENERAL_REGISTERS = 16;
 const SIGNATURE = 0x600n;
 const RESET_VECTOR = 0xfff0n;
 const RFLAGS_FIXED = 2n;
+const CR0_PE = 1n << 0n;
 const CR0_ET = 1n << 4n;
 /** Caches off: CR0.CD and NW, which INIT leaves as they are. */
 const CR0_CACHING = 3n << 29n;
@@ -61,4 +62,11 @@ export function resetCpu(cpu: Cpu, init: boolean): void {
   for (const register of [0, 1, 2, 3] as const) cpu.setDebugRegister(register, 0n);
   cpu.setDebugRegister(6, DR6);
   cpu.setDebugRegister(7, DR7);
+}
+
+/** Whether the CPU stands in real mode where it begins. */
+export function isAtReset(cpu: Cpu): boolean {
+  const { selector, base } = cpu.segment('cs');
+  const beginning = selector === SEGMENTS.cs.selector && base === SEGMENTS.cs.base;
+  return beginning && cpu.rip === RESET_VECTOR && (cpu.control(0) & CR0_PE) === 0n;
 }

@@ -6,7 +6,7 @@
 import { watched } from '../../event.ts';
 import { EXIT_REASON } from '../../hardware/vcpu/exit.ts';
 import { EINTR, EINVAL } from '../uapi/errno.ts';
-import { KVM_MP_STATE_RUNNABLE } from '../uapi/kvm.ts';
+import { KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_RUNNABLE } from '../uapi/kvm.ts';
 import {
   KVM_EXIT_DIRTY_RING_FULL,
   KVM_EXIT_INTR,
@@ -16,6 +16,7 @@ import {
   RUN_DIRTY_REGS,
   RUN_VALID_REGS,
 } from '../uapi/kvm-run.ts';
+import { acceptApicEvents } from './apic-events.ts';
 import { completeInjection } from './injection.ts';
 import { block, injectPending, signalled } from './interrupts.ts';
 import { SYNCED_SETS, storeRegisters, takeRegisters } from './sync-regs.ts';
@@ -139,7 +140,11 @@ function enterGuest(vcpu: KvmVcpu): number {
     vcpu.eptPointer = pointer;
     cpu.setEptPointer(pointer);
   }
-  if (vcpu.eventRequested) injectPending(vcpu);
+  if (vcpu.eventRequested) {
+    if (vcpu.apicEvents.pending) acceptApicEvents(vcpu);
+    if (vcpu.mpState === KVM_MP_STATE_INIT_RECEIVED) return 1;
+    injectPending(vcpu);
+  }
   if (watched && kvmEntry.on) kvmEntry(kernel.stream, { vcpu: vcpu.id, rip: cpu.rip, immediateExit: false });
   // The counter is invariant: it goes on while the processor is halted, the host works, or another vCPU has its turn.
   cpu.tscOffset = alone ? kernel.clock.slept : kernel.clock.now - cpu.retired;

@@ -18,6 +18,8 @@ import {
   KVM_GET_STATS_FD,
   KVM_GET_XCRS,
   KVM_GET_XSAVE,
+  KVM_MP_STATE_HALTED,
+  KVM_MP_STATE_INIT_RECEIVED,
   KVM_MP_STATE_RUNNABLE,
   KVM_MP_STATE_SIPI_RECEIVED,
   KVM_RUN,
@@ -43,6 +45,7 @@ import {
   kvm_translation,
 } from '../uapi/kvm.ts';
 import { struct, u64 } from '../uapi/struct.ts';
+import { acceptApicEvents } from './apic-events.ts';
 import { tscIoctls } from './clock-ioctl.ts';
 import { MAX_CPUID_ENTRIES } from './cpuid.ts';
 import { eventIoctls } from './event-ioctl.ts';
@@ -74,7 +77,10 @@ const table = tscIoctls(fpuIoctls(debugIoctls(eventIoctls(large))))
   .plain(KVM_SET_MSRS, setMsrs)
   .plain(KVM_SET_CPUID2, setCpuid)
   .plain(KVM_GET_CPUID2, getCpuid)
-  .gives(KVM_GET_MP_STATE, kvm_mp_state, (vcpu) => ({ mp_state: vcpu.mpState }))
+  .gives(KVM_GET_MP_STATE, kvm_mp_state, (vcpu) => {
+    acceptApicEvents(vcpu);
+    return { mp_state: vcpu.mpState === KVM_MP_STATE_HALTED && vcpu.unhalted ? KVM_MP_STATE_RUNNABLE : vcpu.mpState };
+  })
   .takes(KVM_SET_MP_STATE, kvm_mp_state, setMpState)
   .updates(KVM_TRANSLATE, kvm_translation, (vcpu, translation) => {
     const found = translate(vcpu, gva(translation.linear_address));
@@ -115,7 +121,9 @@ function setMpState(vcpu: KvmVcpu, { mp_state }: { mp_state: number }): number {
   if (vcpu.lapic === undefined && mp_state !== KVM_MP_STATE_RUNNABLE)
     return vcpu.kernel.refuse(EINVAL, 'without an in-kernel local APIC a vCPU is RUNNABLE');
   if (mp_state > KVM_MP_STATE_SIPI_RECEIVED) return vcpu.kernel.refuse(EINVAL, `there is no state ${mp_state}`);
-  vcpu.mpState = mp_state === KVM_MP_STATE_SIPI_RECEIVED ? KVM_MP_STATE_RUNNABLE : mp_state;
+  const starts = mp_state === KVM_MP_STATE_SIPI_RECEIVED;
+  vcpu.mpState = starts ? KVM_MP_STATE_INIT_RECEIVED : mp_state;
+  vcpu.apicEvents.startup ||= starts;
   vcpu.requestEvent();
   return 0;
 }

@@ -6,13 +6,9 @@
 import { type Gpa, type Hpa, pageNumber } from '../../address.ts';
 import { LOG_ENTRIES } from '../../hardware/vcpu/modification-log.ts';
 import type { Kernel } from '../core/kernel.ts';
-import {
-  KVM_MP_STATE_INIT_RECEIVED,
-  KVM_MP_STATE_RUNNABLE,
-  KVM_MP_STATE_UNINITIALIZED,
-  type kvm_cpuid_entry2,
-} from '../uapi/kvm.ts';
+import { KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED, type kvm_cpuid_entry2 } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
+import { ApicEvents } from './apic-events.ts';
 import { APIC_BASE_BOOT_CPU, APIC_BASE_DEFAULT, APIC_BASE_ENABLE } from './apic-registers.ts';
 import { type Cpu, RIP } from './cpu.ts';
 import { DirtyRing } from './dirty-ring.ts';
@@ -81,8 +77,7 @@ export class KvmVcpu implements VmVcpu {
   unhalted = false;
   /** KVM_INTERRUPT: the vector to inject; -1 for none. */
   interrupt = -1;
-  /** SIPI's vector, as KVM_GET_VCPU_EVENTS tells. */
-  sipiVector = 0;
+  readonly apicEvents = new ApicEvents();
   #apicBase = 0n;
   /** Both halves of {@link apicBase}, signed, for every exit: small integers for the engine. */
   apicBaseLow = 0;
@@ -221,30 +216,15 @@ export class KvmVcpu implements VmVcpu {
         this.requestEvent();
       },
       nmi: () => this.queueNmi(),
-      init: () => this.#init(),
-      startup: (vector) => this.#startUp(vector),
+      init: () => {
+        this.apicEvents.initArrived();
+        this.requestEvent();
+      },
+      startup: (vector) => {
+        this.apicEvents.startupArrived(vector);
+        this.requestEvent();
+      },
     });
-  }
-
-  /**
-   * KVM_APIC_INIT (kvm_apic_accept_events): the processor begins anew, the boot processor at the reset vector, the others where their
-   * start-up message says. An INIT to oneself, in the middle of the instruction that sends it, is passed over.
-   */
-  #init(): void {
-    if (this.vm.runningVcpu === this) return;
-    resetCpu(this.cpu, true);
-    this.lapic?.reset();
-    this.mpState = this.id === 0 ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED;
-  }
-
-  /** kvm_vcpu_deliver_sipi_vector: begin at the page that `vector` names. */
-  #startUp(vector: number): void {
-    if (this.mpState !== KVM_MP_STATE_INIT_RECEIVED) return;
-    this.sipiVector = vector;
-    const cs = this.cpu.segment('cs');
-    this.cpu.setSegment('cs', { ...cs, selector: vector << 8, base: BigInt(vector << 12) });
-    this.cpu.rip = 0n;
-    this.mpState = KVM_MP_STATE_RUNNABLE;
   }
 
   /** vmx_msr_filter_changed: what the VM's filter refuses must not pass in the CPU either, whose other MSRs KVM sees anyway. */

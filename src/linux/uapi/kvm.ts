@@ -144,6 +144,7 @@ export const kvm_debugregs = struct('kvm_debugregs', {
   reserved: bytes(72),
 });
 export const KVM_VCPUEVENT_VALID_NMI_PENDING = 1;
+export const KVM_VCPUEVENT_VALID_SIPI_VECTOR = 2;
 export const KVM_VCPUEVENT_VALID_SHADOW = 4;
 export const KVM_VCPUEVENT_VALID_SMM = 8;
 export const kvm_vcpu_events = struct('kvm_vcpu_events', {

@@ -113,6 +113,17 @@ describe('with them', () => {
     });
   });
 
+  test('what selects a register of the I/O APIC is kept as user space has set it, and selects nothing there', () => {
+    const { qemu, vmFd } = make();
+    const chip = new Uint8Array(uapi.kvm_ioapic_state.size);
+    new DataView(chip.buffer).setUint32(uapi.kvm_ioapic_state.offsets.ioregsel, 0xdf00_0010, true);
+    const chip_id = uapi.KVM_IRQCHIP_IOAPIC;
+    expect(qemu.pass(vmFd, uapi.KVM_SET_IRQCHIP, uapi.kvm_irqchip, { chip_id, chip })).toBe(0);
+    expect(qemu.pass(vmFd, uapi.KVM_GET_IRQCHIP, uapi.kvm_irqchip, { chip_id })).toBe(0);
+    const got = uapi.kvm_ioapic_state.read(new DataView(qemu.answer(uapi.kvm_irqchip).chip.slice().buffer));
+    expect(got.ioregsel).toBe(0xdf00_0010);
+  });
+
   test('an application processor waits: EAGAIN until INIT and SIPI have come', () => {
     const bench = make();
     const second = bench.qemu.ioctl(bench.vmFd, uapi.KVM_CREATE_VCPU, 1);
@@ -134,6 +145,56 @@ describe('with them', () => {
     bench.qemu.ioctl(second, uapi.KVM_GET_MP_STATE, bench.qemu.scratch);
     expect(bench.qemu.answer(uapi.kvm_mp_state).mp_state).toBe(0);
     expect(bench.vm.vcpus[1]!.cpu.segment('cs')).toMatchObject({ selector: 0x1000, base: 0x10000n });
+  });
+});
+
+describe('what waits until the vCPU is looked at', () => {
+  const state = ({ qemu, vcpuFd }: Bench) => {
+    qemu.ioctl(vcpuFd, uapi.KVM_GET_MP_STATE, qemu.scratch);
+    return qemu.answer(uapi.kvm_mp_state).mp_state;
+  };
+  const setState = ({ qemu, vcpuFd }: Bench, mp_state: number) =>
+    expect(qemu.pass(vcpuFd, uapi.KVM_SET_MP_STATE, uapi.kvm_mp_state, { mp_state })).toBe(0);
+
+  test('an INIT that KVM_SET_VCPU_EVENTS says to wait: KVM_GET_VCPU_EVENTS tells of it, KVM_GET_MP_STATE has it done', () => {
+    const bench = make();
+    const { qemu, vcpuFd } = bench;
+    setState(bench, uapi.KVM_MP_STATE_HALTED);
+    qemu.pass(vcpuFd, uapi.KVM_SET_REGS, uapi.kvm_regs, { rbx: 7n });
+    const events = { flags: uapi.KVM_VCPUEVENT_VALID_SMM, smi: Uint8Array.of(0, 0, 0, 1) };
+    expect(qemu.pass(vcpuFd, uapi.KVM_SET_VCPU_EVENTS, uapi.kvm_vcpu_events, events)).toBe(0);
+    qemu.ioctl(vcpuFd, uapi.KVM_GET_VCPU_EVENTS, qemu.scratch);
+    expect([...qemu.answer(uapi.kvm_vcpu_events).smi]).toEqual([0, 0, 0, 1]);
+    expect(state(bench)).toBe(uapi.KVM_MP_STATE_RUNNABLE);
+    qemu.ioctl(vcpuFd, uapi.KVM_GET_REGS, qemu.scratch);
+    expect(qemu.answer(uapi.kvm_regs)).toMatchObject({ rbx: 0n, rip: 0xfff0n });
+  });
+
+  test('KVM_MP_STATE_SIPI_RECEIVED is a start-up message that waits, at the page KVM_SET_VCPU_EVENTS says', () => {
+    const bench = make();
+    const { qemu, vcpuFd } = bench;
+    const events = { flags: uapi.KVM_VCPUEVENT_VALID_SIPI_VECTOR, sipi_vector: 0x12 };
+    qemu.pass(vcpuFd, uapi.KVM_SET_VCPU_EVENTS, uapi.kvm_vcpu_events, events);
+    setState(bench, uapi.KVM_MP_STATE_SIPI_RECEIVED);
+    expect(state(bench)).toBe(uapi.KVM_MP_STATE_RUNNABLE);
+    expect(bench.cpu.segment('cs')).toMatchObject({ selector: 0x1200, base: 0x12000n });
+  });
+
+  test('KVM_SET_SREGS of the boot processor as it begins lets it run', () => {
+    const bench = make();
+    const { qemu, vcpuFd } = bench;
+    setState(bench, uapi.KVM_MP_STATE_HALTED);
+    const sregs = () => {
+      qemu.ioctl(vcpuFd, uapi.KVM_GET_SREGS, qemu.scratch);
+      return qemu.answer(uapi.kvm_sregs);
+    };
+    const cs = { ...sregs().cs, selector: 0xf000, base: 0xffff0000n, l: 0 };
+    const realMode = { ...sregs(), cs, cr0: 0x10n, efer: 0n };
+    expect(qemu.pass(vcpuFd, uapi.KVM_SET_SREGS, uapi.kvm_sregs, realMode)).toBe(0);
+    expect(state(bench)).toBe(uapi.KVM_MP_STATE_HALTED);
+    qemu.pass(vcpuFd, uapi.KVM_SET_REGS, uapi.kvm_regs, { rip: 0xfff0n });
+    expect(qemu.pass(vcpuFd, uapi.KVM_SET_SREGS, uapi.kvm_sregs, realMode)).toBe(0);
+    expect(state(bench)).toBe(uapi.KVM_MP_STATE_RUNNABLE);
   });
 });
 

@@ -188,3 +188,10 @@ test.each([
   expect([turn(guest, second), state(guest, second)]).toEqual([-EINTR, uapi.KVM_MP_STATE_HALTED]);
   expect([turn(guest, first), state(guest, first)]).toEqual([-EINTR, uapi.KVM_MP_STATE_HALTED]);
 });
+
+test('an INIT to oneself is taken when the instruction that sends it is over', () => {
+  const { guest } = machine(`${START} nop\nsecond:\nthird:${ipi(0, 0x4500)} hlt`, 0);
+  guest.qemu.ioctl(guest.vcpuFd, uapi.KVM_RUN);
+  guest.qemu.ioctl(guest.vcpuFd, uapi.KVM_GET_SREGS, guest.qemu.scratch);
+  expect(guest.qemu.answer(uapi.kvm_sregs)).toMatchObject({ cr0: 0x10n, efer: 0n, cs: { selector: 0xf000 } });
+});

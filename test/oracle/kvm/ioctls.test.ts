@@ -45,7 +45,6 @@ const RESULT_ALONE: Readonly<Record<string, string>> = {
   KVM_GET_REGS: 'RFLAGS are kept without the bits that there are not',
   KVM_GET_SREGS: 'segments that no program loads are kept as VMX has them',
   KVM_GET_DEBUGREGS: 'DR6 and DR7 are kept without the bits that are always set',
-  KVM_GET_MP_STATE: 'a start-up message stays until the processor waits for one',
   KVM_TRANSLATE: 'what becomes of addresses that no processor has',
   KVM_GET_VCPU_EVENTS: 'what an exception would have had that there is not',
 };
@@ -85,6 +84,15 @@ function changed(model: ModelKvm, fd: Fd, ioctl: Ioctl, draws: Draws): Uint8Arra
 }
 
 function ask(model: ModelKvm, draws: Draws): Asked {
+  if (draws.once(8)) {
+    const index = draws.next(REAL.eventfds.length);
+    return {
+      line: `signal ${REAL.eventfds[index]!.toString(16)}`,
+      mine: `${model.signal(index)}`,
+      words: 1,
+      what: `signal ${index}`,
+    };
+  }
   const fd = draws.pick(['vm', 'vcpu'] as const);
   const ioctl = draws.pick(IOCTLS[fd]);
   const { argument, name, number } = ioctl;

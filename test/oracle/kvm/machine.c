@@ -12,6 +12,7 @@
  *   page OFFSET BYTES     write into struct kvm_run and the pages behind it
  *   seen OFFSET COUNT     read them
  *   count FD              what an eventfd has counted
+ *   signal FD             add one, and let the kernel's worker see it
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -32,8 +33,10 @@ enum { KVM = 100, VM, VCPU, EVENTFD = 110, EVENTFDS = 3 };
 #define RAM_BYTES (16u << 20)
 #define SCRATCH ((uint8_t *)0x300000000)
 #define BUFFER ((uint8_t *)0x310000000)
+#define SCRATCH_BYTES (1u << 16)
 #define BUFFER_BYTES (1u << 18)
 #define RUN_LIMIT_SECONDS 2
+#define WORKER_TAKES_USEC 2000
 
 static struct kvm_run *run;
 static int run_bytes;
@@ -69,7 +72,7 @@ static void begin(int irqchip)
 	for (int i = 0; i < EVENTFDS; i++)
 		place(eventfd(0, EFD_NONBLOCK), EVENTFD + i);
 	map(RAM_AT, RAM_BYTES, fresh, -1);
-	map(SCRATCH, BUFFER_BYTES, fresh, -1);
+	map(SCRATCH, SCRATCH_BYTES, fresh, -1);
 	map(BUFFER, BUFFER_BYTES, fresh, -1);
 	place(ioctl(KVM, KVM_CREATE_VM, 0L), VM);
 	if (irqchip && ioctl(VM, KVM_CREATE_IRQCHIP, 0L))
@@ -152,6 +155,8 @@ int main(void)
 		} else if (sscanf(line, "at %x %lx %n", &fd, &request, &at) == 2) {
 			size_t count = unhex(line + at, SCRATCH);
 			int result = ioctl(fd, request, SCRATCH);
+			if (request == KVM_IRQFD)
+				usleep(WORKER_TAKES_USEC);
 			printf("%d ", result < 0 ? -errno : result);
 			print_bytes(SCRATCH, count);
 			printf("\n");
@@ -172,6 +177,10 @@ int main(void)
 			printf("%d ", read(fd, &count, sizeof count) == sizeof count);
 			print_bytes((uint8_t *)&count, sizeof count);
 			printf("\n");
+		} else if (sscanf(line, "signal %x", &fd) == 1) {
+			uint64_t one = 1;
+			printf("%d\n", write(fd, &one, sizeof one) == sizeof one);
+			usleep(WORKER_TAKES_USEC);
 		} else if (sscanf(line, "data %n", &at) == 0 && at) {
 			unhex(line + at, data());
 			printf("data\n");

@@ -39,6 +39,13 @@ export class ModelKvm implements Belongings {
     assert.equal(this.#bench.setSlot(0, 0, RAM_BYTES, this.ram), 0);
   }
 
+  /** `signal`: one of the eventfds counts one more. */
+  signal(index: number): number {
+    const { qemu } = this.#started;
+    qemu.user.memory.write(this.scratch as Hva, new Uint8Array(BigUint64Array.of(1n).buffer));
+    return Number(qemu.user.syscalls.write(this.#eventfds[index]!, this.scratch as Hva, 8) === 8);
+  }
+
   /** `int`: what the ioctl returned. */
   call(fd: Fd, ioctl: Ioctl, argument: number): number {
     const { qemu, vcpuFd, vmFd } = this.#started;
