@@ -4,8 +4,9 @@
  */
 
 import { KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_RUNNABLE } from '../uapi/kvm.ts';
+import type { Cpu } from './cpu.ts';
+import type { Lapic } from './lapic.ts';
 import { resetCpu } from './reset.ts';
-import type { KvmVcpu } from './vcpu.ts';
 
 const PAGE_SHIFT = 12;
 const SELECTOR_SHIFT = 8;
@@ -35,8 +36,17 @@ export class ApicEvents {
   }
 }
 
+/** What of a vCPU these events change. */
+interface Receiver {
+  readonly id: number;
+  readonly cpu: Cpu;
+  readonly lapic: Lapic | undefined;
+  readonly apicEvents: ApicEvents;
+  mpState: number;
+}
+
 /** Carry out what is pending: the boot processor begins anew at the reset vector, another waits for a start-up message, and then begins where that says. */
-export function acceptApicEvents(vcpu: KvmVcpu): void {
+export function acceptApicEvents(vcpu: Receiver): void {
   const { apicEvents, cpu } = vcpu;
   if (apicEvents.init) {
     apicEvents.init = false;
