@@ -284,15 +284,14 @@ export class DeviceModel {
     const line = text.replace(/[\n\0]$/, '');
     const space = line.indexOf(' ');
     const action = space < 0 ? line : line.slice(0, space);
-    const refuse = (message: string, because: string) => {
-      this.#host.printk(`synth uevent: ${path.slice('/sys'.length)}: ${message}`);
-      return this.#host.refuse(EINVAL, because);
-    };
+    const log = (message: string) => this.#host.printk(`synth uevent: ${path.slice('/sys'.length)}: ${message}`);
     if (!UEVENT_ACTIONS.includes(action)) {
-      return refuse('unknown uevent action string', `a uevent begins with one of ${UEVENT_ACTIONS.join(', ')}`);
+      log('unknown uevent action string');
+      return this.#host.refuse(EINVAL, `a uevent begins with one of ${UEVENT_ACTIONS.join(', ')}`);
     }
     if (space >= 0 && !UEVENT_ARGUMENTS.test(line.slice(space + 1))) {
-      return refuse('incorrect uevent action arguments', `after ${action} come a UUID and KEY=VALUE pairs`);
+      log('incorrect uevent action arguments');
+      return this.#host.refuse(EINVAL, `after ${action} come a UUID and KEY=VALUE pairs`);
     }
     if (kobjectUevent.on) kobjectUevent(this.#host.stream, { action, path });
     return text.length;

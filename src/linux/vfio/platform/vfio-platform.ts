@@ -47,8 +47,20 @@ class AssignedPlatformDevice implements VfioDeviceOps {
     this.#interrupts = new PlatformInterrupts(platform);
   }
 
+  /** vfio_platform_open_device. */
+  openDevice(): number {
+    this.#callReset();
+    return 0;
+  }
+
   closeDevice(): void {
+    this.#callReset();
     this.#interrupts.shutDown();
+  }
+
+  /** vfio_platform_call_reset: at the first open and the last close too, where it may fail if `reset_required` is off. */
+  #callReset(): void {
+    this.#kernel.printk(`${NAME} ${this.#platform.name}: VFIO: no reset function found!`);
   }
 
   read(buffer: Hva, count: number, position: number): number {
@@ -74,6 +86,7 @@ class AssignedPlatformDevice implements VfioDeviceOps {
       case VFIO_DEVICE_SET_IRQS.number:
         return this.#setIrqs(argument);
       case VFIO_DEVICE_RESET.number:
+        this.#callReset();
         return this.#kernel.refuse(EINVAL, `nothing knows how to reset ${this.#platform.name}`);
       default:
         return this.#kernel.refuse(ENOTTY, `${NAME} has no ioctl 0x${request.toString(16)}`);
@@ -145,7 +158,7 @@ export function registerVfioPlatform(kernel: Kernel, bus: PlatformBus): void {
         managesDma: true,
         probe(platform) {
           if (resetRequired) {
-            kernel.printk(`${NAME} ${platform.name}: No reset function found for device ${platform.name}`);
+            kernel.printk(`${NAME} ${platform.name}: VFIO: No reset function found for device ${platform.name}`);
             return kernel.refuse(ENOENT, 'reset_required is set, and nothing knows how to reset the device');
           }
           const vfio = new VfioDevice(kernel, platform.name, MODULE, new AssignedPlatformDevice(platform));

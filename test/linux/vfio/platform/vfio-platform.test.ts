@@ -84,7 +84,7 @@ describe('from one driver to the other', () => {
     host.echo(`${SYSFS}/driver_override`, 'vfio-platform');
     host.echo(`${SYSFS}/driver/unbind`, NAME);
     expect(shown(host.echo('/sys/bus/platform/drivers/vfio-platform/bind', NAME))).toBe('-ENOENT');
-    expect(host.kernel.log.lines.some((line) => line.includes('No reset function found'))).toBe(true);
+    expect(host.kernel.log.lines).toContain(`vfio-platform ${NAME}: VFIO: No reset function found for device ${NAME}`);
   });
 
   test('without override it does not match; a wrong name is no device', () => {
@@ -99,6 +99,15 @@ describe('the device file', () => {
   let host: ReturnType<typeof assigned>;
   beforeEach(() => {
     host = assigned();
+  });
+
+  test('a reset is missed at the first open, when it is asked for, and at the last close', () => {
+    const missed = () => host.kernel.log.lines.filter((line) => line.endsWith('VFIO: no reset function found!'));
+    expect(missed()).toEqual([`vfio-platform ${NAME}: VFIO: no reset function found!`]);
+    expect(shown(host.ioctl(host.device, uapi.VFIO_DEVICE_RESET))).toBe('-EINVAL');
+    expect(missed()).toHaveLength(2);
+    host.syscalls.close(host.device);
+    expect(missed()).toHaveLength(3);
   });
 
   test('what it says of itself', () => {
