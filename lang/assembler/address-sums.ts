@@ -1,7 +1,7 @@
 /**
  * Which of two registers NASM makes the base of an address (eval.c and parser.c of NASM 2.16, process_ea in assemble.c): the one that
  * stands first, unless a number or a place has been added to another anywhere in the expression, as in `[rsi + rdx + table + 4]`. It
- * then has forgotten the order, and takes them by their names.
+ * then has forgotten the order, and takes them by their names; and a `nosplit` that stands before them it has forgotten as well.
  */
 
 import type { Expression } from '../syntax/ast.ts';

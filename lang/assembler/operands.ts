@@ -98,7 +98,7 @@ function buildMemory(
     relative,
     segment,
     addressWidth: hints.addressWidth === 16 ? undefined : hints.addressWidth,
-    nosplit: hints.nosplit,
+    nosplit: hints.nosplit === true && !isSummed(expression, assembly),
   };
   return { source: memory, value: offset };
 }

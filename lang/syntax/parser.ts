@@ -193,8 +193,13 @@ export class NasmParser extends EmbeddedActionsParser {
       {
         ALT: (): DataItem => {
           const first = this.LA(1);
-          const expression = this.SUBRULE(this.expression);
+          const value = this.SUBRULE(this.expression);
           const last = this.LA(0);
+          // A string in parentheses is a number, as it is in every other expression.
+          const isNumber = value?.kind === 'string' && first.tokenType === t.LeftParen;
+          const expression: Expression = isNumber
+            ? { kind: 'unary', operator: '+', operand: value, at: value.at }
+            : value;
           const at = this.OPTION1(() => this.CONSUME(t.Dup));
           if (at === undefined) return { kind: 'value', expression, unit, first, last };
           const isList = this.LA(1).tokenType === t.LeftParen;

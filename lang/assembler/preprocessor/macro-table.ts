@@ -99,9 +99,33 @@ export function choose(macros: readonly MultiLineMacro[], rest: readonly t.Token
     if (given.length < macro.minimum || given.length > macro.maximum) continue;
     // NASM drops an empty one at the end (its warning pp-macro-params-legacy).
     if (given.length > 1 && given.at(-1)!.length === 0 && rest.at(-1)!.tokenType === t.Comma) given.pop();
-    return { macro, given };
+    const isBraced = macro.greedy && macro.maximum > 0 && rest.some(({ tokenType }) => tokenType === t.LeftBrace);
+    return isBraced ? withBraces(macro, rest, given) : { macro, given };
   }
   return `macro \`${macros[0]!.name}\` takes ${macros.map(parameterCount).join(' or ')}`;
+}
+
+/**
+ * The last parameter of a greedy macro has its braces as they stand, unless it begins with one: then NASM takes what is in them, and drops
+ * what follows.
+ */
+function withBraces(macro: MultiLineMacro, rest: readonly t.Token[], given: t.Token[][]): Chosen | string {
+  if (given.length < macro.maximum) return { macro, given };
+  let [depth, commas, start] = [0, 0, 0];
+  for (let i = 0; commas < macro.maximum - 1; i++) {
+    const { tokenType } = rest[i]!;
+    if (tokenType === t.LeftBrace) depth++;
+    else if (tokenType === t.RightBrace) depth--;
+    else if (tokenType === t.Comma && depth === 0) [commas, start] = [commas + 1, i + 1];
+  }
+  const last = rest.slice(start);
+  if (last[0]?.tokenType !== t.LeftBrace) return { macro, given: [...given.slice(0, -1), last] };
+  const opened = last.map(({ tokenType }) => (tokenType === t.LeftBrace ? 1 : tokenType === t.RightBrace ? -1 : 0));
+  const closing = opened.findIndex(
+    (_, at) => opened.slice(0, at + 1).reduce<number>((sum, each) => sum + each, 0) === 0,
+  );
+  if (closing === last.length - 1) return { macro, given };
+  return `NASM drops what follows the braces in the last parameter of \`${macro.name}\`: leave them away`;
 }
 
 /** How many parameters a macro takes. */

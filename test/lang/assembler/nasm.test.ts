@@ -53,6 +53,7 @@ const CORPUS: Readonly<Record<string, string>> = {
       ])
       .map((address) => `mov eax, [${address}]`),
     'mov eax, [rax+r8+y+4]\nmov eax, [r8+r10+y+4]\nmov eax, [rbp+rax+2+3]\nmov eax, [rsp+rax+2+3]\nmov eax, [rax+rsp+2+3]',
+    'lea rdx, [nosplit rdi+rdi*1+y]\nlea rdx, [nosplit rdi*2+y]\nlea rdx, [nosplit rdi*2+y+4]\nlea rdx, [nosplit rdi*2]\nlea rdx, [nosplit rdi*1+2+3]',
     'mov eax, [rsi+rsi+rdx]\nmov eax, [EAX+R8D+1+1]\nmov eax, [r15+r14+1+1]\nlater: nop',
   ].join('\n'),
   'empty sections that are aligned': 'nop\nsection .rodata align=16\nsection .data align=64\nsection .x align=8\ndb 1',
