@@ -77,7 +77,8 @@ function buildMemory(
   const { expression } = operand;
   const hints = written.hints;
   const value = assembly.value(expression);
-  const registers = addressRegisters(value, expression, assembly);
+  const nosplit = hints.nosplit === true && !isSummed(expression, assembly);
+  const registers = addressRegisters(value, expression, nosplit, assembly);
   if (registers === undefined) return undefined;
   const offset: Value = registers.count === 0 ? value : withoutRegisters(value, registers.count);
   const segment = written.segment === undefined ? undefined : registerNamed(written.segment.image)!;
@@ -98,7 +99,7 @@ function buildMemory(
     relative,
     segment,
     addressWidth: hints.addressWidth === 16 ? undefined : hints.addressWidth,
-    nosplit: hints.nosplit === true && !isSummed(expression, assembly),
+    nosplit,
   };
   return { source: memory, value: offset };
 }
@@ -133,7 +134,12 @@ interface AddressRegisters {
 const NO_REGISTERS: AddressRegisters = { count: 0, base: undefined, index: undefined, scale: 1 };
 
 /** Base, index and scale: the first register that is not multiplied is mostly the base; 3, 5 and 9 times one register uses both places. */
-function addressRegisters(value: Value, at: Expression, assembly: Assembly): AddressRegisters | undefined {
+function addressRegisters(
+  value: Value,
+  at: Expression,
+  nosplit: boolean,
+  assembly: Assembly,
+): AddressRegisters | undefined {
   if (!hasRegister(value)) return NO_REGISTERS;
   const terms = value.terms.filter((term) => typeof term.of === 'string');
   const fault = (message: string): undefined => {
@@ -145,7 +151,11 @@ function addressRegisters(value: Value, at: Expression, assembly: Assembly): Add
     register: registerNamed(term.of as string)!,
     scale: Number(term.factor),
   }));
-  if (second === undefined) return oneRegister(first!, fault);
+  if (second === undefined) {
+    // `[nosplit rcx*1]` means an index.
+    const isIndex = nosplit && first!.scale === 1 && multiplied(at, first!.register.name);
+    return isIndex ? { count: 1, base: undefined, index: first!.register, scale: 1 } : oneRegister(first!, fault);
+  }
   let [base, index] = first!.scale === 1 ? [first!, second] : [second, first!];
   if (first!.scale === 1 && second.scale === 1) {
     const swapped = isSummed(at, assembly)

@@ -59,6 +59,8 @@ const CORPUS: Readonly<Record<string, string>> = {
   'empty sections that are aligned': 'nop\nsection .rodata align=16\nsection .data align=64\nsection .x align=8\ndb 1',
   'default rel, rel and abs':
     'mov eax, [x]\nmov eax, [rel x]\ndefault rel\nmov eax, [x]\nmov eax, [abs x]\nmov eax, [fs:x]\nmov eax, [x+rbx]\nmov eax, [rel x + 4]\nmov eax, [0x1000]\ndefault abs\nmov eax, [x]\ncmp dword [rel x], 5\nmov qword [rel x], 0x1234\nx: dd 1',
+  'nosplit and a register that is multiplied by one':
+    'lea r15, [nosplit rax*1+2]\nlea r15, [nosplit rax*1]\nlea r15, [nosplit rax*1+x]\nx: lea r15, [nosplit 2+rax*1]\nlea r15, [nosplit rax+2]\nlea r15, [nosplit rsp*1]\nlea r15, [nosplit r12*1+1]\nlea r15, [nosplit rax*1+1+2]',
   'data of all sizes':
     'db 1, -1, 255, 256-1\ndw 1, -1\ndd 1, -1, 1.5\ndq -1, 1.5, -2e3\ndb ?, 2\ndb 2 dup (1, 2), 3\ndw 3 dup (?)\nresb 3\nresq 1\ndb 1,\n',
   times:

@@ -62,7 +62,7 @@ export class RandomProgram {
     return this.#dice.word(NUMBERS);
   }
 
-  // `<=>` is left out: of what is less NASM 2.16.01 makes a value that nothing can be done with.
+  // `<=>` is left out, as `default` is between other lines: the README tells where NASM 2.16.01 has them otherwise.
   #expression(depth = 0): string {
     const { below, chance, pick, word } = this.#bound();
     if (depth > 3 || chance(40)) return this.#number();
@@ -265,16 +265,7 @@ export class RandomProgram {
         '%pop',
       ];
     if (kind < 97) return this.#structure();
-    return [
-      this.#dice.pick(
-        'section .data',
-        'section .text',
-        'section .rodata align=16',
-        '[section .data]',
-        'default rel',
-        'default abs',
-      ),
-    ];
+    return [this.#dice.pick('section .data', 'section .text', 'section .rodata align=16', '[section .data]')];
   }
 
   /** The dice's throws as functions. */
