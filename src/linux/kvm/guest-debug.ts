@@ -19,7 +19,6 @@ import {
 } from '../uapi/kvm-debug.ts';
 import { KVM_EXIT_DEBUG, KVM_RUN_UNION } from '../uapi/kvm-run.ts';
 import type { StructOf } from '../uapi/struct.ts';
-import { isException } from './injected-event.ts';
 import type { IoctlTable } from './ioctl-table.ts';
 import type { KvmVcpu } from './vcpu.ts';
 
@@ -52,8 +51,7 @@ export const debugIoctls = (table: IoctlTable<KvmVcpu>): IoctlTable<KvmVcpu> =>
 function setGuestDebug(vcpu: KvmVcpu, { control, debugreg }: StructOf<typeof kvm_guest_debug>): number {
   const { cpu, kernel } = vcpu;
   if (control & (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)) {
-    if (vcpu.exception !== undefined || (vcpu.injected !== undefined && isException(vcpu.injected)))
-      return kernel.refuse(EBUSY, 'an exception is queued already');
+    if (vcpu.exception !== undefined) return kernel.refuse(EBUSY, 'an exception is queued already');
     vcpu.queueException(control & KVM_GUESTDBG_INJECT_DB ? VECTOR.DB : VECTOR.BP);
   }
   // The trap flag that single-stepping has set is not the guest's.

@@ -1,6 +1,7 @@
 /** KVM_SET_GUEST_DEBUG on the real CPU: single steps, breakpoints in hardware and software, injection. */
 
 import { expect, test } from 'vitest';
+import { EBUSY } from '../../../src/linux/uapi/errno.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import * as debug from '../../../src/linux/uapi/kvm-debug.ts';
 import * as run from '../../../src/linux/uapi/kvm-run.ts';
@@ -120,4 +121,11 @@ test('the exit names the exception, as the kernel’s event does', () => {
   expect(stepped.events.at(-1)).toMatch(
     /^kvm_exit: vcpu 0 reason EXCEPTION_NMI rip 0x[0-9a-f]+ info1 0x0000000000004000 info2 0x0000000000000000 intr_info 0x80000301 error_code 0x00000000$/,
   );
+});
+
+test('an exception may be queued behind one that is being delivered, not behind one that is queued', () => {
+  const on = guest('hlt');
+  const events = { exception_injected: 1, exception_nr: 3 };
+  expect(on.qemu.pass(on.vcpuFd, uapi.KVM_SET_VCPU_EVENTS, uapi.kvm_vcpu_events, events)).toBe(0);
+  expect([1, 2].map(() => setDebug(on, debug.KVM_GUESTDBG_INJECT_DB))).toEqual([0, -EBUSY]);
 });
