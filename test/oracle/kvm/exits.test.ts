@@ -1,18 +1,16 @@
 /**
  * Random instructions that leave the guest: which accesses user space gets to see, in what pieces, with which registers, and what the
- * instructions come to with its answers are the host's own KVM's; so is what stays in the kernel. GVM_KVM_CASES makes a longer run, GVM_SEED
- * another. The host's KVM interprets its guest, so an OUT that user space serves has passed the emulator there, and RIP is behind it.
+ * instructions come to with its answers are the host's own KVM's; so is what stays in the kernel. The host's KVM interprets its guest, so an
+ * OUT that user space serves has passed the emulator there, and RIP is behind it.
  */
 
-import { expect, test } from 'vitest';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
-import { Draws } from '../../linux/syscalls/draws.ts';
+import type { Draws } from '../../linux/syscalls/draws.ts';
 import { exitProgram, OVER, PAGE, PORT, RAM_END, READ_ONLY, SECOND, SLOT_BYTES } from './exit-guest.ts';
-import { firstDifferences, Pair, SERVED } from './pair.ts';
-import { askRealKvm, buildMachine, hex, realKvmMissing } from './real-kvm.ts';
+import { testGuests } from './guests.ts';
+import { Pair, SERVED } from './pair.ts';
+import { hex } from './real-kvm.ts';
 
-const CASES = Number(process.env['GVM_KVM_CASES'] ?? 40);
-const SEED = Number(process.env['GVM_SEED'] ?? 1);
 const MAX_EXITS = 300;
 const BUFFER_BYTES = 2 * SLOT_BYTES;
 const CHANGED_BYTES = 64;
@@ -58,8 +56,7 @@ function serve(pair: Pair, draws: Draws, exit: string): void {
   if (kind === 'read') pair.answer(random(draws, Number(bytes)));
 }
 
-function play(number: number): Pair {
-  const draws = new Draws((SEED + number) * 7919 + 13);
+function play(draws: Draws): Pair {
   const pair = prepared(draws);
   for (let exits = 0; exits < MAX_EXITS; exits++) {
     const immediate = exits > 0 && draws.once(6);
@@ -86,13 +83,4 @@ function settled(line: string, answer: string): string {
   return `${result} ${hex(bytes)}`;
 }
 
-const missing = realKvmMissing();
-test.skipIf(missing !== undefined)(
-  `${CASES} guests${missing === undefined ? '' : `: ${missing}`}`,
-  { timeout: 60_000 + CASES * 2000 },
-  () => {
-    const pairs = Array.from({ length: CASES }, (_, number) => play(number));
-    const lines = pairs.flatMap(({ asked }) => asked.map(({ line }) => line));
-    expect(firstDifferences(pairs, askRealKvm(buildMachine(), lines), settled)).toBe('');
-  },
-);
+testGuests(40, play, settled);

@@ -14,8 +14,6 @@ import { hex, lineAt, REAL } from './real-kvm.ts';
 const CODE_AT = 0x40000;
 const COUNTER_BYTES = 8;
 const RING_BYTES = 4096;
-/** Of a line that differs. */
-const SHOWN = 400;
 
 export interface Asked {
   readonly line: string;
@@ -34,14 +32,14 @@ export class Pair {
   readonly #eventfds: readonly number[];
   readonly #buffer: Hva;
 
-  /** Both stand before `program`, in the model in 64-bit mode, with a buffer of `bufferBytes`. */
-  constructor(program: string, bufferBytes: number) {
-    const guest = new Guest('hlt', 'none', { irqchip: false });
+  /** Both stand before `program`, in the model in 64-bit mode, with a buffer of `bufferBytes`; with interrupt controllers in the kernel, or without. */
+  constructor(program: string, bufferBytes: number, irqchip = false) {
+    const guest = new Guest('hlt', 'none', { irqchip });
     this.#guest = guest;
     const { user } = guest.qemu;
     this.#eventfds = REAL.eventfds.map(() => user.syscalls.eventfd(0, EFD_NONBLOCK));
     this.#buffer = guest.qemu.map(bufferBytes);
-    this.asked.push(...protectedMode(program, CODE_AT, false).map((line) => ({ line, mine: '' })));
+    this.asked.push(...protectedMode(program, CODE_AT, irqchip).map((line) => ({ line, mine: '' })));
     user.memory.write((guest.ram + CODE_AT) as Hva, machineCode(program));
     const regs = { rip: BigInt(CODE_AT), rsp: 0x10000n, rflags: 2n };
     assert.equal(guest.qemu.pass(guest.vcpuFd, uapi.KVM_SET_REGS, uapi.kvm_regs, regs), 0);
@@ -202,24 +200,3 @@ export class Pair {
 
 /** Exits that are an access. */
 export const SERVED: readonly string[] = ['in', 'out', 'read', 'write'];
-
-/** The first answer of each guest that is not the model's, as `settle` leaves both; what comes behind it follows from that. */
-export function firstDifferences(
-  pairs: readonly Pair[],
-  answers: readonly string[],
-  settle: (line: string, answer: string) => string = (_line, answer) => answer,
-): string {
-  let from = 0;
-  const differences = pairs.flatMap(({ asked }, number) => {
-    const theirs = answers.slice(from, from + asked.length);
-    from += asked.length;
-    const first = asked.findIndex(
-      ({ line, mine }, at) => mine !== '' && settle(line, mine) !== settle(line, theirs[at]!),
-    );
-    if (first < 0) return [];
-    const before = asked.slice(Math.max(0, first - 4), first + 1).map(({ line, mine }) => `${line} -> ${mine}`);
-    const shown = [...before, `the host: ${theirs[first]}`].map((line) => line.slice(0, SHOWN));
-    return [`guest ${number}: ${shown.join('\n  ')}`];
-  });
-  return differences.join('\n');
-}

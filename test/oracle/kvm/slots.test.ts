@@ -1,18 +1,15 @@
 /**
  * Random changes of memory slots and reads of their dirty logs, while a guest reads and writes there: results, bitmaps, what the guest finds
- * and what it leaves for are the host's own KVM's. GVM_KVM_CASES makes a longer run, GVM_SEED another.
+ * and what it leaves for are the host's own KVM's.
  */
 
-import { expect, test } from 'vitest';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import { KVM_CAP } from '../../../src/linux/uapi/kvm-capability.ts';
-import { Draws } from '../../linux/syscalls/draws.ts';
+import type { Draws } from '../../linux/syscalls/draws.ts';
 import { OVER, PAGE, RAM_END } from './exit-guest.ts';
-import { firstDifferences, Pair, SERVED } from './pair.ts';
-import { askRealKvm, buildMachine, realKvmMissing } from './real-kvm.ts';
+import { testGuests } from './guests.ts';
+import { Pair, SERVED } from './pair.ts';
 
-const CASES = Number(process.env['GVM_KVM_CASES'] ?? 30);
-const SEED = Number(process.env['GVM_SEED'] ?? 1);
 const TURN = 0x81;
 const TURNS = 40;
 const ACCESSES = 4;
@@ -69,8 +66,7 @@ function change(pair: Pair, draws: Draws): void {
   }
 }
 
-function play(number: number): Pair {
-  const draws = new Draws((SEED + number) * 7919 + 13);
+function play(draws: Draws): Pair {
   const pair = new Pair(program(draws), BUFFER_BYTES);
   if (draws.once(2)) {
     const cap = { cap: KVM_CAP.MANUAL_DIRTY_LOG_PROTECT2, arg0: BigInt(draws.pick([1, 3])) };
@@ -87,13 +83,4 @@ function play(number: number): Pair {
   return pair;
 }
 
-const missing = realKvmMissing();
-test.skipIf(missing !== undefined)(
-  `${CASES} guests${missing === undefined ? '' : `: ${missing}`}`,
-  { timeout: 60_000 + CASES * 2000 },
-  () => {
-    const pairs = Array.from({ length: CASES }, (_, number) => play(number));
-    const lines = pairs.flatMap(({ asked }) => asked.map(({ line }) => line));
-    expect(firstDifferences(pairs, askRealKvm(buildMachine(), lines))).toBe('');
-  },
-);
+testGuests(30, play);
