@@ -214,6 +214,7 @@ export class Emulation implements EmulatorPort {
 
   /** All elements of INS have been gathered: they are stored. */
   storeGathered(): void {
+    if (!this.#atOnce) return;
     for (const { address, data } of this.#store.take()) {
       if (kvmMmio.on) this.#traceMmio('write', address, data);
       let handled = true;

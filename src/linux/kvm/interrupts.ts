@@ -103,12 +103,12 @@ function threshold({ lapic }: KvmVcpu): number {
   return requested >> 4 > tpr ? 0 : requested >> 4;
 }
 
-/** kvm_arch_vcpu_runnable: what ends a halt. */
+/** kvm_arch_vcpu_runnable: what ends a halt. A processor that waits for its start-up message waits for nothing else. */
 const wakes = (vcpu: KvmVcpu): boolean =>
   vcpu.mpState === KVM_MP_STATE_RUNNABLE ||
   vcpu.apicEvents.pending ||
-  vcpu.nmisArrived > 0 ||
-  (vcpu.nmisPending > 0 && vcpu.cpu.nmiReady) ||
+  (vcpu.mpState !== KVM_MP_STATE_INIT_RECEIVED &&
+    (vcpu.nmisArrived > 0 || (vcpu.nmisPending > 0 && vcpu.cpu.nmiReady))) ||
   (vcpu.mpState === KVM_MP_STATE_HALTED && (vcpu.unhalted || (vcpu.cpu.interruptible && hasInterrupt(vcpu))));
 
 /** kvm_arch_vcpu_ioctl_run for a processor that nobody has started: it takes what has come, and runs the next time at the earliest. */

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import type { Hva } from '../../../src/address.ts';
-import { EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, EINVAL, ENXIO, EPERM } from '../../../src/linux/uapi/errno.ts';
+import { EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, EINTR, EINVAL, ENXIO, EPERM } from '../../../src/linux/uapi/errno.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import { Bench, User } from './bench.ts';
 
@@ -178,6 +178,14 @@ describe('what waits until the vCPU is looked at', () => {
     setState(bench, uapi.KVM_MP_STATE_SIPI_RECEIVED);
     expect(state(bench)).toBe(uapi.KVM_MP_STATE_RUNNABLE);
     expect(bench.cpu.segment('cs')).toMatchObject({ selector: 0x1200, base: 0x12000n });
+  });
+
+  test('who waits for a start-up message is not woken by an NMI', () => {
+    const bench = make();
+    setState(bench, uapi.KVM_MP_STATE_INIT_RECEIVED);
+    bench.qemu.ioctl(bench.vcpuFd, uapi.KVM_NMI);
+    expect(bench.enter()).toBe(-EINTR);
+    expect(state(bench)).toBe(uapi.KVM_MP_STATE_INIT_RECEIVED);
   });
 
   test('KVM_SET_SREGS of the boot processor as it begins lets it run', () => {
