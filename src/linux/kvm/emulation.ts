@@ -116,6 +116,7 @@ export class Emulation implements EmulatorPort {
   /** A new instruction: nothing of the last one is kept. */
   begin(): void {
     this.#inputAt = this.#inputEnd = 0;
+    if (this.#atOnce) this.#store.clear();
     this.#atOnce = false;
     this.#elementsDone = 0;
     this.#guestFlags = this.#cpu.eflags;
