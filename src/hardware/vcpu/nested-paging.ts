@@ -114,16 +114,18 @@ export class NestedPaging {
     const walker = this.#walker;
     const outcome = walker.walk(this.#eptp, address);
     if (eptWalk.on) this.#tellWalk(address, access);
-    if (this.emulator !== null && (access === 'fetch' || !final)) {
-      const host =
-        outcome === EPT_OUTCOME.MAPPED && (walker.rights & right) !== 0 ? -1 : this.emulator.ramAt(address as Gpa);
-      this.borrowed ||= host >= 0;
-      if (host >= 0) return host;
+    const reached = outcome === EPT_OUTCOME.MAPPED && (walker.rights & right) !== 0;
+    if (!reached && this.emulator !== null && (access === 'fetch' || !final)) {
+      const host = this.emulator.ramAt(address as Gpa);
+      if (host >= 0) {
+        this.borrowed = true;
+        return host;
+      }
     }
     if (outcome === EPT_OUTCOME.MISCONFIGURED) {
       return this.#event.leaveForMemory(EXIT_REASON.EPT_MISCONFIG, 0, address as Gpa, linear);
     }
-    if (outcome === EPT_OUTCOME.NOT_PRESENT || (walker.rights & right) === 0) {
+    if (!reached) {
       const qualification =
         QUALIFICATION[access] |
         (!final && access === 'write' ? EPT_QUALIFICATION.READ : 0) |

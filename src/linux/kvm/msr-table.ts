@@ -5,10 +5,12 @@
  * Fidelity: KVM's own MSRs (kvmclock and its like) and those of processors of other makes are not there.
  */
 
-export const MSR_IA32_TSC = 0x10;
+import { MSR } from '../../hardware/vcpu/msr-services.ts';
+
+export const MSR_IA32_TSC = MSR.TSC;
 export const MSR_IA32_APIC_BASE = 0x1b;
 export const MSR_IA32_TSC_ADJUST = 0x3b;
-export const MSR_TSC_AUX = 0xc0000103;
+export const MSR_TSC_AUX = MSR.TSC_AUX;
 export const MSR_MISC_FEATURES_ENABLES = 0x140;
 export const CPUID_FAULT = 1n;
 const MSR_IA32_UCODE_REV = 0x8b;
@@ -166,7 +168,14 @@ const WITHHELD: readonly (readonly [first: number, last: number])[] = [
 export const isWithheld = (index: number): boolean => WITHHELD.some(([first, last]) => index >= first && index <= last);
 
 /** vmx_possible_passthrough_msrs: the processor's own that leave the guest neither when read nor when written. */
-const PASSED_THROUGH: ReadonlySet<number> = new Set([0x174, 0x175, 0x176, 0xc0000100, 0xc0000101, 0xc0000102]);
+const PASSED_THROUGH: ReadonlySet<number> = new Set([
+  MSR.SYSENTER_CS,
+  MSR.SYSENTER_ESP,
+  MSR.SYSENTER_EIP,
+  MSR.FS_BASE,
+  MSR.GS_BASE,
+  MSR.KERNEL_GS_BASE,
+]);
 export const isPassedThrough = (index: number, write: boolean): boolean =>
   PASSED_THROUGH.has(index) || (index === MSR_IA32_TSC && !write);
 
@@ -178,17 +187,17 @@ export const validApicBase = (value: bigint, physicalBits: number): boolean =>
 const architectural = [
   MSR_IA32_TSC,
   MSR_IA32_APIC_BASE,
-  0x174, // SYSENTER_CS, _ESP, _EIP
-  0x175,
-  0x176,
-  0xc0000080, // EFER
-  0xc0000081, // STAR, LSTAR, CSTAR, SYSCALL_MASK
-  0xc0000082,
-  0xc0000083,
-  0xc0000084,
-  0xc0000100, // FS_BASE, GS_BASE, KERNEL_GS_BASE
-  0xc0000101,
-  0xc0000102,
+  MSR.SYSENTER_CS,
+  MSR.SYSENTER_ESP,
+  MSR.SYSENTER_EIP,
+  MSR.EFER,
+  MSR.STAR,
+  MSR.LSTAR,
+  MSR.CSTAR,
+  MSR.FMASK,
+  MSR.FS_BASE,
+  MSR.GS_BASE,
+  MSR.KERNEL_GS_BASE,
   MSR_IA32_TSC_ADJUST,
   0x34,
   0x3a,
