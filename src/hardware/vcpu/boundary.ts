@@ -155,22 +155,15 @@ export class Boundary {
     return this.#cpu.event.raise(VECTOR.DB, undefined, kind);
   }
 
-  /** Clear RFLAGS.RF, as an instruction does unless it is a repeated one between two elements. What it was, as {@link restoreResume} takes it. */
-  clearResume(): number {
-    const control = this.#words[WORD.FLAG_CONTROL]!;
-    this.#words[WORD.FLAG_CONTROL] = control & ~RF;
-    return control & RF;
-  }
-
-  restoreResume(resume: number): void {
-    this.#words[WORD.FLAG_CONTROL] = this.#words[WORD.FLAG_CONTROL]! | resume;
-  }
-
   /** The hypervisor has carried out an instruction: what ends with one ends, and a single step is due. */
   completed(): void {
+    this.#words[WORD.FLAG_CONTROL] = this.#words[WORD.FLAG_CONTROL]! & ~RF;
+    this.paused();
+  }
+
+  /** … or an element of a repeated one, which leaves RFLAGS.RF set. */
+  paused(): void {
     this.#blocking.shadow = 0;
-    const control = this.#words[WORD.FLAG_CONTROL]!;
-    this.#words[WORD.FLAG_CONTROL] = control & ~RF;
-    if ((control & TF) !== 0) this.#debug.pending |= DR6.SINGLE_STEP;
+    if ((this.#words[WORD.FLAG_CONTROL]! & TF) !== 0) this.#debug.pending |= DR6.SINGLE_STEP;
   }
 }

@@ -21,9 +21,11 @@ export interface EmulatorPort {
    * may no longer be.
    */
   ramAt(physical: Gpa): number;
+  /** The next element of a repeated string instruction begins; nothing of it has happened yet. */
+  beginElement(): void;
   readPort(port: number, data: Uint8Array): Served;
   writePort(port: number, data: Uint8Array): Served;
 }
 
-/** Outcome of {@link Vcpu.emulate}: the instruction retired, waits for user space, raised a guest exception, or cannot be decoded. */
-export type Emulated = 'retired' | 'userspace' | 'exception' | 'undecodable';
+/** Outcome of {@link Vcpu.emulate}: the instruction retired, has done an element of several, waits for user space, raised a guest exception, or cannot be decoded. */
+export type Emulated = 'retired' | 'paused' | 'userspace' | 'exception' | 'undecodable';

@@ -190,8 +190,11 @@ export class Execution {
   /** Run one instruction at `offset` and leave SLOT.RIP exact. */
   #runSingle({ step, length }: Single, offset: number): number {
     const outcome = step();
-    if (outcome < 0 && outcome !== OUTCOME.JUMP && outcome !== OUTCOME.STOP)
+    if (outcome < 0 && outcome !== OUTCOME.JUMP && outcome !== OUTCOME.STOP) {
+      // An element counts, as a batch of them does.
+      if (outcome === OUTCOME.PAUSED) this.retired++;
       return this.#stopped(offset, offset + length, outcome);
+    }
     this.retired++;
     if (outcome > 0) this.#setRip(outcome - 1);
     else if (outcome !== OUTCOME.JUMP) this.#setRip(offset + length);

@@ -295,10 +295,7 @@ export class Vcpu extends GuestState {
     this.#stream.serving = true;
     const { exit } = this;
     const { reason, qualification, guestPhysical, guestLinear, instructionLength, idtVectoring } = exit;
-    const resume = this.#boundary.clearResume();
     const outcome = this.parts.execution.complete(port);
-    // Set again by a repeated string instruction that is not over.
-    const between = this.#boundary.clearResume();
     // What the emulator meets on its own way is no exit: the fields are still the one's that it serves.
     exit.reason = reason;
     exit.qualification = qualification;
@@ -307,13 +304,13 @@ export class Vcpu extends GuestState {
     exit.instructionLength = instructionLength;
     exit.idtVectoring = idtVectoring;
     this.#stream.serving = false;
-    if (outcome === OUTCOME.STOP) {
-      this.#boundary.completed();
-      this.#boundary.restoreResume(between);
-      return 'retired';
-    }
-    this.#boundary.restoreResume(resume);
     switch (outcome) {
+      case OUTCOME.STOP:
+        this.#boundary.completed();
+        return 'retired';
+      case OUTCOME.PAUSED:
+        this.#boundary.paused();
+        return 'paused';
       case OUTCOME.FAULT:
         // KVM's emulator has no INT in protected mode (arch/x86/kvm/emulate.c: emulate_int).
         if (isInstruction(this.parts.event.kind)) return 'undecodable';

@@ -4,7 +4,7 @@
  */
 
 import { gva } from '../../address.ts';
-import { RCX, RIP } from './cpu.ts';
+import { RCX } from './cpu.ts';
 import { guestBytes } from './guest-paging.ts';
 import { kvmEmulateInsn } from './trace.ts';
 import { kvmMmuPagetableWalk, kvmMmuPagingElement } from './trace-mmu.ts';
@@ -29,13 +29,7 @@ export function emulateInstruction(vcpu: KvmVcpu): number {
 
 function carryOut(vcpu: KvmVcpu): number {
   const { cpu, emulation } = vcpu;
-  // By halves: hot, and a bigint of each would have to be made.
-  const { halves } = cpu;
-  const ripLow = halves[2 * RIP]!;
-  const ripHigh = halves[2 * RIP + 1]!;
   for (;;) {
-    const left = halves[2 * RCX]!;
-    const leftHigh = halves[2 * RCX + 1]!;
     const outcome = cpu.emulate(emulation);
     if (outcome === 'undecodable') return failed(vcpu);
     if (outcome === 'exception') return injectEmulated(vcpu);
@@ -44,9 +38,8 @@ function carryOut(vcpu: KvmVcpu): number {
       if (emulation.needed !== 'nothing') return exitToUser(vcpu);
       // A repeated string instruction that is not over stays at its address. KVM goes on by itself while data of INS are
       // left, and without such until the count reaches a multiple of 1024: then the guest gets a chance to take an interrupt.
-      if (halves[2 * RIP] !== ripLow || halves[2 * RIP + 1] !== ripHigh) return 1;
-      if (halves[2 * RCX] === left && halves[2 * RCX + 1] === leftHigh) return 1;
-      if (emulation.inputUsedUp || (!emulation.inputLeft && (halves[2 * RCX]! & BATCH_MASK) === 0)) return 1;
+      if (outcome !== 'paused' || emulation.inputUsedUp) return 1;
+      if (!emulation.inputLeft && (cpu.halves[2 * RCX]! & BATCH_MASK) === 0) return 1;
     }
     emulation.nextElement();
   }

@@ -119,8 +119,11 @@ export class Emulation implements EmulatorPort {
     if (this.#atOnce) this.#store.clear();
     this.#atOnce = false;
     this.#elementsDone = 0;
-    this.#guestFlags = this.#cpu.eflags;
     this.#forget();
+  }
+
+  beginElement(): void {
+    if (this.#elementsDone === 0) this.#guestFlags = this.#cpu.eflags;
   }
 
   /** A repeated string instruction goes on with its next element: what was read is used up, but for data of INS. */

@@ -146,7 +146,7 @@ describe('string I/O', () => {
     bench.cpu.instruction = (port, cpu) => {
       port.writePort(0x3f8, Uint8Array.of(0x41 + Number(cpu.register(RCX))));
       cpu.setRegister(RCX, cpu.register(RCX) - 1n);
-      return 'retired';
+      return 'paused';
     };
     const seen: number[] = [];
     for (let i = 0; i < 3; i++) {
@@ -171,7 +171,7 @@ describe('string I/O', () => {
     bench.cpu.instruction = (port, cpu) => {
       port.writePort(0x3f8, Uint8Array.of(1));
       cpu.setRegister(RCX, cpu.register(RCX) - 1n);
-      return 'retired';
+      return 'paused';
     };
     const { entries } = bench.cpu;
     bench.enter(portAccess(1, false, 0x3f8, true, true));
@@ -198,7 +198,7 @@ describe('string I/O', () => {
       if (port.readPort(0xc100, data) === 'later') return 'userspace';
       read.push(data[0]!);
       cpu.setRegister(RCX, cpu.register(RCX) - 1n);
-      return 'retired';
+      return 'paused';
     };
     bench.enter(portAccess(size, true, 0xc100, true, true));
     expect(bench.run.getUint32(run.RUN_IO_COUNT, true)).toBe(elements);

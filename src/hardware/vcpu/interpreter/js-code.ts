@@ -35,6 +35,8 @@ export const OUTCOME = {
   STOP: -4,
   /** Emulation only: user space has to serve an access first; nothing has changed. */
   LATER: -5,
+  /** Emulation only: an element of a repeated string instruction is done, and the instruction is not over. */
+  PAUSED: -7,
   /** Of a translation only: no memory but a device answers at the address. */
   DEVICE: -6,
 } as const;

@@ -415,7 +415,7 @@ export class JsOps implements Ops<JsValue> {
     const batches = whole !== undefined && this.addressWidth === 64 && !this.#overridden();
     const paused = `L[${WORD.FLAG_CONTROL}]|=${RF};return ${again};`;
     if (batches) js.line('let whole=0;');
-    js.line(`over:{let n=0;for(;${this.addressWidth === 64 ? 'R[1]!==0n' : 'L[2]!==0'};n++){`);
+    js.line(`for(let n=0;${this.addressWidth === 64 ? 'R[1]!==0n' : 'L[2]!==0'};n++){`);
     // The hypervisor completes one element at a time, so that user space sees each; so do traps.
     // Between two elements RF stands: an event pushes it, and no instruction breakpoint is hit again.
     js.line(`if(n===${STRING_BATCH}||n>0&&mmu.oneElement){${paused}}`);
@@ -428,12 +428,13 @@ export class JsOps implements Ops<JsValue> {
       js.line(`if(whole>0){n+=whole;if(R[1]===0n)break;`);
       js.line(`if(n===${STRING_BATCH}){${paused}}}}`);
     }
+    js.line(`if(mmu.nested.emulator!==null)mmu.nested.emulator.beginElement();`);
     const stops: string[] = [];
     body((condition) => stops.push(condition.code!));
     js.line(this.addressWidth === 64 ? 'R[1]=R[1]-1n;' : 'L[2]=L[2]-1;L[3]=0;');
-    for (const stop of stops) js.line(`if(${stop})break over;`);
+    for (const stop of stops) js.line(`if(${stop})break;`);
     // KVM's emulator does not look at the count behind an element: the next pass finds that there is none left (x86_emulate_insn).
-    js.line(`}if(n>0&&mmu.nested.emulator!==null){${paused}}`);
+    js.line(`if(mmu.nested.emulator!==null){L[${WORD.FLAG_CONTROL}]|=${RF};return ${OUTCOME.PAUSED};}`);
     js.line(`}L[${WORD.FLAG_CONTROL}]&=${~RF};`);
   }
 
