@@ -34,13 +34,12 @@ import type { System } from '../../system.ts';
 import { Msi } from '../pci/msi.ts';
 import { Msix } from '../pci/msix.ts';
 import type { PciDevice } from '../pci/pci-device.ts';
+import { capabilityPositions } from './capability-list.ts';
 import type { VfioConfigSpace } from './config-space.ts';
 import { type MsixInfo, msixFits } from './msix-early.ts';
 import type { VfioRegion } from './region.ts';
 import { vfioCheckAfFlr, vfioCheckPcieFlr, vfioCheckPmReset, vfioMsiSetup } from './trace-events.ts';
 
-const FIRST = 0x40;
-const MOST = (PCI_CFG_SPACE_SIZE - FIRST) / 4;
 /** What QEMU emulates of the device's capabilities. */
 export interface EmulatedCapabilities {
   readonly msi: Msi | undefined;
@@ -95,17 +94,6 @@ export function addCapabilities(fn: PciDevice, space: VfioConfigSpace, owner: Ca
     );
   }
   return { msi, msix, flr, power };
-}
-
-/** Where capabilities stand, in the order of the list. */
-function capabilityPositions(config: Uint8Array): readonly number[] {
-  const positions: number[] = [];
-  if ((config[PCI_STATUS]! & PCI_STATUS_CAP_LIST) === 0) return positions;
-  for (let at = config[PCI_CAPABILITY_LIST]!; at >= FIRST && positions.length < MOST; ) {
-    positions.push(at);
-    at = config[at + PCI_CAP_LIST_NEXT]!;
-  }
-  return positions;
 }
 
 /** vfio_msi_setup. */

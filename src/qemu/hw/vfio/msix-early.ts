@@ -7,19 +7,16 @@ import { PAGE_SIZE } from '../../../address.ts';
 import { strerror } from '../../../linux/uapi/errno.ts';
 import {
   PCI_CAP_ID_MSIX,
-  PCI_CAP_LIST_NEXT,
-  PCI_CAPABILITY_LIST,
   PCI_MSIX_ENTRY_SIZE,
   PCI_MSIX_FLAGS,
   PCI_MSIX_FLAGS_QSIZE,
   PCI_MSIX_PBA,
   PCI_MSIX_TABLE,
   PCI_MSIX_TABLE_BIR,
-  PCI_STATUS,
-  PCI_STATUS_CAP_LIST,
 } from '../../../linux/uapi/pci.ts';
 import { ConfigurationError } from '../../error.ts';
 import type { System } from '../../system.ts';
+import { capabilityPositions } from './capability-list.ts';
 import type { VfioConfigSpace } from './config-space.ts';
 import type { VfioRegion } from './region.ts';
 import { vfioMsixEarlySetup, vfioMsixFixup } from './trace-events.ts';
@@ -46,8 +43,8 @@ interface Owner {
 
 /** vfio_msix_early_setup: undefined without MSI-X. `config` is QEMU's copy. */
 export function findMsix(config: Uint8Array, space: VfioConfigSpace, owner: Owner): MsixInfo | undefined {
-  const pos = positionOfMsix(config);
-  if (pos === 0) return undefined;
+  const pos = capabilityPositions(config).find((at) => config[at] === PCI_CAP_ID_MSIX);
+  if (pos === undefined) return undefined;
   const read = (offset: number, length: number, what: string) => {
     const value = space.readDevice(pos + offset, length);
     if (value < 0) throw new ConfigurationError(`failed to read PCI MSIX ${what}: ${strerror(-value)}`);
@@ -84,17 +81,6 @@ const placeOf = (word: number): Place => ({
   bar: word & PCI_MSIX_TABLE_BIR,
   offset: (word & ~PCI_MSIX_TABLE_BIR) >>> 0,
 });
-
-/** pci_find_capability. */
-function positionOfMsix(config: Uint8Array): number {
-  if ((config[PCI_STATUS]! & PCI_STATUS_CAP_LIST) === 0) return 0;
-  let at = config[PCI_CAPABILITY_LIST]!;
-  for (let hops = 0; at !== 0 && config[at] !== PCI_CAP_ID_MSIX; hops++) {
-    if (hops === config.length / 4) return 0;
-    at = config[at + PCI_CAP_LIST_NEXT]!;
-  }
-  return at;
-}
 
 /** vfio_pci_fixup_msix_region: of a BAR that would be mapped whole the pages of the table are left out. */
 function keepTableFromMapping({ entries, table }: MsixInfo, { system, name, regions }: Owner): void {
