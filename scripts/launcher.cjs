@@ -18,7 +18,7 @@ for (const [newest, flag] of [
   // An exit goes through some twenty functions, each its own layer: with more of them in one another a port write to an mdev driver takes
   // a sixth less. Nothing is inlined before it is hot.
   [13, '--max-inlined-bytecode-size=1000'],
-  [13, '--max-inlined-bytecode-size-cumulative=2500'],
+  [13, '--max-inlined-bytecode-size-cumulative=6000'],
   // Translated code says which of its branches are hardly ever taken: V8 then puts what they lead to behind all other code. 100 kB of
   // guest code take a third of the time.
   [13, '--experimental-wasm-branch-hinting'],
