@@ -8,7 +8,7 @@ import { CONDITION, type ExtraFlags, type FlagName } from '../ops.ts';
 import { WORD } from '../state.ts';
 import type { Frame } from './frame.ts';
 import type { LoopEnd } from './loop-bound.ts';
-import { settledStatus } from './settled-status.ts';
+import { settledCarry, settledStatus } from './settled-status.ts';
 import type { WasmArithmetic } from './wasm-arithmetic.ts';
 import { ACCESS, OP } from './wasm-function.ts';
 import { constant, linearOf, type WasmValue } from './wasm-value.ts';
@@ -179,6 +179,10 @@ export class WasmFlags {
     const { state } = this;
     const op = this.#arithmetic;
     if (state.rule === 'result') return state.extra.carry ?? FALSE;
+    if (state.rule === 'settled') {
+      this.#needSettled();
+      return settledCarry(this.#frame, op);
+    }
     if (state.rule !== 'sum') return this.#statusHas(CF);
     if (!state.entered)
       return state.kind === FLAG_KIND.ADD
