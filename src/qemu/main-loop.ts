@@ -46,6 +46,10 @@ export class MainLoop {
   dispatch(): number {
     if (this.#epoll < 0) return this.#handlers.size === 0 ? 0 : this.#poll();
     const ready = this.#system.syscalls.epoll_wait(this.#epoll);
+    return ready.length === 0 ? 0 : this.#handle(ready);
+  }
+
+  #handle(ready: readonly number[]): number {
     for (const fd of ready) this.#handlers.get(fd)?.();
     return ready.length;
   }
@@ -53,7 +57,6 @@ export class MainLoop {
   #poll(): number {
     const { syscalls } = this.#system;
     const ready = [...this.#handlers.keys()].filter((fd) => (syscalls.poll(fd, POLLIN) & POLLIN) !== 0);
-    for (const fd of ready) this.#handlers.get(fd)?.();
-    return ready.length;
+    return this.#handle(ready);
   }
 }

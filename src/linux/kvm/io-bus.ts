@@ -58,9 +58,11 @@ export class IoBus {
   /** There was no memory for a shorter table, once. */
   #lost = false;
   #ioeventfds = 0;
-  /** What {@link #first} last answered, by the low bits of the address. Drivers ask for the same few registers all the time. */
+  /** What {@link #search} last found, by the low bits of the address. Drivers ask for the same few registers all the time. */
   readonly #asked = new Float64Array(ANSWERS).fill(-1);
-  readonly #answers = new Int32Array(ANSWERS);
+  readonly #firsts = new Int32Array(ANSWERS);
+  /** … and how many ranges from there on the access lies in. */
+  readonly #matches = new Int32Array(ANSWERS);
 
   constructor(host: BusHost) {
     this.#host = host;
@@ -117,38 +119,45 @@ export class IoBus {
 
   /** 0 if a device took the write, else -EOPNOTSUPP. */
   write(address: number, data: Uint8Array): number {
+    const place = this.#placeOf(address, data.length);
     const ranges = this.#ranges;
-    for (let at = this.#first(address, data.length); at >= 0 && at < ranges.length; at++) {
-      const range = ranges[at]!;
-      if (compare(address, data.length, range) !== 0) break;
-      if (range.device.write !== undefined && range.device.write(address, data) === 0) return 0;
+    const first = this.#firsts[place]!;
+    const end = first + this.#matches[place]!;
+    for (let at = first; at < end; at++) {
+      const { device } = ranges[at]!;
+      if (device.write !== undefined && device.write(address, data) === 0) return 0;
     }
     return -EOPNOTSUPP;
   }
 
   /** 0 if a device filled `data`, else -EOPNOTSUPP. */
   read(address: number, data: Uint8Array): number {
+    const place = this.#placeOf(address, data.length);
     const ranges = this.#ranges;
-    for (let at = this.#first(address, data.length); at >= 0 && at < ranges.length; at++) {
-      const range = ranges[at]!;
-      if (compare(address, data.length, range) !== 0) break;
-      if (range.device.read !== undefined && range.device.read(address, data) === 0) return 0;
+    const first = this.#firsts[place]!;
+    const end = first + this.#matches[place]!;
+    for (let at = first; at < end; at++) {
+      const { device } = ranges[at]!;
+      if (device.read !== undefined && device.read(address, data) === 0) return 0;
     }
     return -EOPNOTSUPP;
   }
 
-  /**
-   * kvm_io_bus_get_first_dev: binary search for any match, then back to the first equal neighbour. Nested ranges can
-   * hide a match from it, as in the kernel. -1 if nothing matches.
-   */
-  #first(address: number, length: number): number {
+  /** The place of {@link #firsts} and {@link #matches} for the access. */
+  #placeOf(address: number, length: number): number {
     const place = address & (ANSWERS - 1);
-    const asked = question(address, length);
-    if (this.#asked[place] !== asked) {
-      this.#asked[place] = asked;
-      this.#answers[place] = this.#search(address, length);
-    }
-    return this.#answers[place]!;
+    if (this.#asked[place] !== question(address, length)) this.#find(place, address, length);
+    return place;
+  }
+
+  #find(place: number, address: number, length: number): void {
+    const ranges = this.#ranges;
+    const first = this.#search(address, length);
+    let end = Math.max(first, 0);
+    while (first >= 0 && end < ranges.length && compare(address, length, ranges[end]!) === 0) end++;
+    this.#asked[place] = question(address, length);
+    this.#firsts[place] = first;
+    this.#matches[place] = first < 0 ? 0 : end - first;
   }
 
   #change(ranges: readonly Range[]): void {
@@ -156,6 +165,10 @@ export class IoBus {
     this.#asked.fill(-1);
   }
 
+  /**
+   * kvm_io_bus_get_first_dev: binary search for any match, then back to the first equal neighbour. Nested ranges can
+   * hide a match from it, as in the kernel. -1 if nothing matches.
+   */
   #search(address: number, length: number): number {
     const ranges = this.#ranges;
     let low = 0;

@@ -14,7 +14,10 @@ const QUIRK_PORT = 0x7e;
 
 /** Bytes of the access under way, one view for each size. */
 const word = new Uint32Array(1);
-const bytesOf = [0, 1, 2, 3, 4].map((size) => new Uint8Array(word.buffer, 0, size));
+const byte = new Uint8Array(word.buffer, 0, 1);
+const half = new Uint8Array(word.buffer, 0, 2);
+const whole = new Uint8Array(word.buffer, 0, 4);
+const bytesOf = (size: 1 | 2 | 4): Uint8Array => (size === 1 ? byte : size === 2 ? half : whole);
 
 /** handle_io: 1 to go on in the guest, 0 to return to user space. */
 export function handleIo(vcpu: KvmVcpu): number {
@@ -31,7 +34,7 @@ function fastOut(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {
   const value = cpu.readAccumulator(size);
   if (watched && kvmPio.on) kvmPio(vm.kernel.stream, { write: true, port, size, count: 1, value });
   word[0] = value;
-  if (vm.pioBus.write(port, bytesOf[size]!) === 0) {
+  if (vm.pioBus.write(port, bytesOf(size)) === 0) {
     cpu.skipInstruction();
     return 1;
   }
@@ -56,7 +59,7 @@ function fastIn(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {
   vcpu.pioPort = port;
   // A device may leave the data as they are: then AL and AX stay.
   word[0] = size === 4 ? 0 : vcpu.cpu.halves[0]!;
-  if (vm.pioBus.read(port, bytesOf[size]!) === 0) {
+  if (vm.pioBus.read(port, bytesOf(size)) === 0) {
     finishIn(vcpu, word[0]!);
     return 1;
   }

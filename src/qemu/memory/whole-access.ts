@@ -5,52 +5,53 @@
 
 import type { MemoryRegion } from './region.ts';
 
-/** An access and where it leads. */
+/** Where an access leads. */
 export interface WholeAccess {
-  address: number;
-  /** 1, 2 or 4 bytes. */
-  length: number;
-  region: MemoryRegion;
+  readonly region: MemoryRegion;
   /** In the region. */
-  offset: number;
+  readonly offset: number;
 }
 
 /** A power of two: an access is kept at the low bits of its address. */
 const PLACES = 32;
 const LONGEST = 4;
+/** An access in one number. Addresses whose number would not be exact are not kept. */
+const question = (address: number, length: number): number => address * 8 + length;
+const HIGHEST = 2 ** 48;
+/** Offsets beyond this are rare, and no small integers for the engine. */
+const FARTHEST = 2 ** 30;
 
 /** Those of one address space, for one flat view of it. */
 export class WholeAccesses {
-  readonly #places: WholeAccess[];
-  readonly #nothing: MemoryRegion;
+  readonly #asked = new Float64Array(PLACES).fill(-1);
+  readonly #answers: WholeAccess[];
+  readonly #nowhere: WholeAccess;
 
   /** `nothing` is the region of no access. */
   constructor(nothing: MemoryRegion) {
-    this.#nothing = nothing;
-    this.#places = Array.from({ length: PLACES }, () => ({ address: -1, length: 0, region: nothing, offset: 0 }));
+    this.#nowhere = { region: nothing, offset: 0 };
+    this.#answers = Array.from({ length: PLACES }, () => this.#nowhere);
   }
 
   /** Where `length` bytes at `address` lead, if that is known. Hot. */
   find(address: number, length: number): WholeAccess | undefined {
-    const place = this.#places[address & (PLACES - 1)]!;
-    return place.address === address && place.length === length ? place : undefined;
+    const place = address & (PLACES - 1);
+    return this.#asked[place] === question(address, length) ? this.#answers[place] : undefined;
   }
 
   /** An access led to `offset` of `region` as a whole; kept if its rules will always let it. */
   remember(address: number, length: number, region: MemoryRegion, offset: number): void {
-    if (length > LONGEST || region.unassigned || !region.rules!.whole(offset, length)) return;
-    const place = this.#places[address & (PLACES - 1)]!;
-    place.address = address;
-    place.length = length;
-    place.region = region;
-    place.offset = offset;
+    if (length > LONGEST || address > HIGHEST || offset > FARTHEST) return;
+    if (region.unassigned || !region.rules!.whole(offset, length)) return;
+    const place = address & (PLACES - 1);
+    this.#asked[place] = question(address, length);
+    // `| 0`: a small integer from there on, which the engine cannot tell by itself.
+    this.#answers[place] = { region, offset: offset | 0 };
   }
 
   /** The flat view has changed. */
   forget(): void {
-    for (const place of this.#places) {
-      place.address = -1;
-      place.region = this.#nothing;
-    }
+    this.#asked.fill(-1);
+    this.#answers.fill(this.#nowhere);
   }
 }
