@@ -125,6 +125,9 @@ export class EventStream {
    */
   placeOf: (rip: bigint) => string = () => '';
 
+  /** Called for each new listener: who does more at once than events can be told of stops that. */
+  onListener: () => void = () => {};
+
   /** `now` reads the machine's virtual clock, in nanoseconds. */
   constructor(now: () => bigint) {
     this.#now = now;
@@ -147,6 +150,7 @@ export class EventStream {
 
   /** Deliver every later firing of `chosen` to `sink`, until the returned function is called. */
   subscribe(chosen: Iterable<Event>, sink: (record: EventRecord) => void): () => void {
+    this.onListener();
     const subscription = { events: new Set(chosen), sink };
     this.#sinks.add(subscription);
     for (const event of subscription.events) listen(event, 1);

@@ -31,7 +31,8 @@ export function checkedProcess(user: UserProcess, called: () => void): UserProce
   };
   const names = Object.keys(syscallParameters) as (keyof Syscalls)[];
   const syscalls = Object.fromEntries(names.map((name) => [name, call(name)])) as unknown as Syscalls;
-  return { ...user, syscalls, memory: checkedMemory(user.memory) };
+  const { pid, name: title } = user;
+  return { pid, name: title, syscalls, memory: checkedMemory(user.memory) };
 }
 
 function checkedMemory(memory: UserMemory): UserMemory {

@@ -6,10 +6,10 @@
 
 import type { EventStream } from '../event.ts';
 import { SIGNAL } from '../linux/uapi/signal.ts';
-import type { UserProcess } from '../linux/uapi/syscalls.ts';
+import type { VmmProcess } from '../linux/uapi/syscalls.ts';
 import { setCpuid, supportedCpuid } from './accel/kvm/cpuid.ts';
 import { KvmState } from './accel/kvm/kvm-all.ts';
-import { KvmVcpu } from './accel/kvm/vcpu.ts';
+import { KvmVcpu, type RunState } from './accel/kvm/vcpu.ts';
 import { type MemoryBackend, memoryBackends } from './backends/memory-backend.ts';
 import { bootRegs, bootSregs, loadKernel, writeBootStructures } from './boot.ts';
 import { assignBridgeWindows } from './bridge-windows.ts';
@@ -51,7 +51,7 @@ export class Qemu {
   #vcpu: KvmVcpu | undefined;
 
   /** `argv` is what follows the program's name; `own` are models besides those of the registry. */
-  constructor(process: UserProcess, stream: EventStream, argv: readonly string[], own: readonly DeviceModel[] = []) {
+  constructor(process: VmmProcess, stream: EventStream, argv: readonly string[], own: readonly DeviceModel[] = []) {
     this.#own = own;
     this.#argv = argv;
     this.#system = new System(process, stream);
@@ -143,8 +143,11 @@ export class Qemu {
     machine.io.cpu = vcpu.index;
     machine.guestErrors.rip = () => this.#system.stream.accessRip;
     try {
-      while (machine.end === undefined) this.#turn(machine, vcpu);
-      return machine.end;
+      vcpu.execute((state) => {
+        this.#served(machine, state);
+        return machine.end === undefined;
+      });
+      return machine.end!;
     } catch (error) {
       if (error instanceof DeviceFault) return { reason: 'device-fault', code: 1, fault: error };
       if (!(error instanceof Abort)) throw error;
@@ -153,9 +156,8 @@ export class Qemu {
     }
   }
 
-  /** One entry into the guest and what its exit means for the machine. Hot. */
-  #turn(machine: Machine, vcpu: KvmVcpu): void {
-    const state = vcpu.execute();
+  /** What an exit, which was served, means for the machine. Hot. */
+  #served(machine: Machine, state: RunState): void {
     switch (state) {
       case 'running':
         machine.mainLoop.dispatch();

@@ -5,7 +5,7 @@ import type { EventStream } from '../event.ts';
 import { strerror } from '../linux/uapi/errno.ts';
 import type { Ioctl } from '../linux/uapi/ioctl.ts';
 import type { Members, Struct, StructValue } from '../linux/uapi/struct.ts';
-import { EFD_CLOEXEC, EFD_NONBLOCK, type Syscalls, type UserMemory, type UserProcess } from '../linux/uapi/syscalls.ts';
+import { EFD_CLOEXEC, EFD_NONBLOCK, type Syscalls, type UserMemory, type VmmProcess } from '../linux/uapi/syscalls.ts';
 import { Abort } from './error.ts';
 import { kvmDeviceIoctl, kvmIoctl, kvmVcpuIoctl, kvmVmIoctl } from './trace-events.ts';
 import { UserHeap } from './user-heap.ts';
@@ -18,7 +18,7 @@ export const PROGRAM = 'qemu-system-x86_64';
 type KvmFile = 'system' | 'vm' | 'device' | number;
 
 export class System {
-  readonly process: UserProcess;
+  readonly process: VmmProcess;
   readonly syscalls: Syscalls;
   readonly memory: UserMemory;
   readonly heap: UserHeap;
@@ -27,7 +27,7 @@ export class System {
   #where: string | undefined;
   readonly #kvmFiles = new Map<number, KvmFile>();
 
-  constructor(process: UserProcess, stream: EventStream) {
+  constructor(process: VmmProcess, stream: EventStream) {
     this.process = process;
     this.syscalls = process.syscalls;
     this.memory = process.memory;

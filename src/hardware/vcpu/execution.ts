@@ -34,6 +34,8 @@ export const INTERPRET = -7;
 
 /** Outcome of translated code alone: SLOT.RIP is at an access to a port, of which nothing has been done. */
 export const PORT = -8;
+/** Outcome of translated code alone: the hypervisor has served an exit on the spot, and has to look around before the guest goes on at SLOT.RIP. */
+export const SERVED = -9;
 
 /** A faster way to run what is run often. */
 export interface HotTier {

@@ -28,6 +28,7 @@ export const GENERAL_REGISTERS = [
 
 /** Quad (8-byte) slots of the state page. 0–15 are rax … r15 in encoding order. */
 export const SLOT = {
+  RAX: 0,
   RSP: 4,
   /** Instruction pointer; exact whenever the vCPU is not inside {@link Vcpu.run}. */
   RIP: 16,

@@ -28,8 +28,11 @@ export class Tlb {
   readonly fetchHosts = new Int32Array(TLB_ENTRIES);
   /** Kept equal to this, once there is one. */
   mirror: TlbMirror | undefined;
+  /** How often something was forgotten. */
+  flushes = 0;
 
   flush(): void {
+    this.flushes++;
     this.fetchTags.fill(Number.NaN);
     this.readTags.fill(Number.NaN);
     this.writeTags.fill(Number.NaN);
@@ -38,11 +41,13 @@ export class Tlb {
 
   /** Make every page go through the slow path at its next store. */
   flushWrites(): void {
+    this.flushes++;
     this.writeTags.fill(Number.NaN);
     this.mirror?.flushWrites();
   }
 
   flushPage(page: number): void {
+    this.flushes++;
     const entry = (page >>> 12) & TLB_MASK;
     this.readTags[entry] = Number.NaN;
     this.writeTags[entry] = Number.NaN;

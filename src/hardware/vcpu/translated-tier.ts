@@ -4,6 +4,7 @@ import { watched } from '../../event.ts';
 import type { Block, CodePage } from './code-cache.ts';
 import { eptWalk, guestPageWalk } from './events.ts';
 import { type HotTier, NEVER_HOT } from './execution.ts';
+import type { QuickPort } from './quick-port.ts';
 import type { Eagerness, TranslationStatistics } from './translation.ts';
 import { STORAGE_BYTES } from './translator/layout.ts';
 import { type TranslatedProcessor, Translator } from './translator/translator.ts';
@@ -13,10 +14,13 @@ export class TranslatedTier implements HotTier {
   threshold: number;
   readonly #cpu: TranslatedProcessor;
   readonly #eagerness: Eagerness;
+  readonly #quickPort: () => QuickPort | undefined;
   #translator: Translator | undefined;
 
-  constructor(cpu: TranslatedProcessor, eagerness: Eagerness) {
+  /** `quickPort` gives, once there is code to translate, who serves its port accesses where they stand. */
+  constructor(cpu: TranslatedProcessor, eagerness: Eagerness, quickPort: () => QuickPort | undefined) {
     this.#cpu = cpu;
+    this.#quickPort = quickPort;
     this.#eagerness = eagerness;
     this.threshold = eagerness.first ?? eagerness.threshold;
   }
@@ -43,6 +47,6 @@ export class TranslatedTier implements HotTier {
     const storage = memory.reserve(STORAGE_BYTES);
     this.threshold = storage === undefined ? NEVER_HOT : this.#eagerness.threshold;
     this.#cpu.execution.hotTier = this;
-    return storage === undefined ? undefined : new Translator(this.#cpu, storage, this.#eagerness);
+    return storage === undefined ? undefined : new Translator(this.#cpu, storage, this.#eagerness, this.#quickPort());
   }
 }

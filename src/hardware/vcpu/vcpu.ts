@@ -13,6 +13,7 @@ import type { RaisedException, Unsupported } from './diagnosis.ts';
 import type { Emulated, EmulatorPort } from './emulator-port.ts';
 import { guestException, guestInstruction, instructionText, interruptDelivery } from './events.ts';
 import { Exceptions, isInstruction } from './exceptions.ts';
+import { SERVED } from './execution.ts';
 import { EXIT_REASON, type ExitReason, INTERRUPTION, type VmExit } from './exit.ts';
 import { GuestState } from './guest-state.ts';
 import { GuestView } from './inspect.ts';
@@ -21,6 +22,7 @@ import { type EntryEvent, kindOf } from './interruption.ts';
 import type { Mmu } from './mmu.ts';
 import type { ModificationLog } from './modification-log.ts';
 import { type EventKind, VECTOR } from './pending-event.ts';
+import { type QuickExits, QuickPort } from './quick-port.ts';
 import { SLOT } from './state.ts';
 import { TranslatedTier } from './translated-tier.ts';
 import type { Eagerness, TranslationStatistics } from './translation.ts';
@@ -34,6 +36,7 @@ export class Vcpu extends GuestState {
   readonly mmu: Mmu;
   #translated: TranslatedTier | undefined;
   readonly #boundary: Boundary;
+  #quickPort: QuickPort | undefined;
   readonly #stream: EventStream;
   readonly #exceptions: Exceptions;
   /** Exceptions that leave the guest with EXCEPTION_NMI instead of reaching it, a bit a vector (the exception bitmap). */
@@ -76,7 +79,7 @@ export class Vcpu extends GuestState {
 
   /** Which code is translated, from now on; none before this is called. */
   translate(eagerness: Eagerness): void {
-    const tier = new TranslatedTier(this.parts, eagerness);
+    const tier = new TranslatedTier(this.parts, eagerness, () => this.#quickPort);
     this.parts.execution.hotTier = tier;
     this.#translated = tier;
   }
@@ -148,6 +151,11 @@ export class Vcpu extends GuestState {
     return this.#boundary.nmiReady;
   }
 
+  /** Who serves port accesses of translated code where they stand: to be said before any code is translated. */
+  set quickExits(server: QuickExits) {
+    this.#quickPort = new QuickPort(this.parts, this.#stream, server);
+  }
+
   /** Leave with INTERRUPT_WINDOW as soon as the guest would take an interrupt. */
   set interruptWindow(open: boolean) {
     this.#boundary.interruptWindow = open;
@@ -166,6 +174,8 @@ export class Vcpu extends GuestState {
   /** Called with rip before each instruction, for who wants to stop or look somewhere; the guest cannot tell. Slow. */
   set breakpoint(reached: ((rip: bigint) => void) | undefined) {
     this.#boundary.breakpoint = reached;
+    // Translated code goes by no breakpoint: it is left.
+    this.mmu.flush();
   }
 
   /**
@@ -181,6 +191,7 @@ export class Vcpu extends GuestState {
     for (;;) {
       const outcome = boundary.eventful ? boundary.step() : execution.runPage(limit);
       if (outcome === OUTCOME.EXIT) return this.#exited();
+      if (outcome === SERVED) return this.exit.reason;
       if (outcome === OUTCOME.FAULT && this.#deliver() === OUTCOME.EXIT) return this.#exited();
       if (execution.retired >= limit) {
         this.exit.reason = EXIT_REASON.PREEMPTION_TIMER;

@@ -6,6 +6,8 @@
  * {@link Clock.expire} when it has come, so that a timer fires at the same instruction in every run.
  */
 
+import { Attention } from './attention.ts';
+
 /** One armed timer: hrtimer with HRTIMER_MODE_ABS. */
 export interface Timer {
   /** Nanoseconds of {@link Clock.now}. */
@@ -16,12 +18,18 @@ export interface Timer {
 const NEVER = Number.POSITIVE_INFINITY;
 
 export class Clock {
+  readonly #attention: Attention;
   /** Nanoseconds that the processors have worked. */
   #worked: () => number = () => 0;
   #slept = 0;
   /** By deadline; equal ones in the order in which they were started. */
   readonly #timers: Timer[] = [];
   #nextDeadline = NEVER;
+
+  /** `attention` is called for whenever {@link slept} or {@link nextDeadline} changes. */
+  constructor(attention = new Attention()) {
+    this.#attention = attention;
+  }
 
   /** Whose work makes time pass: KVM tells, once. `worked` never sinks. */
   drivenBy(worked: () => number): void {
@@ -40,6 +48,7 @@ export class Clock {
 
   /** A step of the host takes `nanoseconds`, in which no guest works. */
   pass(nanoseconds: number): void {
+    this.#attention.call();
     this.#slept += nanoseconds;
   }
 
@@ -79,12 +88,14 @@ export class Clock {
   /** Nobody has anything to do: jump to the next timer and fire it. False if there is none: the sleep would never end. */
   sleep(): boolean {
     if (this.#nextDeadline === NEVER) return false;
+    this.#attention.call();
     this.#slept += Math.max(this.#nextDeadline - this.now, 0);
     this.expire();
     return true;
   }
 
   #rearm(): void {
+    this.#attention.call();
     this.#nextDeadline = this.#timers[0]?.deadline ?? NEVER;
   }
 }

@@ -7,7 +7,8 @@ import { type Hpa, hpa } from '../../address.ts';
 import { type EventStream, event } from '../../event.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import { EMFILE, ENOMEM, errnoName } from '../uapi/errno.ts';
-import { O_RDONLY, O_WRONLY, type UserProcess } from '../uapi/syscalls.ts';
+import { O_RDONLY, O_WRONLY, type VmmProcess } from '../uapi/syscalls.ts';
+import { Attention } from './attention.ts';
 import { Clock } from './clock.ts';
 import { DeviceModel } from './device-model.ts';
 import { type Epoll, epollOperations } from './epoll.ts';
@@ -49,7 +50,8 @@ const LONGEST_WRITE = 65536;
 export class Kernel {
   readonly memory: PhysicalMemory;
   readonly stream: EventStream;
-  readonly clock = new Clock();
+  readonly attention = new Attention();
+  readonly clock = new Clock(this.attention);
   readonly pages: PageAllocator;
   readonly hugePages: HugePages;
   readonly log: KernelLog;
@@ -71,6 +73,7 @@ export class Kernel {
   constructor(options: { readonly memory: PhysicalMemory; readonly stream: EventStream }) {
     this.memory = options.memory;
     this.stream = options.stream;
+    this.stream.onListener = () => this.attention.call();
     this.pages = new PageAllocator(this.memory, FIRST_FREE, (order, gfp) => this.#faults.failPageAlloc(order, gfp));
     this.hugePages = new HugePages(this.pages);
     this.log = new KernelLog(this.stream);
@@ -194,7 +197,7 @@ export class Kernel {
   spawn(
     name: string,
     stdio: (fd: 1 | 2, bytes: Uint8Array) => void,
-  ): { readonly process: Process; readonly user: UserProcess } {
+  ): { readonly process: Process; readonly user: VmmProcess } {
     const process = this.#process(name);
     const operations: FileOperations = {
       stream: true,
@@ -210,6 +213,13 @@ export class Kernel {
     const terminal = (fd: number) => new OpenFile('/dev/pts/0', operations, fd === 0 ? O_RDONLY : O_WRONLY, fd);
     for (const fd of [0, 1, 2]) process.files.install(terminal(fd));
     const syscalls = new ProcessSyscalls(this, process);
-    return { process, user: { pid: process.pid, name, syscalls, memory: new ProcessMemory(process) } };
+    const user: VmmProcess = {
+      pid: process.pid,
+      name,
+      syscalls,
+      memory: new ProcessMemory(process),
+      ioctlLoop: (fd, request, argument, between) => syscalls.ioctlLoop(fd, request, argument, between),
+    };
+    return { process, user };
   }
 }

@@ -2,6 +2,7 @@
 
 import { EBADF, EMFILE } from '../uapi/errno.ts';
 import type { SignalName } from '../uapi/signal.ts';
+import type { Attention } from './attention.ts';
 import type { Clock, Timer } from './clock.ts';
 import type { OpenFile } from './file.ts';
 import type { AddressSpace } from './mm.ts';
@@ -56,8 +57,28 @@ export class FdTable {
 export interface CurrentTask {
   current: Process;
   readonly clock: Clock;
+  readonly attention: Attention;
   /** `process` has ended. */
   reap(process: Process): void;
+}
+
+/** The part of a program between two turns of a loop around one system call. */
+export class ProgramPart {
+  /** It runs, or was run for the call's last return. */
+  taken = false;
+  /** It wants the call made once more. */
+  goesOn = true;
+  /** Run it with what the call returns; whether it makes the call once more. Hot, and a function of this object's own, in which all is constant. */
+  readonly take: (result: number) => boolean;
+
+  constructor(body: (result: number) => boolean) {
+    this.take = (result) => {
+      // Now, because a call that is made in it is one of its own.
+      this.taken = true;
+      this.goesOn = body(result);
+      return this.goesOn;
+    };
+  }
 }
 
 /** One process. It runs when its program calls; the kernel works on its behalf while `kernel.current` is it. */
@@ -71,8 +92,9 @@ export class Process {
   lockLimit = 8 * 1024 * 1024;
   /** CAP_IPC_LOCK: root's, until it is dropped. */
   mayLockMemory = true;
-  /** Name of a signal that waits for delivery: KVM_RUN and other sleeping calls return -EINTR. */
-  pendingSignal: SignalName | undefined;
+  #pendingSignal: SignalName | undefined;
+  /** The system call under way is a loop's, and this what the program does between two turns. */
+  between: ProgramPart | undefined;
   /** `fail-nth`: the how-many-th chance from now on is to fail; 0 for none. */
   failNth = 0;
   /** `make-it-fail`: what debugfs says of faults in chosen tasks holds for this one. */
@@ -90,6 +112,15 @@ export class Process {
     this.name = name;
     this.mm = mm;
     this.kernelThread = kernelThread;
+  }
+
+  /** Name of a signal that waits for delivery: KVM_RUN and other sleeping calls return -EINTR. */
+  get pendingSignal(): SignalName | undefined {
+    return this.#pendingSignal;
+  }
+  set pendingSignal(name: SignalName | undefined) {
+    this.#pendingSignal = name;
+    this.#task.attention.call();
   }
 
   get exited(): boolean {

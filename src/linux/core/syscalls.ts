@@ -30,13 +30,14 @@ import {
   type Stat,
   type Syscalls,
 } from '../uapi/syscalls.ts';
+import type { Attention } from './attention.ts';
 import type { Clock } from './clock.ts';
 import { Epoll, isEpollFile } from './epoll.ts';
 import { newEventfd } from './eventfd.ts';
 import type { OpenFile } from './file.ts';
 import { type MemfdHost, memfdCreate } from './memfd.ts';
 import type { ModuleRegistry } from './modules.ts';
-import type { Process } from './process.ts';
+import { type Process, ProgramPart } from './process.ts';
 import * as strace from './strace.ts';
 import type { Vfs } from './vfs.ts';
 
@@ -47,6 +48,7 @@ const NOTHING: readonly number[] = [];
 
 /** What the system calls need of the kernel. */
 export interface SyscallHost extends MemfdHost {
+  readonly attention: Attention;
   readonly stream: EventStream;
   readonly clock: Clock;
   readonly files: Vfs;
@@ -81,6 +83,7 @@ export class ProcessSyscalls implements Syscalls {
     const text = strace.sysClose.on ? strace.closeText(this.#process, fd) : '';
     const before = this.#enter();
     const result = this.#process.files.get(fd) === undefined ? this.#notOpen(fd) : this.#process.files.close(fd);
+    this.#kernel.attention.call();
     this.#leave(before);
     if (strace.sysClose.on) strace.trace(strace.sysClose, this.#kernel.stream, this.#process, text, result);
     return result;
@@ -137,6 +140,22 @@ export class ProcessSyscalls implements Syscalls {
     this.#leave(before);
     if (told !== undefined) strace.endIoctl(told, this.#kernel.stream, this.#process, result);
     return result;
+  }
+
+  /** {@link VmmProcess.ioctlLoop}. */
+  ioctlLoop(fd: number, request: number, argument: number, between: (result: number) => boolean): void {
+    const process = this.#process;
+    const part = new ProgramPart(between);
+    try {
+      while (part.goesOn) {
+        process.between = part;
+        part.taken = false;
+        const result = this.ioctl(fd, request, argument);
+        if (!part.taken) part.take(result);
+      }
+    } finally {
+      process.between = undefined;
+    }
   }
 
   mmap(length: number, protection: number, flags: number, fd: number, offset: number): number {

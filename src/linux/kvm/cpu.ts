@@ -9,6 +9,7 @@ import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import type { Emulated, EmulatorPort } from '../../hardware/vcpu/emulator-port.ts';
 import type { ExitReason, VmExit } from '../../hardware/vcpu/exit.ts';
 import type { ModificationLog } from '../../hardware/vcpu/modification-log.ts';
+import type { QuickExits } from '../../hardware/vcpu/quick-port.ts';
 
 export type SegmentName = 'cs' | 'ds' | 'es' | 'fs' | 'gs' | 'ss' | 'tr' | 'ldt';
 /** A segment register with its hidden part, as `struct kvm_segment` has it. */
@@ -85,6 +86,8 @@ export interface Cpu {
   borrowBreakpoints(own: { readonly addresses: readonly bigint[]; readonly control: number } | undefined): void;
   /** Exceptions that leave the guest with EXCEPTION_NMI, a bit a vector. */
   exceptionBitmap: number;
+  /** Who serves exits where the CPU allows that they need not leave the guest's code; a CPU that never does needs nobody. */
+  quickExits?: QuickExits;
   /** rip += length of the instruction that exited. */
   skipInstruction(): void;
   /** Complete the instruction at rip; accesses that miss RAM go to `port`. */

@@ -129,6 +129,7 @@ export class Mmu {
 
   /** The tables are no longer in use; they are still to be freed. */
   #dropTables(): void {
+    this.#kernel.attention.call();
     this.#tables = undefined;
     this.#pointer = 0;
   }

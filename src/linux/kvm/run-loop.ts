@@ -4,14 +4,13 @@
  */
 
 import { watched } from '../../event.ts';
-import { EXIT_REASON } from '../../hardware/vcpu/exit.ts';
+import { EXIT_REASON, type ExitReason } from '../../hardware/vcpu/exit.ts';
 import { EINTR, EINVAL } from '../uapi/errno.ts';
 import { KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_RUNNABLE } from '../uapi/kvm.ts';
 import {
   KVM_EXIT_DIRTY_RING_FULL,
   KVM_EXIT_INTR,
   KVM_EXIT_IRQ_WINDOW_OPEN,
-  RUN_APIC_BASE,
   RUN_CR8,
   RUN_DIRTY_REGS,
   RUN_VALID_REGS,
@@ -19,7 +18,9 @@ import {
 import { acceptApicEvents } from './apic-events.ts';
 import { completeInjection } from './injection.ts';
 import { block, injectPending, signalled } from './interrupts.ts';
-import { SYNCED_SETS, storeRegisters, takeRegisters } from './sync-regs.ts';
+import { QUICK } from './quick-entry.ts';
+import { isReadyForInterrupt, saveRunState } from './run-state.ts';
+import { SYNCED_SETS, takeRegisters } from './sync-regs.ts';
 import { kvmDirtyRingExit, kvmEntry, kvmExit, kvmUserspaceExit } from './trace.ts';
 import type { KvmVcpu } from './vcpu.ts';
 import { handleExit } from './vmx.ts';
@@ -34,6 +35,8 @@ const CR8_BITS = 0xf;
 export function runVcpu(vcpu: KvmVcpu, argument: number): number {
   const { kernel } = vcpu.vm;
   if (argument !== 0) return kernel.refuse(EINVAL, 'the argument of KVM_RUN is 0');
+  // Whoever runs the vCPU within a turn of another's has changed all that this one knows of it.
+  kernel.attention.call();
   vcpu.vm.runningVcpu = vcpu;
   // User space may have written guest code through a view of its memory, which no kernel sees.
   kernel.memory.code.sharedChanged();
@@ -69,31 +72,15 @@ function arrive(vcpu: KvmVcpu): number {
     result = completion(vcpu);
   }
   if (result > 0) result = run.immediateExit ? -EINTR : loop(vcpu);
-  leave(vcpu);
+  if (result === QUICK.LEFT) return 0;
+  saveRunState(vcpu);
   return result;
 }
 
 const unknownSets = (words: Uint32Array, at: number) =>
   (words[at >> 2]! & ~SYNCED_SETS) !== 0 || words[(at >> 2) + 1] !== 0;
 
-/** post_kvm_run_save. */
-function leave(vcpu: KvmVcpu): void {
-  const { run } = vcpu;
-  const { words } = run;
-  run.setInterruptState(vcpu.cpu.interruptFlag, vcpu.lapic !== undefined || ready(vcpu));
-  vcpu.cr8 = vcpu.cpu.taskPriority;
-  words[RUN_CR8 >> 2] = vcpu.cr8;
-  words[RUN_APIC_BASE >> 2] = vcpu.apicBaseLow;
-  words[(RUN_APIC_BASE >> 2) + 1] = vcpu.apicBaseHigh;
-  const wanted = words[RUN_VALID_REGS >> 2]!;
-  if (wanted !== 0) storeRegisters(vcpu, wanted);
-}
-
-/** kvm_vcpu_ready_for_interrupt_injection: user space may call KVM_INTERRUPT. */
-const ready = ({ cpu, interrupt, injected }: KvmVcpu): boolean =>
-  cpu.interruptible && interrupt < 0 && injected === undefined;
-
-/** vcpu_run. */
+/** vcpu_run; {@link QUICK.LEFT}. */
 function loop(vcpu: KvmVcpu): number {
   const { kernel } = vcpu.vm;
   for (;;) {
@@ -108,17 +95,29 @@ function loop(vcpu: KvmVcpu): number {
       if (woken <= 0) return woken;
     }
     const result = enterGuest(vcpu);
-    if (result <= 0) return result;
-    if (vcpu.lapic === undefined && vcpu.run.requestInterruptWindow && ready(vcpu)) {
+    if (result !== 1) return result;
+    if (vcpu.lapic === undefined && vcpu.run.requestInterruptWindow && isReadyForInterrupt(vcpu)) {
       vcpu.run.exit(KVM_EXIT_IRQ_WINDOW_OPEN);
       return 0;
     }
   }
 }
 
-/** vcpu_enter_guest. */
+/** VM entry with a budget of instructions. The timer is set anew at each entry, and so at those that a quick exit stands for. */
+function runFor({ cpu, quick }: KvmVcpu, budget: number): ExitReason {
+  const end = cpu.retired + budget;
+  quick.begin();
+  for (let most = Math.min(budget, TIMER_MAX); ; ) {
+    const reason = cpu.run(most);
+    if (reason !== EXIT_REASON.PREEMPTION_TIMER) return reason;
+    most = Math.min(quick.servedAt + TIMER_MAX, end) - cpu.retired;
+    if (most <= 0) return reason;
+  }
+}
+
+/** vcpu_enter_guest; {@link QUICK.LEFT}. */
 function enterGuest(vcpu: KvmVcpu): number {
-  const { cpu, vm } = vcpu;
+  const { cpu, quick, vm } = vcpu;
   const { kernel, mmu } = vm;
   if (vcpu.dirtyRing?.softFull === true) {
     vcpu.run.exit(KVM_EXIT_DIRTY_RING_FULL);
@@ -148,7 +147,8 @@ function enterGuest(vcpu: KvmVcpu): number {
   if (watched && kvmEntry.on) kvmEntry(kernel.stream, { vcpu: vcpu.id, rip: cpu.rip, immediateExit: false });
   // The counter is invariant: it goes on while the processor is halted, the host works, or another vCPU has its turn.
   cpu.tscOffset = alone ? kernel.clock.slept : kernel.clock.now - cpu.retired;
-  const reason = cpu.run(Math.min(budget, TIMER_MAX));
+  const reason = runFor(vcpu, budget);
+  if (quick.result !== QUICK.NONE) return quick.take();
   if (watched && kvmExit.on)
     kvmExit(kernel.stream, {
       vcpu: vcpu.id,

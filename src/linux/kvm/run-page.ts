@@ -17,6 +17,8 @@ import {
   KVM_INTERNAL_ERROR_EMULATION,
   KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON,
   KVM_PIO_PAGE_OFFSET,
+  RUN_CR8,
+  RUN_DIRTY_REGS,
   RUN_EXIT_REASON,
   RUN_FLAGS,
   RUN_HARDWARE_EXIT_REASON,
@@ -34,6 +36,7 @@ import {
   RUN_MMIO_PHYS_ADDR,
   RUN_READY_FOR_INTERRUPT_INJECTION,
   RUN_REQUEST_INTERRUPT_WINDOW,
+  RUN_VALID_REGS,
   shiftInWord,
 } from '../uapi/kvm-run.ts';
 
@@ -84,6 +87,22 @@ export class RunPage {
 
   get immediateExit(): boolean {
     return ((this.words[RUN_IMMEDIATE_EXIT >> 2]! >>> IMMEDIATE_SHIFT) & BYTE) !== 0;
+  }
+
+  /** Of user space: no register sets to give or to take, no window, no immediate exit. Hot. */
+  get asksNothing(): boolean {
+    const { words } = this;
+    const sets =
+      words[RUN_VALID_REGS >> 2]! |
+      words[(RUN_VALID_REGS >> 2) + 1]! |
+      words[RUN_DIRTY_REGS >> 2]! |
+      words[(RUN_DIRTY_REGS >> 2) + 1]!;
+    return (sets | words[RUN_REQUEST_INTERRUPT_WINDOW >> 2]! | words[RUN_IMMEDIATE_EXIT >> 2]!) === 0;
+  }
+
+  /** Of user space: CR8 is to stay `cr8`. */
+  keepsPriority(cr8: number): boolean {
+    return this.words[RUN_CR8 >> 2] === cr8 && this.words[(RUN_CR8 >> 2) + 1] === 0;
   }
 
   /** kvm_arch_vcpu_ioctl_run: `flags` are those of this run alone. */

@@ -216,6 +216,7 @@ export const vcpuOperations: FileOperations = {
     if (kernel.current.mm !== vcpu.vm.mm) return kernel.refuse(EIO, 'the vCPU belongs to another process');
     // Hot: a Map is not asked for what nearly all calls are.
     if (request === KVM_RUN.number) return runVcpu(vcpu, argument);
+    kernel.attention.call();
     const result = table.dispatch(vcpu, request, argument);
     return result ?? kernel.refuse(EINVAL, 'no such vCPU ioctl');
   },

@@ -21,6 +21,7 @@ import type { Irqchip } from './irqchip.ts';
 import { Lapic } from './lapic.ts';
 import { MmioCache, type PageFault } from './mmu.ts';
 import { isPassedThrough } from './msr-table.ts';
+import type { QuickEntry } from './quick-entry.ts';
 import { resetCpu } from './reset.ts';
 import { RunPage } from './run-page.ts';
 import { VcpuStats } from './vcpu-stats.ts';
@@ -60,6 +61,8 @@ export class KvmVcpu implements VmVcpu {
   fpu = initialFpu();
   readonly stats = new VcpuStats();
   readonly halts: HaltPolling;
+  /** Exits that are served without leaving the guest's code; given when the vCPU is made. */
+  quick!: QuickEntry;
   readonly dirtyRing: DirtyRing | undefined;
   /** KVM_SET_SIGNAL_MASK: signals that do not end KVM_RUN, a bit each from signal 1 on; `undefined`: the process's own mask. */
   signalMask: bigint | undefined;
@@ -68,8 +71,7 @@ export class KvmVcpu implements VmVcpu {
   singleStepRip = 0n;
   /** The vCPU's local APIC, if the VM has its interrupt controllers in the kernel. */
   readonly lapic: Lapic | undefined;
-  /** KVM_REQ_EVENT: before the next entry, look at what is to be injected. */
-  eventRequested = false;
+  #eventRequested = false;
   /** NMIs that nobody has looked at yet (nmi_queued), and those that wait for their turn (nmi_pending). */
   nmisArrived = 0;
   nmisPending = 0;
@@ -176,6 +178,15 @@ export class KvmVcpu implements VmVcpu {
   get atPortAccess(): boolean {
     const { halves } = this.cpu;
     return halves[2 * RIP] === this.#pioRipLow && halves[2 * RIP + 1] === this.#pioRipHigh;
+  }
+
+  /** KVM_REQ_EVENT: before the next entry, look at what is to be injected. */
+  get eventRequested(): boolean {
+    return this.#eventRequested;
+  }
+  set eventRequested(requested: boolean) {
+    this.#eventRequested = requested;
+    this.kernel.attention.call();
   }
 
   requestEvent(): void {

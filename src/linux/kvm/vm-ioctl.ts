@@ -48,6 +48,7 @@ import { enableDirtyRing, resetDirtyRings } from './dirty-ring-ioctl.ts';
 import { IoctlTable } from './ioctl-table.ts';
 import { interruptIoctls } from './irqchip-ioctl.ts';
 import { setMsrFilter } from './msr-filter-ioctl.ts';
+import { QuickExits } from './quick-exits.ts';
 import { setTssAddress } from './real-mode-tss.ts';
 import { vmStatsFd } from './stats-fd.ts';
 import { KvmVcpu } from './vcpu.ts';
@@ -138,6 +139,9 @@ function createVcpu(vm: Vm, id: number): number {
     return kernel.refuse(ENOMEM, 'no page frames for a vCPU');
   }
   const vcpu = new KvmVcpu(vm, id, { state, run, pio, modifications, ring });
+  const quick = new QuickExits(vcpu);
+  vcpu.quick = quick;
+  vcpu.cpu.quickExits = quick;
   const fd = install(vm, `kvm-vcpu:${id}`, vcpuOperations, vcpu);
   if (fd < 0) vcpu.destroy();
   else vm.addVcpu(vcpu);
@@ -176,6 +180,7 @@ export const vmOperations: FileOperations = {
     const vm = vmOf(file);
     const { kernel } = vm;
     if (kernel.current.mm !== vm.mm) return kernel.refuse(EIO, 'the VM belongs to another process');
+    kernel.attention.call();
     return table.dispatch(vm, request, argument) ?? kernel.refuse(ENOTTY, 'no such VM ioctl');
   },
   release(file) {

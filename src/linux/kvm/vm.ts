@@ -108,6 +108,8 @@ export class Vm {
   instructionLimit: number;
   /** The vCPU whose KVM_RUN the host is in; `undefined` while user space runs (kvm_get_running_vcpu). */
   runningVcpu: VmVcpu | undefined;
+  /** … but it is out in user space for a moment. */
+  inUserSpace = false;
   #dirtyWithoutVcpu = false;
   readonly #onDestroy: (vm: Vm) => void;
   readonly #stopNotifiers: readonly (() => void)[];
@@ -163,7 +165,7 @@ export class Vm {
       accessedDirty: this.features.accessedDirty,
       flush: () => this.flushTranslations(),
       unload: () => this.#unloadTables(),
-      markDirty: (slot, gfn) => this.logDirty(slot, gfn, this.runningVcpu),
+      markDirty: (slot, gfn) => this.logDirty(slot, gfn, this.#atWork),
     });
     this.dirtyTracking = new DirtyTracking(this.mmu, this.memslots, this.features.modificationLog);
     this.pageTrack = new PageTrack(this.mmu);
@@ -174,6 +176,11 @@ export class Vm {
   }
 
   /** Guest instructions retired so far, all vCPUs; those that KVM completed for the CPU count too. */
+  /** The vCPU on whose behalf the host works, if it does so on one's. */
+  get #atWork(): VmVcpu | undefined {
+    return this.inUserSpace ? undefined : this.runningVcpu;
+  }
+
   get retired(): number {
     const { vcpus } = this;
     // Hot: asked before every entry; most machines have one, and an iterator is slower than an index.
@@ -308,7 +315,8 @@ export class Vm {
    */
   markDirty(slot: Memslot, gfn: number): void {
     if (!logsDirtyPages(slot)) return;
-    if (this.runningVcpu !== undefined) this.logDirty(slot, gfn, this.runningVcpu);
+    const vcpu = this.#atWork;
+    if (vcpu !== undefined) this.logDirty(slot, gfn, vcpu);
     else if (!this.#dirtyWithoutVcpu) {
       this.#dirtyWithoutVcpu = true;
       this.kernel.warn('virt/kvm/kvm_main.c', 'mark_page_dirty_in_slot', 'kvm');

@@ -159,3 +159,12 @@ export interface UserProcess {
   readonly syscalls: Syscalls;
   readonly memory: UserMemory;
 }
+
+/** The process of a VMM, whose threads do little else than one system call over and over. */
+export interface VmmProcess extends UserProcess {
+  /**
+   * ioctl(fd, request, argument), then `between` with its result, and again for as long as that answers true: the same as the loop
+   * written out. The kernel may run `between` from within the call if that makes no difference.
+   */
+  ioctlLoop(fd: number, request: number, argument: number, between: (result: number) => boolean): void;
+}

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { EventStream } from '../../../src/event.ts';
-import type { UserProcess } from '../../../src/linux/uapi/syscalls.ts';
+import type { VmmProcess } from '../../../src/linux/uapi/syscalls.ts';
 import { Serial } from '../../../src/qemu/hw/char/serial.ts';
 import { type CharBackend, StdioBackend } from '../../../src/qemu/hw/char/stdio.ts';
 import { System } from '../../../src/qemu/system.ts';
@@ -200,7 +200,7 @@ test('stdin is asked only while it may have more', () => {
       return count;
     },
   };
-  const process = { pid: 1, name: 'qemu', syscalls, memory } as unknown as UserProcess;
+  const process = { pid: 1, name: 'qemu', syscalls, memory } as unknown as VmmProcess;
   const stdio = new StdioBackend(new System(process, new EventStream(() => 0n)));
   stdio.write(0x41);
   expect([stdio.read(16), stdio.read(16), stdio.read(16)].map((got) => got.length)).toEqual([2, 0, 0]);

@@ -28,8 +28,12 @@ export const REGION: Signature = { parameters: [I32], results: [I32] };
 export const RUNTIME_FUNCTIONS: readonly ImportedFunction[] = [
   { name: 'step', signature: { parameters: [I32, I32], results: [I32] } },
 ];
+/** … and, of regions that access ports, behind these. It is asked without the dispatcher in between, though the engine makes a door for each such region then. */
+export const PORT_FUNCTION: ImportedFunction = { name: 'port', signature: { parameters: [], results: [I32] } };
 /** Have the interpreter do an instruction: its number, and what is left of the budget before it. An outcome, or 0. */
 export const STEP = 0;
+/** Have the access that STORAGE tells of served where it stands: 0 to go on behind it, else an outcome, and the state page says where the guest stands. */
+export const SERVE_PORT = RUNTIME_FUNCTIONS.length;
 const GENERAL_REGISTERS = 16;
 const BUDGET = 0;
 
@@ -158,7 +162,24 @@ export class Frame {
     this.code.br(this.#exit);
   }
 
-  /** The one way out. */
+  /** To the state page, with where the guest stands, as a way out leaves it: before whoever looks there is called. */
+  storeAll(rip: bigint, length: number, unretired: number): void {
+    const { code, places } = this;
+    this.storeState();
+    code.i32(0);
+    code.i64(rip);
+    code.access(ACCESS.I64_STORE, places.state + SLOT.RIP * 8);
+    code.i32(0);
+    code.get(this.left);
+    code.i32(unretired);
+    code.op(OP.I32_ADD);
+    code.access(ACCESS.I32_STORE, places.storage + STORAGE.LEFT);
+    code.i32(0);
+    code.i32(length);
+    code.access(ACCESS.I32_STORE, places.storage + STORAGE.LENGTH);
+  }
+
+  /** The one way out, but for what has stored all before. */
   finish(): void {
     const { code, places } = this;
     // Every path has left already; this tells the validator so.

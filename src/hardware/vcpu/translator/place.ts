@@ -1,8 +1,8 @@
 /** Where in a region an instruction stands, and how the region is left there. */
 
-import { INTERPRET, PORT } from '../execution.ts';
+import { INTERPRET } from '../execution.ts';
 import { OUTCOME } from '../interpreter/js-code.ts';
-import type { Frame } from './frame.ts';
+import { type Frame, SERVE_PORT } from './frame.ts';
 import { giveBackStrip } from './strip-entry.ts';
 import type { WasmFlags } from './wasm-flags.ts';
 import { OP } from './wasm-function.ts';
@@ -52,14 +52,17 @@ export class Exits {
     this.#leaveAt(place.rip, place.unretired);
   }
 
-  /** The instruction is an access to a port, of which STORAGE.PORT tells, and nothing of it has been done. */
-  port(place: Place): void {
-    const { code, length, outcome } = this.#frame;
-    code.i32(PORT);
-    code.set(outcome);
-    code.i32(place.length);
-    code.set(length);
-    this.#leaveAt(place.rip, place.unretired);
+  /** The instruction is an access to a port, of which STORAGE.PORT tells: behind this it has been served, and no register but RAX has changed. */
+  port({ rip, length, unretired }: Place): void {
+    const { code, outcome } = this.#frame;
+    this.#flags.settle();
+    this.#frame.storeAll(rip, length, unretired);
+    code.call(SERVE_PORT);
+    code.tee(outcome);
+    code.unlikelyIf();
+    code.get(outcome);
+    code.op(OP.RETURN);
+    code.end();
   }
 
   /** The guest goes on at `rip`, outside this region. */

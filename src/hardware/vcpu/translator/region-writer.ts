@@ -5,10 +5,10 @@ import { TLB_MASK } from '../tlb.ts';
 import { Emitter } from './emitter.ts';
 import { examine, type RegionFacts } from './flag-liveness.ts';
 import { FlowGraph } from './flow-graph.ts';
-import { type Places, REGION, RUNTIME_FUNCTIONS, STEP } from './frame.ts';
+import { type Places, PORT_FUNCTION, REGION, RUNTIME_FUNCTIONS, STEP } from './frame.ts';
 import { STORAGE, TLB_ENTRY } from './layout.ts';
 import type { Place } from './place.ts';
-import type { Region, RegionBlock } from './region.ts';
+import type { Ending, Region, RegionBlock } from './region.ts';
 import { RegisterValues } from './register-values.ts';
 import { beginStretch, finishStretch, leaveStretch, movePointers, pushStretchIsSure } from './stretch.ts';
 import { Strip, type StripPlan } from './strip.ts';
@@ -35,8 +35,9 @@ export interface Surroundings {
 export function regionModule(region: Region, surroundings: Surroundings): Uint8Array {
   const facts = examine(region, surroundings.meanings, surroundings.places);
   const body = new RegionWriter(region, facts, surroundings).write();
+  const accessesPorts = region.blocks.some(({ ending }) => ending === 'port');
   return wasmModule({
-    functions: RUNTIME_FUNCTIONS,
+    functions: accessesPorts ? [...RUNTIME_FUNCTIONS, PORT_FUNCTION] : RUNTIME_FUNCTIONS,
     defined: [{ signature: REGION, body, name: 'region' }],
   });
 }
@@ -63,6 +64,9 @@ function distinctDigits(addresses: readonly number[]): Digits | undefined {
 
 /** For instructions of which none branches. */
 const NO_BRANCHES: Branches = { direct: () => {}, indirect: () => {} };
+
+/** Endings behind which the next instruction follows, or may follow. */
+const GOES_ON: ReadonlySet<Ending> = new Set(['conditional', 'next', 'port']);
 
 const pageOf = (address: number): number => Math.floor(address / 4096);
 
@@ -179,7 +183,7 @@ class RegionWriter {
       this.#instruction(each, block, block.instructions.length - at, branches);
     });
     const interpreted = this.#facts.interpreted.has(block.instructions.at(-1)!.address);
-    if (block.ending === 'conditional' || block.ending === 'next' || interpreted) this.#edge(index, block.next);
+    if (GOES_ON.has(block.ending) || interpreted) this.#edge(index, block.next);
     frame.values = outer;
   }
 

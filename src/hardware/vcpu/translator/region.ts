@@ -29,7 +29,9 @@ export type Ending =
   | 'return'
   /** Through a table of addresses. */
   | 'table'
-  /** Elsewhere: an address in a register or memory, whatever the interpreter finds, or out of the guest. */
+  /** With an access to a port: mostly on behind it. If the guest is left there, it is entered behind it again, which is a region's beginning. */
+  | 'port'
+  /** Elsewhere: an address in a register or memory, or whatever the interpreter finds. */
   | 'elsewhere';
 
 /** A run of instructions that is entered at its beginning only. */
@@ -67,12 +69,11 @@ const MAX_UNROLLED = 150;
 const MAX_TABLE = 64;
 const QUAD = 8;
 
-/** Instructions that leave the guest: where it goes on is a region's beginning, for the guest is entered there. */
-const LEAVES: ReadonlySet<string> = new Set(['in', 'out']);
+const PORT_ACCESS: ReadonlySet<string> = new Set(['in', 'out']);
 const CONDITIONAL: ReadonlySet<string> = new Set(['jcc', 'jrcxz', 'jecxz', 'loop', 'loope', 'loopne']);
 
 function endingOf({ row, operands }: Instruction, endsBlock: ReadonlySet<string>): Ending {
-  if (LEAVES.has(row.meaning)) return 'elsewhere';
+  if (PORT_ACCESS.has(row.meaning)) return 'port';
   if (!endsBlock.has(row.meaning)) return 'next';
   if (CONDITIONAL.has(row.meaning)) return 'conditional';
   if (row.meaning === 'ret') return 'return';
@@ -127,7 +128,7 @@ export function findRegion(start: number, source: CodeSource, endsBlock: Readonl
       const next = address + instruction.length;
       const ending = endingOf(instruction, endsBlock);
       if (ending === 'conditional' || ending === 'jump' || ending === 'call') lead(targetOf(address, instruction));
-      if (ending === 'conditional' || ending === 'call') lead(next);
+      if (ending === 'conditional' || ending === 'call' || ending === 'port') lead(next);
       if (ending === 'table') {
         const targets = tableTargets(tableOf(instruction.operands[0])!, source);
         tables.set(address, targets);
@@ -232,7 +233,7 @@ function connect(
     if (index !== undefined) successors.push(index);
   };
   if (ending === 'conditional' || ending === 'jump' || ending === 'call') add(targetOf(last.address, last.instruction));
-  if (ending === 'conditional' || ending === 'next') add(next);
+  if (ending === 'conditional' || ending === 'next' || ending === 'port') add(next);
   if (ending === 'return') successors.push(...returns);
   if (ending === 'table') for (const target of tables.get(last.address)!) add(target);
 }

@@ -5,6 +5,7 @@ import { OUTCOME } from '../interpreter/js-code.ts';
 import type { Step } from '../interpreter/plan.ts';
 import type { PendingEvent } from '../pending-event.ts';
 import type { Processor } from '../processor.ts';
+import type { QuickPort } from '../quick-port.ts';
 import { SLOT } from '../state.ts';
 import { STORAGE } from './layout.ts';
 
@@ -26,6 +27,7 @@ export class Runtime {
   readonly #cpu: Processor;
   readonly #event: PendingEvent;
   readonly #execution: Execution;
+  readonly #quickPort: QuickPort | undefined;
   readonly #left: Int32Array;
   readonly #next: BigInt64Array;
   readonly #steps: (Interpreted | undefined)[] = [];
@@ -35,7 +37,8 @@ export class Runtime {
   /** The instruction that an interpreted step ended the region with is itself retired. */
   #completed = 0;
 
-  constructor(cpu: Processor, execution: Execution, storage: number) {
+  constructor(cpu: Processor, execution: Execution, quickPort: QuickPort | undefined, storage: number) {
+    this.#quickPort = quickPort;
     this.#cpu = cpu;
     this.#event = cpu.event;
     this.#execution = execution;
@@ -44,9 +47,9 @@ export class Runtime {
     this.#next = new BigInt64Array(buffer, storage + STORAGE.NEXT, 1);
   }
 
-  /** By the names of {@link RUNTIME_FUNCTIONS}. */
+  /** By the names of {@link RUNTIME_FUNCTIONS}, and {@link PORT_FUNCTION}'s. */
   get functions(): Readonly<Record<string, (...args: number[]) => number>> {
-    return { step: (index, left) => this.#step(index!, left!) };
+    return { step: (index, left) => this.#step(index!, left!), port: this.#servePort };
   }
 
   /** Translated code is about to run until `end` instructions are retired. */
@@ -66,6 +69,22 @@ export class Runtime {
   get port(): number {
     return this.#left[PORT_ACCESS]! >>> 0;
   }
+
+  /** The port access at SLOT.RIP: {@link QuickPort.access}. Hot, and a function of its own as that one is. */
+  readonly #servePort = (): number => {
+    const left = this.#left;
+    // One that uses the budget up ends it, as any other instruction does.
+    if (this.#quickPort === undefined || left[0]! <= 1) return PORT;
+    const execution = this.#execution;
+    execution.retired = this.#end - left[0]!;
+    const outcome = this.#quickPort.access(left[PORT_ACCESS]!, left[LENGTH]!);
+    // The count goes on from where it is, whatever has run meanwhile.
+    if (outcome !== 0) {
+      this.#end = execution.retired + left[0]!;
+      this.#completed = 0;
+    }
+    return outcome;
+  };
 
   remember(step: Interpreted): number {
     const index = this.#free.pop() ?? this.#steps.length;

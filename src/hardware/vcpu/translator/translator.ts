@@ -10,6 +10,7 @@ import { type Execution, PORT } from '../execution.ts';
 import { meanings } from '../meanings.ts';
 import type { Ports } from '../ports.ts';
 import type { Processor } from '../processor.ts';
+import type { QuickPort } from '../quick-port.ts';
 import { SLOT } from '../state.ts';
 import { TLB_MASK } from '../tlb.ts';
 import type { Eagerness, TranslationStatistics } from '../translation.ts';
@@ -85,8 +86,8 @@ export class Translator {
   /** Blocks that have reached the heat that their page asks for. */
   readonly #hotEnough = new WeakSet<Block>();
 
-  /** `storage` is {@link STORAGE.SIZE} bytes of linear memory. */
-  constructor(cpu: TranslatedProcessor, storage: number, eagerness: Eagerness) {
+  /** `storage` is {@link STORAGE.SIZE} bytes of linear memory; `quickPort` serves port accesses where they stand, if anybody does. */
+  constructor(cpu: TranslatedProcessor, storage: number, eagerness: Eagerness, quickPort?: QuickPort) {
     const { execution, code } = cpu;
     this.#cpu = cpu;
     this.#execution = execution;
@@ -99,14 +100,14 @@ export class Translator {
     const { buffer } = memory.wasm;
     this.#places = { state: state.at, storage };
     new LinearTlb(mmu.tlb, buffer, storage);
-    this.#runtime = new Runtime(cpu, execution, storage);
+    this.#runtime = new Runtime(cpu, execution, quickPort, storage);
     this.#recent = new RecentRegions(mmu.tlb);
     this.#regions = new RegionCache(buffer, storage, this.statistics, (region) => this.#dropped(region));
     this.#table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SLACK });
     const dispatcher = new WebAssembly.Instance(new WebAssembly.Module(dispatcherModule(this.#places)), {
       host: { memory: memory.wasm, table: this.#table, ...this.#runtime.functions },
     }).exports;
-    this.#imports = { memory: memory.wasm, ...dispatcher };
+    this.#imports = { memory: memory.wasm, ...dispatcher, port: this.#runtime.functions['port'] };
     this.#drive = dispatcher['drive'] as (index: number, budget: number) => number;
     this.#nothing = dispatcher['nothing'];
     code.onWritten = (host, bytes) => this.#written(host, bytes);

@@ -146,8 +146,19 @@ export class WasmMemory {
   }
 
   load(width: Width, { local, offset }: Host): WasmValue {
+    this.#frame.code.get(local);
+    return this.#loadAt(width, offset);
+  }
+
+  /** The low bits of a slot of the state page. */
+  loadState(width: Width, slot: number): WasmValue {
+    this.#frame.code.i32(0);
+    return this.#loadAt(width, this.#frame.places.state + slot * 8);
+  }
+
+  /** From the address on the stack. */
+  #loadAt(width: Width, offset: number): WasmValue {
     const { code, temporaries } = this.#frame;
-    code.get(local);
     code.access(LOADS[width], offset);
     if (width === 32 || width === 64) return temporaries.result(width);
     // Of both the engine drops what nobody uses.

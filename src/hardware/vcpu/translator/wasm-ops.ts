@@ -492,15 +492,15 @@ export class WasmOps implements Ops<WasmValue> {
     this.#branches.indirect(target);
   }
 
-  /** The value comes when the access is completed; what is made of it here is never reached. */
+  /** Whoever serves the access has completed it: the value is in RAX of the state page, and is made the instruction's own from there. */
   portIn(width: 8 | 16 | 32, port: WasmValue, form: PortForm): WasmValue {
-    this.#leaveForPort(width, port, form, IO_QUALIFICATION.IN);
-    return constant(width, 0n);
+    this.#accessPort(width, port, form, IO_QUALIFICATION.IN);
+    return this.#emitter.memory.loadState(width, SLOT.RAX);
   }
   portOut(port: WasmValue, value: WasmValue, form: PortForm): void {
-    this.#leaveForPort(value.width as 8 | 16 | 32, port, form, 0);
+    this.#accessPort(value.width as 8 | 16 | 32, port, form, 0);
   }
-  #leaveForPort(width: 8 | 16 | 32, port: WasmValue, form: PortForm, direction: number): void {
+  #accessPort(width: 8 | 16 | 32, port: WasmValue, form: PortForm, direction: number): void {
     if (form === 'string') throw NOT_TRANSLATED;
     const { frame, exits } = this.#emitter;
     const { code, temporaries, places } = frame;

@@ -105,18 +105,31 @@ export class KvmVcpu {
     if (result < 0) throw new Abort(`KVM_SET_REGS failed: ${strerror(-result)}`);
   }
 
-  /** kvm_cpu_exec, one turn: enter the guest, and serve its exit. Hot. */
-  execute(): RunState {
+  /** kvm_cpu_exec: enter the guest and serve its exit, over and over, while `goesOn` says so of the state that this has led to. */
+  execute(goesOn: (state: RunState) => boolean): void {
+    this.#tellRun();
+    this.#system.process.ioctlLoop(this.fd, this.#runRequest, 0, (result) => {
+      if (!goesOn(this.#serve(result))) return false;
+      this.#tellRun();
+      return true;
+    });
+  }
+
+  #tellRun(): void {
     if (watched && kvmVcpuIoctl.on)
       kvmVcpuIoctl(this.#system.stream, { cpu_index: this.index, type: this.#runRequest, arg: 0 });
-    const result = this.#system.syscalls.ioctl(this.fd, this.#runRequest, 0);
+  }
+
+  /** KVM_RUN has returned. Hot. */
+  #serve(result: number): RunState {
     if (result < 0) return this.#failed(-result);
     const reason = this.#words[RUN_EXIT_REASON >> 2]!;
     if (watched && kvmRunExit.on) kvmRunExit(this.#system.stream, { cpu_index: this.index, reason });
+    if (reason === KVM_EXIT_IO) {
+      this.#handleIo();
+      return 'running';
+    }
     switch (reason) {
-      case KVM_EXIT_IO:
-        this.#handleIo();
-        return 'running';
       case KVM_EXIT_MMIO:
         this.#handleMmio();
         return 'running';
@@ -145,9 +158,9 @@ export class KvmVcpu {
     // data_offset counts from the start of kvm_run and names the second page; its high half is always 0.
     const at = (words[RUN_IO_DATA_OFFSET >> 2]! - 4096) | 0;
     const out = (access & 0xff) === KVM_EXIT_IO_OUT;
-    for (let i = 0; i < count; i++) {
-      if (out) this.#io.write(port, this.#data, at + i * size, size);
-      else this.#io.read(port, this.#data, at + i * size, size);
+    for (let i = 0, from = at; i < count; i++, from = (from + size) | 0) {
+      if (out) this.#io.write(port, this.#data, from, size);
+      else this.#io.read(port, this.#data, from, size);
     }
   }
 
