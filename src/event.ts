@@ -30,6 +30,8 @@ export interface Event<S extends Schema = Schema> {
   readonly schema: S;
   readonly doc: string;
   readonly text: (fields: FieldsOf<S>) => string;
+  /** Not told of on an exit's way: who listens to nothing else is no burden there. */
+  readonly aside: boolean;
   on: boolean;
 }
 
@@ -43,13 +45,14 @@ export interface EventRecord {
 
 const registry = new Map<string, Event>();
 
-/** Declare an event. `text` receives the fields and returns the words after the event's name. */
+/** Declare an event. `text` receives the fields and returns the words after the event's name; `aside` is {@link Event.aside}. */
 export function event<const S extends Schema>(
   title: string,
   layer: Layer,
   schema: S,
   text: (fields: FieldsOf<S>) => string,
   doc: string,
+  aside = false,
 ): Event<S> {
   const fire = (stream: EventStream, fields: FieldsOf<S>) => stream.emit(fire as unknown as Event, fields);
   const declared = fire as unknown as { -readonly [K in keyof Event<S>]: Event<S>[K] };
@@ -59,6 +62,7 @@ export function event<const S extends Schema>(
   declared.schema = schema;
   declared.text = text;
   declared.doc = doc;
+  declared.aside = aside;
   declared.on = false;
   registry.set(title, fire as unknown as Event);
   return fire as unknown as Event<S>;
@@ -100,15 +104,18 @@ function listen(event: Event, change: 1 | -1): void {
   const count = (listeners.get(event) ?? 0) + change;
   listeners.set(event, count);
   event.on = count > 0;
+  if (event.aside) return;
   subscribed += change;
-  watched = subscribed > 0;
+  const on = subscribed > 0;
+  if (watch.on !== on) watch.on = on;
 }
 
 /**
- * True while anybody listens to any event at all: sites on the exit path ask this first, `if (watched && kvmPio.on)`. It is one
- * variable for all of them, where each event's `on` is a load from a cache line of its own.
+ * `on` while anybody listens to any event that is told of on an exit's way: sites there ask this first, `if (watch.on && kvmPio.on)`. In a
+ * process in which it has never been so, it is a constant for the engine, which leaves the sites out. It is an object for that: of a
+ * variable V8 knows no such thing.
  */
-export let watched = false;
+export const watch = { on: false };
 
 /** The events of one machine, in order, delivered to its sinks. */
 export class EventStream {

@@ -1,6 +1,6 @@
 /** What may come between two instructions: debug traps, windows for interrupts, instruction breakpoints (SDM vol. 3A table 6-2). */
 
-import { watched } from '../../event.ts';
+import { watch } from '../../event.ts';
 import type { ControlServices } from './control-services.ts';
 import { type DebugRegisters, DR6 } from './debug-registers.ts';
 import { guestInstruction } from './events.ts';
@@ -80,7 +80,7 @@ export class Boundary {
     return (
       (control | this.#blocking.shadow | this.#debug.pending | this.#asked) !== 0 ||
       this.#debug.active ||
-      (watched && guestInstruction.on)
+      (watch.on && guestInstruction.on)
     );
   }
 
@@ -107,7 +107,7 @@ export class Boundary {
     if ((this.#asked & ASKED.NMI_WINDOW) !== 0 && this.nmiReady) return this.#window(EXIT_REASON.NMI_WINDOW);
     if ((this.#asked & ASKED.INTERRUPT_WINDOW) !== 0 && this.interruptible)
       return this.#window(EXIT_REASON.INTERRUPT_WINDOW);
-    if (this.#breakpoint !== undefined || (watched && guestInstruction.on)) this.#reached();
+    if (this.#breakpoint !== undefined || (watch.on && guestInstruction.on)) this.#reached();
     const control = words[WORD.FLAG_CONTROL]!;
     const held = this.#debug.pending;
     if ((control & RF) === 0 && this.#debug.active) {

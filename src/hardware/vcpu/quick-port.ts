@@ -43,8 +43,8 @@ export class QuickPort {
       event.leave(EXIT_REASON.IO_INSTRUCTION, qualification);
       stream.left(words[2 * SLOT.RIP]!, words[2 * SLOT.RIP + 1]!);
       if (!serve()) return SERVED;
-      // Whatever makes the guest be looked at before each instruction has not come up either: a trap flag or a debug register that somebody
-      // has set, and a breakpoint, which flush the TLB or are for the hypervisor to know of.
+      // Nor is there anything now that is looked at before each instruction: of new flags and debug registers the hypervisor knows, and
+      // who sets a breakpoint flushes the TLB.
       if (tlb.flushes === flushes && code.changes === changes) return 0;
       recall();
       return SERVED;

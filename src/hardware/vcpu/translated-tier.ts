@@ -1,6 +1,6 @@
 /** The translator's place in a vCPU. It is loaded, and its tables are made, when code is hot for the first time. */
 
-import { watched } from '../../event.ts';
+import { watch } from '../../event.ts';
 import type { Block, CodePage } from './code-cache.ts';
 import { eptWalk, guestPageWalk } from './events.ts';
 import { type HotTier, NEVER_HOT } from './execution.ts';
@@ -37,7 +37,7 @@ export class TranslatedTier implements HotTier {
   }
 
   again(limit: number): number {
-    if (this.#translator === undefined || (watched && (guestPageWalk.on || eptWalk.on))) return 0;
+    if (this.#translator === undefined || (watch.on && (guestPageWalk.on || eptWalk.on))) return 0;
     return this.#translator.again(limit);
   }
 

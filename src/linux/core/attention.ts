@@ -1,7 +1,7 @@
 /**
- * What somebody may have to be looked after before a processor goes on in its guest: a signal, a timer, an interrupt, a change of
- * what is mapped, a listener. Each is counted when it comes up, so that whoever has looked after all of them need not do so again
- * while the count stays.
+ * What may have to be looked after before a processor goes on in its guest: a signal, a timer, an interrupt, a call that changes the
+ * machine, a listener. Each is counted when it comes up, so that whoever has looked after all of them need not do so again while the
+ * count stays.
  */
 
 /** One host's. */

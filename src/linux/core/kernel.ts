@@ -38,6 +38,7 @@ export const refusal = event(
   { errno: 'u32', because: 'string' },
   (e) => `${errnoName(e.errno)}: ${e.because}`,
   'The host kernel refused a request: the rule that was broken.',
+  true,
 );
 
 /** Frames below this address belong to firmware, as on a PC; they are never handed out. */

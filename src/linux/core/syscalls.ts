@@ -4,7 +4,7 @@
  */
 
 import { type Hva, PAGE_SIZE } from '../../address.ts';
-import { type EventStream, watched } from '../../event.ts';
+import { type EventStream, watch } from '../../event.ts';
 import { EACCES, EAGAIN, EBADF, EFAULT, EINVAL, ENODEV, ENOMEM, ENOTTY, ESPIPE } from '../uapi/errno.ts';
 import { SIGNAL } from '../uapi/signal.ts';
 import {
@@ -93,7 +93,7 @@ export class ProcessSyscalls implements Syscalls {
     const before = this.#enter();
     const result = this.#transfer(fd, buffer, count, undefined, false);
     this.#leave(before);
-    if (watched && strace.sysRead.on)
+    if (watch.on && strace.sysRead.on)
       strace.traceTransfer(strace.sysRead, this.#kernel.stream, this.#process, fd, buffer, count, -1, result);
     return result;
   }
@@ -102,7 +102,7 @@ export class ProcessSyscalls implements Syscalls {
     const before = this.#enter();
     const result = this.#transfer(fd, buffer, count, undefined, true);
     this.#leave(before);
-    if (watched && strace.sysWrite.on) {
+    if (watch.on && strace.sysWrite.on) {
       strace.traceTransfer(strace.sysWrite, this.#kernel.stream, this.#process, fd, buffer, count, -1, result);
     }
     return result;
@@ -112,7 +112,7 @@ export class ProcessSyscalls implements Syscalls {
     const before = this.#enter();
     const result = this.#transfer(fd, buffer, count, offset, false);
     this.#leave(before);
-    if (watched && strace.sysPread64.on) {
+    if (watch.on && strace.sysPread64.on) {
       strace.traceTransfer(strace.sysPread64, this.#kernel.stream, this.#process, fd, buffer, count, offset, result);
     }
     return result;
@@ -122,7 +122,7 @@ export class ProcessSyscalls implements Syscalls {
     const before = this.#enter();
     const result = this.#transfer(fd, buffer, count, offset, true);
     this.#leave(before);
-    if (watched && strace.sysPwrite64.on) {
+    if (watch.on && strace.sysPwrite64.on) {
       strace.traceTransfer(strace.sysPwrite64, this.#kernel.stream, this.#process, fd, buffer, count, offset, result);
     }
     return result;
@@ -130,7 +130,7 @@ export class ProcessSyscalls implements Syscalls {
 
   ioctl(fd: number, request: number, argument: number): number {
     // What goes in is told before the call: the structure may be overwritten by the answer.
-    const told = watched && strace.sysIoctl.on ? strace.beginIoctl(this.#process, fd, request, argument) : undefined;
+    const told = watch.on && strace.sysIoctl.on ? strace.beginIoctl(this.#process, fd, request, argument) : undefined;
     const before = this.#enter();
     const file = this.#process.files.get(fd);
     let result: number;

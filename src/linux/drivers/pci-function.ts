@@ -5,7 +5,7 @@
  */
 
 import { type Hva, plus } from '../../address.ts';
-import { watched } from '../../event.ts';
+import { watch } from '../../event.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { copyFromUser, copyToUser } from '../core/uaccess.ts';
 import { EFAULT } from '../uapi/errno.ts';
@@ -89,7 +89,7 @@ export function mdev_access(self: PciFunction, piece: Uint8Array, position: numb
   const region = regionOf(position);
   const offset = offsetInRegion(position);
   // A write is told before what it causes, a read when its value is known.
-  if (write && watched && mdevAccess.on) tell(self, piece, region, offset, write);
+  if (write && watch.on && mdevAccess.on) tell(self, piece, region, offset, write);
   if (region === VFIO_PCI_CONFIG_REGION_INDEX) {
     if (write) self.config_written(offset, piece, self.config.write(offset, piece));
     else self.config.read(offset, piece);
@@ -99,7 +99,7 @@ export function mdev_access(self: PciFunction, piece: Uint8Array, position: numb
   } else {
     return false;
   }
-  if (!write && watched && mdevAccess.on) tell(self, piece, region, offset, write);
+  if (!write && watch.on && mdevAccess.on) tell(self, piece, region, offset, write);
   return true;
 }
 

@@ -3,7 +3,7 @@
  * (arch/x86/kvm/x86.c: kvm_fast_pio and its completions; vmx.c: handle_io).
  */
 
-import { watched } from '../../event.ts';
+import { watch } from '../../event.ts';
 import { IO_QUALIFICATION } from '../../hardware/vcpu/exit.ts';
 import { emulateInstruction } from './emulate.ts';
 import { kvmPio } from './trace.ts';
@@ -32,7 +32,7 @@ export function handleIo(vcpu: KvmVcpu): number {
 function fastOut(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {
   const { cpu, run, vm } = vcpu;
   const value = cpu.readAccumulator(size);
-  if (watched && kvmPio.on) kvmPio(vm.kernel.stream, { write: true, port, size, count: 1, value });
+  if (watch.on && kvmPio.on) kvmPio(vm.kernel.stream, { write: true, port, size, count: 1, value });
   word[0] = value;
   if (vm.pioBus.write(port, bytesOf(size)) === 0) {
     cpu.skipInstruction();
@@ -81,7 +81,7 @@ function completeIn(vcpu: KvmVcpu): number {
 
 function finishIn(vcpu: KvmVcpu, value: number): void {
   const { cpu, pioPort: port, pioSize: size } = vcpu;
-  if (watched && kvmPio.on) {
+  if (watch.on && kvmPio.on) {
     // The rest is of RAX.
     const read = value % 2 ** (8 * size);
     kvmPio(vcpu.vm.kernel.stream, { write: false, port, size, count: 1, value: read });

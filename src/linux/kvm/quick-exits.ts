@@ -6,7 +6,7 @@
  * what run-loop.ts looks after, and {@link Attention} says whether any of it has changed.
  */
 
-import { watched } from '../../event.ts';
+import { watch } from '../../event.ts';
 import type { QuickExits as Server } from '../../hardware/vcpu/quick-port.ts';
 import type { Attention } from '../core/attention.ts';
 import type { ProgramPart } from '../core/process.ts';
@@ -33,7 +33,7 @@ export class QuickExits implements Server, QuickEntry {
     const vcpu = this.#vcpu;
     const { cpu, vm } = vcpu;
     const ready =
-      !watched &&
+      !watch.on &&
       !vcpu.eventRequested &&
       vcpu.injected === undefined &&
       cpu.modificationLog.page === undefined &&

@@ -3,7 +3,7 @@
  * comes (arch/x86/kvm/x86.c: kvm_arch_vcpu_ioctl_run, vcpu_run, vcpu_enter_guest).
  */
 
-import { watched } from '../../event.ts';
+import { watch } from '../../event.ts';
 import { EXIT_REASON, type ExitReason } from '../../hardware/vcpu/exit.ts';
 import { EINTR, EINVAL } from '../uapi/errno.ts';
 import { KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_RUNNABLE } from '../uapi/kvm.ts';
@@ -38,11 +38,12 @@ export function runVcpu(vcpu: KvmVcpu, argument: number): number {
   // Whoever runs the vCPU within a turn of another's has changed all that this one knows of it.
   kernel.attention.call();
   vcpu.vm.runningVcpu = vcpu;
+  vcpu.vm.inUserSpace = false;
   // User space may have written guest code through a view of its memory, which no kernel sees.
   kernel.memory.code.sharedChanged();
   const result = arrive(vcpu);
   vcpu.vm.runningVcpu = undefined;
-  if (watched && kvmUserspaceExit.on) kvmUserspaceExit(kernel.stream, { reason: vcpu.run.exitReason, result });
+  if (watch.on && kvmUserspaceExit.on) kvmUserspaceExit(kernel.stream, { reason: vcpu.run.exitReason, result });
   return result;
 }
 
@@ -144,12 +145,12 @@ function enterGuest(vcpu: KvmVcpu): number {
     if (vcpu.mpState === KVM_MP_STATE_INIT_RECEIVED) return 1;
     injectPending(vcpu);
   }
-  if (watched && kvmEntry.on) kvmEntry(kernel.stream, { vcpu: vcpu.id, rip: cpu.rip, immediateExit: false });
+  if (watch.on && kvmEntry.on) kvmEntry(kernel.stream, { vcpu: vcpu.id, rip: cpu.rip, immediateExit: false });
   // The counter is invariant: it goes on while the processor is halted, the host works, or another vCPU has its turn.
   cpu.tscOffset = alone ? kernel.clock.slept : kernel.clock.now - cpu.retired;
   const reason = runFor(vcpu, budget);
   if (quick.result !== QUICK.NONE) return quick.take();
-  if (watched && kvmExit.on)
+  if (watch.on && kvmExit.on)
     kvmExit(kernel.stream, {
       vcpu: vcpu.id,
       reason,

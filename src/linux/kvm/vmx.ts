@@ -3,7 +3,7 @@
  * guest again, 0 to return to user space with `kvm_run` filled, or -errno.
  */
 
-import { watched } from '../../event.ts';
+import { watch } from '../../event.ts';
 import { EPT_QUALIFICATION, EXIT_REASON, type ExitReason, INTERRUPTIBILITY } from '../../hardware/vcpu/exit.ts';
 import { KVM_MP_STATE_HALTED } from '../uapi/kvm.ts';
 import { KVM_EXIT_HLT, KVM_EXIT_SHUTDOWN } from '../uapi/kvm-run.ts';
@@ -52,7 +52,7 @@ function handleMonitor(vcpu: KvmVcpu): number {
 function handleEptViolation(vcpu: KvmVcpu): number {
   const { exit } = vcpu.cpu;
   blockNmisAgain(vcpu);
-  if (watched && kvmPageFault.on)
+  if (watch.on && kvmPageFault.on)
     kvmPageFault(vcpu.vm.kernel.stream, {
       vcpu: vcpu.id,
       rip: vcpu.cpu.rip,
@@ -74,7 +74,7 @@ function handleEptMisconfig(vcpu: KvmVcpu): number {
   const { cpu, vm } = vcpu;
   const gpa = cpu.exit.guestPhysical;
   if (vm.fastMmioBus.write(gpa, NO_DATA) === 0) {
-    if (watched && kvmFastMmio.on) kvmFastMmio(vm.kernel.stream, { gpa });
+    if (watch.on && kvmFastMmio.on) kvmFastMmio(vm.kernel.stream, { gpa });
     cpu.skipInstruction();
     return 1;
   }

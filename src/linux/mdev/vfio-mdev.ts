@@ -1,7 +1,7 @@
 /** The bridge from VFIO to a mediated driver: drivers/vfio/mdev/vfio_mdev.c of Linux 5.10. Hot: read and write. */
 
 import type { Hva } from '../../address.ts';
-import { watched } from '../../event.ts';
+import { watch } from '../../event.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { Vma } from '../core/vma.ts';
 import { EINVAL } from '../uapi/errno.ts';
@@ -37,13 +37,13 @@ export class VfioMdev implements VfioDeviceOps {
 
   read(buffer: Hva, count: number, position: number): number {
     if (this.#ops.read === undefined) return this.#missing('read');
-    if (watched && mdevRead.on) mdevRead(this.#kernel.stream, { uuid: this.#mdev.uuid, position, count });
+    if (watch.on && mdevRead.on) mdevRead(this.#kernel.stream, { uuid: this.#mdev.uuid, position, count });
     return this.#ops.read(this.#mdev, buffer, count, position);
   }
 
   write(buffer: Hva, count: number, position: number): number {
     if (this.#ops.write === undefined) return this.#missing('write');
-    if (watched && mdevWrite.on) mdevWrite(this.#kernel.stream, { uuid: this.#mdev.uuid, position, count });
+    if (watch.on && mdevWrite.on) mdevWrite(this.#kernel.stream, { uuid: this.#mdev.uuid, position, count });
     return this.#ops.write(this.#mdev, buffer, count, position);
   }
 

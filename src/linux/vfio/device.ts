@@ -5,7 +5,7 @@
  */
 
 import type { Hva } from '../../address.ts';
-import { watched } from '../../event.ts';
+import { watch } from '../../event.ts';
 import type { FileOperations, OpenFile } from '../core/file.ts';
 import type { IommuGroup } from '../core/iommu-group.ts';
 import type { Kernel } from '../core/kernel.ts';
@@ -232,7 +232,7 @@ export const deviceOperations: FileOperations = {
   read(file, buffer, count, position) {
     const { device, granted } = fileOf(file);
     if (!granted) return notBound(device);
-    if (watched && vfioDeviceRead.on) {
+    if (watch.on && vfioDeviceRead.on) {
       const [region, offset] = [regionOf(position), offsetInRegion(position)];
       vfioDeviceRead(device.kernel.stream, { device: device.name, region, offset, count });
     }
@@ -242,7 +242,7 @@ export const deviceOperations: FileOperations = {
   write(file, buffer, count, position) {
     const { device, granted } = fileOf(file);
     if (!granted) return notBound(device);
-    if (watched && vfioDeviceWrite.on) {
+    if (watch.on && vfioDeviceWrite.on) {
       const [region, offset] = [regionOf(position), offsetInRegion(position)];
       vfioDeviceWrite(device.kernel.stream, { device: device.name, region, offset, count });
     }

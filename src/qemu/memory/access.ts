@@ -7,7 +7,7 @@
  * bigint.
  */
 
-import { type EventStream, watched } from '../../event.ts';
+import { type EventStream, watch } from '../../event.ts';
 import {
   memoryRegionOpsRead,
   memoryRegionOpsWrite,
@@ -58,12 +58,12 @@ export function dispatchRead(
       const value = ops.readWide!(offset + i);
       if (piece === 8) data.setBigUint64(at + i, value, true);
       else store(data, at + i, piece, Number(value & 0xffff_ffffn));
-      if (watched && (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on))
+      if (watch.on && (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on))
         traceRead(stream, cpu, region, offset + i, width, value);
     } else {
       const value = ops.read(offset + i, width);
       store(data, at + i, piece, value);
-      if (watched && (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on))
+      if (watch.on && (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on))
         traceRead(stream, cpu, region, offset + i, width, BigInt(value));
     }
   }
@@ -90,12 +90,12 @@ export function dispatchWrite(
     const piece = Math.min(width, size);
     if (width === 8) {
       const value = piece === 8 ? data.getBigUint64(at + i, true) : BigInt(load(data, at + i, piece));
-      if (watched && (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on))
+      if (watch.on && (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on))
         traceWrite(stream, cpu, region, offset + i, width, value);
       ops.writeWide!(offset + i, value);
     } else {
       const value = load(data, at + i, piece);
-      if (watched && (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on))
+      if (watch.on && (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on))
         traceWrite(stream, cpu, region, offset + i, width, BigInt(value));
       ops.write(offset + i, width, value);
     }
@@ -116,7 +116,7 @@ export function dispatchWholeRead(
   if (!engage(region)) return MEMTX_ACCESS_ERROR;
   const value = region.ops!.read(offset, size);
   store(data, at, size, value);
-  if (watched && (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on))
+  if (watch.on && (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on))
     traceRead(stream, cpu, region, offset, size, BigInt(value));
   if (region.guard !== undefined) region.guard.engaged = false;
   return MEMTX_OK;
@@ -133,7 +133,7 @@ export function dispatchWholeWrite(
 ): number {
   if (!engage(region)) return MEMTX_ACCESS_ERROR;
   const value = load(data, at, size);
-  if (watched && (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on))
+  if (watch.on && (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on))
     traceWrite(stream, cpu, region, offset, size, BigInt(value));
   region.ops!.write(offset, size, value);
   if (region.guard !== undefined) region.guard.engaged = false;

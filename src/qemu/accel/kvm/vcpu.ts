@@ -4,7 +4,7 @@
  */
 
 import { hva } from '../../../address.ts';
-import { watched } from '../../../event.ts';
+import { watch } from '../../../event.ts';
 import { EAGAIN, EINTR, strerror } from '../../../linux/uapi/errno.ts';
 import {
   KVM_CREATE_VCPU,
@@ -116,7 +116,7 @@ export class KvmVcpu {
   }
 
   #tellRun(): void {
-    if (watched && kvmVcpuIoctl.on)
+    if (watch.on && kvmVcpuIoctl.on)
       kvmVcpuIoctl(this.#system.stream, { cpu_index: this.index, type: this.#runRequest, arg: 0 });
   }
 
@@ -124,7 +124,7 @@ export class KvmVcpu {
   #serve(result: number): RunState {
     if (result < 0) return this.#failed(-result);
     const reason = this.#words[RUN_EXIT_REASON >> 2]!;
-    if (watched && kvmRunExit.on) kvmRunExit(this.#system.stream, { cpu_index: this.index, reason });
+    if (watch.on && kvmRunExit.on) kvmRunExit(this.#system.stream, { cpu_index: this.index, reason });
     if (reason === KVM_EXIT_IO) {
       this.#handleIo();
       return 'running';

@@ -5,7 +5,7 @@
  */
 
 import { type Hva, hva } from '../../../address.ts';
-import { watched } from '../../../event.ts';
+import { watch } from '../../../event.ts';
 import { strerror } from '../../../linux/uapi/errno.ts';
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from '../../../linux/uapi/syscalls.ts';
 import {
@@ -181,7 +181,7 @@ export class VfioRegion implements MemoryRegionOps {
     if (size === 1) value = this.#first[0]!;
     else if (size === 2) value = this.#bytes.getUint16(0, true);
     else value = this.#bytes.getUint32(0, true);
-    if (watched && vfioRegionRead.on) this.#traceRead(offset, size, BigInt(value));
+    if (watch.on && vfioRegionRead.on) this.#traceRead(offset, size, BigInt(value));
     this.#setup.eoi();
     return value;
   }
@@ -192,14 +192,14 @@ export class VfioRegion implements MemoryRegionOps {
     else if (size === 2) this.#bytes.setUint16(0, value, true);
     else this.#bytes.setUint32(0, value, true);
     this.#pwrite(offset, size);
-    if (watched && vfioRegionWrite.on) this.#traceWrite(offset, size, BigInt(value));
+    if (watch.on && vfioRegionWrite.on) this.#traceWrite(offset, size, BigInt(value));
     this.#setup.eoi();
   }
 
   readWide(offset: number): bigint {
     if (!this.#pread(offset, 8)) return 0xffff_ffff_ffff_ffffn;
     const value = this.#bytes.getBigUint64(0, true);
-    if (watched && vfioRegionRead.on) this.#traceRead(offset, 8, value);
+    if (watch.on && vfioRegionRead.on) this.#traceRead(offset, 8, value);
     this.#setup.eoi();
     return value;
   }
@@ -207,7 +207,7 @@ export class VfioRegion implements MemoryRegionOps {
   writeWide(offset: number, value: bigint): void {
     this.#bytes.setBigUint64(0, value, true);
     this.#pwrite(offset, 8);
-    if (watched && vfioRegionWrite.on) this.#traceWrite(offset, 8, value);
+    if (watch.on && vfioRegionWrite.on) this.#traceWrite(offset, 8, value);
     this.#setup.eoi();
   }
 
