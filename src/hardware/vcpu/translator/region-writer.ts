@@ -8,7 +8,7 @@ import { FlowGraph } from './flow-graph.ts';
 import { type Places, PORT_FUNCTION, REGION, RUNTIME_FUNCTIONS, STEP } from './frame.ts';
 import { STORAGE, TLB_ENTRY } from './layout.ts';
 import type { Place } from './place.ts';
-import type { Ending, Region, RegionBlock } from './region.ts';
+import { GOES_ON, type Region, type RegionBlock } from './region.ts';
 import { RegisterValues } from './register-values.ts';
 import { beginStretch, finishStretch, leaveStretch, movePointers, pushStretchIsSure } from './stretch.ts';
 import { Strip, type StripPlan } from './strip.ts';
@@ -64,9 +64,6 @@ function distinctDigits(addresses: readonly number[]): Digits | undefined {
 
 /** For instructions of which none branches. */
 const NO_BRANCHES: Branches = { direct: () => {}, indirect: () => {} };
-
-/** Endings behind which the next instruction follows, or may follow. */
-const GOES_ON: ReadonlySet<Ending> = new Set(['conditional', 'next', 'port']);
 
 const pageOf = (address: number): number => Math.floor(address / 4096);
 

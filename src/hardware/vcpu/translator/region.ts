@@ -34,6 +34,9 @@ export type Ending =
   /** Elsewhere: an address in a register or memory, or whatever the interpreter finds. */
   | 'elsewhere';
 
+/** Endings behind which the next instruction follows, or may follow. */
+export const GOES_ON: ReadonlySet<Ending> = new Set(['conditional', 'next', 'port']);
+
 /** A run of instructions that is entered at its beginning only. */
 export interface RegionBlock {
   readonly address: number;
@@ -233,7 +236,7 @@ function connect(
     if (index !== undefined) successors.push(index);
   };
   if (ending === 'conditional' || ending === 'jump' || ending === 'call') add(targetOf(last.address, last.instruction));
-  if (ending === 'conditional' || ending === 'next' || ending === 'port') add(next);
+  if (GOES_ON.has(ending)) add(next);
   if (ending === 'return') successors.push(...returns);
   if (ending === 'table') for (const target of tables.get(last.address)!) add(target);
 }
