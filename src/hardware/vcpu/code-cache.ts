@@ -1,5 +1,5 @@
 /**
- * Decoded guest code: straight runs of closures, kept by the page frame that they were decoded from and dropped when the
+ * Decoded guest code: straight runs of instructions, kept by the page frame that they were decoded from and dropped when the
  * frame is written.
  */
 
@@ -9,15 +9,25 @@ import type { CodeKeeper } from '../code-frames.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import type { CodeMemory } from './code-memory.ts';
 import type { FormCompiler } from './interpreter/form.ts';
-import type { Plan, Step } from './interpreter/plan.ts';
+import type { Plan } from './interpreter/plan.ts';
+import { type Placed, Records } from './interpreter/records.ts';
 
 /** A run of instructions that are executed one after the other unless one of them says otherwise. */
-export interface Block {
-  readonly steps: readonly Step[];
-  /** Page offset of each instruction, and of what follows the last. */
-  readonly offsets: readonly number[];
+export class Block {
+  /** Records of its instructions: the first, and the one behind the last. */
+  readonly first: number;
+  readonly last: number;
+  /** Page offset of what follows it. */
+  readonly end: number;
   /** How often it was entered: what is hot is worth translating. */
-  heat: number;
+  heat = 0;
+
+  constructor(first: number, instructions: readonly Placed[]) {
+    const { offset, length } = instructions[instructions.length - 1]!;
+    this.first = first;
+    this.last = first + instructions.length;
+    this.end = offset + length;
+  }
 }
 
 /** Blocks of one page frame, by the page offset of their first instruction. */
@@ -70,6 +80,7 @@ const STANDS_ALONE: ReadonlySet<string> = new Set(['rdtsc', 'rdtscp', 'rdmsr']);
 
 /** All decoded code of one vCPU. */
 export class CodeCache implements CodeKeeper {
+  readonly records = new Records();
   readonly #memory: PhysicalMemory;
   readonly #pages = new Map<number, CodePage>();
   #forms: FormCompiler | undefined;
@@ -122,31 +133,33 @@ export class CodeCache implements CodeKeeper {
     const known = page.blocks[offset];
     if (known) return known;
     const decoded = this.#decode(page, offset);
-    if ('steps' in decoded) {
-      page.blocks[offset] = decoded;
-      page.count++;
-    }
-    return decoded;
+    if ('failure' in decoded) return decoded;
+    if (!this.records.hasRoom(decoded.length)) this.#dropAll();
+    const block = new Block(this.records.add(decoded), decoded);
+    page.blocks[offset] = block;
+    page.count++;
+    return block;
   }
 
-  #decode(page: CodePage, start: number): Block | Undecodable {
+  /** The instructions from `start` on, at least one. */
+  #decode(page: CodePage, start: number): readonly Placed[] | Undecodable {
     const known = this.memory?.recall(this.#memory.bytes, page.host, start);
     if (known !== undefined) {
       const { plans, offsets } = known;
-      return { steps: plans.map((plan) => this.#forms!.bind(plan)), offsets, heat: 0 };
+      return plans.map((plan, index) => this.#placed(plan, offsets[index]!, offsets[index + 1]! - offsets[index]!));
     }
-    const steps: Step[] = [];
+    const instructions: Placed[] = [];
     const plans: Plan[] = [];
     const offsets = [start];
     const end = page.host + 4096;
-    for (let offset = start; offset < 4096 && steps.length < MAX_BLOCK; ) {
+    for (let offset = start; offset < 4096 && instructions.length < MAX_BLOCK; ) {
       const planned = this.#forms!.planAt(this.#memory.bytes, page.host + offset, end, offset);
-      if ('failure' in planned) return steps.length > 0 ? { steps, offsets, heat: 0 } : planned;
+      if ('failure' in planned) return instructions.length > 0 ? instructions : planned;
       if (planned.plan === undefined)
-        return steps.length > 0 ? { steps, offsets, heat: 0 } : unimplemented(planned.instruction);
+        return instructions.length > 0 ? instructions : unimplemented(planned.instruction);
       const { plan, meaning, length } = planned;
-      if (steps.length > 0 && STANDS_ALONE.has(meaning)) break;
-      steps.push(this.#forms!.bind(plan));
+      if (instructions.length > 0 && STANDS_ALONE.has(meaning)) break;
+      instructions.push(this.#placed(plan, offset, length));
       plans.push(plan);
       offset += length;
       offsets.push(offset);
@@ -155,13 +168,30 @@ export class CodeCache implements CodeKeeper {
         break;
       }
     }
-    return { steps, offsets, heat: 0 };
+    return instructions;
   }
 
-  /** The closure of one instruction at `offset` of its page. */
-  step(instruction: Instruction, offset: number): Step | Undecodable {
-    const plan = this.#forms!.plan(instruction, offset);
-    return plan === undefined ? unimplemented(instruction) : this.#forms!.bind(plan);
+  #placed(plan: Plan, offset: number, length: number): Placed {
+    return { step: this.#forms!.bind(plan.form), plan, offset, length };
+  }
+
+  /** More has been decoded than is kept: begin anew. In place, as where a page is written. */
+  #dropAll(): void {
+    this.records.clear();
+    for (const page of this.#pages.values()) {
+      page.blocks.fill(undefined);
+      page.count = 0;
+    }
+  }
+
+  /** The plan of one instruction at `offset` of its page. */
+  plan(instruction: Instruction, offset: number): Plan | Undecodable {
+    return this.#forms!.plan(instruction, offset) ?? unimplemented(instruction);
+  }
+
+  /** The record of an instruction in no block, until this is asked for another. */
+  alone(plan: Plan): number {
+    return this.records.alone(this.#forms!.bind(plan.form), plan);
   }
 }
 
@@ -173,7 +203,7 @@ function drop(page: CodePage, offset: number, bytes: number): void {
   const { blocks } = page;
   for (let start = Math.max(0, offset - MAX_BLOCK_BYTES + 1); start < offset + bytes && page.count > 0; start++) {
     const block = blocks[start];
-    if (block === undefined || block.offsets[block.offsets.length - 1]! <= offset) continue;
+    if (block === undefined || block.end <= offset) continue;
     blocks[start] = undefined;
     page.count--;
   }

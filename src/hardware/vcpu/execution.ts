@@ -10,7 +10,7 @@ import { type Block, type CodeCache, type CodePage, MAX_INSTRUCTION_BYTES, type 
 import type { Unsupported } from './diagnosis.ts';
 import type { EmulatorPort } from './emulator-port.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
-import type { Step } from './interpreter/plan.ts';
+import type { Records } from './interpreter/records.ts';
 import type { Mmu } from './mmu.ts';
 import { CR0_EM, CR0_MP, CR0_TS } from './paging.ts';
 import { type PendingEvent, VECTOR } from './pending-event.ts';
@@ -21,9 +21,9 @@ const TWO_TO_32 = 2 ** 32;
 /** A {@link HotTier.threshold} beyond what is counted: a small integer for the engine, as the count is. */
 export const NEVER_HOT = 2 ** 31;
 
-/** An instruction that stands alone. */
+/** An instruction that stands alone: its record, and its length. */
 interface Single {
-  readonly step: Step;
+  readonly at: number;
   readonly length: number;
 }
 
@@ -63,6 +63,7 @@ export class Execution {
   readonly #mmu: Mmu;
   readonly #event: PendingEvent;
   readonly #code: CodeCache;
+  readonly #records: Records;
   readonly #single = new Uint8Array(MAX_INSTRUCTION_BYTES);
   #page: CodePage | undefined;
   #hot: HotTier | undefined;
@@ -76,6 +77,7 @@ export class Execution {
     this.#mmu = mmu;
     this.#event = event;
     this.#code = code;
+    this.#records = code.records;
   }
 
   /** From now on `tier` runs what is hot. */
@@ -126,24 +128,26 @@ export class Execution {
         if (outcome !== 0) return outcome;
       }
       heats = true;
-      const { steps, offsets } = block;
-      const count = Math.min(steps.length, limit - this.retired);
-      let index = 0;
+      const { first } = block;
+      const { steps } = this.#records;
+      const last = Math.min(block.last, first + (limit - this.retired));
+      let at = first;
       let outcome = 0;
       // The hot loop: one call an instruction. Measured: 80 million simple instructions a second on a 2.x GHz core.
-      while (index < count) {
-        outcome = steps[index++]!() | 0;
+      while (at < last) {
+        outcome = steps[at]!(at) | 0;
+        at++;
         if (outcome !== 0) break;
       }
       if (outcome < 0 && outcome !== OUTCOME.JUMP && outcome !== OUTCOME.STOP) {
-        this.retired += index - 1;
-        return this.#stopped(offsets[index - 1]!, offsets[index]!, outcome);
+        this.retired += at - first - 1;
+        return this.#stopped(this.#records.offsetOf(at - 1), this.#records.lengthOf(at - 1), outcome);
       }
-      this.retired += index;
+      this.retired += at - first;
       if (outcome > 0) offset = (outcome - 1) | 0;
       else if (outcome === OUTCOME.JUMP) return OUTCOME.JUMP;
       else {
-        offset = offsets[index]!;
+        offset = at < block.last ? this.#records.offsetOf(at) : block.end;
         if (offset >= 4096 || outcome === OUTCOME.STOP) {
           this.#setRip(offset);
           return OUTCOME.STOP;
@@ -174,9 +178,9 @@ export class Execution {
   }
 
   /** An instruction faulted or exited: rip is its own, and the exit knows its length. */
-  #stopped(offset: number, next: number, outcome: number): number {
+  #stopped(offset: number, length: number, outcome: number): number {
     this.#setRip(offset);
-    this.#event.exit.instructionLength = next - offset;
+    this.#event.exit.instructionLength = length;
     return outcome;
   }
 
@@ -184,18 +188,18 @@ export class Execution {
   #runUncached(page: CodePage, offset: number, why: Undecodable): number {
     if (why.failure !== 'truncated')
       return this.#undefined(why, this.#memory.bytes.subarray(page.host + offset, page.host + offset + why.length));
-    const step = this.#crossing(page, offset);
-    if (typeof step === 'number') return step;
-    return this.#runSingle(step, offset);
+    const single = this.#crossing(page, offset);
+    if (typeof single === 'number') return single;
+    return this.#runSingle(single, offset);
   }
 
   /** Run one instruction at `offset` and leave SLOT.RIP exact. */
-  #runSingle({ step, length }: Single, offset: number): number {
-    const outcome = step();
+  #runSingle({ at, length }: Single, offset: number): number {
+    const outcome = this.#records.steps[at]!(at);
     if (outcome < 0 && outcome !== OUTCOME.JUMP && outcome !== OUTCOME.STOP) {
       // An element counts, as a batch of them does.
       if (outcome === OUTCOME.PAUSED) this.retired++;
-      return this.#stopped(offset, offset + length, outcome);
+      return this.#stopped(offset, length, outcome);
     }
     this.retired++;
     if (outcome > 0) this.#setRip(outcome - 1);
@@ -219,13 +223,13 @@ export class Execution {
     return this.#singleStep(offset);
   }
 
-  /** The closure of the instruction in #single, or an outcome. */
+  /** The instruction in #single, or an outcome. */
   #singleStep(offset: number): Single | number {
     const instruction = decode(this.#single, 0, MAX_INSTRUCTION_BYTES, 'long');
     if ('failure' in instruction) return this.#undefined(instruction, this.#single.subarray(0, instruction.length));
-    const step = this.#code.step(instruction, offset);
-    if (typeof step !== 'function') return this.#undefined(step, this.#single.subarray(0, step.length));
-    return { step, length: instruction.length };
+    const plan = this.#code.plan(instruction, offset);
+    if ('failure' in plan) return this.#undefined(plan, this.#single.subarray(0, plan.length));
+    return { at: this.#code.alone(plan), length: instruction.length };
   }
 
   #undefined(why: Undecodable, bytes: Uint8Array): number {
@@ -278,7 +282,7 @@ export class Execution {
 
   #singleAt(page: CodePage, offset: number): Single | number {
     const block = this.#code.block(page, offset);
-    if (!('failure' in block)) return { step: block.steps[0]!, length: block.offsets[1]! - block.offsets[0]! };
+    if (!('failure' in block)) return { at: block.first, length: this.#records.lengthOf(block.first) };
     return block.failure === 'truncated' ? this.#crossing(page, offset) : OUTCOME.EXIT;
   }
 }

@@ -12,6 +12,7 @@ import { FarTransfers } from './far-transfers.ts';
 import { Flags } from './flags.ts';
 import * as bits from './interpreter/bits.ts';
 import { type Environment, FormCompiler } from './interpreter/form.ts';
+import type { Records } from './interpreter/records.ts';
 import { meanings } from './meanings.ts';
 import { Mmu } from './mmu.ts';
 import { MsrServices } from './msr-services.ts';
@@ -56,13 +57,19 @@ export function wire(memory: PhysicalMemory, stateAt: Hpa, stream: EventStream):
   const controls = new ControlServices(processor);
   const msrs = new MsrServices(processor, () => execution.retired);
   const ports = new Ports(processor);
-  const forms = new FormCompiler(meanings, environmentOf(processor, controls, msrs, ports));
+  const forms = new FormCompiler(meanings, environmentOf(processor, code.records, controls, msrs, ports));
   code.connect(forms, () => mmu.tlb.flushWrites());
   flags.write(0);
   return { ...processor, controls, msrs, code, execution, ports };
 }
 
-function environmentOf(processor: Processor, controls: ControlServices, msrs: MsrServices, ports: Ports): Environment {
+function environmentOf(
+  processor: Processor,
+  records: Records,
+  controls: ControlServices,
+  msrs: MsrServices,
+  ports: Ports,
+): Environment {
   const { memory, mmu, flags } = processor;
   const { quads, words, unsignedWords, halves, bytes, bounce } = processor.state;
   const { tlb } = mmu;
@@ -73,6 +80,9 @@ function environmentOf(processor: Processor, controls: ControlServices, msrs: Ms
     S: halves,
     B: bytes,
     V: memory.view,
+    W: records.words,
+    Q: records.quads,
+    F: records.doubles,
     bounce,
     readTags: tlb.readTags,
     readHosts: tlb.readHosts,

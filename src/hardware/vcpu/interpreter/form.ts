@@ -1,6 +1,6 @@
 /**
- * From a decoded instruction to the closure that executes it. The definition runs once a *form* (same meaning, same operand
- * shapes); the function it yields is then bound to each instruction's own numbers.
+ * From a decoded instruction to the function that executes it. The definition runs once a *form* (same meaning, same operand
+ * shapes); the function it yields then reads each instruction's own numbers from its record.
  */
 
 import { decode } from '../../../../lang/isa/decode.ts';
@@ -12,6 +12,7 @@ import { MetInstructions, type Planned } from './met-instructions.ts';
 import { formKey, type OperandShape, shapesOf } from './operand-shape.ts';
 import type { Form, Parameter, ParameterName, Plan, Step } from './plan.ts';
 import { type PreparedForm, preparedFor, preparedForms } from './prepared-forms.ts';
+import { layoutOf, unpacking } from './record-layout.ts';
 
 const forms: Form[] = [];
 /** By meaning, then by shape. */
@@ -52,7 +53,7 @@ export class FormCompiler {
   readonly #takesPrepared: boolean;
   readonly #values: readonly unknown[];
   /** Forms with this vCPU's environment, by their number. */
-  readonly #bound: (ReturnType<PreparedForm['factory']> | undefined)[] = [];
+  readonly #bound: (Step | undefined)[] = [];
 
   constructor(meanings: Readonly<Record<string, Meaning>>, environment: Environment) {
     this.#meanings = meanings;
@@ -98,21 +99,22 @@ export class FormCompiler {
     return { plan, meaning: instruction.row.meaning, length: instruction.length };
   }
 
-  /** The closure that executes on this vCPU what was planned on any. */
-  bind({ form, values }: Plan): Step {
+  /** The function that executes on this vCPU what is of this form. */
+  bind(form: Form): Step {
     let bound = this.#bound[form.number];
     if (bound === undefined) {
       bound = form.factory(...this.#values);
       this.#bound[form.number] = bound;
     }
-    return bound(...values);
+    return bound;
   }
 
   #form(key: string, instruction: Instruction, next: number): Form | undefined {
     const made = this.#prepared(key) ?? this.#compile(instruction, shapesOf(instruction, next));
     if (made === undefined) return undefined;
     const { parameters: names, factory, source } = made;
-    const form = { number: forms.length, key, names, parameters: names.map(parameterName), factory, source };
+    const parameters = names.map(parameterName);
+    const form = { number: forms.length, key, names, parameters, layout: layoutOf(names), factory, source };
     forms.push(form);
     return form;
   }
@@ -130,9 +132,10 @@ export class FormCompiler {
     const { width, addressWidth, condition, repeat } = instruction;
     meaning(new JsOps(js, { width, addressWidth, condition, repeat, shapes }));
     const { parameters } = js;
-    const source = `(${parameters.join(',')}) => () => {${js.body}}`;
-    // The source is ours alone: no text of the guest's or the user's gets into it, only operand shapes.
-    const factory = new Function(...this.#names, `return ${source};`) as PreparedForm['factory'];
+    const source = `(at) => {${unpacking(parameters, layoutOf(parameters))}${js.body}}`;
+    // The source is ours alone: no text of the guest's or the user's gets into it, only operand shapes. Strict, as modules are: V8 looks
+    // at the receiver of what is not, at each call.
+    const factory = new Function(...this.#names, `'use strict';return ${source};`) as PreparedForm['factory'];
     return { parameters, factory, source };
   }
 }

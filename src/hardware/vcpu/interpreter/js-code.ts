@@ -62,7 +62,7 @@ export class JsCode {
     return name;
   }
 
-  /** Use the instruction's number `name`; instruction-parameters.ts says what each is. */
+  /** Use the instruction's number `name`; form.ts's parameterValue says what each is. */
   parameter(name: string): string {
     this.#parameters.add(name);
     return name;

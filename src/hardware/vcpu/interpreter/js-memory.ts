@@ -11,6 +11,10 @@ type MemoryShape = OperandShape & { kind: 'memory' };
 /** First 4-byte slot of the base of segment register `number`. */
 const segmentWord = (number: number): number => (SLOT.SEGMENT_BASE + number) * 2;
 
+/** The displacement as a number: an int32 beside registers; from the page, or alone, it can be more than that. */
+const displacementOf = (js: JsCode, k: number, { base, index }: MemoryShape): string =>
+  js.parameter(`${base || index ? 'd' : 'f'}${k}`);
+
 /**
  * Linear address of memory operand `k` as a double. One register and a displacement add up exactly, because a sum can
  * only be canonical if the register was near enough; more terms are added in halves, modulo 2^64.
@@ -20,7 +24,7 @@ export function linearAddress(js: JsCode, k: number, shape: MemoryShape, distanc
   if (shape.ripRelative) terms.push({ word: String(SLOT.PAGE_BASE * 2), scale: 1 });
   if (shape.base) terms.push({ word: js.parameter(`b${k}`), scale: 1 });
   if (shape.index) terms.push({ word: js.parameter(`x${k}`), scale: shape.scale });
-  const displacement = js.parameter(`d${k}`);
+  const displacement = displacementOf(js, k, shape);
   const halves = (word: string, offset: number) =>
     /^\d+$/.test(word) ? `${Number(word) + offset}` : `${word}+${offset}`;
   const segment = shape.segment === undefined ? undefined : String(segmentWord(shape.segment));
@@ -52,7 +56,7 @@ export function effectiveAddress(js: JsCode, k: number, shape: MemoryShape, widt
     const low: string[] = shape.ripRelative ? [`L[${SLOT.PAGE_BASE * 2}]`] : [];
     if (shape.base) low.push(`L[${js.parameter(`b${k}`)}]`);
     if (shape.index) low.push(`L[${js.parameter(`x${k}`)}]*${shape.scale}`);
-    const sum = [...low, js.parameter(`d${k}`)].join('+');
+    const sum = [...low, displacementOf(js, k, shape)].join('+');
     return js.number(width, width === 32 ? `(${sum})|0` : `(${sum})<<${32 - width}>>${32 - width}`);
   }
   if (shape.addressWidth === 32) {

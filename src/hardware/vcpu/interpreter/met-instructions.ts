@@ -201,7 +201,7 @@ function sourceOf(
     case 'relative':
       return { ...fixed, kind: TARGET, big };
     case 'memory': {
-      if (letter !== 'd' && letter !== 'D') return fixed;
+      if (letter !== 'd' && letter !== 'f' && letter !== 'D') return fixed;
       const fromPage = operand!.memory.base?.class === 'pointer';
       return { ...fixed, kind: DISPLACEMENT, big, width: fromPage ? 64 : 0 };
     }

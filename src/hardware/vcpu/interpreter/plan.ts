@@ -1,9 +1,10 @@
 /** What decoded code is made of: forms, which instructions of equal shape share, and plans, which give each its own numbers. */
 
 import type { PreparedForm } from './prepared-forms.ts';
+import type { Field } from './record-layout.ts';
 
-/** Executes one instruction: 0 to go on, 1 + offset to jump in the page, or one of js-code.ts's OUTCOMEs. */
-export type Step = () => number;
+/** Executes the instruction of record `at`: 0 to go on, 1 + offset to jump in the page, or one of js-code.ts's OUTCOMEs. */
+export type Step = (at: number) => number;
 
 /** A number of an instruction's own, as its form takes it. */
 export type Parameter = number | bigint;
@@ -22,6 +23,8 @@ export interface Form {
   readonly key: string;
   readonly names: readonly string[];
   readonly parameters: readonly ParameterName[];
+  /** Where the parameters lie in a record, in their order. */
+  readonly layout: readonly Field[];
   readonly factory: PreparedForm['factory'];
   /** Undefined for one that was prepared by the build. */
   readonly source: string | undefined;

@@ -3,10 +3,12 @@
  * too; without a build there are none, and every form is compiled when it is met.
  */
 
+import type { Step } from './plan.ts';
+
 /** One form as source would yield it: its parameters' names, and the function that binds the environment. */
 export interface PreparedForm {
   readonly parameters: readonly string[];
-  readonly factory: (...environment: unknown[]) => (...parameters: (number | bigint)[]) => () => number;
+  readonly factory: (...environment: unknown[]) => Step;
 }
 
 /** Names of the environment that the factories take, in order. */

@@ -1,8 +1,9 @@
 /** What translated code asks for, instructions that the interpreter does, and the count of what it retires. */
 
+import type { CodeCache } from '../code-cache.ts';
 import { type Execution, PORT, RESUME } from '../execution.ts';
 import { OUTCOME } from '../interpreter/js-code.ts';
-import type { Step } from '../interpreter/plan.ts';
+import type { Plan } from '../interpreter/plan.ts';
 import type { PendingEvent } from '../pending-event.ts';
 import type { Processor } from '../processor.ts';
 import type { QuickPort } from '../quick-port.ts';
@@ -19,7 +20,13 @@ const TWO_TO_32 = 2 ** 32;
 export interface Interpreted {
   readonly address: number;
   readonly length: number;
-  readonly step: Step;
+  readonly plan: Plan;
+}
+
+/** What carries such instructions out. */
+export interface InterpretedProcessor extends Processor {
+  readonly code: CodeCache;
+  readonly execution: Execution;
 }
 
 /** Answers the calls of one vCPU's translated code, and keeps count for it. */
@@ -27,6 +34,7 @@ export class Runtime {
   readonly #cpu: Processor;
   readonly #event: PendingEvent;
   readonly #execution: Execution;
+  readonly #code: CodeCache;
   readonly #quickPort: QuickPort | undefined;
   readonly #left: Int32Array;
   readonly #next: BigInt64Array;
@@ -37,11 +45,12 @@ export class Runtime {
   /** The instruction that an interpreted step ended the region with is itself retired. */
   #completed = 0;
 
-  constructor(cpu: Processor, execution: Execution, quickPort: QuickPort | undefined, storage: number) {
+  constructor(cpu: InterpretedProcessor, quickPort: QuickPort | undefined, storage: number) {
     this.#quickPort = quickPort;
     this.#cpu = cpu;
     this.#event = cpu.event;
-    this.#execution = execution;
+    this.#execution = cpu.execution;
+    this.#code = cpu.code;
     const { buffer } = cpu.memory.wasm;
     this.#left = new Int32Array(buffer, storage + STORAGE.LEFT, LEFT_WORDS);
     this.#next = new BigInt64Array(buffer, storage + STORAGE.NEXT, 1);
@@ -99,14 +108,15 @@ export class Runtime {
 
   /** Carry one instruction out; with `left` of the budget before it. If it returns not 0, STORAGE.NEXT says where the guest stands. */
   #step(index: number, left: number): number {
-    const { address, length, step } = this.#steps[index]!;
+    const { address, length, plan } = this.#steps[index]!;
     const { state } = this.#cpu;
     const offset = (address | 0) & 4095;
     const base = address - offset;
     this.#execution.retired = this.#end - left;
     state.unsignedWords[2 * SLOT.PAGE_BASE] = base;
     state.words[2 * SLOT.PAGE_BASE + 1] = Math.floor(base / TWO_TO_32);
-    const outcome = step();
+    const at = this.#code.alone(plan);
+    const outcome = this.#code.records.steps[at]!(at);
     if (outcome === 0) return 0;
     switch (outcome) {
       case OUTCOME.EXIT:

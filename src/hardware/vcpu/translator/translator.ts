@@ -20,7 +20,7 @@ import { RecentRegions } from './recent-regions.ts';
 import { type CodeSource, ENTRY_BUDGET, findRegion, LARGE_REGION, type Region } from './region.ts';
 import { RegionCache, type Translated } from './region-cache.ts';
 import { regionModule } from './region-writer.ts';
-import { Runtime } from './runtime.ts';
+import { type InterpretedProcessor, Runtime } from './runtime.ts';
 import { LinearTlb } from './tlb-mirror.ts';
 import { turnsOf } from './unroll.ts';
 
@@ -47,9 +47,7 @@ const NEVER = -(2 ** 30);
 const MOST_DOUBLINGS = 5;
 
 /** What a translator needs of a vCPU. */
-export interface TranslatedProcessor extends Processor {
-  readonly code: CodeCache;
-  readonly execution: Execution;
+export interface TranslatedProcessor extends InterpretedProcessor {
   readonly ports: Ports;
 }
 
@@ -100,7 +98,7 @@ export class Translator {
     const { buffer } = memory.wasm;
     this.#places = { state: state.at, storage };
     new LinearTlb(mmu.tlb, buffer, storage);
-    this.#runtime = new Runtime(cpu, execution, quickPort, storage);
+    this.#runtime = new Runtime(cpu, quickPort, storage);
     this.#recent = new RecentRegions(mmu.tlb);
     this.#regions = new RegionCache(buffer, storage, this.statistics, (region) => this.#dropped(region));
     this.#table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SLACK });
@@ -223,9 +221,9 @@ export class Translator {
       frameOf: (address) => this.#frameOf(address)!,
       interpret: (address, { instructions }) => {
         const { instruction } = instructions.find((each) => each.address === address)!;
-        const step = this.#code.step(instruction, pageOffset(address));
-        if (typeof step !== 'function') throw new Error('a region holds an instruction that cannot be carried out');
-        const number = this.#runtime.remember({ address, length: instruction.length, step });
+        const plan = this.#code.plan(instruction, pageOffset(address));
+        if ('failure' in plan) throw new Error('a region holds an instruction that cannot be carried out');
+        const number = this.#runtime.remember({ address, length: instruction.length, plan });
         steps.push(number);
         return number;
       },
