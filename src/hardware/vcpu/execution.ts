@@ -18,7 +18,7 @@ import type { Processor } from './processor.ts';
 import { type CpuState, SLOT } from './state.ts';
 
 const TWO_TO_32 = 2 ** 32;
-/** A {@link HotTier.threshold} beyond what is counted: a small integer for the engine, as the count is. */
+/** A {@link HotTier.threshold} beyond what is counted. */
 export const NEVER_HOT = 2 ** 31;
 
 /** An instruction that stands alone: its record, and its length. */
@@ -67,8 +67,8 @@ export class Execution {
   readonly #single = new Uint8Array(MAX_INSTRUCTION_BYTES);
   #page: CodePage | undefined;
   #hot: HotTier | undefined;
-  /** A block entered more often than this is hot. */
-  #tolerated = NEVER_HOT - 1;
+  /** A block entered more often than this is hot: a small integer for the engine, as the count is, which only `| 0` makes sure of. */
+  #tolerated = (NEVER_HOT - 1) | 0;
 
   constructor({ memory, state, mmu, event }: Processor, code: CodeCache) {
     this.#memory = memory;
@@ -83,7 +83,7 @@ export class Execution {
   /** From now on `tier` runs what is hot. */
   set hotTier(tier: HotTier) {
     this.#hot = tier;
-    this.#tolerated = tier.threshold - 1;
+    this.#tolerated = (tier.threshold - 1) | 0;
   }
 
   /** Run from SLOT.RIP until the code leaves its page or something happens; SLOT.RIP is exact on return. */

@@ -71,12 +71,11 @@ function environmentOf(
   ports: Ports,
 ): Environment {
   const { memory, mmu, flags } = processor;
-  const { quads, words, unsignedWords, halves, bytes, bounce } = processor.state;
+  const { quads, words, halves, bytes, bounce } = processor.state;
   const { tlb } = mmu;
   return {
     R: quads,
     L: words,
-    U: unsignedWords,
     S: halves,
     B: bytes,
     V: memory.view,

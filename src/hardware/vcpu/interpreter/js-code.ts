@@ -113,7 +113,7 @@ export class JsCode {
     if (value.address !== undefined) return value.address;
     if (value.low !== undefined) return this.local(`${value.high}*4294967296+(${value.low}>>>0)`);
     this.line(`R[${SLOT.SCRATCH}]=${value.code};`);
-    return this.local(`L[${SCRATCH_LOW + 1}]*4294967296+U[${SCRATCH_LOW}]`);
+    return this.local(`L[${SCRATCH_LOW + 1}]*4294967296+(L[${SCRATCH_LOW}]>>>0)`);
   }
 
   /** Store a value, extended by its sign, into quad slot `slot` (an expression of a number, or a number). */

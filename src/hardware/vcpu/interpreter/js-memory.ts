@@ -30,9 +30,11 @@ export function linearAddress(js: JsCode, k: number, shape: MemoryShape, distanc
   const segment = shape.segment === undefined ? undefined : String(segmentWord(shape.segment));
   if (shape.addressWidth === 32) {
     const away = distance === undefined || distance.known === 0n ? [] : [js.low(distance)];
-    const sum = [...terms.map(({ word, scale }) => `U[${word}]*${scale}`), displacement, ...away].join('+');
+    const sum = [...terms.map(({ word, scale }) => `(L[${word}]>>>0)*${scale}`), displacement, ...away].join('+');
     const offset = js.local(`(${sum})>>>0`);
-    return segment === undefined ? offset : js.local(`L[${halves(segment, 1)}]*4294967296+U[${segment}]+${offset}`);
+    return segment === undefined
+      ? offset
+      : js.local(`L[${halves(segment, 1)}]*4294967296+(L[${segment}]>>>0)+${offset}`);
   }
   if (segment !== undefined) terms.push({ word: segment, scale: 1 });
   if (distance !== undefined && distance.known !== 0n) {
@@ -42,9 +44,9 @@ export function linearAddress(js: JsCode, k: number, shape: MemoryShape, distanc
   if (terms.length === 0) return displacement;
   const [only] = terms;
   if (terms.length === 1 && only!.scale === 1) {
-    return js.local(`L[${halves(only!.word, 1)}]*4294967296+U[${only!.word}]+${displacement}`);
+    return js.local(`L[${halves(only!.word, 1)}]*4294967296+(L[${only!.word}]>>>0)+${displacement}`);
   }
-  const low = js.local([...terms.map(({ word, scale }) => `U[${word}]*${scale}`), displacement].join('+'));
+  const low = js.local([...terms.map(({ word, scale }) => `(L[${word}]>>>0)*${scale}`), displacement].join('+'));
   const lowWord = js.local(`${low}>>>0`);
   const high = terms.map(({ word, scale }) => `Math.imul(L[${halves(word, 1)}],${scale})`).join('+');
   return js.local(`((${high}+(${low}-${lowWord})/4294967296)|0)*4294967296+${lowWord}`);

@@ -1,4 +1,4 @@
-/** The operations of {@link Ops} as JavaScript source: how the interpreter turns an instruction's definition into a closure body. */
+/** The operations of {@link Ops} as JavaScript source: how the interpreter turns an instruction's definition into a function body. */
 
 import type { Width } from '../../../../lang/isa/instruction.ts';
 import { IO_QUALIFICATION, ioForm } from '../exit.ts';
@@ -209,7 +209,7 @@ export class JsOps implements Ops<JsValue> {
   }
 
   #stackPointer(): string {
-    return `L[${RSP * 2 + 1}]*4294967296+U[${RSP * 2}]`;
+    return `L[${RSP * 2 + 1}]*4294967296+(L[${RSP * 2}]>>>0)`;
   }
 
   push(value: JsValue): void {
@@ -240,7 +240,7 @@ export class JsOps implements Ops<JsValue> {
 
   stringAddress(which: 'source' | 'destination'): JsValue {
     const word = (which === 'source' ? 6 : 7) * 2;
-    const offset = this.addressWidth === 64 ? `L[${word + 1}]*4294967296+U[${word}]` : `U[${word}]`;
+    const offset = this.addressWidth === 64 ? `L[${word + 1}]*4294967296+(L[${word}]>>>0)` : `(L[${word}]>>>0)`;
     // Only the source's segment can be overridden, so an override on any operand is its.
     const segment =
       which === 'source'
@@ -251,7 +251,7 @@ export class JsOps implements Ops<JsValue> {
     if (segment === undefined) return { width: 64, address: this.#js.local(offset) };
     const base = `R[${SLOT.SEGMENT_BASE + segment}]`;
     return this.#js.quad(
-      `BigInt.asIntN(64,${base}+${this.addressWidth === 64 ? `R[${word / 2}]` : `BigInt(U[${word}])`})`,
+      `BigInt.asIntN(64,${base}+${this.addressWidth === 64 ? `R[${word / 2}]` : `BigInt((L[${word}]>>>0))`})`,
     );
   }
 
