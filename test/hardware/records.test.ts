@@ -3,9 +3,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { MiB } from '../../src/address.ts';
-import type { Parameter } from '../../src/hardware/vcpu/interpreter/plan.ts';
 import { layoutOf, pack, unpacking } from '../../src/hardware/vcpu/interpreter/record-layout.ts';
 import { Records } from '../../src/hardware/vcpu/interpreter/records.ts';
+import type { Parameter } from '../../src/hardware/vcpu/interpreter/step.ts';
 import { CODE, FlatMachine } from './flat-machine.ts';
 
 const slot = fc.integer({ min: 0, max: 255 });

@@ -10,9 +10,10 @@ import { JsCode } from './js-code.ts';
 import { JsOps } from './js-ops.ts';
 import { MetInstructions, type Planned } from './met-instructions.ts';
 import { formKey, type OperandShape, shapesOf } from './operand-shape.ts';
-import type { Form, Parameter, ParameterName, Plan, Step } from './plan.ts';
+import type { Form, ParameterName, Plan } from './plan.ts';
 import { type PreparedForm, preparedFor, preparedForms } from './prepared-forms.ts';
 import { layoutOf, unpacking } from './record-layout.ts';
+import type { Parameter, Step } from './step.ts';
 
 const forms: Form[] = [];
 /** By meaning, then by shape. */

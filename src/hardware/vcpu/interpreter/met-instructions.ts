@@ -6,7 +6,8 @@
 
 import type { Instruction, Operand } from '../../../../lang/isa/instruction.ts';
 import { shapeOf } from '../../../../lang/isa/shape.ts';
-import type { Form, Parameter, ParameterName, Plan } from './plan.ts';
+import type { Form, ParameterName, Plan } from './plan.ts';
+import type { Parameter } from './step.ts';
 
 /** An instruction planned. */
 export interface Planned {

@@ -2,12 +2,7 @@
 
 import type { PreparedForm } from './prepared-forms.ts';
 import type { Field } from './record-layout.ts';
-
-/** Executes the instruction of record `at`: 0 to go on, 1 + offset to jump in the page, or one of js-code.ts's OUTCOMEs. */
-export type Step = (at: number) => number;
-
-/** A number of an instruction's own, as its form takes it. */
-export type Parameter = number | bigint;
+import type { Parameter } from './step.ts';
 
 /** A parameter's name, taken apart: the kind's letter, the operand it belongs to, and the width of an immediate. */
 export interface ParameterName {

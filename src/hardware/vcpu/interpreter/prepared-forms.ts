@@ -3,7 +3,7 @@
  * too; without a build there are none, and every form is compiled when it is met.
  */
 
-import type { Step } from './plan.ts';
+import type { Step } from './step.ts';
 
 /** One form as source would yield it: its parameters' names, and the function that binds the environment. */
 export interface PreparedForm {

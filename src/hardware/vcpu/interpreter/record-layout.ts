@@ -3,7 +3,7 @@
  * registers, a byte each, then the numbers of four bytes, then those of eight.
  */
 
-import type { Parameter } from './plan.ts';
+import type { Parameter } from './step.ts';
 
 /** Bytes of a record. */
 export const RECORD_BYTES = 16;

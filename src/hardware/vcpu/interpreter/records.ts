@@ -4,8 +4,9 @@
  * as large, and lies wherever the collector has put it: code beyond the processor's caches then takes four times as long.
  */
 
-import type { Plan, Step } from './plan.ts';
+import type { Plan } from './plan.ts';
 import { pack, RECORD_BYTES, type RecordViews } from './record-layout.ts';
+import type { Step } from './step.ts';
 
 /** Instructions held at most: fifteen million bytes of code. */
 const MOST = 1 << 22;
