@@ -1,11 +1,11 @@
 /**
- * The system call entry of one process: checks that Linux makes before it asks the file (fs/read_write.c, fs/ioctl.c,
- * mm/mmap.c, fs/select.c), and the strace-style events. Hot: ioctl, pread and pwrite allocate nothing while nobody traces.
+ * The system call entry of one process: checks that Linux makes before it asks the file (fs/ioctl.c, mm/mmap.c, fs/select.c; reads
+ * and writes are in transfers.ts), and the strace-style events. Hot: ioctl allocates nothing while nobody traces.
  */
 
 import { type Hva, PAGE_SIZE } from '../../address.ts';
 import { type EventStream, watch } from '../../event.ts';
-import { EACCES, EAGAIN, EBADF, EFAULT, EINVAL, ENODEV, ENOMEM, ENOTTY, ESPIPE } from '../uapi/errno.ts';
+import { EACCES, EAGAIN, EINVAL, ENODEV, ENOMEM, ENOTTY } from '../uapi/errno.ts';
 import { SIGNAL } from '../uapi/signal.ts';
 import {
   type DirectoryEntry,
@@ -39,10 +39,8 @@ import { type MemfdHost, memfdCreate } from './memfd.ts';
 import type { ModuleRegistry } from './modules.ts';
 import { type Process, ProgramPart } from './process.ts';
 import * as strace from './strace.ts';
+import { refuseClosed, transfersOf } from './transfers.ts';
 import type { Vfs } from './vfs.ts';
-
-/** MAX_RW_COUNT: the most that one read or write moves. */
-const MAX_RW_COUNT = 0x7fff_f000;
 
 const NOTHING: readonly number[] = [];
 
@@ -62,12 +60,21 @@ export interface SyscallHost extends MemfdHost {
 
 /** The system calls of one process. */
 export class ProcessSyscalls implements Syscalls {
+  readonly read: Syscalls['read'];
+  readonly write: Syscalls['write'];
+  readonly pread: Syscalls['pread'];
+  readonly pwrite: Syscalls['pwrite'];
   readonly #kernel: SyscallHost;
   readonly #process: Process;
 
   constructor(kernel: SyscallHost, process: Process) {
     this.#kernel = kernel;
     this.#process = process;
+    const { read, write, pread, pwrite } = transfersOf(kernel, process);
+    this.read = read;
+    this.write = write;
+    this.pread = pread;
+    this.pwrite = pwrite;
   }
 
   open(path: string, flags: number): number {
@@ -89,45 +96,6 @@ export class ProcessSyscalls implements Syscalls {
     return result;
   }
 
-  read(fd: number, buffer: Hva, count: number): number {
-    const before = this.#enter();
-    const result = this.#transfer(fd, buffer, count, undefined, false);
-    this.#leave(before);
-    if (watch.on && strace.sysRead.on)
-      strace.traceTransfer(strace.sysRead, this.#kernel.stream, this.#process, fd, buffer, count, -1, result);
-    return result;
-  }
-
-  write(fd: number, buffer: Hva, count: number): number {
-    const before = this.#enter();
-    const result = this.#transfer(fd, buffer, count, undefined, true);
-    this.#leave(before);
-    if (watch.on && strace.sysWrite.on) {
-      strace.traceTransfer(strace.sysWrite, this.#kernel.stream, this.#process, fd, buffer, count, -1, result);
-    }
-    return result;
-  }
-
-  pread(fd: number, buffer: Hva, count: number, offset: number): number {
-    const before = this.#enter();
-    const result = this.#transfer(fd, buffer, count, offset, false);
-    this.#leave(before);
-    if (watch.on && strace.sysPread64.on) {
-      strace.traceTransfer(strace.sysPread64, this.#kernel.stream, this.#process, fd, buffer, count, offset, result);
-    }
-    return result;
-  }
-
-  pwrite(fd: number, buffer: Hva, count: number, offset: number): number {
-    const before = this.#enter();
-    const result = this.#transfer(fd, buffer, count, offset, true);
-    this.#leave(before);
-    if (watch.on && strace.sysPwrite64.on) {
-      strace.traceTransfer(strace.sysPwrite64, this.#kernel.stream, this.#process, fd, buffer, count, offset, result);
-    }
-    return result;
-  }
-
   ioctl(fd: number, request: number, argument: number): number {
     // What goes in is told before the call: the structure may be overwritten by the answer.
     const told = watch.on && strace.sysIoctl.on ? strace.beginIoctl(this.#process, fd, request, argument) : undefined;
@@ -136,7 +104,7 @@ export class ProcessSyscalls implements Syscalls {
     let result: number;
     if (file === undefined) result = this.#notOpen(fd);
     else if (file.ioctl === undefined) result = this.#kernel.refuse(ENOTTY, `${file.path} has no ioctls`);
-    else result = file.ioctl.call(file.operations, file, request, argument);
+    else result = file.ioctl(file, request, argument);
     this.#leave(before);
     if (told !== undefined) strace.endIoctl(told, this.#kernel.stream, this.#process, result);
     return result;
@@ -258,7 +226,8 @@ export class ProcessSyscalls implements Syscalls {
   /** A wait that finds nothing leaves no event: in life the thread would still be asleep in it. */
   epoll_wait(set: number): readonly number[] {
     const file = this.#process.files.get(set);
-    const ready = file !== undefined && isEpollFile(file) ? file.privateData.wait() : NOTHING;
+    if (file === undefined || !isEpollFile(file) || file.privateData.queued === 0) return NOTHING;
+    const ready = file.privateData.wait();
     if (ready.length > 0 && strace.sysEpollWait.on) {
       strace.traceEpollWait(this.#kernel.stream, this.#process, set, ready);
     }
@@ -380,40 +349,7 @@ export class ProcessSyscalls implements Syscalls {
   }
 
   #notOpen(fd: number): number {
-    return this.#kernel.refuse(EBADF, `fd ${fd} is not open in process ${this.#process.name}`);
-  }
-
-  /** vfs_read and vfs_write; without an `offset` at the file's own position. */
-  #transfer(fd: number, buffer: Hva, count: number, offset: number | undefined, writing: boolean): number {
-    const file = this.#process.files.get(fd);
-    if (file === undefined) return this.#notOpen(fd);
-    const method = writing ? file.write : file.read;
-    const wrongMode = (file.flags & O_ACCMODE) === (writing ? O_RDONLY : O_WRONLY);
-    const unseekable = offset !== undefined && (offset < 0 || file.stream);
-    if (method === undefined || wrongMode || unseekable || !this.#process.mm.accessOk(buffer, count)) {
-      return this.#refuseTransfer(file, buffer, count, offset, writing);
-    }
-    const length = Math.min(count, MAX_RW_COUNT);
-    const result = method.call(file.operations, file, buffer, length, offset ?? file.position);
-    if (offset === undefined && result > 0 && !file.stream) file.position += result;
-    return result;
-  }
-
-  /** Why a transfer is refused before the file is asked, in the order of Linux's checks. */
-  #refuseTransfer(file: OpenFile, buffer: Hva, count: number, offset: number | undefined, writing: boolean): number {
-    const kernel = this.#kernel;
-    const verb = writing ? 'write' : 'read';
-    if (offset !== undefined && offset < 0) return kernel.refuse(EINVAL, `offset ${offset} is negative`);
-    if (offset !== undefined && file.stream) {
-      return kernel.refuse(ESPIPE, `${file.path} has no positions`);
-    }
-    if ((file.flags & O_ACCMODE) === (writing ? O_RDONLY : O_WRONLY)) {
-      return kernel.refuse(EBADF, `${file.path} was not opened for ${verb}`);
-    }
-    if ((writing ? file.write : file.read) === undefined) {
-      return kernel.refuse(EINVAL, `${file.path} has no ${verb} operation`);
-    }
-    return kernel.refuse(EFAULT, `${count} bytes at 0x${buffer.toString(16)} are not user space`);
+    return refuseClosed(this.#kernel, this.#process, fd);
   }
 
   #map(length: number, protection: number, flags: number, fd: number, offset: number): number {
