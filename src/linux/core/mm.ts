@@ -35,8 +35,6 @@ const MMAP_MIN_ADDRESS = 0x10000;
 const PAGES_A_BYTE = 1 / PAGE_SIZE;
 /** Entries of the look-aside cache in front of the mappings; direct mapped by page number. */
 const CACHED_PAGES = 64;
-const READABLE = 1;
-const WRITABLE = 2;
 
 /** Level of the page-table entry that maps a page of 2^order small ones: a table is 512 of those below it. */
 const levelOf = (order: number) => 1 + order / 9;
@@ -56,9 +54,9 @@ export class AddressSpace {
   readonly #listeners = new Set<(start: Hva, length: number) => void>();
   readonly #ageListeners = new Set<(start: Hva, length: number) => boolean>();
   // Hot: every user access asks here first, and only a miss searches the mappings.
-  readonly #cachedPage = new Float64Array(CACHED_PAGES).fill(-1);
+  readonly #readPage = new Float64Array(CACHED_PAGES).fill(-1);
+  readonly #writtenPage = new Float64Array(CACHED_PAGES).fill(-1);
   readonly #cachedFrame = new Int32Array(CACHED_PAGES);
-  readonly #cachedRights = new Uint8Array(CACHED_PAGES);
 
   constructor(memory: PhysicalMemory, pages: PageAllocator, hugePages: HugePages) {
     this.memory = memory;
@@ -153,11 +151,8 @@ export class AddressSpace {
   frame(address: number, write: boolean): Hpa | number {
     const page = Math.floor(address * PAGES_A_BYTE);
     const slot = page & (CACHED_PAGES - 1);
-    const needed = write ? WRITABLE : READABLE;
-    if (this.#cachedPage[slot] === page && ((this.#cachedRights[slot] as number) & needed) !== 0) {
-      return this.#cachedFrame[slot] as number;
-    }
-    return this.#fault(page, slot, needed);
+    if ((write ? this.#writtenPage : this.#readPage)[slot] === page) return this.#cachedFrame[slot]!;
+    return this.#fault(page, slot, write);
   }
 
   /**
@@ -240,15 +235,14 @@ export class AddressSpace {
     for (const vma of [...this.#vmas]) this.munmap(vma.start, vma.length);
   }
 
-  #fault(page: number, slot: number, needed: number): Hpa | number {
+  #fault(page: number, slot: number, write: boolean): Hpa | number {
     const address = page * PAGE_SIZE;
     const vma = this.#vmas[this.#firstEndingAfter(address)];
     if (vma === undefined || address < vma.start) return -EFAULT;
+    const writable = (vma.protection & PROT_WRITE) !== 0;
     // A page that may be written may be read as well: the x86 page table has no write-only.
-    const rights =
-      ((vma.protection & (PROT_READ | PROT_WRITE)) !== 0 ? READABLE : 0) |
-      ((vma.protection & PROT_WRITE) !== 0 ? WRITABLE : 0);
-    if ((rights & needed) === 0) return -EFAULT;
+    const readable = writable || (vma.protection & PROT_READ) !== 0;
+    if (write ? !writable : !readable) return -EFAULT;
     const index = (address - vma.start) / PAGE_SIZE;
     let frame: Hpa | number | undefined = vma.pages[index];
     if (frame === undefined) {
@@ -259,9 +253,9 @@ export class AddressSpace {
     }
     // Frames of RAM fit 31 bits (PhysicalMemory), so that a hit makes no heap number; a device's frame may not.
     if (frame > 0x7fff_ffff) return frame;
-    this.#cachedPage[slot] = page;
+    this.#readPage[slot] = page;
+    this.#writtenPage[slot] = writable ? page : -1;
     this.#cachedFrame[slot] = frame;
-    this.#cachedRights[slot] = rights;
     return frame;
   }
 
@@ -301,7 +295,8 @@ export class AddressSpace {
 
   #invalidate(start: Hva, length: number): void {
     for (const listener of [...this.#listeners]) listener(start, length);
-    this.#cachedPage.fill(-1);
+    this.#readPage.fill(-1);
+    this.#writtenPage.fill(-1);
   }
 
   #freeFrames(vma: Vma): void {

@@ -29,22 +29,23 @@ const SHORT = 64;
 /** Fill `into` from user memory at `from`. 0 or -EFAULT; what came before the fault is copied. */
 export function copyFromUser(kernel: UserContext, into: Uint8Array, from: number): number {
   const { mm } = kernel.current;
-  const { bytes } = kernel.memory;
+  const { bytes, size } = kernel.memory;
   const { length } = into;
   const start = from & (PAGE_SIZE - 1);
   if (length <= SHORT && start + length <= PAGE_SIZE) {
     // One page, which the process has or has not: nothing else is to be asked of the address.
     const frame = mm.frame(from, false);
-    if (frame < 0 || frame >= bytes.length) return -EFAULT;
+    if (frame < 0 || frame >= size) return -EFAULT;
     const at = frame + start;
-    for (let i = 0; i < length; i++) into[i] = bytes[at + i]!;
+    if (length === 1) into[0] = bytes[at]!;
+    else for (let i = 0; i < length; i++) into[i] = bytes[at + i]!;
     return 0;
   }
   if (!mm.accessOk(from, length)) return -EFAULT;
   for (let done = 0; done < length; ) {
     const frame = mm.frame(from + done, false);
     // A device's page is no memory to copy from. Fidelity: Linux would read its registers byte by byte.
-    if (frame < 0 || frame >= bytes.length) return -EFAULT;
+    if (frame < 0 || frame >= size) return -EFAULT;
     const offset = (from + done) & (PAGE_SIZE - 1);
     const count = Math.min(length - done, PAGE_SIZE - offset);
     const at = frame + offset;
