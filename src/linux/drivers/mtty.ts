@@ -27,6 +27,8 @@ const REVISION = 0x10;
 /** Communication controller, serial, 16550-compatible. */
 const CLASS = 0x070002;
 const BAR_SIZE = 8;
+/** The sample's handlers take the offset as a u16. */
+const REGISTER_MASK = 0xffff;
 /** Ports of the card, shared by every device made on it (MAX_MTTYS). */
 const PORTS = 24;
 /** `s[2]` of the sample: a device of one port has the state of two, and both BARs answer the file whatever their size. */
@@ -82,12 +84,13 @@ class MttyState implements PciFunction {
 
   /** Fidelity: BARs 2 to 5 have no port; the sample runs over the end of its array. */
   handle_bar_write(bar: number, offset: number, piece: Uint8Array): void {
-    this.ports[bar]?.write(offset, piece[0] ?? 0);
+    this.ports[bar]?.write(offset & REGISTER_MASK, piece[0]!);
   }
 
   /** An offset past the eight registers leaves the piece as it is. */
   handle_bar_read(bar: number, offset: number, piece: Uint8Array): void {
-    if (offset < BAR_SIZE) piece[0] = this.ports[bar]?.read(offset) ?? 0;
+    const register = offset & REGISTER_MASK;
+    if (register < BAR_SIZE) piece[0] = this.ports[bar]?.read(register) ?? 0;
   }
 }
 

@@ -63,6 +63,16 @@ function pieceAt(position: number, left: number): Uint8Array {
 
 /** mdev_parent_ops.write: `count`, or -EFAULT if a piece has no register or the buffer is not there. Hot. */
 export function writeFunction(self: PciFunction, from: Hva, count: number, position: number): number {
+  const piece = pieceAt(position, count);
+  // One piece, as nearly every access is.
+  if (piece.length === count) {
+    if (copyFromUser(self.kernel, piece, from) < 0) return badBuffer(self, from, count);
+    return mdev_access(self, piece, position, true) ? count : noRegister(self, position);
+  }
+  return writePieces(self, from, count, position);
+}
+
+function writePieces(self: PciFunction, from: Hva, count: number, position: number): number {
   for (let done = 0; done < count; ) {
     const piece = pieceAt(position + done, count - done);
     if (copyFromUser(self.kernel, piece, plus(from, done)) < 0) return badBuffer(self, from, count);

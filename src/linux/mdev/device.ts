@@ -12,8 +12,8 @@ export class Mdev<State = unknown> {
   readonly type: MdevType;
   /** Its place in the device model. */
   readonly device: Device;
-  /** mdev_set_drvdata, mdev_get_drvdata. */
-  drvdata: State | undefined;
+  /** mdev_set_drvdata, mdev_get_drvdata. Only declared: given its value once, it is a constant to V8 until the driver clears it. */
+  declare drvdata: State | undefined;
   /** Its face to VFIO, while the driver is bound. */
   vfio: VfioDevice | undefined;
 
@@ -23,10 +23,12 @@ export class Mdev<State = unknown> {
     this.device = device;
   }
 
-  /** drvdata, which a driver's `create` sets and its `remove` clears. */
+  /** drvdata, which a driver's `create` sets and its `remove` clears. Hot, and so small that V8 puts it into its callers before all else. */
   get state(): State {
-    // Hot: every access comes here, and the sentence is made only when it is needed.
-    if (this.drvdata === undefined) assert.fail(`mdev ${this.uuid} has no state: its driver has not created it`);
-    return this.drvdata;
+    return this.drvdata ?? this.#missing();
+  }
+
+  #missing(): never {
+    assert.fail(`mdev ${this.uuid} has no state: its driver has not created it`);
   }
 }

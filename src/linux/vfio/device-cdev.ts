@@ -14,7 +14,7 @@ import {
   vfio_device_detach_iommufd_pt,
 } from '../uapi/vfio.ts';
 import { getSized, putSized } from './argsz.ts';
-import { type DeviceFile, deviceOperations, type VfioDevice } from './device.ts';
+import type { DeviceFile, VfioDevice } from './device.ts';
 import { vfioDeviceClose, vfioDeviceOpen } from './events.ts';
 import type { VfioGroup } from './group.ts';
 import { type Binder, iommufdFile } from './iommufd.ts';
@@ -154,7 +154,7 @@ class CdevFile implements DeviceFile {
 export function openCdev(node: string, flags: number, device: VfioDevice, group: VfioGroup, binder: Binder) {
   const { kernel } = device;
   if (device.group === undefined) return kernel.refuse(ENODEV, `${device.name} is gone`);
-  return new OpenFile(`/dev/${node}`, deviceOperations, flags, new CdevFile(device, group, binder));
+  return new OpenFile(`/dev/${node}`, device.fileOperations, flags, new CdevFile(device, group, binder));
 }
 
 /** The open node behind a file; undefined if the file is something else, or a device had by its group. */

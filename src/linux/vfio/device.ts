@@ -94,8 +94,8 @@ const MIGRATION_FEATURES: readonly number[] = [
 const REGION_SIZE = 2 ** 40;
 /** A product with a power of two is exact, and quicker than a quotient. */
 const REGIONS_A_BYTE = 2 ** -40;
-/** Region index of a file offset. */
-export const regionOf = (position: number): number => Math.floor(position * REGIONS_A_BYTE);
+/** Region index of a file offset: of all that a number can hold exactly it has 13 bits. */
+export const regionOf = (position: number): number => (position * REGIONS_A_BYTE) | 0;
 /** Offset in the region of a file offset. */
 export const offsetInRegion = (position: number): number => position - regionOf(position) * REGION_SIZE;
 /** File offset of a region. */
@@ -107,6 +107,8 @@ export class VfioDevice {
   /** dev_name, which GET_DEVICE_FD asks for. */
   readonly name: string;
   readonly ops: VfioDeviceOps;
+  /** What its files do: vfio_device_fops. */
+  readonly fileOperations: FileOperations;
   /** Module of the driver: each open file holds a reference to it. */
   readonly owner: string;
   /** Undefined before registration and after removal. */
@@ -128,6 +130,7 @@ export class VfioDevice {
     this.name = name;
     this.owner = owner;
     this.ops = ops;
+    this.fileOperations = operationsOf(this);
   }
 
   get(): void {
@@ -227,40 +230,37 @@ const fileOf = (file: OpenFile): DeviceFile => file.privateData as DeviceFile;
 const notBound = ({ kernel, name }: VfioDevice): number =>
   kernel.refuse(EINVAL, `${name} is bound to no iommufd yet: VFIO_DEVICE_BIND_IOMMUFD comes first`);
 
-/** Operations of a file of a device; its private data is a {@link DeviceFile}. Hot: read and write. */
-export const deviceOperations: FileOperations = {
-  read(file, buffer, count, position) {
-    const { device, granted } = fileOf(file);
-    if (!granted) return notBound(device);
-    if (watch.on && vfioDeviceRead.on) {
-      const [region, offset] = [regionOf(position), offsetInRegion(position)];
-      vfioDeviceRead(device.kernel.stream, { device: device.name, region, offset, count });
-    }
-    if (device.ops.read === undefined) return device.kernel.refuse(EINVAL, `the driver of ${device.name} has no read`);
-    return device.ops.read(buffer, count, position);
-  },
-  write(file, buffer, count, position) {
-    const { device, granted } = fileOf(file);
-    if (!granted) return notBound(device);
-    if (watch.on && vfioDeviceWrite.on) {
-      const [region, offset] = [regionOf(position), offsetInRegion(position)];
-      vfioDeviceWrite(device.kernel.stream, { device: device.name, region, offset, count });
-    }
-    if (device.ops.write === undefined)
-      return device.kernel.refuse(EINVAL, `the driver of ${device.name} has no write`);
-    return device.ops.write(buffer, count, position);
-  },
-  ioctl(file, request, argument) {
-    const open = fileOf(file);
-    if (request === VFIO_DEVICE_BIND_IOMMUFD.number) return open.bind(argument);
-    if (!open.granted) return notBound(open.device);
-    return open.ioctl(request, argument) ?? open.device.ioctl(request, argument);
-  },
-  mmap(file, vma) {
-    const { device, granted } = fileOf(file);
-    if (!granted) return notBound(device);
-    if (device.ops.mmap === undefined) return device.kernel.refuse(EINVAL, `the driver of ${device.name} has no mmap`);
-    return device.ops.mmap(vma);
-  },
-  release: (file) => fileOf(file).release(),
+/** A file of it, whose private data is a {@link DeviceFile}. Hot: read and write, which are this device's own, so that to V8 it is a constant. */
+const operationsOf = (device: VfioDevice): FileOperations => {
+  const { kernel, ops, name } = device;
+  const missing = (call: string): number => kernel.refuse(EINVAL, `the driver of ${name} has no ${call}`);
+  return {
+    read(file, buffer, count, position) {
+      if (fileOf(file).granted !== true) return notBound(device);
+      if (watch.on && vfioDeviceRead.on) {
+        const [region, offset] = [regionOf(position), offsetInRegion(position)];
+        vfioDeviceRead(kernel.stream, { device: name, region, offset, count });
+      }
+      return ops.read === undefined ? missing('read') : ops.read(buffer, count, position);
+    },
+    write(file, buffer, count, position) {
+      if (fileOf(file).granted !== true) return notBound(device);
+      if (watch.on && vfioDeviceWrite.on) {
+        const [region, offset] = [regionOf(position), offsetInRegion(position)];
+        vfioDeviceWrite(kernel.stream, { device: name, region, offset, count });
+      }
+      return ops.write === undefined ? missing('write') : ops.write(buffer, count, position);
+    },
+    ioctl(file, request, argument) {
+      const open = fileOf(file);
+      if (request === VFIO_DEVICE_BIND_IOMMUFD.number) return open.bind(argument);
+      if (!open.granted) return notBound(device);
+      return open.ioctl(request, argument) ?? device.ioctl(request, argument);
+    },
+    mmap(file, vma) {
+      if (fileOf(file).granted !== true) return notBound(device);
+      return ops.mmap === undefined ? missing('mmap') : ops.mmap(vma);
+    },
+    release: (file) => fileOf(file).release(),
+  };
 };

@@ -23,13 +23,7 @@ import {
 } from '../uapi/vfio.ts';
 import { getSized, putSized } from './argsz.ts';
 import { containerFromFile, type VfioContainer } from './container.ts';
-import {
-  type DeviceFile,
-  deviceOperations,
-  type GroupOfDevice,
-  type NotifierBlock,
-  type VfioDevice,
-} from './device.ts';
+import type { DeviceFile, GroupOfDevice, NotifierBlock, VfioDevice } from './device.ts';
 import { vfioDeviceClose, vfioDeviceOpen, vfioGroupSetKvm } from './events.ts';
 import { VFIO_GROUP_NOTIFY_SET_KVM } from './notifier.ts';
 import type { Type1 } from './type1.ts';
@@ -259,7 +253,7 @@ export class VfioGroup implements GroupOfDevice {
     const error = this.#openDevice(device);
     if (error < 0) return error;
     const opened = this.#deviceFile(device);
-    const file = kernel.anonFile('[vfio-device]', deviceOperations, O_RDWR | O_CLOEXEC, opened);
+    const file = kernel.anonFile('[vfio-device]', device.fileOperations, O_RDWR | O_CLOEXEC, opened);
     if (typeof file !== 'number') return kernel.install(file);
     opened.release();
     return file;
