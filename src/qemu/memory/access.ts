@@ -31,6 +31,10 @@ function engage({ guard }: MemoryRegion): boolean {
   return true;
 }
 
+function release({ guard }: MemoryRegion): void {
+  if (guard !== undefined) guard.engaged = false;
+}
+
 /** memory_region_dispatch_read: `size` (1, 2, 4, 8) bytes at `offset` into `data` at `at`. A refused read gives zeros. Hot. */
 export function dispatchRead(
   stream: EventStream,
@@ -67,7 +71,7 @@ export function dispatchRead(
         traceRead(stream, cpu, region, offset + i, width, BigInt(value));
     }
   }
-  if (region.guard !== undefined) region.guard.engaged = false;
+  release(region);
   return MEMTX_OK;
 }
 
@@ -100,7 +104,7 @@ export function dispatchWrite(
       ops.write(offset + i, width, value);
     }
   }
-  if (region.guard !== undefined) region.guard.engaged = false;
+  release(region);
   return MEMTX_OK;
 }
 
@@ -108,17 +112,17 @@ export function dispatchWrite(
 export function dispatchWholeRead(
   stream: EventStream,
   cpu: number,
-  { region, offset }: WholeAccess,
+  { region, ops, offset, plain }: WholeAccess,
   data: DataView,
   at: number,
   size: number,
 ): number {
-  if (!engage(region)) return MEMTX_ACCESS_ERROR;
-  const value = region.ops!.read(offset, size);
+  if (plain !== true && !engage(region)) return MEMTX_ACCESS_ERROR;
+  const value = ops.read(offset, size);
   store(data, at, size, value);
   if (watch.on && (memoryRegionOpsRead.on || memoryRegionRamDeviceRead.on))
     traceRead(stream, cpu, region, offset, size, BigInt(value));
-  if (region.guard !== undefined) region.guard.engaged = false;
+  if (plain !== true) release(region);
   return MEMTX_OK;
 }
 
@@ -126,17 +130,17 @@ export function dispatchWholeRead(
 export function dispatchWholeWrite(
   stream: EventStream,
   cpu: number,
-  { region, offset }: WholeAccess,
+  { region, ops, offset, plain }: WholeAccess,
   data: DataView,
   at: number,
   size: number,
 ): number {
-  if (!engage(region)) return MEMTX_ACCESS_ERROR;
+  if (plain !== true && !engage(region)) return MEMTX_ACCESS_ERROR;
   const value = load(data, at, size);
   if (watch.on && (memoryRegionOpsWrite.on || memoryRegionRamDeviceWrite.on))
     traceWrite(stream, cpu, region, offset, size, BigInt(value));
-  region.ops!.write(offset, size, value);
-  if (region.guard !== undefined) region.guard.engaged = false;
+  ops.write(offset, size, value);
+  if (plain !== true) release(region);
   return MEMTX_OK;
 }
 

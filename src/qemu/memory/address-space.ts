@@ -203,7 +203,7 @@ export class AddressSpace {
   read(address: number, data: DataView, at: number, length: number): number {
     const whole = this.#whole.find(address, length);
     if (whole !== undefined) {
-      if (whole.region.flushCoalesced) this.#coalescing.flushCoalesced();
+      if (whole.plain !== true && whole.region.flushCoalesced) this.#coalescing.flushCoalesced();
       if (dispatchWholeRead(this.#stream, this.cpu, whole, data, at, length) === MEMTX_OK) return MEMTX_OK;
     }
     let result = MEMTX_OK;
@@ -237,7 +237,7 @@ export class AddressSpace {
   write(address: number, data: DataView, at: number, length: number): number {
     const whole = this.#whole.find(address, length);
     if (whole !== undefined) {
-      if (whole.region.flushCoalesced) this.#coalescing.flushCoalesced();
+      if (whole.plain !== true && whole.region.flushCoalesced) this.#coalescing.flushCoalesced();
       if (dispatchWholeWrite(this.#stream, this.cpu, whole, data, at, length) === MEMTX_OK) return MEMTX_OK;
     }
     let result = MEMTX_OK;

@@ -283,8 +283,9 @@ export class MemoryRegion {
     this.#ioregion = file;
   }
 
-  /** memory_region_set_flush_coalesced: accesses here need what was written elsewhere before them. */
+  /** memory_region_set_flush_coalesced, before the region is added anywhere: accesses here need what was written elsewhere before them. */
   setFlushCoalesced(): void {
+    if (this.#container !== undefined) throw new Error(`memory region '${this.name}' is visible already`);
     this.#flushCoalesced = true;
   }
 

@@ -3,13 +3,16 @@
  * one region. What the flat view and the region's rules say of it stands, so that it need not be worked out again.
  */
 
-import type { MemoryRegion } from './region.ts';
+import type { MemoryRegion, MemoryRegionOps } from './region.ts';
 
 /** Where an access leads. */
 export interface WholeAccess {
   readonly region: MemoryRegion;
+  readonly ops: MemoryRegionOps;
   /** In the region. */
   readonly offset: number;
+  /** There is nothing to it but the callback: no guard, no writes that have to be done before. */
+  readonly plain: boolean;
 }
 
 /** A power of two: an access is kept at the low bits of its address. */
@@ -21,6 +24,13 @@ const HIGHEST = 2 ** 48;
 /** Offsets beyond this are rare, and no small integers for the engine. */
 const FARTHEST = 2 ** 30;
 
+const wholeAccess = (region: MemoryRegion, offset: number): WholeAccess => ({
+  region,
+  ops: region.ops!,
+  offset,
+  plain: region.guard === undefined && !region.flushCoalesced,
+});
+
 /** Those of one address space, for one flat view of it. */
 export class WholeAccesses {
   readonly #asked = new Float64Array(PLACES).fill(-1);
@@ -29,7 +39,7 @@ export class WholeAccesses {
 
   /** `nothing` is the region of no access. */
   constructor(nothing: MemoryRegion) {
-    this.#nowhere = { region: nothing, offset: 0 };
+    this.#nowhere = wholeAccess(nothing, 0);
     this.#answers = Array.from({ length: PLACES }, () => this.#nowhere);
   }
 
@@ -46,7 +56,7 @@ export class WholeAccesses {
     const place = address & (PLACES - 1);
     this.#asked[place] = question(address, length);
     // `| 0`: a small integer from there on, which the engine cannot tell by itself.
-    this.#answers[place] = { region, offset: offset | 0 };
+    this.#answers[place] = wholeAccess(region, offset | 0);
   }
 
   /** The flat view has changed. */

@@ -58,11 +58,13 @@ export class VfioRegion implements MemoryRegionOps {
   #areas: readonly Area[];
   /** What of the areas is mapped. */
   readonly #mapped: MemoryRegion[] = [];
+  /** Where the region begins in the device's file. */
+  readonly #start: number;
   /** Eight bytes of QEMU's own memory that every access passes through. */
   readonly #buffer: Hva;
   readonly #bytes: DataView;
-  /** Their first: quicker to reach than by the DataView. */
-  readonly #first: Uint8Array;
+  /** The first four of them: an access up to those is their low bits, whatever its size. */
+  readonly #word: Uint32Array;
 
   /** vfio_region_setup. */
   constructor(device: VfioDevice, topology: MemoryTopology, setup: RegionSetup) {
@@ -73,12 +75,13 @@ export class VfioRegion implements MemoryRegionOps {
     this.index = index;
     this.name = name;
     this.info = info;
+    this.#start = info.offset;
     this.#setup = setup;
     this.region = topology.io(name, info.size, this);
     const scratch = this.#system.scratch(8);
     this.#buffer = scratch.at;
     this.#bytes = scratch.view;
-    this.#first = new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset, 1);
+    this.#word = new Uint32Array(this.#bytes.buffer, this.#bytes.byteOffset, 1);
     if (vfioRegionSetup.on) {
       const fields = { dev: device.name, index, name, flags: info.flags, offset: info.offset, size: info.size };
       vfioRegionSetup(this.#system.stream, fields);
@@ -175,12 +178,10 @@ export class VfioRegion implements MemoryRegionOps {
 
   /** Hot. */
   read(offset: number, size: number): number {
-    let value: number;
     // What failed is told of by its message alone, and ends no interrupt.
     if (!this.#pread(offset, size)) return 2 ** (8 * size) - 1;
-    if (size === 1) value = this.#first[0]!;
-    else if (size === 2) value = this.#bytes.getUint16(0, true);
-    else value = this.#bytes.getUint32(0, true);
+    const word = this.#word[0]!;
+    const value = size === 1 ? word & 0xff : size === 2 ? word & 0xffff : word;
     if (watch.on && vfioRegionRead.on) this.#traceRead(offset, size, BigInt(value));
     this.#setup.eoi();
     return value;
@@ -188,9 +189,7 @@ export class VfioRegion implements MemoryRegionOps {
 
   /** Hot. */
   write(offset: number, size: number, value: number): void {
-    if (size === 1) this.#first[0] = value;
-    else if (size === 2) this.#bytes.setUint16(0, value, true);
-    else this.#bytes.setUint32(0, value, true);
+    this.#word[0] = value | 0;
     this.#pwrite(offset, size);
     if (watch.on && vfioRegionWrite.on) this.#traceWrite(offset, size, BigInt(value));
     this.#setup.eoi();
@@ -212,7 +211,7 @@ export class VfioRegion implements MemoryRegionOps {
   }
 
   #pread(offset: number, size: number): boolean {
-    const got = this.#system.syscalls.pread(this.#device.fd, this.#buffer, size, this.info.offset + offset);
+    const got = this.#system.syscalls.pread(this.#device.fd, this.#buffer, size, this.#start + offset);
     if (got === size) return true;
     const where = `${this.#device.name}:region${this.index}+0x${offset.toString(16)}`;
     this.#system.error(`vfio_region_read(${where}, ${size}) failed: ${reasonOf(got)}`);
@@ -220,7 +219,7 @@ export class VfioRegion implements MemoryRegionOps {
   }
 
   #pwrite(offset: number, size: number): void {
-    const done = this.#system.syscalls.pwrite(this.#device.fd, this.#buffer, size, this.info.offset + offset);
+    const done = this.#system.syscalls.pwrite(this.#device.fd, this.#buffer, size, this.#start + offset);
     if (done === size) return;
     const where = `${this.#device.name}:region${this.index}+0x${offset.toString(16)}`;
     const value = size === 8 ? this.#bytes.getBigUint64(0, true) : this.#bytes.getUint32(0, true) % 2 ** (8 * size);
