@@ -1,5 +1,6 @@
 /** Bounds of the translator: how much code it makes, and that it forgets old code when there is too much of it. */
 
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { EXIT_REASON } from '../../src/hardware/vcpu/exit.ts';
 import type { Eagerness } from '../../src/hardware/vcpu/translation.ts';
@@ -171,6 +172,90 @@ test('a loop that fixes how often it goes round is made as all its turns', () =>
   // The check value of CRC-32/ISO-HDLC.
   expect(registers[0]).toBe(0xcbf43926n);
   expect(instructions).toBeGreaterThan(64);
+});
+
+/** Some turns, each by a bit of what the turns before have made: where it is looked for, how far it moves, what it is taken into. */
+interface Turns {
+  readonly polynomial: number;
+  readonly bit: number;
+  readonly move: number;
+  readonly turns: number;
+  /** Whether the other register has the result, and is copied back. */
+  readonly swapped: boolean;
+  readonly stores: boolean;
+}
+
+const mixture = ({ polynomial, bit, move, turns, swapped, stores }: Turns, name: number) => `
+        mov     esi, 40
+each${name}: mov edi, 0x300000
+        xor     eax, esi
+        mov     edx, ${turns}
+turn${name}: mov ecx, eax
+        ${bit === 0 ? '' : `shr ecx, ${bit}`}
+        and     ecx, 1
+        neg     ecx
+        and     ecx, 0x${polynomial.toString(16)}
+        shr     eax, ${move}
+        mov     ebx, eax
+        ${swapped ? 'xor ecx, eax\nmov eax, ecx' : 'xor eax, ecx'}
+        sub     edx, 1
+        jnz     turn${name}
+        ${stores ? 'mov [rdi], eax' : ''}
+        add     r8, rax
+        add     r9, rcx
+        add     r10, rbx
+        sub     esi, 1
+        jnz     each${name}`;
+
+test('turns that each take a bit of the last one come to what they come to, whatever the bit and the polynomial', () => {
+  const turns = fc.record({
+    polynomial: fc.oneof(
+      fc.constantFrom(0xedb88320, 0x82f63b78, 0x80000001, 0xffffffff),
+      fc.integer({ min: 0, max: 0xffff_ffff }),
+    ),
+    bit: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 31 })),
+    move: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 9 })),
+    turns: fc.integer({ min: 1, max: 20 }),
+    swapped: fc.boolean(),
+    stores: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(fc.array(turns, { minLength: 8, maxLength: 8 }), (all) => {
+      runBoth(`mov r15d, 3\nmov eax, -1\nagain:\n${all.map(mixture).join('\n')}\ndec r15d\njnz again`);
+    }),
+    { numRuns: 25, seed: 32 },
+  );
+});
+
+/** Begins with a copy of R14D and takes what `constant` picks into it, in each of five turns. */
+const accumulated = (register: string, constant: number) => `mov edx, ecx\nand edx, ${constant}\nxor ${register}, edx`;
+
+test('sums that have parts in common are told apart', () => {
+  runBoth(`
+        mov     r15d, 500
+        mov     eax, 0xdeadbeef
+        ; What the last turn has left.
+again:  add     r9, rbx
+        add     r10, rsi
+        add     r11, r8
+        xor     r8d, r8d
+        mov     ebx, r14d
+        mov     esi, r14d
+        mov     edi, 5
+turn:   mov     ecx, eax
+        and     ecx, 1
+        neg     ecx
+        ${accumulated('ebx', 0x1234567)}
+        ${accumulated('esi', 0x89)}
+        ${accumulated('r8d', 0x5a5a)}
+        shr     eax, 1
+        sub     edi, 1
+        jnz     turn
+        imul    eax, eax, 69069
+        add     eax, r15d
+        add     r14d, 3
+        dec     r15d
+        jnz     again`);
 });
 
 /** Loops that store as they go, up or down to a limit by some condition, in 32 bits and in 64. */

@@ -128,7 +128,7 @@ export class Vcpu extends GuestState {
     const { instructionLength } = this.exit;
     const low = (words[2 * SLOT.RIP]! + instructionLength) | 0;
     words[2 * SLOT.RIP] = low;
-    if (low >>> 0 < instructionLength) words[2 * SLOT.RIP + 1] = (words[2 * SLOT.RIP + 1]! + 1) | 0;
+    if (low >>> 0 < instructionLength >>> 0) words[2 * SLOT.RIP + 1] = (words[2 * SLOT.RIP + 1]! + 1) | 0;
     execution.retired++;
     this.#boundary.completed();
   }

@@ -20,6 +20,7 @@ import { wasmModule } from './wasm-module.ts';
 import { type Branches, WasmOps } from './wasm-ops.ts';
 import { I32 } from './wasm-types.ts';
 import { constant, type WasmValue } from './wasm-value.ts';
+import { writeSums } from './written-sums.ts';
 
 /** What a region's code depends on beyond its instructions. */
 export interface Surroundings {
@@ -177,6 +178,7 @@ class RegionWriter {
     frame.strip = strip;
     block.instructions.forEach((each, at) => {
       following = block.instructions[at + 1]?.address;
+      if (following === undefined) writeSums(this.#emitter);
       this.#instruction(each, block, block.instructions.length - at, branches);
     });
     const interpreted = this.#facts.interpreted.has(block.instructions.at(-1)!.address);

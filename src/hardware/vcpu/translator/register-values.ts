@@ -43,6 +43,11 @@ export class RegisterValues {
     this.#conditions--;
   }
 
+  /** What is known of each register. */
+  entries(): Iterable<readonly [number: number, value: WasmValue]> {
+    return this.#values.entries();
+  }
+
   /** Values that may be asked for again. */
   values(): Iterable<WasmValue> {
     return this.#values.values();

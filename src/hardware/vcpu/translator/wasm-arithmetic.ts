@@ -4,7 +4,16 @@ import type { Width } from '../../../../lang/isa/instruction.ts';
 import { bitsOfAnd, bitsOfNegation, bitsOfOr, bitsOfShiftRight, earliest } from './bit-facts.ts';
 import { combined, extended, type LinearForm, lowHalf, scaled } from './linear-form.ts';
 import { OP, type WasmFunction } from './wasm-function.ts';
-import { type BitFacts, constant, linearOf, type Temporaries, type WasmValue } from './wasm-value.ts';
+import {
+  type Bit,
+  type BitFacts,
+  constant,
+  linearOf,
+  type Temporaries,
+  type WasmValue,
+  type XorSum,
+} from './wasm-value.ts';
+import { sumOfShiftRight, sumOfXor, termOf } from './xor-sum.ts';
 
 const MASK_32 = 0xffff_ffffn;
 const OPCODES = {
@@ -60,6 +69,9 @@ const traced = (value: WasmValue, linear: LinearForm | undefined): WasmValue =>
 /** Values of less than 32 bits are held with their sign, of which nothing is noted. */
 const withBits = (value: WasmValue, bits: BitFacts | undefined): WasmValue =>
   bits === undefined || value.width < 32 ? value : { ...value, bits };
+
+const withSum = (value: WasmValue, sum: XorSum | undefined): WasmValue =>
+  sum === undefined ? value : { ...value, sum };
 
 /** What an operation of a value and itself, or one that changes nothing, comes to. */
 function trivial(name: BinaryName, a: WasmValue, b: WasmValue): WasmValue | undefined {
@@ -158,6 +170,8 @@ export class WasmArithmetic {
         );
       case 'multiply':
         return traced(this.#narrowed(width), linearProduct(a, b));
+      case 'xor':
+        return withSum(withBits(this.#temporaries.result(width), bitsOfOr(a, b)), sumOfXor(a, b));
       default:
         return withBits(this.#temporaries.result(width), bitsOfOr(a, b));
     }
@@ -169,17 +183,25 @@ export class WasmArithmetic {
     if (a.known !== undefined) return this.#and(b, a);
     const chosen = width === 32 ? a.bits?.spread : undefined;
     if (chosen !== undefined) {
-      this.#push(b);
-      this.#code.i32(0);
-      this.#push(chosen);
-      this.#code.op(OP.SELECT);
-      return withBits(this.#temporaries.result(width), bitsOfAnd(a, b));
+      const bit = chosen.picked ?? { value: chosen, mask: 1n };
+      this.pushIf(bit, b);
+      return withSum(withBits(this.#temporaries.result(width), bitsOfAnd(a, b)), termOf(bit, b));
     }
     const from = b.known === undefined ? { value: a, shift: 0 } : earliest(a, b.known);
     this.#push(from.shift === 0 ? from.value : this.shift('right', from.value, constant(8, BigInt(from.shift))));
     this.#push(b);
     this.#code.op(OPCODES.and[width === 64 ? 1 : 0]);
-    return withBits(this.#temporaries.result(width), bitsOfAnd(a, b));
+    const result = withBits(this.#temporaries.result(width), bitsOfAnd(a, b));
+    return b.known === 1n ? { ...result, picked: { value: from.value, mask: 1n << BigInt(from.shift) } } : result;
+  }
+
+  /** Put on the stack `chosen`, of 32 bits, if the bit is set, else 0. */
+  pushIf({ value, mask }: Bit, chosen: WasmValue): void {
+    this.#push(chosen);
+    this.#code.i32(0);
+    this.#push(value);
+    this.#code.i32(Number(BigInt.asIntN(32, mask)));
+    this.#code.op(OP.I32_AND, OP.SELECT);
   }
 
   not(a: WasmValue): WasmValue {
@@ -231,7 +253,10 @@ export class WasmArithmetic {
     const shifted = this.#narrowed(width);
     const { linear } = a;
     if (count.known === undefined) return shifted;
-    if (name === 'right') return withBits(shifted, bitsOfShiftRight(a, Number(unsignedOf(count))));
+    if (name === 'right') {
+      const by = Number(unsignedOf(count));
+      return withSum(withBits(shifted, bitsOfShiftRight(a, by)), sumOfShiftRight(a, by));
+    }
     if (linear === undefined) return shifted;
     return traced(shifted, scaled(linear, 1n << unsignedOf(count)));
   }

@@ -22,6 +22,10 @@ export interface WasmValue {
   readonly linear?: LinearForm | undefined;
   /** What is known of its bits, if they are not all known. */
   readonly bits?: BitFacts | undefined;
+  /** Of 32 bits, what it is the sum of, if that is known. */
+  readonly sum?: XorSum | undefined;
+  /** It is not 0 if this bit is set. */
+  readonly picked?: Bit | undefined;
 }
 
 /** Bit i of a value, for each i in `bits`, is bit i + `shift` of an earlier one. */
@@ -40,6 +44,27 @@ export interface BitFacts {
   readonly spread?: WasmValue;
 }
 
+/** One bit of a value. */
+export interface Bit {
+  readonly value: WasmValue;
+  readonly mask: bigint;
+}
+
+/** A value of 32 bits as a sum over GF(2), see xor-sum.ts; without a base it is the terms' alone. */
+export interface XorSum {
+  readonly base: WasmValue | undefined;
+  /** How far the base is moved down. */
+  readonly shift: number;
+  /** From the earliest one on: the last may have to be waited for. */
+  readonly terms: readonly Term[];
+}
+
+/** A constant, of at most 32 bits, that counts if the bit is set. */
+export interface Term {
+  readonly bit: Bit;
+  readonly constant: bigint;
+}
+
 /** The known value as its width holds it. */
 export const constant = (width: Width | 1, value: bigint): WasmValue => ({
   width,
@@ -54,9 +79,23 @@ export function linearOf({ width, known, linear }: WasmValue): LinearForm | unde
 
 const typeOf = (width: number): ValueType => (width === 64 ? I64 : I32);
 
-function keep({ local, unsigned }: WasmValue, kept: Set<number>): void {
+function keepLocals({ local, unsigned }: WasmValue, kept: Set<number>): void {
   if (local !== undefined) kept.add(local);
   if (unsigned !== undefined) kept.add(unsigned);
+}
+
+/** The locals of a value and of all that is known of it. */
+function keep(value: WasmValue, kept: Set<number>): void {
+  keepLocals(value, kept);
+  const { bits, picked, sum } = value;
+  if (bits !== undefined) {
+    for (const origin of bits.origins) keepLocals(origin.value, kept);
+    if (bits.spread !== undefined) keep(bits.spread, kept);
+  }
+  if (picked !== undefined) keepLocals(picked.value, kept);
+  if (sum === undefined) return;
+  if (sum.base !== undefined) keepLocals(sum.base, kept);
+  for (const { bit } of sum.terms) keepLocals(bit.value, kept);
 }
 
 /** The locals of intermediate values, which are used again as soon as nothing needs what is in them. */
@@ -84,13 +123,7 @@ export class Temporaries {
   keepOnly(...groups: readonly Iterable<WasmValue>[]): void {
     if (this.#busy.length === 0) return;
     const kept = new Set<number>();
-    for (const values of groups)
-      for (const value of values) {
-        keep(value, kept);
-        if (value.bits === undefined) continue;
-        for (const origin of value.bits.origins) keep(origin.value, kept);
-        if (value.bits.spread !== undefined) keep(value.bits.spread, kept);
-      }
+    for (const values of groups) for (const value of values) keep(value, kept);
     let busy = 0;
     for (const local of this.#busy)
       if (kept.has(local)) this.#busy[busy++] = local;
