@@ -16,18 +16,35 @@ export const qemuVersion = (): string | undefined => {
  * `clock_step NS` lets time pass: then the machine runs, with a BIOS that halts, since a stopped machine's clock stands still.
  */
 export function qtest(argv: readonly string[], commands: readonly string[]): number[] {
+  const sent = commands.filter((command) => !command.startsWith('clock_step'));
+  const answers = linesOf(run(argv, commands).stdout).filter((line) => /^OK|^FAIL/.test(line));
+  if (answers.length < sent.length) throw new Error(`qtest answered ${answers.length} of ${sent.length}`);
+  return sent.flatMap((command, i) => (/^(in|read)/.test(command) ? [Number(answers[i]!.slice(3))] : []));
+}
+
+/** What `-trace EVENTS` tells, QEMU's start and end included. */
+export const qtestTrace = (argv: readonly string[], commands: readonly string[], events: string): string[] =>
+  linesOf(run([...argv, '-trace', events], commands).stderr);
+
+/** Of accesses' lines those of the region called `name`, without its pointer. */
+export const accessesTo = (name: RegExp, lines: readonly string[]): string[] =>
+  lines.filter((line) => name.test(/'(.*)'$/.exec(line)?.[1] ?? '')).map((line) => line.replace(/ mr \S+/, ''));
+
+const linesOf = (output: string): string[] => output.trimEnd().split('\n');
+
+function run(
+  argv: readonly string[],
+  commands: readonly string[],
+): { readonly stdout: string; readonly stderr: string } {
   const folder = mkdtempSync(join(tmpdir(), 'qtest-'));
   try {
-    const sent = commands.filter((command) => !command.startsWith('clock_step'));
-    const answers = answersOf(folder, argv, commands);
-    if (answers.length < sent.length) throw new Error(`qtest answered ${answers.length} of ${sent.length}`);
-    return sent.flatMap((command, i) => (/^(in|read)/.test(command) ? [Number(answers[i]!.slice(3))] : []));
+    return runIn(folder, argv, commands);
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-function answersOf(folder: string, argv: readonly string[], commands: readonly string[]): string[] {
+function runIn(folder: string, argv: readonly string[], commands: readonly string[]) {
   const timed = commands.some((command) => command.startsWith('clock_step'));
   const machine = ['-M', 'pc', '-nodefaults', '-display', 'none', '-qtest', 'stdio', '-qtest-log', '/dev/null'];
   const standing = timed ? ['-bios', haltingBios(folder)] : ['-S'];
@@ -43,8 +60,7 @@ function answersOf(folder: string, argv: readonly string[], commands: readonly s
   writeFileSync(script, lines.join('\n'));
   const words = [...machine, ...standing, ...ending, ...argv].map((word) => `'${word}'`).join(' ');
   const options = { encoding: 'utf8', timeout: 20_000, maxBuffer: 1 << 24 } as const;
-  const { stdout } = spawnSync('sh', ['-c', `sh ${script} | ${QEMU} ${words}`], options);
-  return stdout.split('\n').filter((line) => /^OK|^FAIL/.test(line));
+  return spawnSync('sh', ['-c', `sh ${script} | ${QEMU} ${words}`], options);
 }
 
 /** 64 KiB of firmware whose first instructions, at the reset vector, are `cli; hlt`. */

@@ -56,7 +56,7 @@ const LOW_RAM_LIMIT = GiB(3.5);
 
 /** unassigned_io_ops: a port nobody claims reads all ones. */
 const unassignedPorts: MemoryRegionOps = {
-  read: (_offset, size) => 2 ** (8 * size) - 1,
+  read: () => -1,
   write: () => undefined,
   valid: sizes(0, 0),
   impl: sizes(0, 0),

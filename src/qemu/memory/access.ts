@@ -163,9 +163,10 @@ function traceRead(
   region: MemoryRegion,
   offset: number,
   size: number,
-  value: bigint,
+  returned: bigint,
 ): void {
   const { id: mr, name } = region;
+  const value = BigInt.asUintN(64, returned);
   if (memoryRegionRamDeviceRead.on && region.kind === 'ram-device')
     memoryRegionRamDeviceRead(s, { cpu, mr, addr: offset, value, size });
   if (memoryRegionOpsRead.on) memoryRegionOpsRead(s, { cpu, mr, addr: region.absolute(offset), value, size, name });

@@ -11,7 +11,10 @@ import { AccessRules, type AccessSizes } from './access-rules.ts';
 
 export type { AccessSizes } from './access-rules.ts';
 
-/** Callbacks of an io region. Values are unsigned; an access of 8 bytes goes through the `Wide` pair. */
+/**
+ * Callbacks of an io region. Values are unsigned, but for a -1 that is read: all ones, to 64 bits in a trace. An access of
+ * 8 bytes goes through the `Wide` pair.
+ */
 export interface MemoryRegionOps {
   read(offset: number, size: number): number;
   write(offset: number, size: number, value: number): void;

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { nullBackend } from '../../../src/qemu/hw/char/stdio.ts';
-import { qemuVersion, qtest } from '../qtest.ts';
+import { accessesTo, qemuVersion, qtest, qtestTrace } from '../qtest.ts';
 import { configReadCommands, configWriteCommands, Unplugged } from './unplugged.ts';
 
 const version = qemuVersion();
@@ -14,6 +14,9 @@ function serial(script: readonly string[]): number[] {
 }
 const oracle = version === undefined ? describe.skip : describe;
 if (version === undefined) console.warn('skipped: qemu-system-x86_64 is not installed, nothing to compare with');
+
+/** Each callback of a region, with what it is given or returns. */
+const EVENTS = 'memory_region_ops_*';
 
 /** A fixed sequence of pseudo-random numbers: xorshift32. */
 function* numbers(seed: number): Generator<number, never> {
@@ -107,6 +110,9 @@ oracle(`against QEMU ${version}`, () => {
   test('ports nobody has', () => {
     const commands = ['inb 0x1234', 'inw 0x1234', 'inl 0x1234', 'outl 0x1234 1', 'inl 0x1232'];
     expect(new Unplugged([]).run(commands)).toEqual(qtest([], commands));
+    const [ours, real] = [new Unplugged([]).trace(commands, EVENTS), qtestTrace([], commands, EVENTS)];
+    expect(ours).toHaveLength(6);
+    expect(accessesTo(/^io$/, ours)).toEqual(accessesTo(/^io$/, real));
   });
 
   test('16550: registers, divisor latch, FIFO and loop-back', () => {

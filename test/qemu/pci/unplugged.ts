@@ -1,6 +1,6 @@
 /** A machine of ours without a guest, poked at its ports: the counterpart of qtest. */
 
-import { EventStream } from '../../../src/event.ts';
+import { EventStream, matchingEvents } from '../../../src/event.ts';
 import { KvmState } from '../../../src/qemu/accel/kvm/kvm-all.ts';
 import { memoryBackends } from '../../../src/qemu/backends/memory-backend.ts';
 import { addDevice } from '../../../src/qemu/device-add.ts';
@@ -79,6 +79,17 @@ export class Unplugged {
       else answers.push(this.in(Number(port), size));
     }
     return answers;
+  }
+
+  /** What `commands` make of `events`, as QEMU's log has it. */
+  trace(commands: readonly string[], events: string): string[] {
+    const lines: string[] = [];
+    const stop = this.stream.subscribe(matchingEvents(events), ({ event, fields }) =>
+      lines.push(`${event.title} ${event.text(fields as never)}`),
+    );
+    this.run(commands);
+    stop();
+    return lines;
   }
 
   /** Write the configuration register at `offset` of bus/devfn. */
