@@ -97,7 +97,7 @@ export class Qemu {
     const vcpu = new KvmVcpu(system, kvm, 0, machine.memory, machine.io);
     setCpuid(system, vcpu.fd, cpuid);
     machine.topology.flushCoalesced = () => vcpu.coalesced?.flush();
-    machine.addIntervalTimer();
+    machine.addBasicDevices();
     if (options.serial !== 'none') {
       machine.addSerial(options.serial === 'stdio' ? new StdioBackend(system) : nullBackend);
     }

@@ -132,6 +132,9 @@ test.skipIf(spawnSync(QEMU, ['--version']).status !== 0)("the lines are those of
     .filter((line) => /^( |FlatView)/.test(line));
   expect(lines.length).toBeGreaterThan(20);
   for (const line of lines) expect(line).toMatch(FLAT_LINE);
+  const silentPorts = (all: readonly string[]) => all.filter((line) => line.includes(' ioport'));
+  expect(silentPorts(lines)).toHaveLength(2);
+  expect(silentPorts(gvm('mtree', PROGRAM).stdout.split('\n'))).toEqual(silentPorts(lines));
 });
 
 describe('gvm lspci', () => {

@@ -27,6 +27,7 @@ import { Serial } from './char/serial.ts';
 import type { CharBackend } from './char/stdio.ts';
 import { addMsiWindow } from './intc/msi-window.ts';
 import { Piix3 } from './isa/piix3.ts';
+import { addSilentPorts } from './isa/silent-ports.ts';
 import { OldIoports } from './old-ioport.ts';
 import { PciBus } from './pci/pci-bus.ts';
 import { I440fx, PciHost } from './pci/pci-host.ts';
@@ -186,8 +187,12 @@ export class Machine {
     return backend;
   }
 
-  /** pc_basic_device_init: the interval timer, if KVM has one. It serves these ports in the kernel: what comes here fits none of it. */
-  addIntervalTimer(): void {
+  /**
+   * pc_basic_device_init: the ports that nothing stands behind, and the interval timer, if KVM has one. It serves its ports in
+   * the kernel: what comes here fits none of it.
+   */
+  addBasicDevices(): void {
+    addSilentPorts(this.topology, this.isaIo);
     if (this.kvm.irqchip === undefined) return;
     this.isaIo.addSubregion(PIT_PORTS, this.topology.unassigned('kvm-pit', 4, unassignedMemory));
     this.kvm.irqchip.createPit();

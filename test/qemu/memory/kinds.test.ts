@@ -216,6 +216,15 @@ describe('warnings name the place, once', () => {
     expect(end).toEqual({ reason: 'debug-exit', code: 1 });
   });
 
+  test.each(['out 0x80, al', 'out 0x80, eax', 'in al, 0x80', 'out 0xf0, al', 'in ax, 0xf0'])(
+    'none for `%s`: the board has that port',
+    (access) => {
+      const { stderr, end } = new Host().qemu(['-m', '64M', '-device', 'isa-debug-exit'], loop(access));
+      expect(stderr).toBe('');
+      expect(end).toEqual({ reason: 'debug-exit', code: 1 });
+    },
+  );
+
   test('a BAR that is there, but switched off, is named', () => {
     // edu's BAR 0 at 0x8000000, and COMMAND as it is after power-on; then with memory decoding.
     const config = (register: number, value: number) =>
