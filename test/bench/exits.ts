@@ -41,7 +41,7 @@ export function runSilently(
 }
 
 /** Nanoseconds of one exit of pio.gasm, with the three instructions around it. */
-function portWrite(library: Library, kind: Kind): number {
+function portAccess(library: Library, kind: Kind): number {
   const clock = new Clock();
   const defines = { ...kind.defines, COUNT: String(WINDOWS), WINDOW: String(WINDOW) };
   runSilently(library, 'test/bench/pio.gasm', { ...kind, defines }, clock);
@@ -51,7 +51,12 @@ function portWrite(library: Library, kind: Kind): number {
 
 /** … to a device of QEMU's. */
 export const portWriteToQemu = (library: Library): number =>
-  portWrite(library, { defines: { PORT: String(SERIAL_SCRATCH) } });
+  portAccess(library, { defines: { PORT: String(SERIAL_SCRATCH) } });
 
 /** … to an mdev driver. */
-export const portWriteToMdev = (library: Library): number => portWrite(library, {});
+export const portWriteToMdev = (library: Library): number => portAccess(library, {});
+
+/** Nanoseconds of a read of the same registers. */
+export const portReadOfQemu = (library: Library): number =>
+  portAccess(library, { defines: { PORT: String(SERIAL_SCRATCH), READ: '' } });
+export const portReadOfMdev = (library: Library): number => portAccess(library, { defines: { READ: '' } });

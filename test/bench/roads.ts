@@ -4,7 +4,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { portWriteToMdev, portWriteToQemu } from './exits.ts';
+import { portReadOfMdev, portReadOfQemu, portWriteToMdev, portWriteToQemu } from './exits.ts';
 import { kvmRoads } from './kvm.ts';
 import { type Figure, median } from './measure.ts';
 import { portWriteOn } from './port-write.ts';
@@ -12,7 +12,14 @@ import { barLoads } from './vfio.ts';
 
 type Library = Parameters<typeof portWriteToQemu>[0];
 
-const ROADS = { qemu: portWriteToQemu, mdev: portWriteToMdev, ...barLoads, ...kvmRoads } as const;
+const ROADS = {
+  qemu: portWriteToQemu,
+  mdev: portWriteToMdev,
+  qemuRead: portReadOfQemu,
+  mdevRead: portReadOfMdev,
+  ...barLoads,
+  ...kvmRoads,
+} as const;
 type Road = keyof typeof ROADS;
 /** Processes a road: V8 decides anew in each. */
 const PROCESSES = 5;
@@ -60,6 +67,8 @@ export function roadFigures(): readonly Figure[] {
     plain('port write to a device of QEMU and back', 'qemu'),
     plain('port write to an mdev driver and back', 'mdev', 'at most 2000 ns'),
     ratio('the same, beside one to a device of QEMU', 'mdev', 'qemu', 'at most 1.5 ×'),
+    plain('port read of a device of QEMU', 'qemuRead'),
+    plain('port read of an mdev driver', 'mdevRead'),
     plain('port write, KVM to user space and back, no device', 'user'),
     plain('store to MMIO, KVM to user space and back, no device', 'mmio'),
     short('port write, device in the kernel', 'kernel'),

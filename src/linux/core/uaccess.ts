@@ -21,8 +21,10 @@ export interface RefusingContext extends UserContext {
   refuse(errno: number, because: string): number;
 }
 
-/** Below this, a loop is quicker than making a view of the page. */
+/** Up to this, a loop is quicker than making a view of the page. */
 const SHORT = 64;
+/** 1 to {@link SHORT} bytes of one page, `start` being where they begin in it. */
+const isShort = (start: number, length: number): boolean => (length - 1) >>> 0 < SHORT && start + length <= PAGE_SIZE;
 
 // Hot: an address has 47 bits, but its low 12 survive the conversion that & makes; % is a call of fmod.
 
@@ -32,7 +34,7 @@ export function copyFromUser(kernel: UserContext, into: Uint8Array, from: number
   const { bytes, size } = kernel.memory;
   const { length } = into;
   const start = from & (PAGE_SIZE - 1);
-  if (length <= SHORT && start + length <= PAGE_SIZE) {
+  if (isShort(start, length)) {
     // One page, which the process has or has not: nothing else is to be asked of the address.
     const frame = mm.frame(from, false);
     if (frame < 0 || frame >= size) return -EFAULT;
@@ -56,11 +58,18 @@ export function copyFromUser(kernel: UserContext, into: Uint8Array, from: number
   return 0;
 }
 
-/** Write `from` to user memory at `to`. 0 or -EFAULT. */
+/** Write `from` to user memory at `to`, as {@link copyFromUser} reads it. 0 or -EFAULT. */
 export function copyToUser(kernel: UserContext, to: number, from: Uint8Array): number {
   const { mm } = kernel.current;
   const { memory } = kernel;
   const { length } = from;
+  const start = to & (PAGE_SIZE - 1);
+  if (isShort(start, length)) {
+    const frame = mm.frame(to, true);
+    if (frame < 0 || frame >= memory.size) return -EFAULT;
+    memory.write(frame + start, from, 0, length);
+    return 0;
+  }
   if (!mm.accessOk(to, length)) return -EFAULT;
   for (let done = 0; done < length; ) {
     const frame = mm.frame(to + done, true);

@@ -50,10 +50,10 @@ export interface PciFunction {
 
 // One buffer for every piece, with a view of each size, so that an access allocates nothing. No piece is under way when
 // another begins: a driver's handlers never access a device.
-const buffer = new Uint8Array(4);
-const four = buffer;
-const two = buffer.subarray(0, 2);
-const one = buffer.subarray(0, 1);
+const word = new Uint32Array(1);
+const four = new Uint8Array(word.buffer);
+const two = four.subarray(0, 2);
+const one = four.subarray(0, 1);
 
 /** The largest naturally aligned piece at `position` with at most `left` bytes. */
 function pieceAt(position: number, left: number): Uint8Array {
@@ -82,11 +82,21 @@ function writePieces(self: PciFunction, from: Hva, count: number, position: numb
   return count;
 }
 
-/** mdev_parent_ops.read: `count` or -EFAULT. */
+/** mdev_parent_ops.read: `count` or -EFAULT. Hot. */
 export function readFunction(self: PciFunction, to: Hva, count: number, position: number): number {
+  const piece = pieceAt(position, count);
+  if (piece.length === count) {
+    word[0] = 0;
+    if (!mdev_access(self, piece, position, false)) return noRegister(self, position);
+    return copyToUser(self.kernel, to, piece) < 0 ? badBuffer(self, to, count) : count;
+  }
+  return readPieces(self, to, count, position);
+}
+
+function readPieces(self: PciFunction, to: Hva, count: number, position: number): number {
   for (let done = 0; done < count; ) {
     const piece = pieceAt(position + done, count - done);
-    piece.fill(0);
+    word[0] = 0;
     if (!mdev_access(self, piece, position + done, false)) return noRegister(self, position + done);
     if (copyToUser(self.kernel, plus(to, done), piece) < 0) return badBuffer(self, to, count);
     done += piece.length;

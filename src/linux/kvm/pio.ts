@@ -63,19 +63,14 @@ function fastIn(vcpu: KvmVcpu, size: 1 | 2 | 4, port: number): number {
     finishIn(vcpu, word[0]!);
     return 1;
   }
-  run.exitIo(true, size, port, 1);
-  run.pioData.fill(0, 0, size);
+  run.exitIn(size, port);
   vcpu.leaveForPort();
   vcpu.completion = completeIn;
   return 0;
 }
 
 function completeIn(vcpu: KvmVcpu): number {
-  if (!vcpu.atPortAccess) return 1;
-  const { pioData } = vcpu.run;
-  let value = 0;
-  for (let i = vcpu.pioSize - 1; i >= 0; i--) value = value * 256 + pioData[i]!;
-  finishIn(vcpu, value);
+  if (vcpu.atPortAccess) finishIn(vcpu, vcpu.run.pioValue(vcpu.pioSize));
   return 1;
 }
 

@@ -125,6 +125,22 @@ export class RunPage {
   /** KVM_EXIT_IO of one output of `size` bytes, with its data. */
   exitOut(size: 1 | 2 | 4, port: number, value: number): void {
     this.exitIo(false, size, port, 1);
+    this.#setPioValue(size, value);
+  }
+
+  /** KVM_EXIT_IO of one input of `size` bytes, all zeros so far. */
+  exitIn(size: 1 | 2 | 4, port: number): void {
+    this.exitIo(true, size, port, 1);
+    this.#setPioValue(size, 0);
+  }
+
+  /** What user space has left in the first `size` bytes of `pioData`, as an unsigned number. */
+  pioValue(size: 1 | 2 | 4): number {
+    if (size === 1) return this.pioData[0]!;
+    return size === 2 ? this.#pioHalves[0]! : this.#pioWords[0]!;
+  }
+
+  #setPioValue(size: 1 | 2 | 4, value: number): void {
     if (size === 1) this.pioData[0] = value;
     else if (size === 2) this.#pioHalves[0] = value;
     else this.#pioWords[0] = value;

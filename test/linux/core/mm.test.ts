@@ -169,7 +169,11 @@ test('copies cross pages and stop at a hole with EFAULT', () => {
   expect(copyToUser(kernel, at + 2 * PAGE_SIZE - 4, new Uint8Array(8).fill(7))).toBe(-EFAULT);
   expect(copyFromUser(kernel, new Uint8Array(8), 0)).toBe(-EFAULT);
   expect(copyFromUser(kernel, new Uint8Array(8), -1)).toBe(-EFAULT);
-  expect(copyFromUser(kernel, new Uint8Array(0), at)).toBe(0);
+  // Nothing may be copied from and to anywhere in user space.
+  for (const address of [at, 0]) {
+    expect(copyFromUser(kernel, new Uint8Array(0), address)).toBe(0);
+    expect(copyToUser(kernel, address, new Uint8Array(0))).toBe(0);
+  }
 });
 
 test('strings end at NUL, at the limit or at a hole', () => {
