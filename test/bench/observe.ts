@@ -1,11 +1,10 @@
-/** What seeing costs: events that nobody listens to, all of KVM's into a file, and a report. */
+/** What seeing costs: all of KVM's events into a file, and a report. What events cost that nobody listens to, the script of the benchmark finds out. */
 
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GuestLibrary } from '../../src/cli/guest-program.ts';
 import { MessagesOnly, Transcript } from '../../src/cli/output.ts';
-import { run } from '../../src/cli/run.ts';
 import { chooseEvents } from '../../src/cli/trace.ts';
 import { traceToFile } from '../../src/cli/trace-sink.ts';
 import { watchedRun } from '../../src/cli/watched-run.ts';
@@ -15,13 +14,6 @@ import { type Figure, median } from './measure.ts';
 /** Port writes to the mdev driver, each an exit to QEMU and back. */
 const program = (count: number) =>
   ({ ...plainRun('test/bench/pio.gasm'), maxInsns: 1e9, defines: { COUNT: '1', WINDOW: String(count) } }) as const;
-
-/** Milliseconds of the processor for one run with so many port writes. */
-export function exitPath(library: GuestLibrary, count: number): number {
-  const start = process.cpuUsage();
-  run(program(count), library, new Transcript());
-  return process.cpuUsage(start).user / 1000;
-}
 
 /** Milliseconds of a run whose events go to `path`, and how many there were. */
 function traced(library: GuestLibrary, path: string, events: string, count: number): number {
