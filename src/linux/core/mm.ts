@@ -35,6 +35,8 @@ const MMAP_MIN_ADDRESS = 0x10000;
 const PAGES_A_BYTE = 1 / PAGE_SIZE;
 /** Entries of the look-aside cache in front of the mappings; direct mapped by page number. */
 const CACHED_PAGES = 64;
+/** The page of an entry that holds none: equal to no number, a bad pointer's negative page either. */
+const EMPTY = Number.NaN;
 
 /** Level of the page-table entry that maps a page of 2^order small ones: a table is 512 of those below it. */
 const levelOf = (order: number) => 1 + order / 9;
@@ -54,8 +56,8 @@ export class AddressSpace {
   readonly #listeners = new Set<(start: Hva, length: number) => void>();
   readonly #ageListeners = new Set<(start: Hva, length: number) => boolean>();
   // Hot: every user access asks here first, and only a miss searches the mappings.
-  readonly #readPage = new Float64Array(CACHED_PAGES).fill(-1);
-  readonly #writtenPage = new Float64Array(CACHED_PAGES).fill(-1);
+  readonly #readPage = new Float64Array(CACHED_PAGES).fill(EMPTY);
+  readonly #writtenPage = new Float64Array(CACHED_PAGES).fill(EMPTY);
   readonly #cachedFrame = new Int32Array(CACHED_PAGES);
 
   constructor(memory: PhysicalMemory, pages: PageAllocator, hugePages: HugePages) {
@@ -254,7 +256,7 @@ export class AddressSpace {
     // Frames of RAM fit 31 bits (PhysicalMemory), so that a hit makes no heap number; a device's frame may not.
     if (frame > 0x7fff_ffff) return frame;
     this.#readPage[slot] = page;
-    this.#writtenPage[slot] = writable ? page : -1;
+    this.#writtenPage[slot] = writable ? page : EMPTY;
     this.#cachedFrame[slot] = frame;
     return frame;
   }
@@ -295,8 +297,8 @@ export class AddressSpace {
 
   #invalidate(start: Hva, length: number): void {
     for (const listener of [...this.#listeners]) listener(start, length);
-    this.#readPage.fill(-1);
-    this.#writtenPage.fill(-1);
+    this.#readPage.fill(EMPTY);
+    this.#writtenPage.fill(EMPTY);
   }
 
   #freeFrames(vma: Vma): void {

@@ -169,6 +169,9 @@ test('copies cross pages and stop at a hole with EFAULT', () => {
   expect(copyToUser(kernel, at + 2 * PAGE_SIZE - 4, new Uint8Array(8).fill(7))).toBe(-EFAULT);
   expect(copyFromUser(kernel, new Uint8Array(8), 0)).toBe(-EFAULT);
   expect(copyFromUser(kernel, new Uint8Array(8), -1)).toBe(-EFAULT);
+  // What lies in the page below zero is nothing, and not what an empty place of the look-aside cache is taken for.
+  expect(copyFromUser(kernel, new Uint8Array(8), -4000)).toBe(-EFAULT);
+  expect(copyToUser(kernel, -4000, new Uint8Array(8))).toBe(-EFAULT);
   // Nothing may be copied from and to anywhere in user space.
   for (const address of [at, 0]) {
     expect(copyFromUser(kernel, new Uint8Array(0), address)).toBe(0);
