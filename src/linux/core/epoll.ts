@@ -16,6 +16,8 @@ interface Item {
   leave: (() => void) | undefined;
 }
 
+const NOTHING: readonly number[] = [];
+
 /** eventpoll_fops. */
 export const epollOperations: FileOperations = { release: (file) => (file.privateData as Epoll).release() };
 
@@ -32,8 +34,6 @@ export class Epoll {
   readonly #kernel: EpollHost;
   /** Items that may be ready, in the order in which they woke. */
   #ready: Item[] = [];
-  /** How many these are. Hot: where there are none, {@link wait} need not be asked. */
-  queued = 0;
 
   constructor(kernel: EpollHost) {
     this.#kernel = kernel;
@@ -74,19 +74,9 @@ export class Epoll {
     return false;
   }
 
-  /** epoll_wait with timeout 0: the descriptors that are ready now, each of them again at the next wait if it still is. */
+  /** epoll_wait with timeout 0: the descriptors that are ready now, each of them again at the next wait if it still is. Hot. */
   wait(): readonly number[] {
-    const asked = this.#ready;
-    this.#ready = [];
-    this.queued = 0;
-    const ready: number[] = [];
-    for (const item of asked) {
-      item.queued = false;
-      const holds = ((item.file.operations.poll?.(item.file) ?? item.events) & item.events) !== 0;
-      if (holds) ready.push(item.fd);
-      if (holds || item.leave === undefined) this.#queue(item);
-    }
-    return ready;
+    return this.#ready.length === 0 ? NOTHING : this.#collect();
   }
 
   /** The last descriptor of the set is closed. */
@@ -94,7 +84,6 @@ export class Epoll {
     for (const item of this.#items.values()) item.leave?.();
     this.#items.clear();
     this.#ready = [];
-    this.queued = 0;
   }
 
   #add(item: Item): void {
@@ -107,13 +96,24 @@ export class Epoll {
     item.leave?.();
     this.#items.delete(item.fd);
     this.#ready = this.#ready.filter((other) => other !== item);
-    this.queued = this.#ready.length;
   }
 
   #queue(item: Item): void {
     if (item.queued) return;
     item.queued = true;
     this.#ready.push(item);
-    this.queued++;
+  }
+
+  #collect(): readonly number[] {
+    const asked = this.#ready;
+    this.#ready = [];
+    const ready: number[] = [];
+    for (const item of asked) {
+      item.queued = false;
+      const holds = ((item.file.operations.poll?.(item.file) ?? item.events) & item.events) !== 0;
+      if (holds) ready.push(item.fd);
+      if (holds || item.leave === undefined) this.#queue(item);
+    }
+    return ready;
   }
 }

@@ -39,7 +39,7 @@ import { type MemfdHost, memfdCreate } from './memfd.ts';
 import type { ModuleRegistry } from './modules.ts';
 import { type Process, ProgramPart } from './process.ts';
 import * as strace from './strace.ts';
-import { refuseClosed, transfersOf } from './transfers.ts';
+import { enterKernel, leaveKernel, refuseClosed, transfersOf } from './transfers.ts';
 import type { Vfs } from './vfs.ts';
 
 const NOTHING: readonly number[] = [];
@@ -226,8 +226,7 @@ export class ProcessSyscalls implements Syscalls {
   /** A wait that finds nothing leaves no event: in life the thread would still be asleep in it. */
   epoll_wait(set: number): readonly number[] {
     const file = this.#process.files.get(set);
-    if (file === undefined || !isEpollFile(file) || file.privateData.queued === 0) return NOTHING;
-    const ready = file.privateData.wait();
+    const ready = file !== undefined && isEpollFile(file) ? file.privateData.wait() : NOTHING;
     if (ready.length > 0 && strace.sysEpollWait.on) {
       strace.traceEpollWait(this.#kernel.stream, this.#process, set, ready);
     }
@@ -319,14 +318,12 @@ export class ProcessSyscalls implements Syscalls {
 
   /** The kernel works for this process from here on; returns whom it worked for before. */
   #enter(): Process {
-    const before = this.#kernel.current;
-    if (before !== this.#process) this.#kernel.current = this.#process;
-    return before;
+    return enterKernel(this.#kernel, this.#process);
   }
 
   /** Back to user space, or to whom the kernel worked for before. */
   #leave(before: Process): void {
-    if (before !== this.#process) this.#kernel.current = before;
+    leaveKernel(this.#kernel, this.#process, before);
   }
 
   #eventfd(initial: number, flags: number): number {

@@ -28,6 +28,18 @@ const atMost = (count: number): number => (count > MAX_RW_COUNT ? MAX_RW_COUNT :
 export const refuseClosed = (kernel: RefusingContext, process: Process, fd: number): number =>
   kernel.refuse(EBADF, `fd ${fd} is not open in process ${process.name}`);
 
+/** From here on the kernel works for `process`; returns whom it worked for before. */
+export function enterKernel(kernel: { current: Process }, process: Process): Process {
+  const before = kernel.current;
+  if (before !== process) kernel.current = process;
+  return before;
+}
+
+/** Back to user space, or to whom the kernel worked for before. */
+export function leaveKernel(kernel: { current: Process }, process: Process, before: Process): void {
+  if (before !== process) kernel.current = before;
+}
+
 /**
  * read, write, pread and pwrite of one process. Each is written out, and not one function with a flag: so it has its own place at which
  * it calls a file, and V8 can tell which one that is where there is only one, as behind nearly every pwrite.
@@ -37,17 +49,6 @@ export function transfersOf(
   process: Process,
 ): Pick<Syscalls, 'read' | 'write' | 'pread' | 'pwrite'> {
   const { files, mm } = process;
-  /** The kernel works for this process from here on; returns whom it worked for before. */
-  const enter = (): Process => {
-    const before = kernel.current;
-    if (before !== process) kernel.current = process;
-    return before;
-  };
-
-  const leave = (before: Process): void => {
-    if (before !== process) kernel.current = before;
-  };
-
   /** Whether all of `mode` may be done with the file, and the buffer is user space. */
   const may = (file: OpenFile | undefined, mode: number, buffer: Hva, count: number): file is OpenFile =>
     file !== undefined && (file.mode & mode) === mode && mm.accessOk(buffer, count);
@@ -75,45 +76,45 @@ export function transfersOf(
 
   return {
     read: (fd, buffer, count) => {
-      const before = enter();
+      const before = enterKernel(kernel, process);
       const file = files.get(fd);
       const result = !may(file, FMODE.READS, buffer, count)
         ? refused(fd, file, buffer, count, undefined, false)
         : advance(file, file.read!(file, buffer, atMost(count), file.position));
-      leave(before);
+      leaveKernel(kernel, process, before);
       if (watch.on && sysRead.on) traceTransfer(sysRead, kernel.stream, process, fd, buffer, count, -1, result);
       return result;
     },
     write: (fd, buffer, count) => {
-      const before = enter();
+      const before = enterKernel(kernel, process);
       const file = files.get(fd);
       const result = !may(file, FMODE.WRITES, buffer, count)
         ? refused(fd, file, buffer, count, undefined, true)
         : advance(file, file.write!(file, buffer, atMost(count), file.position));
-      leave(before);
+      leaveKernel(kernel, process, before);
       if (watch.on && sysWrite.on) traceTransfer(sysWrite, kernel.stream, process, fd, buffer, count, -1, result);
       return result;
     },
     pread: (fd, buffer, count, offset) => {
-      const before = enter();
+      const before = enterKernel(kernel, process);
       const file = files.get(fd);
       const result =
         offset < 0 || !may(file, FMODE.PREADS, buffer, count)
           ? refused(fd, file, buffer, count, offset, false)
           : file.read!(file, buffer, atMost(count), offset);
-      leave(before);
+      leaveKernel(kernel, process, before);
       if (watch.on && sysPread64.on)
         traceTransfer(sysPread64, kernel.stream, process, fd, buffer, count, offset, result);
       return result;
     },
     pwrite: (fd, buffer, count, offset) => {
-      const before = enter();
+      const before = enterKernel(kernel, process);
       const file = files.get(fd);
       const result =
         offset < 0 || !may(file, FMODE.PWRITES, buffer, count)
           ? refused(fd, file, buffer, count, offset, true)
           : file.write!(file, buffer, atMost(count), offset);
-      leave(before);
+      leaveKernel(kernel, process, before);
       if (watch.on && sysPwrite64.on)
         traceTransfer(sysPwrite64, kernel.stream, process, fd, buffer, count, offset, result);
       return result;

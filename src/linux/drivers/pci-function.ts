@@ -63,45 +63,53 @@ function pieceAt(position: number, left: number): Uint8Array {
 
 /** mdev_parent_ops.write: `count`, or -EFAULT if a piece has no register or the buffer is not there. Hot. */
 export function writeFunction(self: PciFunction, from: Hva, count: number, position: number): number {
-  const piece = pieceAt(position, count);
-  // One piece, as nearly every access is.
-  if (piece.length === count) {
-    if (copyFromUser(self.kernel, piece, from) < 0) return badBuffer(self, from, count);
-    return mdev_access(self, piece, position, true) ? count : noRegister(self, position);
-  }
-  return writePieces(self, from, count, position);
-}
-
-function writePieces(self: PciFunction, from: Hva, count: number, position: number): number {
+  // One piece, as nearly every access is: the loop makes doubles of its numbers.
+  const only = pieceAt(position, count);
+  if (only.length === count) return writePiece(self, only, 0, from, count, position);
   for (let done = 0; done < count; ) {
-    const piece = pieceAt(position + done, count - done);
-    if (copyFromUser(self.kernel, piece, plus(from, done)) < 0) return badBuffer(self, from, count);
-    if (!mdev_access(self, piece, position + done, true)) return noRegister(self, position + done);
-    done += piece.length;
+    const written = writePiece(self, pieceAt(position + done, count - done), done, from, count, position);
+    if (written < 0) return written;
+    done += written;
   }
   return count;
+}
+
+/** The piece of an access of which `done` bytes are done: its length or -EFAULT. */
+function writePiece(
+  self: PciFunction,
+  piece: Uint8Array,
+  done: number,
+  from: Hva,
+  count: number,
+  position: number,
+): number {
+  if (copyFromUser(self.kernel, piece, plus(from, done)) < 0) return badBuffer(self, from, count);
+  return mdev_access(self, piece, position + done, true) ? piece.length : noRegister(self, position + done);
 }
 
 /** mdev_parent_ops.read: `count` or -EFAULT. Hot. */
 export function readFunction(self: PciFunction, to: Hva, count: number, position: number): number {
-  const piece = pieceAt(position, count);
-  if (piece.length === count) {
-    word[0] = 0;
-    if (!mdev_access(self, piece, position, false)) return noRegister(self, position);
-    return copyToUser(self.kernel, to, piece) < 0 ? badBuffer(self, to, count) : count;
-  }
-  return readPieces(self, to, count, position);
-}
-
-function readPieces(self: PciFunction, to: Hva, count: number, position: number): number {
+  const only = pieceAt(position, count);
+  if (only.length === count) return readPiece(self, only, 0, to, count, position);
   for (let done = 0; done < count; ) {
-    const piece = pieceAt(position + done, count - done);
-    word[0] = 0;
-    if (!mdev_access(self, piece, position + done, false)) return noRegister(self, position + done);
-    if (copyToUser(self.kernel, plus(to, done), piece) < 0) return badBuffer(self, to, count);
-    done += piece.length;
+    const read = readPiece(self, pieceAt(position + done, count - done), done, to, count, position);
+    if (read < 0) return read;
+    done += read;
   }
   return count;
+}
+
+function readPiece(
+  self: PciFunction,
+  piece: Uint8Array,
+  done: number,
+  to: Hva,
+  count: number,
+  position: number,
+): number {
+  word[0] = 0;
+  if (!mdev_access(self, piece, position + done, false)) return noRegister(self, position + done);
+  return copyToUser(self.kernel, plus(to, done), piece) < 0 ? badBuffer(self, to, count) : piece.length;
 }
 
 /** One piece to or from config space or a BAR; false if the file offset belongs to neither. */

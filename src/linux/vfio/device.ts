@@ -214,7 +214,6 @@ export class VfioDevice {
 
 /** One open of a device: `struct vfio_device_file`. */
 export interface DeviceFile {
-  readonly device: VfioDevice;
   /** The device may be used: from the start by a group's file, once bound to an iommufd by the device's own. */
   readonly granted: boolean;
   /** VFIO_DEVICE_BIND_IOMMUFD: 0 or -errno. */

@@ -286,7 +286,6 @@ export class VfioGroup implements GroupOfDevice {
   #deviceFile(device: VfioDevice): DeviceFile {
     const groupFile = this.#opened;
     return {
-      device,
       granted: true,
       bind: () =>
         this.#kernel.refuse(EINVAL, `${device.name} was opened by its group: only a file of its own node can be bound`),

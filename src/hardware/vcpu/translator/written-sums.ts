@@ -21,6 +21,20 @@ function whole(emitter: Emitter, { base, shift, terms }: XorSum): WasmValue {
   return withTerms(emitter, moved, terms);
 }
 
+interface Written {
+  readonly sum: XorSum;
+  readonly value: WasmValue;
+}
+
+/** The sum made from one that has all its terms and more. */
+function fromLarger(emitter: Emitter, sum: XorSum, written: readonly Written[]): WasmValue | undefined {
+  for (const { sum: larger, value } of written) {
+    const missing = missingFrom(sum, larger);
+    if (missing !== undefined) return withTerms(emitter, value, missing);
+  }
+  return undefined;
+}
+
 /**
  * Give the registers that hold sums their values once more, as sums; the engine leaves out what they were made from. What is nearly
  * another one is made from that, so that few parts have to be held. At one place of a block, so that no sum is written at each step.
@@ -29,11 +43,9 @@ export function writeSums(emitter: Emitter): void {
   const { frame } = emitter;
   const sums = [...frame.values.entries()].flatMap(([number, { sum }]) => (isWorthwhile(sum) ? [{ number, sum }] : []));
   sums.sort((a, b) => b.sum.terms.length - a.sum.terms.length);
-  const written: { readonly sum: XorSum; readonly value: WasmValue }[] = [];
+  const written: Written[] = [];
   for (const { number, sum } of sums) {
-    const larger = written.find((each) => missingFrom(sum, each.sum) !== undefined);
-    const value =
-      larger === undefined ? whole(emitter, sum) : withTerms(emitter, larger.value, missingFrom(sum, larger.sum)!);
+    const value = fromLarger(emitter, sum, written) ?? whole(emitter, sum);
     written.push({ sum, value });
     frame.temporaries.push(value);
     frame.code.op(OP.I64_EXTEND_I32_U);

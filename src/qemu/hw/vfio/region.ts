@@ -58,8 +58,6 @@ export class VfioRegion implements MemoryRegionOps {
   #areas: readonly Area[];
   /** What of the areas is mapped. */
   readonly #mapped: MemoryRegion[] = [];
-  /** Where the region begins in the device's file. */
-  readonly #start: number;
   /** Eight bytes of QEMU's own memory that every access passes through. */
   readonly #buffer: Hva;
   readonly #bytes: DataView;
@@ -75,7 +73,6 @@ export class VfioRegion implements MemoryRegionOps {
     this.index = index;
     this.name = name;
     this.info = info;
-    this.#start = info.offset;
     this.#setup = setup;
     this.region = topology.io(name, info.size, this);
     const scratch = this.#system.scratch(8);
@@ -189,6 +186,7 @@ export class VfioRegion implements MemoryRegionOps {
 
   /** Hot. */
   write(offset: number, size: number, value: number): void {
+    // `| 0`: a small integer to the engine, as nearly all are.
     this.#word[0] = value | 0;
     this.#pwrite(offset, size);
     if (watch.on && vfioRegionWrite.on) this.#traceWrite(offset, size, BigInt(value));
@@ -211,7 +209,7 @@ export class VfioRegion implements MemoryRegionOps {
   }
 
   #pread(offset: number, size: number): boolean {
-    const got = this.#system.syscalls.pread(this.#device.fd, this.#buffer, size, this.#start + offset);
+    const got = this.#system.syscalls.pread(this.#device.fd, this.#buffer, size, this.info.offset + offset);
     if (got === size) return true;
     const where = `${this.#device.name}:region${this.index}+0x${offset.toString(16)}`;
     this.#system.error(`vfio_region_read(${where}, ${size}) failed: ${reasonOf(got)}`);
@@ -219,7 +217,7 @@ export class VfioRegion implements MemoryRegionOps {
   }
 
   #pwrite(offset: number, size: number): void {
-    const done = this.#system.syscalls.pwrite(this.#device.fd, this.#buffer, size, this.#start + offset);
+    const done = this.#system.syscalls.pwrite(this.#device.fd, this.#buffer, size, this.info.offset + offset);
     if (done === size) return;
     const where = `${this.#device.name}:region${this.index}+0x${offset.toString(16)}`;
     const value = size === 8 ? this.#bytes.getBigUint64(0, true) : this.#bytes.getUint32(0, true) % 2 ** (8 * size);
