@@ -82,6 +82,20 @@ export class PhysicalMemory {
     this.code.changed(address, count);
   }
 
+  /** The number in the 1, 2 or 4 bytes at `address`. Hot. */
+  load(address: Hpa, size: 1 | 2 | 4): number {
+    if (size === 1) return this.bytes[address]!;
+    return size === 2 ? this.view.getUint16(address, true) : this.view.getUint32(address, true);
+  }
+
+  /** Store the low 1, 2 or 4 bytes of `value` at `address`, as {@link write} does. Hot. */
+  store(address: Hpa, size: 1 | 2 | 4, value: number): void {
+    if (size === 1) this.bytes[address] = value;
+    else if (size === 2) this.view.setUint16(address, value, true);
+    else this.view.setUint32(address, value, true);
+    this.code.changed(address, size);
+  }
+
   /** Make the page frame at `address` zeros. */
   clear(address: Hpa): void {
     this.bytes.fill(0, address, address + PAGE_SIZE);

@@ -4,7 +4,7 @@
  * address randomisation, so that runs are repeatable.
  */
 
-import { type Hpa, type Hva, hva, PAGE_SIZE } from '../../address.ts';
+import { type Hpa, type Hva, hva, PAGE_SHIFT, PAGE_SIZE } from '../../address.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import { EFAULT, EINVAL, ENODEV, ENOMEM } from '../uapi/errno.ts';
 import {
@@ -31,11 +31,9 @@ export const MMAP_BASE = 0x7fff_f7ff_f000;
 /** vm.mmap_min_addr. */
 const MMAP_MIN_ADDRESS = 0x10000;
 
-/** A product with a power of two is exact, and quicker than a quotient. */
-const PAGES_A_BYTE = 1 / PAGE_SIZE;
 /** Entries of the look-aside cache in front of the mappings; direct mapped by page number. */
 const CACHED_PAGES = 64;
-/** The page of an entry that holds none: equal to no number, a bad pointer's negative page either. */
+/** The page of an entry that holds none: equal to no number. */
 const EMPTY = Number.NaN;
 
 /** Level of the page-table entry that maps a page of 2^order small ones: a table is 512 of those below it. */
@@ -151,10 +149,11 @@ export class AddressSpace {
    * protection forbids the access, -ENOMEM if no frame is left.
    */
   frame(address: number, write: boolean): Hpa | number {
-    const page = Math.floor(address * PAGES_A_BYTE);
-    const slot = page & (CACHED_PAGES - 1);
-    if ((write ? this.#writtenPage : this.#readPage)[slot] === page) return this.#cachedFrame[slot]!;
-    return this.#fault(page, slot, write);
+    // Hot: an address has 47 bits, but its low 32 survive the conversion that & and >>> make; % is a call of fmod.
+    const start = address - (address & (PAGE_SIZE - 1));
+    const slot = (address >>> PAGE_SHIFT) & (CACHED_PAGES - 1);
+    if ((write ? this.#writtenPage : this.#readPage)[slot] === start) return this.#cachedFrame[slot]!;
+    return this.#fault(Math.floor(start), slot, write);
   }
 
   /**
@@ -194,7 +193,7 @@ export class AddressSpace {
 
   /** access_ok: whether `[address, address + length)` is user space at all. */
   accessOk(address: number, length: number): boolean {
-    return Math.floor(address) === address && address >= 0 && length >= 0 && address + length <= TASK_SIZE;
+    return address >= 0 && length >= 0 && address + length <= TASK_SIZE;
   }
 
   /** Call `listener(start, length)` before pages go away (mmu_notifier invalidate_range). Returns how to stop. */
@@ -237,8 +236,7 @@ export class AddressSpace {
     for (const vma of [...this.#vmas]) this.munmap(vma.start, vma.length);
   }
 
-  #fault(page: number, slot: number, write: boolean): Hpa | number {
-    const address = page * PAGE_SIZE;
+  #fault(address: number, slot: number, write: boolean): Hpa | number {
     const vma = this.#vmas[this.#firstEndingAfter(address)];
     if (vma === undefined || address < vma.start) return -EFAULT;
     const writable = (vma.protection & PROT_WRITE) !== 0;
@@ -255,8 +253,8 @@ export class AddressSpace {
     }
     // Frames of RAM fit 31 bits (PhysicalMemory), so that a hit makes no heap number; a device's frame may not.
     if (frame > 0x7fff_ffff) return frame;
-    this.#readPage[slot] = page;
-    this.#writtenPage[slot] = writable ? page : EMPTY;
+    this.#readPage[slot] = address;
+    this.#writtenPage[slot] = writable ? address : EMPTY;
     this.#cachedFrame[slot] = frame;
     return frame;
   }

@@ -3,7 +3,7 @@
  * -EFAULT; an unmapped page of a good mapping is brought in on the way.
  */
 
-import { type Hva, PAGE_SIZE } from '../../address.ts';
+import { type Hpa, type Hva, PAGE_SIZE } from '../../address.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import { EFAULT, EINVAL } from '../uapi/errno.ts';
 import type { Members, Struct, StructValue } from '../uapi/struct.ts';
@@ -79,6 +79,37 @@ export function copyToUser(kernel: UserContext, to: number, from: Uint8Array): n
     memory.write(frame + offset, from, done, count);
     done += count;
   }
+  return 0;
+}
+
+/** The bytes of a number that lies in two pages. */
+const number = new DataView(new ArrayBuffer(4));
+const bytesOfNumber = [1, 2, 4].map((size) => new Uint8Array(number.buffer, 0, size));
+const bytesOf = (size: 1 | 2 | 4): Uint8Array => bytesOfNumber[size >> 1]!;
+
+/** get_user: the number in the 1, 2 or 4 bytes at `from`, or -EFAULT. Hot. */
+export function getUser(kernel: UserContext, from: number, size: 1 | 2 | 4): number {
+  const { memory } = kernel;
+  const start = from & (PAGE_SIZE - 1);
+  if (start + size > PAGE_SIZE) {
+    number.setUint32(0, 0, true);
+    return copyFromUser(kernel, bytesOf(size), from) < 0 ? -EFAULT : number.getUint32(0, true);
+  }
+  const frame = kernel.current.mm.frame(from, false);
+  return frame < 0 || frame >= memory.size ? -EFAULT : memory.load((frame + start) as Hpa, size);
+}
+
+/** put_user: `value` into the 1, 2 or 4 bytes at `to`. 0 or -EFAULT. Hot. */
+export function putUser(kernel: UserContext, to: number, size: 1 | 2 | 4, value: number): number {
+  const { memory } = kernel;
+  const start = to & (PAGE_SIZE - 1);
+  if (start + size > PAGE_SIZE) {
+    number.setUint32(0, value, true);
+    return copyToUser(kernel, to, bytesOf(size));
+  }
+  const frame = kernel.current.mm.frame(to, true);
+  if (frame < 0 || frame >= memory.size) return -EFAULT;
+  memory.store((frame + start) as Hpa, size, value);
   return 0;
 }
 

@@ -40,6 +40,9 @@ export interface FunctionIdentity {
   readonly handledBars: number;
 }
 
+/** Bytes of an aligned piece of an access. What it carries is one number, its bytes in little-endian order. */
+export type Piece = 1 | 2 | 4;
+
 /** What a write did: stored a BAR, was taken (stored or ignored on purpose), or is not handled. */
 export type ConfigWrite = 'bar' | 'taken' | 'unhandled';
 
@@ -74,9 +77,9 @@ export class ConfigSpace {
     this.#bytes.set(bytes, offset);
   }
 
-  /** Copy `into.length` bytes from `offset`. Past the space: zeros. Fidelity: the sample reads the memory behind. */
-  read(offset: number, into: Uint8Array): void {
-    for (let i = 0; i < into.length; i++) into[i] = this.#bytes[offset + i] ?? 0;
+  /** The number at `offset`. Past the space: zeros. Fidelity: the sample reads the memory behind. */
+  read(offset: number, size: Piece): number {
+    return numberAt(this.#bytes, offset, size);
   }
 
   /** The 32-bit word at `offset`. */
@@ -84,15 +87,18 @@ export class ConfigSpace {
     return this.#view.getUint32(offset, true);
   }
 
-  /** handle_pci_cfg_write. `data` is 1, 2 or 4 bytes. */
-  write(offset: number, data: Uint8Array): ConfigWrite {
+  /**
+   * handle_pci_cfg_write. Fidelity: for a BAR write of 1 or 2 bytes the sample reads past its buffer and stores garbage above; here the
+   * missing bytes are 0.
+   */
+  write(offset: number, _size: Piece, value: number): ConfigWrite {
     switch (offset) {
       case PCI_COMMAND:
       case PCI_STATUS:
       case PCI_INTERRUPT_PIN:
         return 'taken';
       case PCI_INTERRUPT_LINE:
-        this.#bytes[offset] = data[0] ?? 0;
+        this.#bytes[offset] = value;
         return 'taken';
     }
     const bar = (offset - PCI_BASE_ADDRESS_0) / 4;
@@ -102,7 +108,7 @@ export class ConfigSpace {
       this.#view.setUint32(offset, 0, true);
       return 'taken';
     }
-    this.#writeBar(offset, mask, littleEndian(data));
+    this.#writeBar(offset, mask, value);
     return 'bar';
   }
 
@@ -113,12 +119,9 @@ export class ConfigSpace {
   }
 }
 
-/**
- * The number in up to four bytes. Fidelity: for a BAR write of 1 or 2 bytes the sample reads past its buffer and stores
- * garbage above; here the missing bytes are 0.
- */
-export function littleEndian(data: Uint8Array): number {
+/** The number in the `size` bytes at `offset`; those behind the end are 0. */
+export function numberAt(bytes: Uint8Array, offset: number, size: Piece): number {
   let value = 0;
-  for (let i = data.length - 1; i >= 0; i--) value = value * 256 + (data[i] ?? 0);
+  for (let i = offset + size - 1; i >= offset; i--) value = value * 256 + (bytes[i] ?? 0);
   return value;
 }

@@ -14,7 +14,7 @@ import type { MdevParentOps } from '../mdev/parent.ts';
 import type { MdevType } from '../mdev/type.ts';
 import { type MdevTypeGroup, VFIO_DEVICE_API_PCI } from '../mdev/type.ts';
 import { ENOMEM, ENOSPC } from '../uapi/errno.ts';
-import { ConfigSpace, type ConfigWrite, littleEndian } from './config-space.ts';
+import { ConfigSpace, type ConfigWrite, type Piece } from './config-space.ts';
 import { Interrupts } from './interrupts.ts';
 import { ParentDevice } from './parent-device.ts';
 import { type PciFunction, readFunction, writeFunction } from './pci-function.ts';
@@ -29,6 +29,8 @@ const CLASS = 0x070002;
 const BAR_SIZE = 8;
 /** The sample's handlers take the offset as a u16. */
 const REGISTER_MASK = 0xffff;
+/** … and look at one byte of the buffer. */
+const FIRST_BYTE = 0xff;
 /** Ports of the card, shared by every device made on it (MAX_MTTYS). */
 const PORTS = 24;
 /** `s[2]` of the sample: a device of one port has the state of two, and both BARs answer the file whatever their size. */
@@ -74,23 +76,23 @@ class MttyState implements PciFunction {
     this.config.place(CARD_NAME_AT, new TextEncoder().encode(CARD_NAME));
   }
 
-  config_written(offset: number, piece: Uint8Array, outcome: ConfigWrite): void {
+  config_written(offset: number, size: Piece, value: number, outcome: ConfigWrite): void {
     if (outcome === 'bar') {
-      this.kernel.printk(`BAR${(offset - 0x10) / 4} addr 0x${littleEndian(piece).toString(16)}`);
+      this.kernel.printk(`BAR${(offset - 0x10) / 4} addr 0x${value.toString(16)}`);
     } else if (outcome === 'unhandled') {
-      this.kernel.printk(`PCI config write @0x${offset.toString(16)} of ${piece.length} bytes not handled`);
+      this.kernel.printk(`PCI config write @0x${offset.toString(16)} of ${size} bytes not handled`);
     }
   }
 
   /** Fidelity: BARs 2 to 5 have no port; the sample runs over the end of its array. */
-  handle_bar_write(bar: number, offset: number, piece: Uint8Array): void {
-    this.ports[bar]?.write(offset & REGISTER_MASK, piece[0]!);
+  handle_bar_write(bar: number, offset: number, _size: Piece, value: number): void {
+    this.ports[bar]?.write(offset & REGISTER_MASK, value & FIRST_BYTE);
   }
 
-  /** An offset past the eight registers leaves the piece as it is. */
-  handle_bar_read(bar: number, offset: number, piece: Uint8Array): void {
+  /** An offset past the eight registers leaves the piece as it is: zeros. */
+  handle_bar_read(bar: number, offset: number): number {
     const register = offset & REGISTER_MASK;
-    if (register < BAR_SIZE) piece[0] = this.ports[bar]?.read(register) ?? 0;
+    return register < BAR_SIZE ? (this.ports[bar]?.read(register) ?? 0) : 0;
   }
 }
 

@@ -7,11 +7,11 @@
 import { type Hva, plus } from '../../address.ts';
 import { watch } from '../../event.ts';
 import type { Kernel } from '../core/kernel.ts';
-import { copyFromUser, copyToUser } from '../core/uaccess.ts';
+import { getUser, putUser } from '../core/uaccess.ts';
 import { EFAULT } from '../uapi/errno.ts';
 import { VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX } from '../uapi/vfio.ts';
 import { offsetInRegion, regionOf } from '../vfio/device.ts';
-import { type ConfigWrite, littleEndian } from './config-space.ts';
+import type { ConfigWrite, Piece } from './config-space.ts';
 import { mdevAccess } from './events.ts';
 import type { Interrupts } from './interrupts.ts';
 
@@ -19,10 +19,9 @@ import type { Interrupts } from './interrupts.ts';
 export interface FunctionConfig {
   /** Bytes, as VFIO is to report them. */
   readonly size: number;
-  /** Fill `into` from `offset` on. */
-  read(offset: number, into: Uint8Array): void;
-  /** `data` is 1, 2 or 4 bytes. */
-  write(offset: number, data: Uint8Array): ConfigWrite;
+  /** The number in the `size` bytes at `offset`. */
+  read(offset: number, size: Piece): number;
+  write(offset: number, size: Piece, value: number): ConfigWrite;
 }
 
 /** One device of such a driver. */
@@ -41,31 +40,24 @@ export interface PciFunction {
   /** VFIO_DEVICE_RESET, where the driver has one; the flags then promise it. */
   reset?(): void;
   /** A config write has been done. */
-  config_written(offset: number, piece: Uint8Array, outcome: ConfigWrite): void;
-  /** A piece is written to BAR `bar`, which may be one of the six that it has not; `piece` is valid during the call only. */
-  handle_bar_write(bar: number, offset: number, piece: Uint8Array): void;
-  /** Fill `piece`, which is zeroed before. */
-  handle_bar_read(bar: number, offset: number, piece: Uint8Array): void;
+  config_written(offset: number, size: Piece, value: number, outcome: ConfigWrite): void;
+  /** A piece is written to BAR `bar`, which may be one of the six that it has not. */
+  handle_bar_write(bar: number, offset: number, size: Piece, value: number): void;
+  /** What a piece of it reads as. */
+  handle_bar_read(bar: number, offset: number, size: Piece): number;
 }
 
-// One buffer for every piece, with a view of each size, so that an access allocates nothing. No piece is under way when
-// another begins: a driver's handlers never access a device.
-const word = new Uint32Array(1);
-const four = new Uint8Array(word.buffer);
-const two = four.subarray(0, 2);
-const one = four.subarray(0, 1);
-
-/** The largest naturally aligned piece at `position` with at most `left` bytes. */
-function pieceAt(position: number, left: number): Uint8Array {
-  if (left >= 4 && (position & 3) === 0) return four;
-  return left >= 2 && (position & 1) === 0 ? two : one;
+/** Bytes of the largest naturally aligned piece at `position` with at most `left`. */
+function pieceAt(position: number, left: number): Piece {
+  if (left >= 4 && (position & 3) === 0) return 4;
+  return left >= 2 && (position & 1) === 0 ? 2 : 1;
 }
 
 /** mdev_parent_ops.write: `count`, or -EFAULT if a piece has no register or the buffer is not there. Hot. */
 export function writeFunction(self: PciFunction, from: Hva, count: number, position: number): number {
   // One piece, as nearly every access is: the loop makes doubles of its numbers.
   const only = pieceAt(position, count);
-  if (only.length === count) return writePiece(self, only, 0, from, count, position);
+  if (only === count) return writePiece(self, only, 0, from, count, position);
   for (let done = 0; done < count; ) {
     const written = writePiece(self, pieceAt(position + done, count - done), done, from, count, position);
     if (written < 0) return written;
@@ -75,22 +67,16 @@ export function writeFunction(self: PciFunction, from: Hva, count: number, posit
 }
 
 /** The piece of an access of which `done` bytes are done: its length or -EFAULT. */
-function writePiece(
-  self: PciFunction,
-  piece: Uint8Array,
-  done: number,
-  from: Hva,
-  count: number,
-  position: number,
-): number {
-  if (copyFromUser(self.kernel, piece, plus(from, done)) < 0) return badBuffer(self, from, count);
-  return mdev_access(self, piece, position + done, true) ? piece.length : noRegister(self, position + done);
+function writePiece(self: PciFunction, size: Piece, done: number, from: Hva, count: number, position: number): number {
+  const value = getUser(self.kernel, plus(from, done), size);
+  if (value < 0) return badBuffer(self, from, count);
+  return mdev_access(self, position + done, size, value, true) < 0 ? noRegister(self, position + done) : size;
 }
 
 /** mdev_parent_ops.read: `count` or -EFAULT. Hot. */
 export function readFunction(self: PciFunction, to: Hva, count: number, position: number): number {
   const only = pieceAt(position, count);
-  if (only.length === count) return readPiece(self, only, 0, to, count, position);
+  if (only === count) return readPiece(self, only, 0, to, count, position);
   for (let done = 0; done < count; ) {
     const read = readPiece(self, pieceAt(position + done, count - done), done, to, count, position);
     if (read < 0) return read;
@@ -99,41 +85,31 @@ export function readFunction(self: PciFunction, to: Hva, count: number, position
   return count;
 }
 
-function readPiece(
-  self: PciFunction,
-  piece: Uint8Array,
-  done: number,
-  to: Hva,
-  count: number,
-  position: number,
-): number {
-  word[0] = 0;
-  if (!mdev_access(self, piece, position + done, false)) return noRegister(self, position + done);
-  return copyToUser(self.kernel, plus(to, done), piece) < 0 ? badBuffer(self, to, count) : piece.length;
+function readPiece(self: PciFunction, size: Piece, done: number, to: Hva, count: number, position: number): number {
+  const value = mdev_access(self, position + done, size, 0, false);
+  if (value < 0) return noRegister(self, position + done);
+  return putUser(self.kernel, plus(to, done), size, value) < 0 ? badBuffer(self, to, count) : size;
 }
 
-/** One piece to or from config space or a BAR; false if the file offset belongs to neither. */
-export function mdev_access(self: PciFunction, piece: Uint8Array, position: number, write: boolean): boolean {
+/** One piece to or from config space or a BAR: its value, or -EFAULT if the file offset belongs to neither. */
+function mdev_access(self: PciFunction, position: number, size: Piece, written: number, write: boolean): number {
   const region = regionOf(position);
   const offset = offsetInRegion(position);
+  if (region > VFIO_PCI_BAR5_REGION_INDEX && region !== VFIO_PCI_CONFIG_REGION_INDEX) return -EFAULT;
   // A write is told before what it causes, a read when its value is known.
-  if (write && watch.on && mdevAccess.on) tell(self, piece, region, offset, write);
+  if (write && watch.on && mdevAccess.on) tell(self, region, offset, size, written, write);
+  let value = written;
   if (region === VFIO_PCI_CONFIG_REGION_INDEX) {
-    if (write) self.config_written(offset, piece, self.config.write(offset, piece));
-    else self.config.read(offset, piece);
-  } else if (region <= VFIO_PCI_BAR5_REGION_INDEX) {
-    if (write) self.handle_bar_write(region, offset, piece);
-    else self.handle_bar_read(region, offset, piece);
-  } else {
-    return false;
-  }
-  if (!write && watch.on && mdevAccess.on) tell(self, piece, region, offset, write);
-  return true;
+    if (write) self.config_written(offset, size, value, self.config.write(offset, size, value));
+    else value = self.config.read(offset, size);
+  } else if (write) self.handle_bar_write(region, offset, size, value);
+  else value = self.handle_bar_read(region, offset, size);
+  if (!write && watch.on && mdevAccess.on) tell(self, region, offset, size, value, write);
+  return value;
 }
 
-function tell(self: PciFunction, piece: Uint8Array, region: number, offset: number, write: boolean): void {
-  const value = littleEndian(piece);
-  mdevAccess(self.kernel.stream, { device: self.name, write, region, offset, size: piece.length, value });
+function tell(self: PciFunction, region: number, offset: number, size: Piece, value: number, write: boolean): void {
+  mdevAccess(self.kernel.stream, { device: self.name, write, region, offset, size, value });
 }
 
 const badBuffer = (self: PciFunction, at: Hva, count: number): number =>

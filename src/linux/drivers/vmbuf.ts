@@ -27,7 +27,7 @@ import {
   vfio_register_notifier,
   vfio_unregister_notifier,
 } from '../vfio/notifier.ts';
-import { ConfigSpace, littleEndian } from './config-space.ts';
+import { ConfigSpace, type Piece } from './config-space.ts';
 import { vmbufReadGuest } from './events.ts';
 import { Interrupts } from './interrupts.ts';
 import { ParentDevice } from './parent-device.ts';
@@ -91,12 +91,9 @@ class VmbufState implements PciFunction, NotifierBlock {
   /** Config writes are not logged; the event `mdev_access` shows them. */
   config_written(): void {}
 
-  handle_bar_write(bar: number, offset: number, piece: Uint8Array): void {
-    const value = littleEndian(piece);
-    this.#log(
-      `handle_bar_write BAR${bar} offset 0x${offset.toString(16)} count ${piece.length} data 0x${value.toString(16)}`,
-    );
-    const register = bar === 0 && piece.length === 4 ? offset : undefined;
+  handle_bar_write(bar: number, offset: number, size: Piece, value: number): void {
+    this.#log(`handle_bar_write BAR${bar} offset 0x${offset.toString(16)} count ${size} data 0x${value.toString(16)}`);
+    const register = bar === 0 && size === 4 ? offset : undefined;
     if (register === LOW_HALF) {
       this.#low = value;
     } else if (register === HIGH_HALF && this.#low !== undefined) {
@@ -110,7 +107,9 @@ class VmbufState implements PciFunction, NotifierBlock {
     }
   }
 
-  handle_bar_read(): void {}
+  handle_bar_read(): number {
+    return 0;
+  }
 
   #readBuffer(address: bigint): void {
     const at = `0x${address.toString(16)}`;

@@ -12,7 +12,7 @@ import {
   PCI_SUBSYSTEM_VENDOR_ID,
   PCI_VENDOR_ID,
 } from '../../uapi/pci.ts';
-import type { ConfigWrite } from '../config-space.ts';
+import { type ConfigWrite, numberAt, type Piece } from '../config-space.ts';
 import type { FunctionConfig } from '../pci-function.ts';
 
 const VENDOR = 0x1234;
@@ -49,14 +49,14 @@ export class VgpuConfigSpace implements FunctionConfig {
     return enabled === 0 ? undefined : this.#view.getUint32(PCI_BASE_ADDRESS_0, true);
   }
 
-  read(offset: number, into: Uint8Array): void {
-    for (let i = 0; i < into.length; i++) into[i] = this.#bytes[offset + i] ?? 0;
+  read(offset: number, size: Piece): number {
+    return numberAt(this.#bytes, offset, size);
   }
 
-  write(offset: number, data: Uint8Array): ConfigWrite {
-    for (let i = 0; i < data.length && offset + i < this.size; i++) {
+  write(offset: number, size: Piece, value: number): ConfigWrite {
+    for (let i = 0; i < size && offset + i < this.size; i++) {
       const mask = this.#writable[offset + i]!;
-      this.#bytes[offset + i] = (this.#bytes[offset + i]! & ~mask) | (data[i]! & mask);
+      this.#bytes[offset + i] = (this.#bytes[offset + i]! & ~mask) | ((value >>> (8 * i)) & mask);
     }
     return 'taken';
   }

@@ -23,7 +23,7 @@ import type { Kernel } from '../../core/kernel.ts';
 import { type KvmIoDevice, kvmSymbol } from '../../core/kvm-symbols.ts';
 import { Workqueue } from '../../core/workqueue.ts';
 import { EFAULT, EINVAL, ENODEV } from '../../uapi/errno.ts';
-import { littleEndian } from '../config-space.ts';
+import type { Piece } from '../config-space.ts';
 import { vgpuTrapMmio } from '../events.ts';
 import { Interrupts } from '../interrupts.ts';
 import type { PciFunction } from '../pci-function.ts';
@@ -133,19 +133,19 @@ export class Vgpu implements PciFunction, KvmIoDevice {
   /** kvmgt_guest_mmio_read: in the vCPU's thread, without QEMU. */
   read(address: number, data: Uint8Array): number {
     data.fill(0);
-    this.handle_bar_read(0, address - this.#trapped!, data);
+    const register = address - this.#trapped!;
+    if (data.length === 4) viewOf(data).setUint32(0, this.#valueOf(register), true);
     return 0;
   }
 
   /** kvmgt_guest_mmio_write. */
   write(address: number, data: Uint8Array): number {
-    this.handle_bar_write(0, address - this.#trapped!, data);
+    if (data.length === 4) this.handle_bar_write(0, address - this.#trapped!, 4, viewOf(data).getUint32(0, true));
     return 0;
   }
 
-  handle_bar_read(bar: number, offset: number, piece: Uint8Array): void {
-    if (bar !== 0 || piece.length !== 4) return;
-    new DataView(piece.buffer, piece.byteOffset).setUint32(0, this.#valueOf(offset), true);
+  handle_bar_read(bar: number, offset: number, size: Piece): number {
+    return bar === 0 && size === 4 ? this.#valueOf(offset) : 0;
   }
 
   #valueOf(offset: number): number {
@@ -154,9 +154,8 @@ export class Vgpu implements PciFunction, KvmIoDevice {
     return this.#registers.get(offset) ?? 0;
   }
 
-  handle_bar_write(bar: number, offset: number, piece: Uint8Array): void {
-    if (bar !== 0 || piece.length !== 4) return;
-    const value = littleEndian(piece);
+  handle_bar_write(bar: number, offset: number, size: Piece, value: number): void {
+    if (bar !== 0 || size !== 4) return;
     switch (offset) {
       case REGISTER.COMMANDS_LOW:
       case REGISTER.COMMANDS_HIGH:
@@ -256,3 +255,5 @@ export class Vgpu implements PciFunction, KvmIoDevice {
     this.kernel.printk(`vgpu ${this.name}: ${text}`);
   }
 }
+
+const viewOf = (data: Uint8Array): DataView => new DataView(data.buffer, data.byteOffset, data.byteLength);

@@ -58,6 +58,8 @@ export class VfioRegion implements MemoryRegionOps {
   #areas: readonly Area[];
   /** What of the areas is mapped. */
   readonly #mapped: MemoryRegion[] = [];
+  /** Where it begins in the device's file. */
+  readonly #start: number;
   /** Eight bytes of QEMU's own memory that every access passes through. */
   readonly #buffer: Hva;
   readonly #bytes: DataView;
@@ -73,6 +75,7 @@ export class VfioRegion implements MemoryRegionOps {
     this.index = index;
     this.name = name;
     this.info = info;
+    this.#start = info.offset;
     this.#setup = setup;
     this.region = topology.io(name, info.size, this);
     const scratch = this.#system.scratch(8);
@@ -209,7 +212,7 @@ export class VfioRegion implements MemoryRegionOps {
   }
 
   #pread(offset: number, size: number): boolean {
-    const got = this.#system.syscalls.pread(this.#device.fd, this.#buffer, size, this.info.offset + offset);
+    const got = this.#system.syscalls.pread(this.#device.fd, this.#buffer, size, this.#start + offset);
     if (got === size) return true;
     const where = `${this.#device.name}:region${this.index}+0x${offset.toString(16)}`;
     this.#system.error(`vfio_region_read(${where}, ${size}) failed: ${reasonOf(got)}`);
@@ -217,7 +220,7 @@ export class VfioRegion implements MemoryRegionOps {
   }
 
   #pwrite(offset: number, size: number): void {
-    const done = this.#system.syscalls.pwrite(this.#device.fd, this.#buffer, size, this.info.offset + offset);
+    const done = this.#system.syscalls.pwrite(this.#device.fd, this.#buffer, size, this.#start + offset);
     if (done === size) return;
     const where = `${this.#device.name}:region${this.index}+0x${offset.toString(16)}`;
     const value = size === 8 ? this.#bytes.getBigUint64(0, true) : this.#bytes.getUint32(0, true) % 2 ** (8 * size);
