@@ -5,16 +5,18 @@
  * fixed places, so that two runs are alike.
  */
 
-import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, POLLIN } from '../linux/uapi/syscalls.ts';
+import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, POLLIN, type Sleeper } from '../linux/uapi/syscalls.ts';
 import type { System } from './system.ts';
 import { TimerList } from './timer.ts';
 
-export class MainLoop {
+export class MainLoop implements Sleeper {
   readonly #system: System;
   readonly timers: TimerList;
   readonly #handlers = new Map<number, () => void>();
   /** Made with the first handler; -1 before, and where the kernel gives none: then each descriptor is polled (fdmon_epoll_disable). */
   #epoll = -1;
+  /** In epoll_wait: there is nothing to do. */
+  asleep = false;
 
   constructor(system: System) {
     this.#system = system;
@@ -40,13 +42,17 @@ export class MainLoop {
     if (this.#epoll < 0 || syscalls.epoll_ctl(this.#epoll, operation, fd, events) === 0) return;
     syscalls.close(this.#epoll);
     this.#epoll = -1;
+    this.asleep = false;
   }
 
   /** One round: the handlers of every descriptor that is ready. Returns how many. Hot: made after every exit. */
   dispatch(): number {
+    if (this.asleep) return 0;
     if (this.#epoll < 0) return this.#handlers.size === 0 ? 0 : this.#poll();
     const ready = this.#system.syscalls.epoll_wait(this.#epoll);
-    return ready.length === 0 ? 0 : this.#handle(ready);
+    if (ready.length > 0) return this.#handle(ready);
+    this.#system.process.epollSleep(this.#epoll, this);
+    return 0;
   }
 
   #handle(ready: readonly number[]): number {

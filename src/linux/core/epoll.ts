@@ -4,7 +4,7 @@
  */
 
 import { EBADF, EEXIST, EINVAL, ELOOP, ENOENT, ENOMEM } from '../uapi/errno.ts';
-import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../uapi/syscalls.ts';
+import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, type Sleeper } from '../uapi/syscalls.ts';
 import type { FileOperations, OpenFile } from './file.ts';
 import type { RefusingContext } from './uaccess.ts';
 
@@ -34,6 +34,8 @@ export class Epoll {
   readonly #kernel: EpollHost;
   /** Items that may be ready, in the order in which they woke. */
   #ready: Item[] = [];
+  /** Threads that wait for such. */
+  readonly #sleepers: Sleeper[] = [];
 
   constructor(kernel: EpollHost) {
     this.#kernel = kernel;
@@ -74,9 +76,16 @@ export class Epoll {
     return false;
   }
 
-  /** epoll_wait with timeout 0: the descriptors that are ready now, each of them again at the next wait if it still is. Hot. */
+  /** epoll_wait with timeout 0: the descriptors that are ready now, each of them again at the next wait if it still is. */
   wait(): readonly number[] {
     return this.#ready.length === 0 ? NOTHING : this.#collect();
+  }
+
+  /** epoll_wait without a timeout: `thread` sleeps until an item may be ready, unless one may be now. */
+  sleep(thread: Sleeper): void {
+    if (this.#ready.length > 0) return;
+    thread.asleep = true;
+    this.#sleepers.push(thread);
   }
 
   /** The last descriptor of the set is closed. */
@@ -102,6 +111,7 @@ export class Epoll {
     if (item.queued) return;
     item.queued = true;
     this.#ready.push(item);
+    for (const thread of this.#sleepers.splice(0)) thread.asleep = false;
   }
 
   #collect(): readonly number[] {

@@ -220,6 +220,7 @@ export class Kernel {
       syscalls,
       memory: new ProcessMemory(process),
       ioctlLoop: (fd, request, argument, between) => syscalls.ioctlLoop(fd, request, argument, between),
+      epollSleep: (set, thread) => syscalls.epollSleep(set, thread),
     };
     return { process, user };
   }

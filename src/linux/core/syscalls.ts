@@ -27,6 +27,7 @@ import {
   POLLNVAL,
   POLLOUT,
   PROT_WRITE,
+  type Sleeper,
   type Stat,
   type Syscalls,
 } from '../uapi/syscalls.ts';
@@ -231,6 +232,12 @@ export class ProcessSyscalls implements Syscalls {
       strace.traceEpollWait(this.#kernel.stream, this.#process, set, ready);
     }
     return ready;
+  }
+
+  /** {@link VmmProcess.epollSleep}. */
+  epollSleep(set: number, thread: Sleeper): void {
+    const file = this.#process.files.get(set);
+    if (file !== undefined && isEpollFile(file)) file.privateData.sleep(thread);
   }
 
   clock_gettime(): number {

@@ -160,6 +160,12 @@ export interface UserProcess {
   readonly memory: UserMemory;
 }
 
+/** A thread that may sleep in a system call. */
+export interface Sleeper {
+  /** The kernel's to set: true from where it falls asleep until it is woken. */
+  asleep: boolean;
+}
+
 /** The process of a VMM, whose threads do little else than one system call over and over. */
 export interface VmmProcess extends UserProcess {
   /**
@@ -167,4 +173,6 @@ export interface VmmProcess extends UserProcess {
    * written out. The kernel may run `between` from within the call if that makes no difference.
    */
   ioctlLoop(fd: number, request: number, argument: number, between: (result: number) => boolean): void;
+  /** `thread` sleeps in epoll_wait without a timeout. It is woken when something may be ready, and stays awake if that may be so now. */
+  epollSleep(set: number, thread: Sleeper): void;
 }

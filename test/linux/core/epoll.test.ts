@@ -19,7 +19,7 @@ function process() {
   };
   const signal = (fd: number) => syscalls.write(fd, buffer, 8);
   const drain = (fd: number) => syscalls.read(fd, hva(buffer + 8), 8);
-  return { syscalls, set, eventfd, signal, drain };
+  return { user, syscalls, set, eventfd, signal, drain };
 }
 
 test('a descriptor is given as long as it is readable', () => {
@@ -46,6 +46,24 @@ test('one that was readable before it was added is ready; changed or taken away 
   expect(syscalls.epoll_wait(set)).toEqual([fd]);
   syscalls.epoll_ctl(set, EPOLL_CTL_MOD, fd, POLLOUT);
   expect(syscalls.epoll_wait(set)).toEqual([fd]);
+});
+
+test('a thread sleeps until a descriptor of the set wakes, and does not fall asleep while one may be ready', () => {
+  const { user, syscalls, set, eventfd, signal, drain } = process();
+  const thread = { asleep: false };
+  const [first, second] = [eventfd(), eventfd()];
+  const falls = (): boolean => {
+    user.epollSleep(set, thread);
+    return thread.asleep;
+  };
+  expect(falls()).toBe(false);
+  expect([syscalls.epoll_wait(set), falls()]).toEqual([[], true]);
+  signal(second);
+  expect([thread.asleep, falls(), syscalls.epoll_wait(set), falls()]).toEqual([false, false, [second], false]);
+  drain(second);
+  expect([syscalls.epoll_wait(set), falls()]).toEqual([[], true]);
+  syscalls.epoll_ctl(set, EPOLL_CTL_MOD, first, POLLOUT);
+  expect([thread.asleep, syscalls.epoll_wait(set), falls()]).toEqual([false, [first], false]);
 });
 
 test('refusals', () => {
