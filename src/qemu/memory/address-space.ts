@@ -6,7 +6,7 @@
  * not clipped at the end of an io region: a dword at 0xcf8 belongs to the device at 0xcf8 although 0xcf9 is another's.
  */
 
-import { hva, PAGE_SIZE } from '../../address.ts';
+import { hva } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { UserMemory } from '../../linux/uapi/syscalls.ts';
 import {
@@ -157,21 +157,16 @@ export class AddressSpace {
   }
 
   /**
-   * memory_region_snapshot_and_clear_dirty: offsets in `region` of the pages that the guest has written since this was last
-   * asked; of a region whose log is off, none. Fidelity: what QEMU's own devices write there is not noted.
+   * memory_region_snapshot_and_clear_dirty: offsets in `region` of the pages that have been written since this was last asked; of a
+   * region whose log is off, none.
    */
   takeDirtyPages(region: MemoryRegion): readonly number[] {
-    const pages: number[] = [];
+    if (!region.logged) return [];
     for (const range of this.#view.ranges) {
-      if (range.region !== region || !range.logged) continue;
-      for (const listener of this.#listeners) {
-        const bitmap = listener.logSync?.(range) ?? new Uint8Array(0);
-        for (let page = 0; page < bitmap.length * 8; page++) {
-          if (((bitmap[page >> 3]! >> (page & 7)) & 1) !== 0) pages.push(range.offset + page * PAGE_SIZE);
-        }
-      }
+      if (range.region !== region) continue;
+      for (const listener of this.#listeners) listener.logSync?.(range);
     }
-    return pages;
+    return region.takeWritten();
   }
 
   #added(range: FlatRange): void {
@@ -284,7 +279,9 @@ export class AddressSpace {
       this.onOddAccess?.({ space: this.name, address, size, write: true, why: 'read-only', region });
       return MEMTX_DECODE_ERROR;
     }
-    const host = hva(range.region.host! + range.offset + (address - range.start));
+    const offset = range.offset + (address - range.start);
+    const host = hva(range.region.host! + offset);
+    if (range.region.logged) range.region.noteWrite(offset, size);
     this.#memory.write(host, new Uint8Array(data.buffer, data.byteOffset + at, size).slice());
     return MEMTX_OK;
   }

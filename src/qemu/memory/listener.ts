@@ -20,8 +20,8 @@ export interface MemoryListener {
   /** Pages of the range that are written are to be noted, or no longer: the range itself stays. */
   logStart?(range: FlatRange): void;
   logStop?(range: FlatRange): void;
-  /** A bit for each page of the range that has been written since this was last asked. */
-  logSync?(range: FlatRange): Uint8Array;
+  /** Note in the range's region which of its pages have been written since this was last asked. */
+  logSync?(range: FlatRange): void;
   /** A write there is to signal an eventfd, or no longer. */
   eventfdAdd?(eventfd: Ioeventfd): void;
   eventfdDelete?(eventfd: Ioeventfd): void;

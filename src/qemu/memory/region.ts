@@ -6,7 +6,7 @@
  * the tree takes effect when the outermost transaction ends.
  */
 
-import type { Hva } from '../../address.ts';
+import { type Hva, PAGE_SIZE } from '../../address.ts';
 import { AccessRules, type AccessSizes } from './access-rules.ts';
 
 export type { AccessSizes } from './access-rules.ts';
@@ -119,6 +119,8 @@ export class MemoryRegion {
   /** In rendering order: higher priority first, of equal ones the later added. */
   readonly #subregions: MemoryRegion[] = [];
   readonly #eventfds: RegionEventfd[] = [];
+  /** Numbers of the pages that are known to have been written while its log was on. */
+  readonly #written = new Set<number>();
   readonly #coalesced: CoalescedRange[] = [];
 
   constructor(topology: Transactions, kind: RegionKind, name: string, size: number, target: RegionTarget = {}) {
@@ -248,6 +250,25 @@ export class MemoryRegion {
     this.#change(() => {
       this.#logged = logged;
     });
+  }
+
+  /** cpu_physical_memory_set_dirty_lebitmap: a bit for each page from `offset` on that has been written. */
+  noteWritten(offset: number, bitmap: Uint8Array): void {
+    for (let page = 0; page < bitmap.length * 8; page++) {
+      if (((bitmap[page >> 3]! >> (page & 7)) & 1) !== 0) this.#written.add(offset / PAGE_SIZE + page);
+    }
+  }
+
+  /** invalidate_and_set_dirty: this process itself writes `size` bytes at `offset`. */
+  noteWrite(offset: number, size: number): void {
+    for (let page = Math.floor(offset / PAGE_SIZE); page * PAGE_SIZE < offset + size; page++) this.#written.add(page);
+  }
+
+  /** Offsets of the pages noted so far, which are forgotten. */
+  takeWritten(): readonly number[] {
+    const pages = [...this.#written].sort((a, b) => a - b);
+    this.#written.clear();
+    return pages.map((page) => page * PAGE_SIZE);
   }
 
   /** memory_region_rom_device_set_romd. */

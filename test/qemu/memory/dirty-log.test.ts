@@ -2,7 +2,8 @@
 
 import { expect, test } from 'vitest';
 import { matchingEvents } from '../../../src/event.ts';
-import { Unplugged } from '../pci/unplugged.ts';
+import { KVM_GET_DIRTY_LOG, KVM_SET_USER_MEMORY_REGION } from '../../../src/linux/uapi/kvm.ts';
+import { configWriteCommands, Unplugged } from '../pci/unplugged.ts';
 
 const REGISTERS = 0xe000_0000;
 const VRAM = 0xe040_0000;
@@ -59,6 +60,25 @@ test('a snapshot without a log has no pages, and the registers say so', () => {
   expect(machine.read(REGISTERS + 8, 4)).toBe(0n);
   expect(machine.read(REGISTERS + 0x10, 4)).toBe(0xffff_ffffn);
   expect(machine.read(REGISTERS + 0x50, 4)).toBe(0n);
+});
+
+test('what was written before the slot went is told afterwards, and what a device has written as well', () => {
+  const { machine, set } = placed();
+  set(0, 1n);
+  machine.write(VRAM + 0x3fff, 2, 0x1234n);
+  const calls = machine.trace(configWriteCommands(0, 4 << 3, 4, 2, 0), 'kvm_vm_ioctl');
+  const types = [KVM_GET_DIRTY_LOG, KVM_SET_USER_MEMORY_REGION].map(({ number }) => `0x${number.toString(16)}`);
+  expect(calls.map((call) => /type (\w+)/.exec(call)?.[1])).toEqual(types);
+  machine.configWrite(0, 4 << 3, 4, 2, 2);
+  set(8, 1n);
+  expect([8, 0x10, 0x14, 0x18].map((register) => machine.read(REGISTERS + register, 4))).toEqual([
+    2n,
+    3n,
+    4n,
+    0xffff_ffffn,
+  ]);
+  set(8, 1n);
+  expect(machine.read(REGISTERS + 8, 4)).toBe(0n);
 });
 
 test('sizes that no BAR can have are refused', () => {

@@ -5,7 +5,7 @@
  */
 
 import { PAGE_SIZE } from '../../../address.ts';
-import { strerror } from '../../../linux/uapi/errno.ts';
+import { ENOENT, strerror } from '../../../linux/uapi/errno.ts';
 import {
   KVM_GET_DIRTY_LOG,
   KVM_MEM_LOG_DIRTY_PAGES,
@@ -17,6 +17,7 @@ import {
 import { Abort } from '../../error.ts';
 import type { FlatRange } from '../../memory/flat-view.ts';
 import type { Ioeventfd, MemoryListener } from '../../memory/listener.ts';
+import type { MemoryRegion } from '../../memory/region.ts';
 import type { System } from '../../system.ts';
 import { kvmSetUserMemory } from '../../trace-events.ts';
 import { setCoalesced, setIoeventfd } from './io-listener.ts';
@@ -26,14 +27,12 @@ import type { KvmState } from './kvm-all.ts';
 interface Slot {
   readonly number: number;
   readonly start: number;
+  /** Of its start in the region. */
+  readonly offset: number;
   readonly size: number;
   readonly host: number;
   readonly flags: number;
 }
-
-/** kvm_mem_flags. */
-const flagsOf = ({ readonly, romd, logged }: FlatRange): number =>
-  (logged ? KVM_MEM_LOG_DIRTY_PAGES : 0) | (readonly || romd ? KVM_MEM_READONLY : 0);
 
 export class KvmMemoryListener implements MemoryListener {
   readonly name = 'kvm-memory';
@@ -42,6 +41,8 @@ export class KvmMemoryListener implements MemoryListener {
   readonly #kvm: KvmState;
   /** By slot number; a free number is a hole. */
   readonly #slots: (Slot | undefined)[] = [];
+  /** A failure to read a log is told once. */
+  #logFailed = false;
 
   constructor(system: System, kvm: KvmState) {
     this.#system = system;
@@ -55,7 +56,7 @@ export class KvmMemoryListener implements MemoryListener {
     const free = this.#slots.indexOf(undefined);
     const number = free < 0 ? this.#slots.length : free;
     if (number >= this.#kvm.slots) throw new Abort('kvm_alloc_slot: no free slot available');
-    const slot = { ...ram, number, flags: flagsOf(range) };
+    const slot = { ...ram, number, flags: this.#flagsOf(range.region) };
     this.#slots[number] = slot;
     const result = this.#set(slot, slot.size);
     if (result < 0) throw new Abort(`kvm_set_phys_mem: error registering slot: ${strerror(-result)}`);
@@ -65,6 +66,8 @@ export class KvmMemoryListener implements MemoryListener {
     setIoregion(this.#system, this.#kvm, range, { pio: false, assign: false });
     const slot = this.#slotOf(range);
     if (slot === undefined) return;
+    // The slot would take along what KVM has noted.
+    if ((slot.flags & KVM_MEM_LOG_DIRTY_PAGES) !== 0) range.region.noteWritten(slot.offset, this.#dirtyPages(slot));
     this.#slots[slot.number] = undefined;
     const result = this.#set({ ...slot, flags: 0 }, 0);
     if (result < 0) throw new Abort(`kvm_set_phys_mem: error unregistering slot: ${strerror(-result)}`);
@@ -78,10 +81,14 @@ export class KvmMemoryListener implements MemoryListener {
     this.#changeFlags(range);
   }
 
-  /** kvm_slot_get_dirty_log. */
-  logSync(range: FlatRange): Uint8Array {
+  /** kvm_physical_sync_dirty_bitmap. */
+  logSync(range: FlatRange): void {
     const slot = this.#slotOf(range);
-    if (slot === undefined) return new Uint8Array(0);
+    if (slot !== undefined) range.region.noteWritten(slot.offset, this.#dirtyPages(slot));
+  }
+
+  /** kvm_slot_get_dirty_log: a bit for each page. */
+  #dirtyPages(slot: Slot): Uint8Array {
     const { heap, memory } = this.#system;
     return heap.scoped(() => {
       // KVM writes whole quadwords.
@@ -89,8 +96,13 @@ export class KvmMemoryListener implements MemoryListener {
       const bitmap = heap.allocate(bytes);
       const request = { slot: slot.number, dirty_bitmap: BigInt(bitmap) };
       const result = this.#system.ioctlStruct(this.#kvm.vm, KVM_GET_DIRTY_LOG, kvm_dirty_log, request);
-      if (result < 0) throw new Abort(`KVM_GET_DIRTY_LOG failed with ${result}: ${strerror(-result)}`);
-      return memory.read(bitmap, bytes);
+      if (result === 0) return memory.read(bitmap, bytes);
+      // ENOENT: KVM has no log of this slot.
+      if (result !== -ENOENT && !this.#logFailed) {
+        this.#system.error(`kvm_slot_get_dirty_log: KVM_GET_DIRTY_LOG failed with ${result}`);
+        this.#logFailed = true;
+      }
+      return new Uint8Array(0);
     });
   }
 
@@ -98,7 +110,7 @@ export class KvmMemoryListener implements MemoryListener {
   #changeFlags(range: FlatRange): void {
     const slot = this.#slotOf(range);
     if (slot === undefined) return;
-    const changed = { ...slot, flags: flagsOf(range) };
+    const changed = { ...slot, flags: this.#flagsOf(range.region) };
     this.#slots[slot.number] = changed;
     const result = this.#set(changed, changed.size);
     if (result < 0) throw new Abort(`kvm_set_user_memory_region: ${strerror(-result)}`);
@@ -126,17 +138,27 @@ export class KvmMemoryListener implements MemoryListener {
   }
 
   /**
-   * kvm_align_section: whole host pages only. Undefined for what gets no slot: registers, and memory that only reads as such
-   * if KVM has no read-only slots.
+   * kvm_mem_flags: of the region itself. RAM of which an alias alone is read-only, as the i440FX's PAM makes it, stays writable for
+   * the guest.
    */
-  #align(range: FlatRange): { readonly start: number; readonly size: number; readonly host: number } | undefined {
+  #flagsOf({ readonly, romd, logged }: MemoryRegion): number {
+    const protects = (readonly || romd) && this.#kvm.readonlyMemory;
+    return (logged ? KVM_MEM_LOG_DIRTY_PAGES : 0) | (protects ? KVM_MEM_READONLY : 0);
+  }
+
+  /**
+   * kvm_align_section: whole host pages only. Undefined for what gets no slot: registers, and a ROM device if KVM has no read-only
+   * slots.
+   */
+  #align(range: FlatRange): Pick<Slot, 'start' | 'offset' | 'size' | 'host'> | undefined {
     const { isRam, host } = range.region;
     if (host === undefined || !(isRam || range.romd)) return undefined;
-    if ((range.readonly || range.romd) && !this.#kvm.readonlyMemory) return undefined;
+    if (range.romd && !this.#kvm.readonlyMemory) return undefined;
     const start = Math.ceil(range.start / PAGE_SIZE) * PAGE_SIZE;
     const size = Math.floor((range.end - start) / PAGE_SIZE) * PAGE_SIZE;
     if (size <= 0) return undefined;
-    return { start, size, host: host + range.offset + (start - range.start) };
+    const offset = range.offset + (start - range.start);
+    return { start, offset, size, host: host + offset };
   }
 
   /** kvm_set_user_memory_region. */
