@@ -15,7 +15,7 @@ import { bootRegs, bootSregs, loadKernel, writeBootStructures } from './boot.ts'
 import { assignBridgeWindows } from './bridge-windows.ts';
 import { addDevice, requestedHelp } from './device-add.ts';
 import { DeviceFault } from './device-fault.ts';
-import { Abort, ConfigurationError } from './error.ts';
+import { ConfigurationError, Fatal } from './error.ts';
 import { nullBackend, StdioBackend } from './hw/char/stdio.ts';
 import type { DeviceModel } from './hw/device-model.ts';
 import { Machine, type MachineEnd } from './hw/machine.ts';
@@ -90,7 +90,7 @@ export class Qemu {
   /** The machine, from nothing to the guest's first instruction. */
   #start(options: Options): void {
     const system = this.#system;
-    const kvm = new KvmState(system, options);
+    const kvm = this.#accelerator(options);
     const backends = memoryBackends(system, options.objects);
     const machine = new Machine(system, kvm, ramOf(options, backends), backends);
     const cpuid = supportedCpuid(system, kvm);
@@ -120,6 +120,16 @@ export class Qemu {
     this.#vcpu = vcpu;
   }
 
+  /** do_configure_accelerator: what KVM refuses is the fault of -accel, if that was given. */
+  #accelerator(options: Options): KvmState {
+    try {
+      return new KvmState(this.#system, options);
+    } catch (error) {
+      if (!(error instanceof ConfigurationError) || options.accel === undefined) throw error;
+      throw new OptionError(options.accel, error.message);
+    }
+  }
+
   /** Print what `init` died of; whatever is no refusal is a defect of ours and goes on up. */
   #refused(error: unknown): number {
     if (error instanceof ConfigurationError) {
@@ -127,11 +137,14 @@ export class Qemu {
       if (error.hint !== undefined) this.#system.print(`${error.hint}\n`);
       return 1;
     }
-    if (error instanceof Abort) {
-      this.#system.error(error.message);
-      return 1;
-    }
+    if (error instanceof Fatal) return this.#ended(error);
     throw error;
+  }
+
+  /** Its last word, and what a shell sees of its end. */
+  #ended({ message, code }: Fatal): number {
+    if (message !== '') this.#system.print(`${message}\n`);
+    return code;
   }
 
   /** Run until the guest ends, once `init` has prepared it. */
@@ -150,9 +163,8 @@ export class Qemu {
       return machine.end!;
     } catch (error) {
       if (error instanceof DeviceFault) return { reason: 'device-fault', code: 1, fault: error };
-      if (!(error instanceof Abort)) throw error;
-      this.#system.error(error.message);
-      return { reason: 'aborted', code: 134 };
+      if (!(error instanceof Fatal)) throw error;
+      return { reason: 'aborted', code: this.#ended(error) };
     }
   }
 

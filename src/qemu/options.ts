@@ -28,6 +28,8 @@ export interface Options {
   readonly objects: readonly KeyValueOption[];
   /** KVM's own interrupt controllers: on but for `kernel-irqchip=off`. */
   readonly irqchip: boolean;
+  /** The option that has named the accelerator, as messages name it. */
+  readonly accel: string | undefined;
   /** `-help`: print the options and do nothing. */
   readonly help: boolean;
 }
@@ -44,6 +46,7 @@ interface Reading {
   serial: Options['serial'] | undefined;
   defaults: boolean;
   irqchip: boolean;
+  accel: string | undefined;
   help: boolean;
   readonly devices: DeviceOption[];
   readonly netdevs: KeyValueOption[];
@@ -136,8 +139,9 @@ const table: readonly OptionRow[] = [
     names: ['accel'],
     value: 'kvm',
     doc: 'The accelerator: there is one',
-    take: (_reading, where, value) => {
+    take: (reading, where, value) => {
       if (!/^kvm(,|$)/.test(value)) throw new OptionError(where, `invalid accelerator ${value}`);
+      reading.accel = where;
     },
   },
   {
@@ -185,6 +189,7 @@ export function parseOptions(argv: readonly string[]): Options {
     serial: undefined,
     defaults: true,
     irqchip: true,
+    accel: undefined,
     help: false,
     devices: [],
     netdevs: [],

@@ -9,7 +9,7 @@
  * | 4 | 0xffffffff | ignored |
  */
 
-import { Abort } from '../error.ts';
+import { hardwareError } from '../error.ts';
 import { type MemoryRegion, sizes } from '../memory/region.ts';
 import type { MemoryTopology } from '../memory/topology.ts';
 
@@ -70,12 +70,12 @@ export class OldIoports {
     opaque: unknown,
     set: (port: Port) => void,
   ): void {
-    if (size !== 1 && size !== 2 && size !== 4) throw new Abort(`hardware error: ${call}: invalid size`);
+    if (size !== 1 && size !== 2 && size !== 4) throw hardwareError(`${call}: invalid size`);
     this.#topology.transaction(() => {
       for (let address = start; address < start + length && address < PORTS; address += size) {
         const port = this.#ports.get(address) ?? this.#claim(address, opaque);
         if (port.opaque !== opaque)
-          throw new Abort(`hardware error: ${call}: invalid opaque for address 0x${address.toString(16)}`);
+          throw hardwareError(`${call}: invalid opaque for address 0x${address.toString(16)}`);
         set(port);
       }
     });

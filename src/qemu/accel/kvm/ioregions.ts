@@ -37,5 +37,7 @@ export function setIoregion(
     fd,
     flags: (pio ? KVM_IOREGION_PIO : 0) | (assign ? 0 : KVM_IOREGION_DEASSIGN),
   });
-  if (result < 0) throw new Abort(`KVM_SET_IOREGION: ${strerror(-result)} (${-result})`);
+  if (result >= 0) return;
+  system.error(`KVM_SET_IOREGION: ${strerror(-result)} (${-result})`);
+  throw new Abort();
 }

@@ -20,7 +20,7 @@ import {
   kvm_msi,
   kvm_pit_config,
 } from '../../../linux/uapi/kvm.ts';
-import { Abort, ConfigurationError } from '../../error.ts';
+import { Abort, assertion, ConfigurationError, Fatal } from '../../error.ts';
 import type { System } from '../../system.ts';
 import {
   kvmIrqchipAddMsiRoute,
@@ -69,12 +69,12 @@ export class KvmIrqchip {
   readonly #vm: number;
   readonly #messages: MessageRoute[] = [];
 
-  /** KVM_CREATE_IRQCHIP and the table of routes. Refusals are ConfigurationErrors. */
+  /** KVM_CREATE_IRQCHIP and the table of routes; QEMU goes no further without. */
   constructor(system: System, vm: number) {
     this.#system = system;
     this.#vm = vm;
     const result = system.ioctl(vm, KVM_CREATE_IRQCHIP);
-    if (result < 0) throw new ConfigurationError(`Create kernel irqchip failed: ${strerror(-result)}`);
+    if (result < 0) throw new Fatal(`Create kernel irqchip failed: ${strerror(-result)}`);
     this.commitRoutes();
   }
 
@@ -99,7 +99,7 @@ export class KvmIrqchip {
     const header = { nr: rows.length };
     if (kvmIrqchipCommitRoutes.on) kvmIrqchipCommitRoutes(this.#system.stream, {});
     const result = this.#system.ioctlStruct(this.#vm, KVM_SET_GSI_ROUTING, kvm_irq_routing, header, entries);
-    if (result < 0) throw new ConfigurationError(`KVM_SET_GSI_ROUTING failed: ${strerror(-result)}`);
+    if (result !== 0) throw new Abort(assertion('accel/kvm/kvm-all.c:1773: kvm_irqchip_commit_routes', 'ret == 0'));
   }
 
   /** gsi_handler: a line of the ISA bus is told as the 8259s' and as the I/O APIC's, and KVM forwards each to both. */

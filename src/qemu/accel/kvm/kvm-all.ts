@@ -3,7 +3,7 @@
  * target/i386/kvm/kvm.c: kvm_arch_init). The order of calls is QEMU's, for what this VMM uses.
  */
 
-import { strerror } from '../../../linux/uapi/errno.ts';
+import { EINVAL, strerror } from '../../../linux/uapi/errno.ts';
 import {
   KVM_API_VERSION,
   KVM_CHECK_EXTENSION,
@@ -38,10 +38,22 @@ const REQUIRED: readonly (readonly [name: string, capability: number])[] = [
   ['KVM_CAP_EXT_CPUID', KVM_CAP.EXT_CPUID],
   ['KVM_CAP_MP_STATE', KVM_CAP.MP_STATE],
 ];
+const UPGRADE_NOTE =
+  'Please upgrade to at least kernel 2.6.29 or recent kvm-kmod\n(see http://sourceforge.net/projects/kvm).';
 /** Four pages below the BIOS, out of the guest's way: identity map page, then VMX's real-mode TSS. */
 const IDENTITY_BASE = 0xfeffc000;
 const u64Argument = struct('u64', { value: u64 });
 const intArgument = struct('int', { value: s32 });
+
+/** do_configure_accelerator: what is said of a kvm_init that failed. */
+const refusal = (errno: number): ConfigurationError =>
+  new ConfigurationError(`failed to initialize kvm: ${strerror(errno)}`);
+
+/** The same, after what kvm_init itself has said. */
+function failed(system: System, said: string, errno: number): ConfigurationError {
+  system.print(`${said}\n`);
+  return refusal(errno);
+}
 
 export class KvmState {
   readonly #system: System;
@@ -63,22 +75,22 @@ export class KvmState {
   constructor(system: System, options: { readonly irqchip: boolean } = { irqchip: false }) {
     this.#system = system;
     this.fd = system.syscalls.open('/dev/kvm', O_RDWR | O_CLOEXEC);
-    if (this.fd < 0) throw new ConfigurationError(`Could not access KVM kernel module: ${strerror(-this.fd)}`);
+    if (this.fd < 0) throw failed(system, `Could not access KVM kernel module: ${strerror(-this.fd)}`, -this.fd);
     system.isKvmFile(this.fd, 'system');
     const version = system.ioctl(this.fd, KVM_GET_API_VERSION);
-    if (version < KVM_API_VERSION) throw new ConfigurationError('kvm version too old');
-    if (version > KVM_API_VERSION) throw new ConfigurationError('kvm version not supported');
+    if (version < KVM_API_VERSION) throw failed(system, 'kvm version too old', version < 0 ? -version : EINVAL);
+    if (version > KVM_API_VERSION) throw failed(system, 'kvm version not supported', EINVAL);
     this.check(KVM_CAP.IMMEDIATE_EXIT);
     // A kernel that does not tell has 32.
     this.slots = this.check(KVM_CAP.NR_MEMSLOTS) || 32;
     this.check(KVM_CAP.MULTI_ADDRESS_SPACE);
     this.vm = system.ioctl(this.fd, KVM_CREATE_VM, 0);
-    if (this.vm < 0) throw new ConfigurationError(`ioctl(KVM_CREATE_VM) failed: ${-this.vm} ${strerror(-this.vm)}`);
+    if (this.vm < 0) throw failed(system, `ioctl(KVM_CREATE_VM) failed: ${-this.vm} ${strerror(-this.vm)}`, -this.vm);
     system.isKvmFile(this.vm, 'vm');
     this.check(KVM_CAP.NR_VCPUS, this.vm);
     this.check(KVM_CAP.MAX_VCPUS);
     for (const [name, capability] of REQUIRED) {
-      if (this.check(capability) === 0) throw new ConfigurationError(`kvm does not support ${name}`);
+      if (this.check(capability) === 0) throw failed(system, `kvm does not support ${name}\n${UPGRADE_NOTE}`, EINVAL);
     }
     this.coalescedRingPage = this.check(KVM_CAP.COALESCED_MMIO);
     this.coalescedPio = this.coalescedRingPage > 0 && this.check(KVM_CAP.COALESCED_PIO) > 0;
@@ -101,7 +113,7 @@ export class KvmState {
       result = this.#system.ioctlStruct(this.vm, KVM_SET_IDENTITY_MAP_ADDR, u64Argument, value);
     }
     if (result >= 0) result = this.#system.ioctl(this.vm, KVM_SET_TSS_ADDR, IDENTITY_BASE + 0x1000);
-    if (result < 0) throw new ConfigurationError(`failed to initialize kvm: ${strerror(-result)}`);
+    if (result < 0) throw refusal(-result);
   }
 
   /** vfio_kvm_device_add_group: tell KVM of an open VFIO group, so that its drivers can learn of this VM. */

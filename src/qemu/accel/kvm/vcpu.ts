@@ -8,6 +8,7 @@ import { watch } from '../../../event.ts';
 import { EAGAIN, EINTR, strerror } from '../../../linux/uapi/errno.ts';
 import {
   KVM_CREATE_VCPU,
+  KVM_GET_SREGS,
   KVM_GET_VCPU_MMAP_SIZE,
   KVM_RUN,
   KVM_SET_REGS,
@@ -15,6 +16,7 @@ import {
   kvm_regs,
   kvm_sregs,
 } from '../../../linux/uapi/kvm.ts';
+import { KVM_CAP } from '../../../linux/uapi/kvm-capability.ts';
 import {
   IO_PORT_SHIFT,
   IO_SIZE_SHIFT,
@@ -27,6 +29,7 @@ import {
   KVM_EXIT_MMIO,
   KVM_EXIT_SHUTDOWN,
   KVM_EXIT_UNKNOWN,
+  KVM_INTERNAL_ERROR_EMULATION,
   RUN_EXIT_REASON,
   RUN_FAIL_ENTRY_REASON,
   RUN_HARDWARE_EXIT_REASON,
@@ -52,6 +55,7 @@ import { dumpState } from './dump-state.ts';
 import type { KvmState } from './kvm-all.ts';
 
 const TWO_TO_32 = 2 ** 32;
+const CR0_PE = 1n;
 
 /** What the run loop tells its caller: go on, the vCPU sleeps, or it is over. */
 export type RunState = 'running' | 'halted' | 'shutdown' | 'internal-error' | 'run-failed' | 'interrupted';
@@ -60,6 +64,7 @@ export class KvmVcpu {
   readonly index: number;
   readonly fd: number;
   readonly #system: System;
+  readonly #kvm: KvmState;
   readonly #io: AddressSpace;
   readonly #memory: AddressSpace;
   /** The shared mapping, page by page: kvm_run and the data of port accesses. */
@@ -75,18 +80,20 @@ export class KvmVcpu {
   /** kvm_init_vcpu. */
   constructor(system: System, kvm: KvmState, index: number, memory: AddressSpace, io: AddressSpace) {
     this.#system = system;
+    this.#kvm = kvm;
     this.#io = io;
     this.#memory = memory;
     this.index = index;
+    if (kvmInitVcpu.on) kvmInitVcpu(system.stream, { index, id: index });
     this.fd = system.ioctl(kvm.vm, KVM_CREATE_VCPU, index);
-    const failed = (call: string, errno: number) =>
-      new ConfigurationError(`kvm_init_vcpu: ${call} failed (${index}): ${strerror(errno)}`);
-    if (this.fd < 0) throw failed('kvm_get_vcpu', -this.fd);
+    const failed = (call: string, why: string) => new ConfigurationError(`kvm_init_vcpu: ${call}: ${why}`);
+    if (this.fd < 0) throw failed(`kvm_get_vcpu failed (${index})`, strerror(-this.fd));
     system.isKvmFile(this.fd, index);
     const size = system.ioctl(kvm.fd, KVM_GET_VCPU_MMAP_SIZE);
-    if (size < 0) throw failed('KVM_GET_VCPU_MMAP_SIZE', -size);
+    if (size < 0) throw failed('KVM_GET_VCPU_MMAP_SIZE failed', strerror(-size));
     const run = system.syscalls.mmap(size, PROT_READ | PROT_WRITE, MAP_SHARED, this.fd, 0);
-    if (run < 0) throw failed("mmap'ing vcpu state", -run);
+    // The error number is given away with its sign.
+    if (run < 0) throw failed(`mmap'ing vcpu state failed (${index})`, `Unknown error ${run}`);
     this.#bytes = system.memory.view(hva(run), 4096);
     this.#run = view(this.#bytes);
     this.#words = new Uint32Array(this.#bytes.buffer, this.#bytes.byteOffset, 1024);
@@ -94,7 +101,6 @@ export class KvmVcpu {
     const ring = kvm.coalescedRingPage;
     if (ring > 0)
       this.coalesced = new CoalescedRing(view(system.memory.view(hva(run + ring * 4096), 4096)), memory, io);
-    if (kvmInitVcpu.on) kvmInitVcpu(system.stream, { index, id: index });
   }
 
   /** kvm_arch_put_registers, as far as the machine sets them. */
@@ -142,8 +148,8 @@ export class KvmVcpu {
         return 'shutdown';
       default:
         this.#report(reason);
-        dumpState(this.#system, this.fd);
-        return 'internal-error';
+        dumpState(this.#system, this.fd, this.#memory);
+        return this.#goesOnAfter(reason) ? 'running' : 'internal-error';
     }
   }
 
@@ -176,8 +182,16 @@ export class KvmVcpu {
   #failed(errno: number): RunState {
     if (errno === EINTR || errno === EAGAIN) return 'interrupted';
     this.#system.print(`error: kvm run failed ${strerror(errno)}\n`);
-    dumpState(this.#system, this.fd);
+    dumpState(this.#system, this.fd, this.#memory);
     return 'run-failed';
+  }
+
+  /** kvm_arch_stop_on_emulation_error: where the guest's user code cannot be emulated, that is the guest's affair. */
+  #goesOnAfter(reason: number): boolean {
+    if (reason !== KVM_EXIT_INTERNAL_ERROR) return false;
+    if (this.#run.getUint32(RUN_INTERNAL_SUBERROR, true) !== KVM_INTERNAL_ERROR_EMULATION) return false;
+    const { result, value } = this.#system.exchange(this.fd, KVM_GET_SREGS, kvm_sregs, {});
+    return result >= 0 && (value.cr0 & CR0_PE) !== 0n && (value.cs.selector & 3) === 3;
   }
 
   /** What kvm_cpu_exec and kvm_arch_handle_exit print before the state dump. */
@@ -189,11 +203,14 @@ export class KvmVcpu {
     else if (reason === KVM_EXIT_FAIL_ENTRY)
       print(`KVM: entry failed, hardware error 0x${hex64(RUN_FAIL_ENTRY_REASON)}`);
     else if (reason === KVM_EXIT_INTERNAL_ERROR) {
-      print(`KVM internal error. Suberror: ${run.getUint32(RUN_INTERNAL_SUBERROR, true)}`);
-      const words = Math.min(run.getUint32(RUN_INTERNAL_NDATA, true), 16);
+      const suberror = run.getUint32(RUN_INTERNAL_SUBERROR, true);
+      print(`KVM internal error. Suberror: ${suberror}`);
+      const told = this.#kvm.check(KVM_CAP.INTERNAL_ERROR_DATA) > 0;
+      const words = told ? run.getUint32(RUN_INTERNAL_NDATA, true) : 0;
       for (let i = 0; i < words; i++) {
         print(`extra data[${i}]: 0x${hex64(RUN_INTERNAL_DATA + 8 * i).padStart(16, '0')}`);
       }
+      if (suberror === KVM_INTERNAL_ERROR_EMULATION) print('emulation failure');
     } else print(`KVM: unknown exit reason ${reason}`);
   }
 }

@@ -16,7 +16,7 @@
 
 import { MiB } from '../../../address.ts';
 import { PCI_CLASS_OTHERS, PCI_INTERRUPT_PIN } from '../../../linux/uapi/pci.ts';
-import { Abort } from '../../error.ts';
+import { hardwareError } from '../../error.ts';
 import { type MemoryRegionOps, sizes } from '../../memory/region.ts';
 import type { System } from '../../system.ts';
 import type { QemuTimer, TimerList } from '../../timer.ts';
@@ -213,9 +213,7 @@ function checkRange(start: bigint, count: bigint): void {
   if (within(start) && end > start && within(end)) return;
   const range = (from: bigint, to: bigint) =>
     [from, to - 1n].map((x) => `0x${x.toString(16).padStart(16, '0')}`).join('-');
-  throw new Abort(
-    `hardware error: EDU: DMA range ${range(start, end)} out of bounds (${range(BUFFER, BUFFER + BUFFER_SIZE)})!`,
-  );
+  throw hardwareError(`EDU: DMA range ${range(start, end)} out of bounds (${range(BUFFER, BUFFER + BUFFER_SIZE)})!`);
 }
 
 export const edu = pciModel({

@@ -2,7 +2,7 @@
 
 import { PAGE_SIZE } from '../../../address.ts';
 import { strerror } from '../../../linux/uapi/errno.ts';
-import { Abort } from '../../error.ts';
+import { hardwareError } from '../../error.ts';
 import type { FlatRange } from '../../memory/flat-view.ts';
 import type { MemoryListener } from '../../memory/listener.ts';
 import type { MemoryRegion } from '../../memory/region.ts';
@@ -79,7 +79,7 @@ export class VfioDmaListener implements MemoryListener {
   #failed({ kind, name }: MemoryRegion, text: string): void {
     if (kind === 'ram-device' || this.#initialised) this.#system.error(text);
     if (kind === 'ram-device') return;
-    if (this.#initialised) throw new Abort('vfio: DMA mapping failed, unable to continue');
+    if (this.#initialised) throw hardwareError('vfio: DMA mapping failed, unable to continue');
     this.error ??= `Region ${name}: ${text}`;
   }
 }

@@ -103,7 +103,9 @@ export class VfioIntps {
 
   /** error_reportf_err, and abort(3). */
   #wired(refused: string | undefined): void {
-    if (refused !== undefined) throw new Abort(`vfio ${this.#device.name}: ${refused}`);
+    if (refused === undefined) return;
+    this.#device.system.error(`vfio ${this.#device.name}: ${refused}`);
+    throw new Abort();
   }
 
   /** vfio_intp_interrupt. */

@@ -17,7 +17,8 @@ const nothing = () => undefined;
 export const registerErrorNotifier = (device: VfioDevice, mainLoop: MainLoop): (() => void) =>
   notifyBy(device, mainLoop, VFIO_PCI_ERR_IRQ_INDEX, () => {
     const what = 'Unrecoverable error detected. Please collect any data possible and then kill the guest';
-    throw new Abort(`vfio_err_notifier_handler(${device.name}) ${what}`);
+    device.system.error(`vfio_err_notifier_handler(${device.name}) ${what}`);
+    throw new Abort();
   });
 
 /** vfio_register_req_notifier: nothing for a driver that does not ask. */
