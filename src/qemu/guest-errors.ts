@@ -43,7 +43,7 @@ export class GuestErrors {
 }
 
 /** What is accessed, and what comes of it. */
-function describe({ space, address, size, write, why, region }: OddAccess): string {
+function describe({ space, address, offset, size, write, why, region }: OddAccess): string {
   const where = space === 'I/O' ? `port 0x${address.toString(16)}` : `address 0x${address.toString(16)}`;
   const access = `${write ? 'write' : 'read'} of ${size} ${size === 1 ? 'byte' : 'bytes'} at ${where}`;
   const outcome = write ? 'ignored' : 'reads 0';
@@ -55,7 +55,7 @@ function describe({ space, address, size, write, why, region }: OddAccess): stri
     case 'read-only':
       return `guest ${access}: '${region}' is read-only, ignored`;
     case 'nested':
-      return `Blocked re-entrant IO on MemoryRegion: ${region} at addr: 0x${address.toString(16)}`;
+      return `Blocked re-entrant IO on MemoryRegion: ${region} at addr: 0x${offset.toString(16).toUpperCase()}`;
     case 'crossing':
       return `guest ${access}: goes over the end of ${region === undefined ? 'unassigned space' : `'${region}'`}, cut there`;
   }

@@ -19,7 +19,7 @@ import {
   MEMTX_OK,
 } from './access.ts';
 import { type FlatRange, FlatView, renderFlatView, sameRange } from './flat-view.ts';
-import { added, visibleIoeventfds } from './ioeventfds.ts';
+import { tellChanges, visibleIoeventfds } from './ioeventfds.ts';
 import type { Ioeventfd, MemoryListener } from './listener.ts';
 import { MemoryRegion, type MemoryRegionOps, sizes } from './region.ts';
 import { WholeAccesses } from './whole-access.ts';
@@ -37,6 +37,8 @@ export const unassignedMemory: MemoryRegionOps = {
 export interface OddAccess {
   readonly space: string;
   readonly address: number;
+  /** Of the address in the region. */
+  readonly offset: number;
   readonly size: number;
   readonly write: boolean;
   /**
@@ -184,14 +186,19 @@ export class AddressSpace {
     for (const listener of backwards) listener.regionDelete(range);
   }
 
-  /** address_space_add_del_ioeventfds: unlike regions, deleted forwards and added backwards. */
+  /** address_space_update_ioeventfds: to the listeners, unlike regions, deleted forwards and added backwards. */
   #updateIoeventfds(): void {
     const before = this.#ioeventfds;
     const now = visibleIoeventfds(this.#view);
     this.#ioeventfds = now;
-    for (const gone of added(now, before)) for (const listener of this.#listeners) listener.eventfdDelete?.(gone);
-    const backwards = [...this.#listeners].reverse();
-    for (const come of added(before, now)) for (const listener of backwards) listener.eventfdAdd?.(come);
+    tellChanges(before, now, {
+      gone: (eventfd) => {
+        for (const listener of this.#listeners) listener.eventfdDelete?.(eventfd);
+      },
+      come: (eventfd) => {
+        for (const listener of [...this.#listeners].reverse()) listener.eventfdAdd?.(eventfd);
+      },
+    });
   }
 
   /** address_space_read: `length` bytes at `address` into `data` at `at`. Returns a MemTxResult, pieces ORed. Hot. */
@@ -215,7 +222,7 @@ export class AddressSpace {
       const region = range === undefined ? this.#hole : range.region;
       const offset = range === undefined ? address + done : address + done - range.start + range.offset;
       if (region.flushCoalesced) this.#coalescing.flushCoalesced();
-      const size = region.rules!.cut(length - done, offset);
+      const size = region.rules!.cut(within(range, address + done, length - done), offset);
       const outcome = dispatchRead(this.#stream, this.cpu, region, offset, size, data, at + done);
       if (done > 0) crosses ||= this.#crosses(range, address);
       else if (outcome !== MEMTX_OK || region.unassigned) odd = oddness(outcome, region);
@@ -251,7 +258,7 @@ export class AddressSpace {
       const region = range === undefined ? this.#hole : range.region;
       const offset = range === undefined ? address + done : address + done - range.start + range.offset;
       if (region.flushCoalesced) this.#coalescing.flushCoalesced();
-      const size = region.rules!.cut(length - done, offset);
+      const size = region.rules!.cut(within(range, address + done, length - done), offset);
       const outcome = dispatchWrite(this.#stream, this.cpu, region, offset, size, data, at + done);
       if (done > 0) crosses ||= this.#crosses(range, address);
       else if (outcome !== MEMTX_OK || region.unassigned) odd = oddness(outcome, region);
@@ -276,7 +283,8 @@ export class AddressSpace {
     // memory_access_is_direct asks the RAM itself: where only an alias of it is read-only, QEMU's own writes go through.
     if (range.region.readonly) {
       const region = range.region.name;
-      this.onOddAccess?.({ space: this.name, address, size, write: true, why: 'read-only', region });
+      const offset = range.offset + (address - range.start);
+      this.onOddAccess?.({ space: this.name, address, offset, size, write: true, why: 'read-only', region });
       return MEMTX_DECODE_ERROR;
     }
     const offset = range.offset + (address - range.start);
@@ -289,9 +297,10 @@ export class AddressSpace {
   /** One word about an access, however many pieces it had: what its first piece met, or that it went on elsewhere. */
   #tell(why: OddAccess['why'], address: number, size: number, write: boolean): void {
     if (this.onOddAccess === undefined) return;
-    const first = this.#view.lookup(address)?.region;
-    const region = first === undefined || first.unassigned ? undefined : first.name;
-    this.onOddAccess({ space: this.name, address, size, write, why, region });
+    const first = this.#view.lookup(address);
+    const region = isNothing(first) ? undefined : first!.region.name;
+    const offset = first === undefined ? address : first.offset + (address - first.start);
+    this.onOddAccess({ space: this.name, address, offset, size, write, why, region });
   }
 
   /** Whether a further piece, in `range`, of an access to `address` lies in another region than the first; from nothing to nothing is one. */
@@ -300,6 +309,10 @@ export class AddressSpace {
     return first !== range && !(isNothing(first) && isNothing(range));
   }
 }
+
+/** address_space_translate_internal: RAM's accesses end with its section, a mapped device's as well; registers' do not. */
+const within = (range: FlatRange | undefined, address: number, length: number): number =>
+  range?.region.kind === 'ram-device' ? Math.min(length, range.end - address) : length;
 
 const isNothing = (range: FlatRange | undefined): boolean => range === undefined || range.region.unassigned;
 

@@ -25,6 +25,24 @@ function order(a: Ioeventfd, b: Ioeventfd): number {
   return a.data === undefined || (b.data !== undefined && a.data < b.data) ? -1 : 1;
 }
 
-/** What is in `now` and not in `before`. */
-export const added = (before: readonly Ioeventfd[], now: readonly Ioeventfd[]): readonly Ioeventfd[] =>
-  now.filter((one) => !before.some((other) => order(one, other) === 0));
+/**
+ * address_space_add_del_ioeventfds: what of `before` is gone and what of `now` is new, told in the order of both lists together: of two
+ * windows that have changed places in one transaction the lower one may come before the other has gone.
+ */
+export function tellChanges(
+  before: readonly Ioeventfd[],
+  now: readonly Ioeventfd[],
+  tell: { gone(eventfd: Ioeventfd): void; come(eventfd: Ioeventfd): void },
+): void {
+  let i = 0;
+  let j = 0;
+  while (i < before.length || j < now.length) {
+    const old = before[i];
+    const next = now[j];
+    const which = old === undefined ? 1 : next === undefined ? -1 : order(old, next);
+    if (which < 0) tell.gone(old!);
+    if (which > 0) tell.come(next!);
+    if (which <= 0) i++;
+    if (which >= 0) j++;
+  }
+}

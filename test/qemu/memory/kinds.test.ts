@@ -66,6 +66,17 @@ describe('a RAM device', () => {
   });
 });
 
+test('an access to a RAM device ends with what of it is seen, one to registers does not', () => {
+  const { machine, host, root } = board();
+  root.addSubregion(GiB(3), machine.topology.ramDevice('bar', 0x1000, host), 1);
+  const recorder = new Recorder();
+  root.addSubregion(GiB(3) + 0xffc, machine.topology.io('next', 8, recorder.ops('next', sizes(1, 8), sizes(1, 8))), 2);
+  write(machine.memory, GiB(3) + 0xff8, 8, 0x8877_6655_4433_2211n);
+  expect([...machine.system.memory.read(hva(host + 0xff8), 8)]).toEqual([0x11, 0x22, 0x33, 0x44, 0, 0, 0, 0]);
+  expect(recorder.calls).toEqual(['next: write 4 @0 = 0x88776655']);
+  expect(read(machine.memory, GiB(3) + 0xff8, 8)).toBe(0x0302_0100_4433_2211n);
+});
+
 describe('the re-entrancy guard', () => {
   /** A device that, when written, writes to `target` in the same space. */
   function nesting(target: number) {
@@ -143,6 +154,36 @@ describe('ioeventfds of regions', () => {
     region.addEventfd({ offset: 2, size: 2, data: 0x1_2345n, fd: eventfdOf(b) });
     b.machine.isaIo.addSubregion(0xc000, region);
     expect(b.trace).toEqual([expect.stringMatching(/@0xc002 val=0x2345 assign: 1 size: 2 match: 1$/)]);
+  });
+
+  test('of memory match 32 bits, however wide they are', () => {
+    const b = board('kvm_set_ioeventfd_*');
+    const region = b.machine.topology.io('dev', 8, ops);
+    region.addEventfd({ offset: 0, size: 8, data: 0x5_0000_0007n, fd: eventfdOf(b) });
+    b.root.addSubregion(GiB(3), region);
+    expect(b.trace).toEqual([expect.stringMatching(/@0xc0000000 val=0x7 assign: 1 size: 8 match: 1$/)]);
+  });
+
+  test('come and go in order of their addresses where windows change places', () => {
+    const b = board('kvm_set_ioeventfd_*');
+    const one = b.machine.topology.io('one', 8, ops);
+    const two = b.machine.topology.io('two', 8, ops);
+    for (const region of [one, two]) region.addEventfd({ offset: 0, size: 4, data: undefined, fd: eventfdOf(b) });
+    b.root.addSubregion(GiB(2), one);
+    b.root.addSubregion(GiB(3), two);
+    b.trace.length = 0;
+    b.machine.topology.transaction(() => {
+      b.root.deleteSubregion(one);
+      b.root.deleteSubregion(two);
+      b.root.addSubregion(GiB(1), two);
+      b.root.addSubregion(GiB(2) + 8, one);
+    });
+    expect(b.trace.map((line) => /@(\w+) .*assign: (\d)/.exec(line)?.slice(1).join(' '))).toEqual([
+      '0x40000000 1',
+      '0x80000000 0',
+      '0x80000008 1',
+      '0xc0000000 0',
+    ]);
   });
 
   test('two that match the same writes end QEMU, as KVM refuses the second', () => {

@@ -28,11 +28,11 @@ interface Change {
   readonly assign: boolean;
 }
 
-/** KVM_IOEVENTFD; QEMU cannot go on where KVM refuses. Ports and their data are 16 bits wide. */
+/** KVM_IOEVENTFD; QEMU cannot go on where KVM refuses. Ports and their data are 16 bits wide, the data of memory 32. */
 export function setIoeventfd(system: System, kvm: KvmState, eventfd: Ioeventfd, { pio, assign }: Change): void {
   const match = eventfd.data !== undefined;
   const address = pio ? eventfd.address % 0x1_0000 : eventfd.address;
-  const data = BigInt.asUintN(pio ? 16 : 64, eventfd.data ?? 0n);
+  const data = BigInt.asUintN(pio ? 16 : 32, eventfd.data ?? 0n);
   const event = pio ? kvmSetIoeventfdPio : kvmSetIoeventfdMmio;
   if (event.on) {
     event(system.stream, { fd: eventfd.fd, addr: address, val: Number(data), assign, size: eventfd.size, match });
