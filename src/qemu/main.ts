@@ -113,6 +113,7 @@ export class Qemu {
       machine.reset();
       makeShadowRam(machine);
     });
+    machine.openA20();
     assignBridgeWindows(machine);
     if (kvm.irqchip !== undefined) routeInterrupts(machine);
     vcpu.putRegisters(bootSregs(), bootRegs(entry));

@@ -5,7 +5,7 @@
  * Fidelity: of the PIIX3 in slot 1 there is the ISA bridge (interrupt routing, reset port), not IDE, USB or power management.
  */
 
-import { GiB, type Hva, hva } from '../../address.ts';
+import { GiB, type Hva, hva, PAGE_SIZE } from '../../address.ts';
 import { strerror } from '../../linux/uapi/errno.ts';
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../../linux/uapi/syscalls.ts';
 import { KvmIoListener } from '../accel/kvm/io-listener.ts';
@@ -25,8 +25,10 @@ import type { System } from '../system.ts';
 import { AcpiPciHotplug } from './acpi/pci-hotplug.ts';
 import { Serial } from './char/serial.ts';
 import type { CharBackend } from './char/stdio.ts';
+import { addDmaControllers } from './dma/i8257.ts';
 import { addMsiWindow } from './intc/msi-window.ts';
 import { Piix3 } from './isa/piix3.ts';
+import { Port92 } from './isa/port92.ts';
 import { addSilentPorts } from './isa/silent-ports.ts';
 import { OldIoports } from './old-ioport.ts';
 import { PciBus } from './pci/pci-bus.ts';
@@ -49,7 +51,15 @@ export interface HostFailure {
 export type MachineEnd = GuestEnd | HostFailure;
 
 const PORTS = 0x1_0000;
-const PIT_PORTS = 0x40;
+/** Ports of the chips that KVM has, which it serves itself: what comes here fits none of them. */
+const IN_KERNEL = [
+  [0x20, 'kvm-pic', 2],
+  [0x4d0, 'kvm-elcr', 1],
+  [0xa0, 'kvm-pic', 2],
+  [0x4d1, 'kvm-elcr', 1],
+  [0x40, 'kvm-pit', 4],
+] as const;
+const IO_APIC = 0xfec0_0000;
 const COM1 = 0x3f8;
 const COM1_IRQ = 4;
 /** Where RAM stops below 4 GiB when there is more (pc_memory_init with the i440FX). */
@@ -89,6 +99,7 @@ export class Machine {
   #unnamed = 0;
   #end: MachineEnd | undefined;
   #hotplug: AcpiPciHotplug | undefined;
+  #port92: Port92 | undefined;
 
   /**
    * pc_init1: RAM, KVM's listener, PCI host. `ram` is its size, or a backend among `backends` that it is to be. Refusals are
@@ -188,14 +199,28 @@ export class Machine {
   }
 
   /**
-   * pc_basic_device_init: the ports that nothing stands behind, and the interval timer, if KVM has one. It serves its ports in
-   * the kernel: what comes here fits none of it.
+   * pc_basic_device_init and pc_superio_init: the ports that nothing stands behind, the interval timer, if KVM has one, the DMA
+   * controllers and port 92.
    */
   addBasicDevices(): void {
-    addSilentPorts(this.topology, this.isaIo);
-    if (this.kvm.irqchip === undefined) return;
-    this.isaIo.addSubregion(PIT_PORTS, this.topology.unassigned('kvm-pit', 4, unassignedMemory));
-    this.kvm.irqchip.createPit();
+    const { topology, isaIo } = this;
+    addSilentPorts(topology, isaIo);
+    const { irqchip } = this.kvm;
+    if (irqchip !== undefined) {
+      for (const [base, name, size] of IN_KERNEL)
+        isaIo.addSubregion(base, topology.unassigned(name, size, unassignedMemory));
+      this.memory.root.addSubregion(IO_APIC, topology.unassigned('kvm-ioapic', PAGE_SIZE, unassignedMemory));
+      irqchip.createPit();
+    }
+    for (const controller of addDmaControllers(topology, isaIo)) this.onReset(() => controller.reset());
+    const port92 = new Port92(topology, isaIo, () => this.exit({ reason: 'reset', code: 0 }));
+    this.onReset(() => port92.reset());
+    this.#port92 = port92;
+  }
+
+  /** Firmware leaves the gate of address line 20 open. */
+  openA20(): void {
+    this.#port92?.openGate();
   }
 
   /** COM1 with `backend` at the end of the line. */

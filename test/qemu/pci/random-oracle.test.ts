@@ -8,51 +8,11 @@ import { nullBackend } from '../../../src/qemu/hw/char/stdio.ts';
 import { Msix } from '../../../src/qemu/hw/pci/msix.ts';
 import { PciDevice } from '../../../src/qemu/hw/pci/pci-device.ts';
 import { qemuVersion, qtest } from '../qtest.ts';
+import { hex, Random } from '../random.ts';
 import { configReadCommands, configWriteCommands, Unplugged } from './unplugged.ts';
 
 /** Skipped without a QEMU: `apt-get install qemu-system-x86`. */
 const oracle = qemuVersion() === undefined ? test.skip : test;
-
-const WIDTH = { 1: 'b', 2: 'w', 4: 'l', 8: 'q' } as const;
-type Size = keyof typeof WIDTH;
-const hex = (value: number | bigint) => `0x${value.toString(16)}`;
-
-class Random {
-  #x: number;
-
-  constructor(seed: number) {
-    this.#x = Math.imul(seed, 0x9e37_79b9) | 1;
-    for (let i = 0; i < 8; i++) this.next();
-  }
-
-  /** 32 bits: xorshift32. */
-  next(): number {
-    this.#x ^= this.#x << 13;
-    this.#x ^= this.#x >>> 17;
-    this.#x ^= this.#x << 5;
-    return this.#x >>> 0;
-  }
-  below(limit: number): number {
-    return this.next() % limit;
-  }
-  one<T>(of: readonly T[]): T {
-    return of[this.below(of.length)]!;
-  }
-  /** Zeros, ones, a single bit, or anything. */
-  value(size: Size): bigint {
-    const bits = 8 * size;
-    const full = BigInt.asUintN(bits, (BigInt(this.next()) << 32n) | BigInt(this.next()));
-    return this.one([0n, 2n ** BigInt(bits) - 1n, 2n ** BigInt(this.below(bits)), full, full, full]);
-  }
-  memory(address: number, size: Size): string {
-    const word = `${WIDTH[size]} ${hex(address)}`;
-    return this.below(2) === 0 ? `read${word}` : `write${word} ${hex(this.value(size))}`;
-  }
-  port(port: number, size: Size): string {
-    const word = `${WIDTH[size]} ${hex(port)}`;
-    return this.below(2) === 0 ? `in${word}` : `out${word} ${hex(this.value(size))}`;
-  }
-}
 
 /** Answers with what asked for them, so that a difference names its access. */
 const told = (commands: readonly string[], answers: readonly number[]) =>
