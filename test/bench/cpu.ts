@@ -1,6 +1,6 @@
 /** Speed of the interpreter on what GCC makes of real programs. */
 
-import { bareImage, type ProgramName, runBare } from '../oracle/gcc-programs.ts';
+import { type ProgramName, programImage, runProgram } from '../oracle/gcc-programs.ts';
 import { have } from '../oracle/have.ts';
 import type { Figure } from './measure.ts';
 import { tcgFigures } from './tcg.ts';
@@ -11,12 +11,12 @@ const ROUNDS: Readonly<Partial<Record<ProgramName, number>>> = { sha256: 60, sor
 /** Millions of guest instructions a second of GCC -O2 code, by CPU time, which other load disturbs least. None without gcc. */
 export function cpuFigures(): Figure[] {
   if (!have('gcc')) return [];
-  const image = bareImage(['-O2']);
+  const image = programImage(['-O2']);
   const figures = Object.entries(ROUNDS).map(([name, rounds]) => {
     const program = name as ProgramName;
-    runBare(image, program, 1);
+    runProgram(image, program, 1);
     const start = process.cpuUsage();
-    const { instructions } = runBare(image, program, rounds);
+    const { instructions } = runProgram(image, program, rounds);
     const rate = instructions / process.cpuUsage(start).user;
     return {
       name: `gcc -O2 ${name}, interpreted`,

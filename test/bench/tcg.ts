@@ -2,7 +2,7 @@
 
 import { assemble } from '../../lang/assembler/assemble.ts';
 import { toFlat } from '../../lang/object/flat.ts';
-import { bareImage, PROGRAMS, type ProgramName } from '../oracle/gcc-programs.ts';
+import { PROGRAMS, type ProgramName, programImage } from '../oracle/gcc-programs.ts';
 import { runOnGvm, runOnTcg, tcgRuns } from '../oracle/tcg-machine.ts';
 import type { Figure } from './measure.ts';
 
@@ -37,7 +37,7 @@ times ${IMAGE} - 0x101000 - ($ - $$) db 0`;
 /** Millions of instructions a second of both. Nothing without QEMU, nasm and gcc. */
 export function tcgFigures(programs: readonly ProgramName[]): Figure[] {
   if (!tcgRuns) return [{ name: 'beside QEMU TCG', value: 'skipped', limit: 'needs qemu-system-x86_64 and nasm' }];
-  const image = bareImage(['-O2', `-Wl,--defsym=base=${IMAGE}`]);
+  const image = programImage(['-O2', `-Wl,--defsym=base=${IMAGE}`]);
   // The program returns to the prologue instead of halting.
   if (image[HLT_AT] !== HLT) throw new Error('bare-main.c does not begin with call run, hlt');
   image[HLT_AT] = RET;

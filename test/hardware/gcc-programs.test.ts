@@ -1,7 +1,7 @@
 /** Programs compiled by GCC, at every level of optimisation: what they write on the model's CPU is what they write on the host. */
 
 import { describe, expect, test } from 'vitest';
-import { bareImage, nativeTexts, PROGRAMS, runBare } from '../oracle/gcc-programs.ts';
+import { nativeTexts, PROGRAMS, programImage, runProgram } from '../oracle/gcc-programs.ts';
 import { hostAnswers } from '../oracle/host.ts';
 
 describe.skipIf(!hostAnswers)(
@@ -11,12 +11,12 @@ describe.skipIf(!hostAnswers)(
       '%s %s',
       (...options) => {
         const native = nativeTexts(options.filter((option) => option !== undefined));
-        const image = bareImage(options.filter((option) => option !== undefined));
+        const image = programImage(options.filter((option) => option !== undefined));
         PROGRAMS.forEach((name, index) => {
           expect(native[index]!.length, name).toBeGreaterThan(20);
-          const interpreted = runBare(image, name);
+          const interpreted = runProgram(image, name);
           expect(interpreted.text, name).toBe(native[index]);
-          const hot = runBare(image, name, 1, { threshold: 5, eager: false });
+          const hot = runProgram(image, name, 1, { threshold: 5, eager: false });
           expect(hot.text, name).toBe(native[index]);
           expect(hot.instructions, name).toBe(interpreted.instructions);
           expect(hot.translated, name).toBeGreaterThan(0);

@@ -1,0 +1,87 @@
+/**
+ * Random C programs (csmith) that GCC builds for the host and for a bare CPU: what they compute has to be the same on the host's CPU, on the
+ * interpreter and on the translator. They hold what compilers make of C, as random instructions do not: loops in loops, bit fields, tables,
+ * jumps into the middle, addresses that were worked out.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Eagerness } from '../../src/hardware/vcpu/translation.ts';
+import { type BareRun, bareImage, nativeText, runBare, withFolder } from './bare-image.ts';
+import { have } from './have.ts';
+import { hostAnswers } from './host.ts';
+
+const SOURCES = 'test/oracle/random-c';
+/** Debian's place for the headers that each of them includes. */
+const HEADERS = '/usr/include/csmith';
+/** Whether there are such programs here, and a CPU to compare with. */
+export const randomCAnswers = hostAnswers && have('csmith') && existsSync(HEADERS);
+const BARE = ['-ffreestanding', '-mgeneral-regs-only', '-fno-stack-protector', '-fno-pic'];
+/** Instructions: a program may go on for ever. */
+const LIMIT = 50_000_000;
+/** What is asked of GCC, by turns. */
+const OPTIONS: readonly (readonly string[])[] = [
+  ['-O0'],
+  ['-O1'],
+  ['-O2'],
+  ['-O3'],
+  ['-Os'],
+  ['-O2', '-march=x86-64-v3'],
+  ['-O3', '-march=x86-64-v3', '-funroll-loops'],
+  ['-Og', '-fno-omit-frame-pointer'],
+];
+/** Code is hot at once; as soon as a loop has turned a few times, along the branches that were taken; and with all others as well. */
+const EAGERNESS: readonly Eagerness[] = [
+  { threshold: 1, eager: true },
+  { threshold: 5, eager: false },
+  { threshold: 20, eager: true },
+];
+
+/** What became of one program. */
+export interface Comparison {
+  readonly options: readonly string[];
+  /** It goes on for too long, perhaps for ever: nothing was compared. */
+  readonly endless: boolean;
+  /** Where it is not the same. */
+  readonly difference: string | undefined;
+}
+
+/** Make the program of `seed`, which also decides how it is compiled and translated, and run it on both CPUs. */
+export function compareProgram(seed: number): Comparison {
+  const options = OPTIONS[seed % OPTIONS.length]!;
+  return withFolder((folder) => {
+    const sources = [compiled(seed, options, folder), join(SOURCES, 'run.c')];
+    const image = bareImage([], sources);
+    const interpreted = runBare(image, { limit: LIMIT });
+    if (!interpreted.ended) return { options, endless: true, difference: undefined };
+    const native = nativeText(['-no-pie'], [...sources, join(SOURCES, 'native-main.c')]);
+    const eagerness = EAGERNESS[Math.floor(seed / OPTIONS.length) % EAGERNESS.length]!;
+    const translated = runBare(image, { eagerness, limit: 2 * LIMIT });
+    const difference =
+      differenceOf('interpreted', native, interpreted) ??
+      differenceOf(`translated, ${JSON.stringify(eagerness)}`, native, translated) ??
+      (translated.instructions === interpreted.instructions
+        ? undefined
+        : `${translated.instructions} translated instructions, ${interpreted.instructions} interpreted ones`);
+    return { options, endless: false, difference };
+  });
+}
+
+/** The program's object file: the same machine code for both. */
+function compiled(seed: number, options: readonly string[], folder: string): string {
+  const [source, object] = [join(folder, 'program.c'), join(folder, 'program.o')];
+  // It leaves a file of its own where it runs.
+  execFileSync('csmith', ['--seed', String(seed), '--concise', '--output', source], { cwd: folder });
+  const names = ['-I', HEADERS, '-Dmain=program', '-DUSE_MATH_MACROS'];
+  execFileSync('gcc', [...options, ...BARE, '-w', ...names, '-c', '-o', object, source]);
+  return object;
+}
+
+/** The checksum is told after each variable: the first line that differs names it. */
+function differenceOf(how: string, native: string, { text }: BareRun): string | undefined {
+  if (text === native) return undefined;
+  const [wanted, got] = [`${native}\n(end)`.split('\n'), `${text}\n(end)`.split('\n')];
+  const line = wanted.findIndex((each, index) => each !== got[index]);
+  return `${how}: "${got[line]}" instead of "${wanted[line]}"`;
+}
