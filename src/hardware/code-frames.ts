@@ -1,11 +1,14 @@
 /**
- * Which page frames of RAM hold code that a processor has decoded, and who keeps what was made of it. A processor's
+ * Which bytes of RAM are code that a processor has decoded, and who keeps what was made of it. A processor's
  * instruction cache is coherent: a store by itself, by another processor or by a device's DMA is seen by what it fetches next,
  * at the latest when it serialises (SDM vol. 3A §12.6, §8.1.3). So whoever writes RAM says where, which costs a byte's look
- * where no code is.
+ * where no code is. Data may lie in one frame with code, as in a flat image: to write those changes nothing.
  */
 
 const PAGE_BITS = 12;
+const OFFSET = (1 << PAGE_BITS) - 1;
+/** A bit for each byte of a frame. */
+const BYTES_OF_BITS = 1 << (PAGE_BITS - 3);
 const CODE = 1;
 const SHARED = 2;
 
@@ -13,16 +16,18 @@ const SHARED = 2;
 export interface CodeKeeper {
   /** One more frame holds code: each next store into a page has to ask again. */
   guard(): void;
-  /** `bytes` bytes at host offset `host`, all in one page frame, which holds code, have been written. */
+  /** `bytes` bytes at host offset `host`, all in one page frame, have been written, and some of them are code. */
   written(host: number, bytes: number): void;
 }
 
-/** The frames of one RAM. A frame that once held code counts as code for good. */
+/** The frames of one RAM. A byte that once was code counts as code for good. */
 export class CodeFrames {
   /** How often code was written. */
   changes = 0;
   /** Of each frame, CODE and SHARED. */
   readonly #marks: Uint8Array;
+  /** Of each frame with code a bit for each of its bytes: it has been decoded. */
+  readonly #decoded = new Map<number, Uint8Array>();
   /** Frames that are both. */
   readonly #sharedCode: number[] = [];
   readonly #keepers: CodeKeeper[] = [];
@@ -40,13 +45,29 @@ export class CodeFrames {
   /** Somebody is about to decode from the frame. */
   add(host: number): void {
     if (this.holds(host)) return;
+    this.#decoded.set(host >>> PAGE_BITS, new Uint8Array(BYTES_OF_BITS));
     this.#mark(host, CODE);
     for (const keeper of this.#keepers) keeper.guard();
   }
 
+  /** `bytes` bytes at `host`, all in one frame that was {@link add}ed, have been decoded, and what was made of them is kept. */
+  decoded(host: number, bytes: number): void {
+    const bits = this.#decoded.get(host >>> PAGE_BITS)!;
+    const start = host & OFFSET;
+    for (let at = start; at < start + bytes; at++) bits[at >> 3]! |= 1 << (at & 7);
+  }
+
+  /** Whether some of `bytes` bytes at `host`, all in one frame that holds code, have been decoded. */
+  areCode(host: number, bytes: number): boolean {
+    const bits = this.#decoded.get(host >>> PAGE_BITS)!;
+    const start = host & OFFSET;
+    for (let at = start; at < start + bytes; at++) if ((bits[at >> 3]! & (1 << (at & 7))) !== 0) return true;
+    return false;
+  }
+
   /** `bytes` bytes at `host`, all in one frame, have been written. Hot. */
   changed(host: number, bytes: number): void {
-    if ((this.#marks[host >>> PAGE_BITS]! & CODE) !== 0) this.#tell(host, bytes);
+    if ((this.#marks[host >>> PAGE_BITS]! & CODE) !== 0 && this.areCode(host, bytes)) this.#tell(host, bytes);
   }
 
   /** From now on the frame's bytes are also in the hands of somebody who says only when he may have written: {@link sharedChanged}. */
@@ -81,4 +102,4 @@ export class CodeFrames {
   }
 }
 
-const frameOf = (host: number): number => host - (host & ((1 << PAGE_BITS) - 1));
+const frameOf = (host: number): number => host - (host & OFFSET);

@@ -68,6 +68,21 @@ describe.each(Object.entries(TIERS))('%s', (_, eagerness) => {
     }
   });
 
+  test("data beside code in one page: to write them drops nothing, up to the code's first byte and from behind its last on", () => {
+    const stores = [-8, returns(1).length, 64].map((at) => ` mov [${FUNCTION + 8 + at}], rcx\n`).join('');
+    const code = LOOP.replace(' dec ecx', `${stores} dec ecx`);
+    const one = machine(code);
+    one.memory.bytes.copyWithin(FUNCTION + 8, FUNCTION, FUNCTION + returns(1).length);
+    one.memory.bytes.set(assembled(code.replace(`call ${FUNCTION}`, `call ${FUNCTION + 8}`), CODE), CODE);
+    warm(one);
+    expect(one.memory.code.changes).toBe(0);
+    expect(one.cpu.translation?.invalidated ?? 0).toBe(0);
+    expect(one.memory.view.getUint32(FUNCTION + 8 + 64, true)).toBe(1);
+    one.memory.write(FUNCTION + 8, Uint8Array.of(0xb8, 7), 0, 2);
+    expect(toHalt(one)).toBe(7n);
+    expect(one.memory.code.changes).toBe(1);
+  });
+
   test('a device writes by DMA', () => {
     const one = machine();
     const { memory } = one;
@@ -208,6 +223,9 @@ test('who keeps code is told of what is written, or may be; who is gone is told 
   code.changed(0x3008, 8);
   code.add(0x3000);
   code.add(0x3ff0);
+  code.decoded(0x3ff9, 2);
+  code.changed(0x3ff1, 8);
+  code.changed(0x3ffb, 5);
   code.changed(0x3ff8, 8);
   code.changed(0x4000, 8);
   expect(told).toEqual(['guard', 'written 16376 8']);

@@ -138,6 +138,7 @@ export class CodeCache implements CodeKeeper {
     const block = new Block(this.records.add(decoded), decoded);
     page.blocks[offset] = block;
     page.count++;
+    this.#memory.code.decoded(page.host + offset, block.end - offset);
     return block;
   }
 

@@ -37,6 +37,8 @@ export class Mmu {
   readonly nested: NestedPaging;
   /** A repeated string instruction does one element and comes back: under emulation, and while the CPU single-steps. */
   oneElement = false;
+  /** A store has gone into a frame that holds code, but into none of the code. Set back by who wants to know. */
+  besideCode = false;
 
   readonly #memory: PhysicalMemory;
   readonly #state: CpuState;
@@ -162,9 +164,15 @@ export class Mmu {
       if (!this.nested.canServe(second)) return second;
     }
     this.#accessed(address, bytes, true);
-    if (host >= 0 && first === bytes && !this.#code.holds(host)) {
-      if (this.#mayCache(address - within)) this.tlb.fillWrite(address - within, host - within);
-      return host;
+    if (host >= 0 && first === bytes) {
+      if (!this.#code.holds(host)) {
+        if (this.#mayCache(address - within)) this.tlb.fillWrite(address - within, host - within);
+        return host;
+      }
+      if (!this.#code.areCode(host, bytes)) {
+        this.besideCode = true;
+        return host;
+      }
     }
     if (update && !this.#fillBounce()) return OUTCOME.LATER;
     return this.#state.bounce;

@@ -124,6 +124,7 @@ test('what a callback may have written into pinned pages is told to the processo
   host.syscalls.write(opened.device, host.scratch, 4);
   expect(code.changes).toBe(0);
   code.add(pages[0]!.pfn * 4096);
+  code.decoded(pages[0]!.pfn * 4096, 4096);
   host.syscalls.write(opened.device, host.scratch, 4);
   expect(code.changes).toBe(1);
   linux.vfio_unpin_pages(vdev, 0x10000, 1);

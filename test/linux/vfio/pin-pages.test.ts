@@ -210,7 +210,10 @@ describe('the notifier of Linux 5.10', () => {
 test('a driver’s write goes into the code that a processor has decoded, which is told; its read tells nobody', () => {
   opened();
   const { code } = host.kernel.memory;
-  for (const frame of pin(0x10000, 2) as readonly number[]) code.add(frame);
+  for (const frame of pin(0x10000, 2) as readonly number[]) {
+    code.add(frame);
+    code.decoded(frame, 4096);
+  }
   vfio_dma_rw(mdev.vfio, iova(0x10ffe), new Uint8Array(4), false);
   expect(code.changes).toBe(0);
   vfio_dma_rw(mdev.vfio, iova(0x10ffe), new Uint8Array(4), true);

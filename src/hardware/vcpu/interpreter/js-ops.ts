@@ -415,12 +415,14 @@ export class JsOps implements Ops<JsValue> {
     const batches = whole !== undefined && this.addressWidth === 64 && !this.#overridden();
     const paused = `L[${WORD.FLAG_CONTROL}]|=${RF};return ${again};`;
     if (batches) js.line('let whole=0;');
+    js.line('mmu.besideCode=false;');
     js.line(`for(let n=0;${this.addressWidth === 64 ? 'R[1]!==0n' : 'L[2]!==0'};n++){`);
     // The hypervisor completes one element at a time, so that user space sees each; so do traps.
     // Between two elements RF stands: an event pushes it, and no instruction breakpoint is hit again.
     js.line(`if(n===${STRING_BATCH}||n>0&&mmu.oneElement){${paused}}`);
-    // An element has gone into code, perhaps this instruction's own: what comes next is looked up, and events are looked at.
-    js.line(`if(end!==0){L[${WORD.FLAG_CONTROL}]|=${RF};`);
+    // An element has gone into code, perhaps this instruction's own: what comes next is looked up, and events are looked at. So they are
+    // beside code, because it depends on the translator what of a frame has been decoded.
+    js.line(`if(end!==0||mmu.besideCode){L[${WORD.FLAG_CONTROL}]|=${RF};`);
     js.line(`R[${SLOT.RIP}]=R[${SLOT.PAGE_BASE}]+BigInt(${again}-1);return ${OUTCOME.JUMP};}`);
     if (batches) {
       // As many as lie in pages at hand; then one by itself, which brings the next page.

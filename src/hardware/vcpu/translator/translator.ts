@@ -249,6 +249,7 @@ export class Translator {
       entries: 0,
       retired: 0,
     };
+    for (const [from, to] of translated.code) this.#cpu.memory.code.decoded(from, to - from);
     this.#regions.add(translated);
     this.statistics.regions++;
     this.statistics.bytes += bytes.length;
