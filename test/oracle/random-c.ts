@@ -1,23 +1,34 @@
 /**
- * Random C programs (csmith) that GCC builds for the host and for a bare CPU: what they compute has to be the same on the host's CPU, on the
- * interpreter and on the translator. They hold what compilers make of C, as random instructions do not: loops in loops, bit fields, tables,
- * jumps into the middle, addresses that were worked out.
+ * Random C programs that GCC builds for the host and for a bare CPU: what they compute has to be the same on the host's CPU, on the
+ * interpreter and on the translator. They hold what a compiler makes of C, as random instructions do not: loops in loops, tables,
+ * addresses that were worked out. Our own ({@link KernelWriter}) work on arrays; csmith's are full of pointers, structures, bit fields and jumps.
  */
 
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Eagerness } from '../../src/hardware/vcpu/translation.ts';
 import { type BareRun, bareImage, nativeText, runBare, withFolder } from './bare-image.ts';
 import { have } from './have.ts';
 import { hostAnswers } from './host.ts';
+import { KernelWriter } from './random-c/kernels.ts';
 
 const SOURCES = 'test/oracle/random-c';
 /** Debian's place for the headers that each of them includes. */
 const HEADERS = '/usr/include/csmith';
+/** Who writes the programs. */
+export type WriterName = 'kernels' | 'csmith';
 /** Whether there are such programs here, and a CPU to compare with. */
-export const randomCAnswers = hostAnswers && have('csmith') && existsSync(HEADERS);
+export const randomCAnswers: Readonly<Record<WriterName, boolean>> = {
+  kernels: hostAnswers,
+  csmith: hostAnswers && have('csmith') && existsSync(HEADERS),
+};
 const BARE = ['-ffreestanding', '-mgeneral-regs-only', '-fno-stack-protector', '-fno-pic'];
+/** csmith's variables are everybody's, or GCC would work out the most of it; its functions with floating point are not wanted. */
+const LANGUAGE: Readonly<Record<WriterName, readonly string[]>> = {
+  kernels: ['-fwrapv'],
+  csmith: ['-I', HEADERS, '-Dmain=program', '-DUSE_MATH_MACROS', '-Dstatic=', '-fgnu89-inline'],
+};
 /** Instructions: a program may go on for ever. */
 const LIMIT = 50_000_000;
 /** What is asked of GCC, by turns. */
@@ -47,11 +58,11 @@ export interface Comparison {
   readonly difference: string | undefined;
 }
 
-/** Make the program of `seed`, which also decides how it is compiled and translated, and run it on both CPUs. */
-export function compareProgram(seed: number): Comparison {
+/** Make a program by `seed`, which also decides how it is compiled and translated, and run it on both CPUs. */
+export function compareProgram(writer: WriterName, seed: number): Comparison {
   const options = OPTIONS[seed % OPTIONS.length]!;
   return withFolder((folder) => {
-    const sources = [compiled(seed, options, folder), join(SOURCES, 'run.c')];
+    const sources = [compiled(writer, seed, options, folder), join(SOURCES, 'run.c')];
     const image = bareImage([], sources);
     const interpreted = runBare(image, { limit: LIMIT });
     if (!interpreted.ended) return { options, endless: true, difference: undefined };
@@ -69,12 +80,12 @@ export function compareProgram(seed: number): Comparison {
 }
 
 /** The program's object file: the same machine code for both. */
-function compiled(seed: number, options: readonly string[], folder: string): string {
+function compiled(writer: WriterName, seed: number, options: readonly string[], folder: string): string {
   const [source, object] = [join(folder, 'program.c'), join(folder, 'program.o')];
+  if (writer === 'kernels') writeFileSync(source, new KernelWriter(seed).program());
   // It leaves a file of its own where it runs.
-  execFileSync('csmith', ['--seed', String(seed), '--concise', '--output', source], { cwd: folder });
-  const names = ['-I', HEADERS, '-Dmain=program', '-DUSE_MATH_MACROS'];
-  execFileSync('gcc', [...options, ...BARE, '-w', ...names, '-c', '-o', object, source]);
+  else execFileSync('csmith', ['--seed', String(seed), '--concise', '--output', source], { cwd: folder });
+  execFileSync('gcc', [...options, ...BARE, ...LANGUAGE[writer], '-w', '-c', '-o', object, source]);
   return object;
 }
 

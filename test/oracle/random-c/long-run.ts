@@ -1,8 +1,9 @@
-/** What scripts/random-c.js runs: `PROGRAMS SEED`. Goes on behind a difference, and counts. */
+/** What scripts/random-c.js runs: `WRITER PROGRAMS SEED`. Goes on behind a difference, and counts. */
 
-import { compareProgram } from '../random-c.ts';
+import { compareProgram, type WriterName } from '../random-c.ts';
 
-const [programs, first] = process.argv.slice(2).map(Number) as [number, number];
+const writer = process.argv[2] as WriterName;
+const [programs, first] = process.argv.slice(3).map(Number) as [number, number];
 const MINUTE = 60_000;
 const start = Date.now();
 let told = start;
@@ -10,7 +11,7 @@ let compared = 0;
 let endless = 0;
 let different = 0;
 for (let seed = first; seed < first + programs; seed++) {
-  const { options, difference, ...program } = compareProgram(seed);
+  const { options, difference, ...program } = compareProgram(writer, seed);
   if (program.endless) endless++;
   else compared++;
   if (difference !== undefined) {
