@@ -18,6 +18,9 @@ import { type PendingEvent, VECTOR } from './pending-event.ts';
 import { type CpuState, WORD } from './state.ts';
 import { TLB_MASK, Tlb } from './tlb.ts';
 
+/** Bytes of the largest access. */
+const LARGEST = 8;
+
 /**
  * One half of an access that has no single place: its bytes are in RAM at `host`, in a device at `device` (OUTCOME.DEVICE), or
  * (other outcomes) reached through the emulator.
@@ -52,6 +55,8 @@ export class Mmu {
     { host: 0, device: 0, linear: 0, physical: 0, bytes: 0 },
   ];
   #partCount = 0;
+  /** Pieces of the bounce buffer as the emulator is handed them, by where they begin and how long they are: made once, not at each access. */
+  readonly #pieces: readonly (readonly Uint8Array[])[];
 
   constructor(
     memory: PhysicalMemory,
@@ -67,6 +72,10 @@ export class Mmu {
     this.#debug = debug;
     this.nested = new NestedPaging(memory, event, stream);
     this.guest = new GuestPaging(memory, state, event, this.nested, stream);
+    const { bounce } = state;
+    this.#pieces = Array.from({ length: LARGEST }, (_, at) =>
+      Array.from({ length: LARGEST - at + 1 }, (_, bytes) => memory.bytes.subarray(bounce + at, bounce + at + bytes)),
+    );
   }
 
   /** Forget all translations: MOV to CR3, changes of paging mode, INVEPT. */
@@ -201,8 +210,7 @@ export class Mmu {
       else if (host === OUTCOME.DEVICE) this.#memory.devices.readBytes(device, this.#memory.bytes, from, bytes);
       else {
         // Both parts, and RAM as well: what is there is read once, even if the other part has to be waited for.
-        const data = this.#memory.bytes.subarray(from, from + bytes);
-        if (emulator!.readMemory(linear, physical as Gpa, data) === 'later') filled = false;
+        if (emulator!.readMemory(linear, physical as Gpa, this.#pieces[at]![bytes]!) === 'later') filled = false;
       }
       at += bytes;
     }
@@ -212,18 +220,16 @@ export class Mmu {
   /** Carry a store from the bounce buffer to where it belongs. STOP if it changed code, be it by the DMA of a device. */
   commitBounce(): number {
     const { changes } = this.#code;
-    let at = this.#state.bounce;
+    let at = 0;
     for (let index = 0; index < this.#partCount; index++) {
       const { host, device, linear, physical, bytes } = this.#parts[index]!;
+      const from = this.#state.bounce + at;
       if (host >= 0) {
-        this.#memory.bytes.copyWithin(host, at, at + bytes);
+        this.#memory.bytes.copyWithin(host, from, from + bytes);
         this.#code.changed(host, bytes);
       } else if (host === OUTCOME.DEVICE) {
-        this.#memory.devices.writeBytes(device, this.#memory.bytes, at, bytes);
-      } else {
-        const data = this.#memory.bytes.subarray(at, at + bytes);
-        this.nested.emulator!.writeMemory(linear, physical as Gpa, data);
-      }
+        this.#memory.devices.writeBytes(device, this.#memory.bytes, from, bytes);
+      } else this.nested.emulator!.writeMemory(linear, physical as Gpa, this.#pieces[at]![bytes]!);
       at += bytes;
     }
     return this.#code.changes === changes ? 0 : OUTCOME.STOP;
