@@ -32,7 +32,8 @@ export const EPTP = {
   ACCESSED_DIRTY: 1 << 6,
 } as const;
 
-const LEVELS = 4;
+/** Of a walk. */
+export const EPT_LEVELS = 4;
 /** 2⁻³². */
 const PER_4_GIB = 1 / 2 ** 32;
 /** By level; a power is too slow for the walk. */
@@ -102,7 +103,7 @@ function isMisconfigured(low: number, level: number): boolean {
   if ((low & READ) === 0 && (low & (WRITE | EXECUTE)) !== 0) return true;
   const leaf = level === 1 || (low & LARGE_PAGE) !== 0;
   if (!leaf) return (low & TABLE_RESERVED) !== 0;
-  if (level === LEVELS) return true;
+  if (level === EPT_LEVELS) return true;
   const type = (low >> Number(EPT.MEMORY_TYPE_SHIFT)) & 7;
   if (type === 2 || type === 3 || type === 7) return true;
   return level > 1 && (low & LOW_ADDRESS & (SPANS[level]! - 1)) !== 0;
@@ -115,7 +116,7 @@ function isMisconfigured(low: number, level: number): boolean {
 export class EptWalker {
   readonly #memory: PhysicalMemory;
   /** Where the entries that the last walk read stand, the root's first; {@link depth} of them count. */
-  readonly places = new Int32Array(LEVELS);
+  readonly places = new Int32Array(EPT_LEVELS);
   depth = 0;
   /** AND of the R, W and X bits on the way; 0 unless the walk ended in a page. */
   rights = 0;
@@ -136,11 +137,11 @@ export class EptWalker {
     let table = eptp & ~4095;
     let rights = RWX;
     this.rights = 0;
-    if (eptp === EPTP_NONE) return this.#ended(LEVELS + 1, EPT_OUTCOME.NOT_PRESENT);
-    for (let level = LEVELS; ; level--) {
+    if (eptp === EPTP_NONE) return this.#ended(EPT_LEVELS + 1, EPT_OUTCOME.NOT_PRESENT);
+    for (let level = EPT_LEVELS; ; level--) {
       const at = table + (indexAt(low, high, level) << ENTRY_BYTES_SHIFT);
       const entry = words[at >> 2]!;
-      this.places[LEVELS - level] = at;
+      this.places[EPT_LEVELS - level] = at;
       if ((entry & RWX) === 0) return this.#ended(level, EPT_OUTCOME.NOT_PRESENT);
       if (isMisconfigured(entry, level)) return this.#ended(level, EPT_OUTCOME.MISCONFIGURED);
       rights &= entry;
@@ -157,7 +158,7 @@ export class EptWalker {
   }
 
   #ended(level: number, outcome: EptOutcome): EptOutcome {
-    this.depth = LEVELS - level + 1;
+    this.depth = EPT_LEVELS - level + 1;
     return outcome;
   }
 
@@ -182,7 +183,7 @@ export function walkEpt(memory: PhysicalMemory, eptp: number, address: Gpa): Ept
   const walker = new EptWalker(memory);
   const outcome = walker.walk(eptp, address);
   const steps = [...walker.places.subarray(0, walker.depth)].map((at, step) => ({
-    level: LEVELS - step,
+    level: EPT_LEVELS - step,
     at: at as Hpa,
     entry: memory.readEntry(at as Hpa),
   }));

@@ -16,7 +16,7 @@ interface Kind {
   readonly qemu?: readonly string[];
 }
 
-/** What pio.gasm writes to its console after each window. */
+/** What the programs write to their console after each window. */
 const TICK = 7;
 /** COM1's scratch register: a device of QEMU's that does nothing else with the write. */
 const SERIAL_SCRATCH = 0x3ff;
@@ -40,14 +40,16 @@ export function runSilently(
   run({ ...plainRun(file), qemu, maxInsns: 1e9, defines }, library, output);
 }
 
-/** Nanoseconds of one exit of pio.gasm, with the three instructions around it. */
-function portAccess(library: Library, kind: Kind): number {
+/** Nanoseconds of one exit of a program of this folder, with the two or three instructions around it. */
+function access(library: Library, program: string, kind: Kind): number {
   const clock = new Clock();
   const defines = { ...kind.defines, COUNT: String(WINDOWS), WINDOW: String(WINDOW) };
-  runSilently(library, 'test/bench/pio.gasm', { ...kind, defines }, clock);
+  runSilently(library, `test/bench/${program}`, { ...kind, defines }, clock);
   const windows = clock.times.slice(1).map((time, index) => time - clock.times[index]!);
   return (lowerQuartile(windows) * 1e6) / WINDOW;
 }
+
+const portAccess = (library: Library, kind: Kind): number => access(library, 'pio.gasm', kind);
 
 /** … to a device of QEMU's. */
 export const portWriteToQemu = (library: Library): number =>
@@ -60,3 +62,7 @@ export const portWriteToMdev = (library: Library): number => portAccess(library,
 export const portReadOfQemu = (library: Library): number =>
   portAccess(library, { defines: { PORT: String(SERIAL_SCRATCH), READ: '' } });
 export const portReadOfMdev = (library: Library): number => portAccess(library, { defines: { READ: '' } });
+
+/** Nanoseconds of a store to a register in memory of a device of QEMU's, and of a load. */
+export const storeToQemu = (library: Library): number => access(library, 'mmio.gasm', {});
+export const loadOfQemu = (library: Library): number => access(library, 'mmio.gasm', { defines: { READ: '' } });

@@ -4,7 +4,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { portReadOfMdev, portReadOfQemu, portWriteToMdev, portWriteToQemu } from './exits.ts';
+import { loadOfQemu, portReadOfMdev, portReadOfQemu, portWriteToMdev, portWriteToQemu, storeToQemu } from './exits.ts';
 import { kvmRoads } from './kvm.ts';
 import { type Figure, median } from './measure.ts';
 import { portWriteOn } from './port-write.ts';
@@ -17,6 +17,8 @@ const ROADS = {
   mdev: portWriteToMdev,
   qemuRead: portReadOfQemu,
   mdevRead: portReadOfMdev,
+  mmioQemu: storeToQemu,
+  mmioQemuRead: loadOfQemu,
   ...barLoads,
   ...kvmRoads,
 } as const;
@@ -69,6 +71,8 @@ export function roadFigures(): readonly Figure[] {
     ratio('the same, beside one to a device of QEMU', 'mdev', 'qemu', 'at most 1.5 ×'),
     plain('port read of a device of QEMU', 'qemuRead'),
     plain('port read of an mdev driver', 'mdevRead'),
+    plain('store to MMIO of a device of QEMU and back', 'mmioQemu'),
+    plain('load from MMIO of a device of QEMU', 'mmioQemuRead'),
     plain('port write, KVM to user space and back, no device', 'user'),
     plain('store to MMIO, KVM to user space and back, no device', 'mmio'),
     short('port write, device in the kernel', 'kernel'),

@@ -257,14 +257,12 @@ export class Execution {
 
   /**
    * Run the instruction at SLOT.RIP alone, with `port` serving what leaves RAM. Its outcome; EXIT as well where there is no
-   * instruction to be had.
+   * instruction to be had. `known` as {@link Mmu.beginEmulation} has it.
    */
-  complete(port: EmulatorPort): number {
-    this.#mmu.nested.emulator = port;
-    this.#mmu.oneElement = true;
+  complete(port: EmulatorPort, known: boolean): number {
+    this.#mmu.beginEmulation(port, known);
     const outcome = this.#completeOne();
-    this.#mmu.oneElement = false;
-    this.#mmu.nested.endEmulation();
+    this.#mmu.endEmulation();
     return outcome;
   }
 
@@ -276,7 +274,7 @@ export class Execution {
     const offset = host & 4095;
     words[2 * SLOT.PAGE_BASE] = low - offset;
     words[2 * SLOT.PAGE_BASE + 1] = words[2 * SLOT.RIP + 1]!;
-    const single = this.#singleAt(this.#code.page(host - offset), offset);
+    const single = this.#singleAt(this.#pageAt(host - offset), offset);
     return typeof single === 'number' ? single : this.#runSingle(single, offset);
   }
 

@@ -8,6 +8,8 @@ import type { EventStream } from '../../event.ts';
 import type { CodeFrames } from '../code-frames.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
 import type { DebugRegisters } from './debug-registers.ts';
+import type { EmulatorPort } from './emulator-port.ts';
+import { eptWalk, guestPageWalk } from './events.ts';
 import { EXIT_REASON } from './exit.ts';
 import { AC } from './flags.ts';
 import { GuestPaging } from './guest-paging.ts';
@@ -55,6 +57,8 @@ export class Mmu {
     { host: 0, device: 0, linear: 0, physical: 0, bytes: 0 },
   ];
   #partCount = 0;
+  /** The program's access that the CPU has last left for; NaN: that was none of the program's own. */
+  readonly #left = { linear: Number.NaN, physical: 0, access: 'read' as Access };
   /** Pieces of the bounce buffer as the emulator is handed them, by where they begin and how long they are: made once, not at each access. */
   readonly #pieces: readonly (readonly Uint8Array[])[];
 
@@ -237,8 +241,47 @@ export class Mmu {
 
   /** Both walks. The physical address found is left in {@link GuestPaging.physical} even if the EPT does not map it. */
   #translate(address: number, access: Access): number {
-    const outcome = this.guest.translate(address, access);
-    return outcome < 0 ? outcome : this.nested.translate(this.guest.physical, access, true, address);
+    const { guest, nested } = this;
+    if (nested.emulator !== null && this.#hasLeftFor(address, access)) return OUTCOME.EXIT;
+    const outcome = guest.translate(address, access);
+    const host = outcome < 0 ? outcome : nested.translate(guest.physical, access, true, address);
+    if (host === OUTCOME.EXIT) {
+      const left = this.#left;
+      left.linear = outcome < 0 || guest.implicit ? Number.NaN : address;
+      left.physical = guest.physical;
+      left.access = access;
+    }
+    return host;
+  }
+
+  /**
+   * Whether the access is the one that the CPU has left for, so that {@link GuestPaging.physical} is what the exit says of it
+   * (arch/x86/kvm/x86.c: emulator_read_write_onepage with gpa_available).
+   */
+  #hasLeftFor(address: number, access: Access): boolean {
+    const { linear, physical, access: before } = this.#left;
+    if (address !== linear || access !== before || this.guest.implicit) return false;
+    // Who listens is told of the emulator's walk as well.
+    if (guestPageWalk.on || eptWalk.on) return false;
+    this.guest.physical = physical;
+    return true;
+  }
+
+  /**
+   * The hypervisor completes an instruction: `port` serves what the CPU leaves for. `known`: the last exit was for memory, and nothing but
+   * the hypervisor has run since, so that the walks which led to it would go the same way again.
+   */
+  beginEmulation(port: EmulatorPort, known: boolean): void {
+    if (!known) this.#left.linear = Number.NaN;
+    this.nested.emulator = port;
+    this.oneElement = true;
+  }
+
+  endEmulation(): void {
+    // Before the instruction is run once more, user space has run.
+    this.#left.linear = Number.NaN;
+    this.oneElement = false;
+    this.nested.endEmulation();
   }
 
   /**

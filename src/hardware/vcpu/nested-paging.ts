@@ -8,6 +8,7 @@ import type { EmulatorPort } from './emulator-port.ts';
 import { eptEntries, eptWalk } from './events.ts';
 import { EPT_QUALIFICATION, EXIT_REASON } from './exit.ts';
 import { OUTCOME } from './interpreter/js-code.ts';
+import { KnownMisconfigurations } from './known-misconfigurations.ts';
 import { ModificationLog } from './modification-log.ts';
 import type { Access } from './paging.ts';
 import type { PendingEvent } from './pending-event.ts';
@@ -26,6 +27,7 @@ export class NestedPaging {
   readonly #event: PendingEvent;
   readonly #stream: EventStream;
   readonly #walker: EptWalker;
+  readonly #misconfigured: KnownMisconfigurations;
   readonly modificationLog: ModificationLog;
   /** Set while the hypervisor completes an instruction: what the EPT does not map is served by it. */
   emulator: EmulatorPort | null = null;
@@ -48,6 +50,7 @@ export class NestedPaging {
     this.#memory = memory;
     this.#event = event;
     this.#walker = new EptWalker(memory);
+    this.#misconfigured = new KnownMisconfigurations(memory);
     this.modificationLog = new ModificationLog(memory);
   }
 
@@ -78,6 +81,7 @@ export class NestedPaging {
   invalidate(): void {
     this.generation++;
     this.#tags.fill(Number.NaN);
+    this.#misconfigured.forget();
   }
 
   /** With accessed and dirty bits enabled, the processor's reads of guest paging structures count as writes. */
@@ -112,7 +116,9 @@ export class NestedPaging {
   #walk(address: number, access: Access, final: boolean, linear: number, entry: number): number {
     const right = RIGHT[access];
     const walker = this.#walker;
-    const outcome = walker.walk(this.#eptp, address);
+    const page = address - (address & 4095);
+    const known = this.#misconfigured.holds(page);
+    const outcome = known ? EPT_OUTCOME.MISCONFIGURED : walker.walk(this.#eptp, address);
     if (eptWalk.on) this.#tellWalk(address, access);
     const reached = outcome === EPT_OUTCOME.MAPPED && (walker.rights & right) !== 0;
     if (!reached && this.emulator !== null && (access === 'fetch' || !final)) {
@@ -123,6 +129,7 @@ export class NestedPaging {
       }
     }
     if (outcome === EPT_OUTCOME.MISCONFIGURED) {
+      if (!known) this.#misconfigured.keep(page, walker);
       return this.#event.leaveForMemory(EXIT_REASON.EPT_MISCONFIG, 0, address as Gpa, linear);
     }
     if (!reached) {
@@ -140,14 +147,13 @@ export class NestedPaging {
       walker.markAccessed(access === 'write');
     }
     const { host } = walker;
-    const page = address - (address & 4095);
-    const known = this.#tags[entry] === page ? this.#rights[entry]! : 0;
+    const before = this.#tags[entry] === page ? this.#rights[entry]! : 0;
     const frame = host - (host & 4095);
     const memory = host < this.#memory.size;
     this.#tags[entry] = page;
     this.#hosts[entry] = memory ? frame : OUTCOME.DEVICE;
     this.#deviceFrames[entry] = frame;
-    this.#rights[entry] = known | right;
+    this.#rights[entry] = before | right;
     if (memory) return host;
     this.deviceAddress = host;
     return OUTCOME.DEVICE;

@@ -6,18 +6,9 @@
 import type { EventStream } from '../../event.ts';
 import { PORT, SERVED } from './execution.ts';
 import { EXIT_REASON } from './exit.ts';
+import type { QuickExits } from './quick-exits.ts';
 import { SLOT } from './state.ts';
 import type { Parts } from './wiring.ts';
-
-/** The hypervisor, as it serves an exit without leaving the guest's code. */
-export interface QuickExits {
-  /** Whether it may serve one now. Nothing is changed by asking. */
-  readonly isReady: () => boolean;
-  /** Serve the exit. True if the guest goes on behind it, with RAX and SLOT.RIP as the exit has left them and else as it was. */
-  readonly serve: () => boolean;
-  /** The guest might have gone on after all that {@link serve} knows, but what was decoded or translated may no longer hold. */
-  readonly recall: () => void;
-}
 
 /** One vCPU's, served by one hypervisor. */
 export class QuickPort {
@@ -29,7 +20,7 @@ export class QuickPort {
    */
   readonly access: (qualification: number, length: number) => number;
 
-  constructor(cpu: Parts, stream: EventStream, { isReady, serve, recall }: QuickExits) {
+  constructor(cpu: Parts, stream: EventStream, { isReady, servePort, recall }: QuickExits) {
     const { mmu, memory, event, state } = cpu;
     const { guest, tlb } = mmu;
     const { code } = memory;
@@ -42,7 +33,7 @@ export class QuickPort {
       event.exit.instructionLength = length;
       event.leave(EXIT_REASON.IO_INSTRUCTION, qualification);
       stream.left(words[2 * SLOT.RIP]!, words[2 * SLOT.RIP + 1]!);
-      if (!serve()) return SERVED;
+      if (!servePort()) return SERVED;
       // Nor is there anything now that is looked at before each instruction: of new flags and debug registers the hypervisor knows, and
       // who sets a breakpoint flushes the TLB.
       if (tlb.flushes === flushes && code.changes === changes) return 0;

@@ -22,7 +22,9 @@ import { type EntryEvent, kindOf } from './interruption.ts';
 import type { Mmu } from './mmu.ts';
 import type { ModificationLog } from './modification-log.ts';
 import { type EventKind, VECTOR } from './pending-event.ts';
-import { type QuickExits, QuickPort } from './quick-port.ts';
+import type { QuickExits } from './quick-exits.ts';
+import { QuickMemory } from './quick-memory.ts';
+import { QuickPort } from './quick-port.ts';
 import { SLOT } from './state.ts';
 import { TranslatedTier } from './translated-tier.ts';
 import type { Eagerness, TranslationStatistics } from './translation.ts';
@@ -37,6 +39,7 @@ export class Vcpu extends GuestState {
   #translated: TranslatedTier | undefined;
   readonly #boundary: Boundary;
   #quickPort: QuickPort | undefined;
+  #quickMemory: QuickMemory | undefined;
   readonly #stream: EventStream;
   readonly #exceptions: Exceptions;
   /** Exceptions that leave the guest with EXCEPTION_NMI instead of reaching it, a bit a vector (the exception bitmap). */
@@ -151,9 +154,10 @@ export class Vcpu extends GuestState {
     return this.#boundary.nmiReady;
   }
 
-  /** Who serves port accesses of translated code where they stand: to be said before any code is translated. */
+  /** Who serves port accesses of translated code where they stand, and misconfigurations in {@link run}: to be said before any code is translated. */
   set quickExits(server: QuickExits) {
     this.#quickPort = new QuickPort(this.parts, this.#stream, server);
+    this.#quickMemory = new QuickMemory(this.parts.event, this.parts.execution, server);
   }
 
   /** Leave with INTERRUPT_WINDOW as soon as the guest would take an interrupt. */
@@ -190,7 +194,11 @@ export class Vcpu extends GuestState {
       return this.#exited();
     for (;;) {
       const outcome = boundary.eventful ? boundary.step() : execution.runPage(limit);
-      if (outcome === OUTCOME.EXIT) return this.#exited();
+      if (outcome === OUTCOME.EXIT) {
+        const reason = this.#exited();
+        if (this.#quickMemory === undefined || !this.#quickMemory.serves(limit)) return reason;
+        continue;
+      }
       if (outcome === SERVED) return this.exit.reason;
       if (outcome === OUTCOME.FAULT && this.#deliver() === OUTCOME.EXIT) return this.#exited();
       if (execution.retired >= limit) {
@@ -306,7 +314,8 @@ export class Vcpu extends GuestState {
     this.#stream.serving = true;
     const { exit } = this;
     const { reason, qualification, guestPhysical, guestLinear, instructionLength, idtVectoring } = exit;
-    const outcome = this.parts.execution.complete(port);
+    const forMemory = reason === EXIT_REASON.EPT_MISCONFIG || reason === EXIT_REASON.EPT_VIOLATION;
+    const outcome = this.parts.execution.complete(port, forMemory);
     // What the emulator meets on its own way is no exit: the fields are still the one's that it serves.
     exit.reason = reason;
     exit.qualification = qualification;

@@ -9,7 +9,7 @@ import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import type { Emulated, EmulatorPort } from '../../hardware/vcpu/emulator-port.ts';
 import type { ExitReason, VmExit } from '../../hardware/vcpu/exit.ts';
 import type { ModificationLog } from '../../hardware/vcpu/modification-log.ts';
-import type { QuickExits } from '../../hardware/vcpu/quick-port.ts';
+import type { QuickExits } from '../../hardware/vcpu/quick-exits.ts';
 
 export type SegmentName = 'cs' | 'ds' | 'es' | 'fs' | 'gs' | 'ss' | 'tr' | 'ldt';
 /** A segment register with its hidden part, as `struct kvm_segment` has it. */

@@ -72,6 +72,11 @@ export class IoBus {
     return this.#ranges.length;
   }
 
+  /** Nobody is asked. */
+  get empty(): boolean {
+    return this.#ranges.length === 0;
+  }
+
   /** kvm_io_bus_register_dev: -ENOSPC when 1000 devices that are not ioeventfds are on the bus, -ENOMEM. Overlap is allowed. */
   register(address: number, length: number, device: IoDevice, ioeventfd = false): number {
     const host = this.#host;

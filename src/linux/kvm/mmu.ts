@@ -57,7 +57,7 @@ const PHYSICAL_BITS = 46;
 /** kvm_mmu_max_gfn. */
 export const MAX_GFN = 2 ** (PHYSICAL_BITS - 12) - 1;
 const KVM_PFN_NOSLOT = 1n << 63n;
-const NO_FRAME = -1;
+const NO_PAGE = -1;
 
 /** What a page fault is about; the vCPU keeps one and fills it at each exit. */
 export interface PageFault {
@@ -70,11 +70,18 @@ export interface PageFault {
 
 /** A vCPU's memory of the last MMIO page it touched (vcpu_cache_mmio_info): later exits need no walk. */
 export class MmioCache {
-  gfn = NO_FRAME;
-  generation = 0;
+  /** Where it begins. */
+  #page = NO_PAGE;
+  #generation = 0;
 
+  /** Hot: the low bits of an exact integer of any size, without a division. */
   holds(gpa: Gpa, generation: number): boolean {
-    return this.generation === generation && this.gfn === pageNumber(gpa);
+    return this.#generation === generation && this.#page === gpa - (gpa & (PAGE_SIZE - 1));
+  }
+
+  remember(gpa: Gpa, generation: number): void {
+    this.#page = gpa - (gpa & (PAGE_SIZE - 1));
+    this.#generation = generation;
   }
 }
 
@@ -172,8 +179,7 @@ export class Mmu {
     if (checkMmioSpte.on) checkMmioSpte(stream, { spte, kvmGeneration, spteGeneration, valid });
     if (!valid) return RET_PF_INVALID;
     if (handleMmioPageFault.on) handleMmioPageFault(stream, { address: 0, gfn, access: 0 });
-    cache.gfn = gfn;
-    cache.generation = generation;
+    cache.remember(gpa, generation);
     return RET_PF_EMULATE;
   }
 
@@ -276,8 +282,7 @@ export class Mmu {
 
   #mapMmio(cache: MmioCache, gpa: Gpa, gfn: number): number {
     const generation = this.#memslots.generation();
-    cache.gfn = gfn;
-    cache.generation = generation;
+    cache.remember(gpa, generation);
     if (gfn > MAX_GFN) return RET_PF_EMULATE;
     if (kvmMmuSpteRequested.on) kvmMmuSpteRequested(this.#kernel.stream, { gfn, pfn: KVM_PFN_NOSLOT, level: 1 });
     const at = this.#build(gfn, 1);

@@ -7,13 +7,14 @@
  */
 
 import { watch } from '../../event.ts';
-import type { QuickExits as Server } from '../../hardware/vcpu/quick-port.ts';
+import type { QuickExits as Server } from '../../hardware/vcpu/quick-exits.ts';
 import type { Attention } from '../core/attention.ts';
 import type { ProgramPart } from '../core/process.ts';
 import { handleIo } from './pio.ts';
 import { QUICK, type QuickEntry } from './quick-entry.ts';
 import { saveRunState } from './run-state.ts';
 import type { KvmVcpu } from './vcpu.ts';
+import { handleEptMisconfig } from './vmx.ts';
 
 /** One vCPU's. Its functions are its own, and not its class's: for the engine the vCPU is a constant in them then. */
 export class QuickExits implements Server, QuickEntry {
@@ -53,12 +54,23 @@ export class QuickExits implements Server, QuickEntry {
 
   readonly isReady = (): boolean => this.#vcpu.cpu.taskPriority === this.#priority;
 
-  readonly serve = (): boolean => {
-    const vcpu = this.#vcpu;
+  readonly servePort = (): boolean => {
     // A KVM_RUN within user space's part is an entry of its own.
     const lookedAfter = this.#attention;
-    vcpu.stats.exits++;
-    let result = handleIo(vcpu);
+    this.#vcpu.stats.exits++;
+    return this.#served(handleIo(this.#vcpu), lookedAfter);
+  };
+
+  readonly serveMemory = (): boolean => {
+    const lookedAfter = this.#attention;
+    this.#vcpu.stats.exits++;
+    return this.#served(handleEptMisconfig(this.#vcpu), lookedAfter);
+  };
+
+  /** What the exit's handler has come to: whether the guest goes on. */
+  #served(handled: number, lookedAfter: number): boolean {
+    const vcpu = this.#vcpu;
+    let result = handled;
     if (result === 0) {
       const { between } = vcpu.kernel.current;
       if (between !== undefined && between.taken === false) result = this.#userSpace(between, lookedAfter);
@@ -69,7 +81,7 @@ export class QuickExits implements Server, QuickEntry {
     }
     this.result = result;
     return false;
-  };
+  }
 
   readonly recall = (): void => {
     this.result = 1;

@@ -43,10 +43,13 @@ export function runVcpu(vcpu: KvmVcpu, argument: number): number {
   kernel.memory.code.sharedChanged();
   const result = arrive(vcpu);
   vcpu.vm.runningVcpu = undefined;
+  // It had returned before user space did its part, in which somebody may have begun to listen.
+  if (result === QUICK.LEFT) return 0;
   if (watch.on && kvmUserspaceExit.on) kvmUserspaceExit(kernel.stream, { reason: vcpu.run.exitReason, result });
   return result;
 }
 
+/** As {@link runVcpu}; or {@link QUICK.LEFT}. */
 function arrive(vcpu: KvmVcpu): number {
   const { run, vm } = vcpu;
   const { words } = run;
@@ -73,8 +76,7 @@ function arrive(vcpu: KvmVcpu): number {
     result = completion(vcpu);
   }
   if (result > 0) result = run.immediateExit ? -EINTR : loop(vcpu);
-  if (result === QUICK.LEFT) return 0;
-  saveRunState(vcpu);
+  if (result !== QUICK.LEFT) saveRunState(vcpu);
   return result;
 }
 
@@ -104,13 +106,16 @@ function loop(vcpu: KvmVcpu): number {
   }
 }
 
-/** VM entry with a budget of instructions. The timer is set anew at each entry, and so at those that a quick exit stands for. */
+/**
+ * VM entry with a budget of instructions. The timer is set anew at each entry, and so at those that a quick exit stands for. What such an
+ * exit has come to is not the timer's, though the last exit of a KVM_RUN within it was.
+ */
 function runFor({ cpu, quick }: KvmVcpu, budget: number): ExitReason {
   const end = cpu.retired + budget;
   quick.begin();
   for (let most = Math.min(budget, TIMER_MAX); ; ) {
     const reason = cpu.run(most);
-    if (reason !== EXIT_REASON.PREEMPTION_TIMER) return reason;
+    if (reason !== EXIT_REASON.PREEMPTION_TIMER || quick.result !== QUICK.NONE) return reason;
     most = Math.min(quick.servedAt + TIMER_MAX, end) - cpu.retired;
     if (most <= 0) return reason;
   }

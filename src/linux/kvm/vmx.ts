@@ -70,10 +70,10 @@ function blockNmisAgain({ cpu }: KvmVcpu): void {
 }
 
 /** An MMIO entry was hit: KVM does not know yet whether to read or write. */
-function handleEptMisconfig(vcpu: KvmVcpu): number {
+export function handleEptMisconfig(vcpu: KvmVcpu): number {
   const { cpu, vm } = vcpu;
   const gpa = cpu.exit.guestPhysical;
-  if (vm.fastMmioBus.write(gpa, NO_DATA) === 0) {
+  if (!vm.fastMmioBus.empty && vm.fastMmioBus.write(gpa, NO_DATA) === 0) {
     if (watch.on && kvmFastMmio.on) kvmFastMmio(vm.kernel.stream, { gpa });
     cpu.skipInstruction();
     return 1;

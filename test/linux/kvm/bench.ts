@@ -4,6 +4,7 @@ import { strict as assert } from 'node:assert';
 import { type Hva, MiB } from '../../../src/address.ts';
 import { EventStream, matchingEvents } from '../../../src/event.ts';
 import { PhysicalMemory } from '../../../src/hardware/physical-memory.ts';
+import type { QuickExits } from '../../../src/hardware/vcpu/quick-exits.ts';
 import type { Eagerness } from '../../../src/hardware/vcpu/translation.ts';
 import { Vcpu } from '../../../src/hardware/vcpu/vcpu.ts';
 import { Kernel } from '../../../src/linux/core/kernel.ts';
@@ -74,12 +75,19 @@ export class User {
   }
 }
 
+/** Knows of nobody who would serve its exits where they are met. */
+class ReturningVcpu extends Vcpu {
+  override set quickExits(_server: QuickExits) {}
+}
+
 export interface BenchOptions {
   /** The model's CPU; else a scripted one. */
   readonly hardware?: 'real';
   readonly features?: EptFeatures;
   /** The model's CPU translates code, this eagerly. */
   readonly eagerness?: Eagerness;
+  /** Each exit of the model's CPU returns through all layers. */
+  readonly returns?: boolean;
   /** Make the interrupt controllers in the kernel before the vCPU. */
   readonly irqchip?: boolean;
   /** What the process does with the new VM before it has a vCPU. */
@@ -105,7 +113,7 @@ export class Bench {
   readonly events: string[] = [];
 
   constructor(options: BenchOptions = {}) {
-    const { features, hardware, irqchip, host, eagerness } = options;
+    const { features, hardware, irqchip, host, eagerness, returns } = options;
     const stream = new EventStream(() => 0n);
     this.kernel = host?.kernel ?? new Kernel({ memory: new PhysicalMemory(MiB(32)), stream });
     if (host !== undefined) this.module = host.module;
@@ -115,6 +123,7 @@ export class Bench {
         cpu.translate(eagerness);
         return cpu;
       });
+    else if (returns) this.module = initKvm(this.kernel, (...parts) => new ReturningVcpu(...parts));
     else if (hardware === 'real') this.module = initKvm(this.kernel);
     else this.module = initKvm(this.kernel, (memory) => new ScriptedCpu(memory));
     if (features !== undefined) this.module.features = features;
