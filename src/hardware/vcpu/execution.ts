@@ -190,11 +190,11 @@ export class Execution {
       return this.#undefined(why, this.#memory.bytes.subarray(page.host + offset, page.host + offset + why.length));
     const single = this.#crossing(page, offset);
     if (typeof single === 'number') return single;
-    return this.#runSingle(single, offset);
+    return this.#runSingle(single.at, single.length, offset);
   }
 
   /** Run one instruction at `offset` and leave SLOT.RIP exact. */
-  #runSingle({ at, length }: Single, offset: number): number {
+  #runSingle(at: number, length: number, offset: number): number {
     const outcome = this.#records.steps[at]!(at);
     if (outcome < 0 && outcome !== OUTCOME.JUMP && outcome !== OUTCOME.STOP) {
       // An element counts, as a batch of them does.
@@ -274,13 +274,11 @@ export class Execution {
     const offset = host & 4095;
     words[2 * SLOT.PAGE_BASE] = low - offset;
     words[2 * SLOT.PAGE_BASE + 1] = words[2 * SLOT.RIP + 1]!;
-    const single = this.#singleAt(this.#pageAt(host - offset), offset);
-    return typeof single === 'number' ? single : this.#runSingle(single, offset);
-  }
-
-  #singleAt(page: CodePage, offset: number): Single | number {
-    const block = this.#code.block(page, offset);
-    if (!('failure' in block)) return { at: block.first, length: this.#records.lengthOf(block.first) };
-    return block.failure === 'truncated' ? this.#crossing(page, offset) : OUTCOME.EXIT;
+    const page = this.#pageAt(host - offset);
+    const block = page.blocks[offset] ?? this.#code.block(page, offset);
+    if (!('failure' in block)) return this.#runSingle(block.first, this.#records.lengthOf(block.first), offset);
+    if (block.failure !== 'truncated') return OUTCOME.EXIT;
+    const single = this.#crossing(page, offset);
+    return typeof single === 'number' ? single : this.#runSingle(single.at, single.length, offset);
   }
 }

@@ -11,7 +11,6 @@ const PLACES = 16;
 /** Of each entry read: the index of its low half in RAM, and that. The high half tells of nothing: tables lie below 4 GiB, and a leaf's is not looked at. */
 const ENTRY_WORDS = 2;
 const WALK_WORDS = EPT_LEVELS * ENTRY_WORDS;
-const placeOf = (page: number): number => (page >>> 12) & (PLACES - 1);
 
 /** The walks of one vCPU, a place by the page's number. */
 export class KnownMisconfigurations {
@@ -25,7 +24,7 @@ export class KnownMisconfigurations {
 
   /** Whether a walk for the guest physical page would end so now. Hot, and without a loop. */
   holds(page: number): boolean {
-    const place = placeOf(page);
+    const place = (page >>> 12) & (PLACES - 1);
     if (this.#pages[place] !== page) return false;
     const entries = this.#entries;
     const words = this.#words;
@@ -42,7 +41,7 @@ export class KnownMisconfigurations {
   keep(page: number, { depth, places }: EptWalker): void {
     // Only of the last level are there many.
     if (depth < EPT_LEVELS) return;
-    const place = placeOf(page);
+    const place = (page >>> 12) & (PLACES - 1);
     this.#pages[place] = page;
     let at = place * WALK_WORDS;
     for (const entry of places) {

@@ -204,39 +204,43 @@ export class Mmu {
   }
 
   #fillBounce(): boolean {
+    const first = this.#parts[0];
+    const filled = this.#fill(first, 0);
+    // Both parts, and RAM as well: what is there is read once, even if the other part has to be waited for.
+    return this.#partCount === 1 ? filled : this.#fill(this.#parts[1], first.bytes) && filled;
+  }
+
+  /** The bytes of one part into the bounce buffer, from its byte `at` on; false if they have to be waited for. */
+  #fill({ host, device, linear, physical, bytes }: Part, at: number): boolean {
     const { emulator } = this.nested;
-    let filled = true;
-    let at = 0;
-    for (let index = 0; index < this.#partCount; index++) {
-      const { host, device, linear, physical, bytes } = this.#parts[index]!;
-      const from = this.#state.bounce + at;
-      if (host >= 0 && emulator === null) this.#memory.bytes.copyWithin(from, host, host + bytes);
-      else if (host === OUTCOME.DEVICE) this.#memory.devices.readBytes(device, this.#memory.bytes, from, bytes);
-      else {
-        // Both parts, and RAM as well: what is there is read once, even if the other part has to be waited for.
-        if (emulator!.readMemory(linear, physical as Gpa, this.#pieces[at]![bytes]!) === 'later') filled = false;
-      }
-      at += bytes;
-    }
-    return filled;
+    if (host === OUTCOME.EXIT || (host >= 0 && emulator !== null))
+      return emulator!.readMemory(linear, physical as Gpa, this.#pieces[at]![bytes]!) === 'done';
+    const from = this.#state.bounce + at;
+    if (host >= 0) this.#memory.bytes.copyWithin(from, host, host + bytes);
+    else this.#memory.devices.readBytes(device, this.#memory.bytes, from, bytes);
+    return true;
   }
 
   /** Carry a store from the bounce buffer to where it belongs. STOP if it changed code, be it by the DMA of a device. */
   commitBounce(): number {
     const { changes } = this.#code;
-    let at = 0;
-    for (let index = 0; index < this.#partCount; index++) {
-      const { host, device, linear, physical, bytes } = this.#parts[index]!;
-      const from = this.#state.bounce + at;
-      if (host >= 0) {
-        this.#memory.bytes.copyWithin(host, from, from + bytes);
-        this.#code.changed(host, bytes);
-      } else if (host === OUTCOME.DEVICE) {
-        this.#memory.devices.writeBytes(device, this.#memory.bytes, from, bytes);
-      } else this.nested.emulator!.writeMemory(linear, physical as Gpa, this.#pieces[at]![bytes]!);
-      at += bytes;
-    }
+    const first = this.#parts[0];
+    this.#commit(first, 0);
+    if (this.#partCount > 1) this.#commit(this.#parts[1], first.bytes);
     return this.#code.changes === changes ? 0 : OUTCOME.STOP;
+  }
+
+  #commit({ host, device, linear, physical, bytes }: Part, at: number): void {
+    if (host === OUTCOME.EXIT) {
+      this.nested.emulator!.writeMemory(linear, physical as Gpa, this.#pieces[at]![bytes]!);
+      return;
+    }
+    const from = this.#state.bounce + at;
+    if (host === OUTCOME.DEVICE) this.#memory.devices.writeBytes(device, this.#memory.bytes, from, bytes);
+    else {
+      this.#memory.bytes.copyWithin(host, from, from + bytes);
+      this.#code.changed(host, bytes);
+    }
   }
 
   /** Both walks. The physical address found is left in {@link GuestPaging.physical} even if the EPT does not map it. */

@@ -16,6 +16,7 @@ import type { Lapic } from './lapic.ts';
 import { isReadonly, slotHva } from './memslots.ts';
 import type { MmioCache } from './mmu.ts';
 import type { RunPage } from './run-page.ts';
+import { copyShort } from './short-copy.ts';
 import { StringStore } from './string-store.ts';
 import { kvmMmio, kvmPio, vcpuMatchMmio } from './trace.ts';
 import type { Vm } from './vm.ts';
@@ -37,13 +38,12 @@ class Fragment {
   read = 0;
   readonly data = new Uint8Array(PIECE);
 
-  /** Hot: so few bytes are quicker one by one than by a call of the engine's, and a view of them would have to be made. */
-  set(data: Uint8Array): void {
-    for (let i = 0; i < data.length; i++) this.data[i] = data[i]!;
+  set(from: Uint8Array): void {
+    copyShort(this.data, from, from.length);
   }
 
   copyTo(data: Uint8Array): void {
-    for (let i = 0; i < data.length; i++) data[i] = this.data[i]!;
+    copyShort(data, this.data, data.length);
   }
 }
 

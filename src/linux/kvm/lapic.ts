@@ -50,7 +50,9 @@ export class Lapic implements ApicTarget {
   readonly #host: LapicHost;
   readonly #timer: LapicTimer;
   readonly #page = new ApicPage();
-  #base = 0n;
+  /** Whether MSR_IA32_APICBASE has switched it on, and where to: of a bigint each access would make others. */
+  hardwareEnabled = false;
+  #address = 0;
   #lint0Nmi = false;
 
   constructor(host: LapicHost) {
@@ -82,15 +84,12 @@ export class Lapic implements ApicTarget {
 
   /** MSR_IA32_APICBASE as last set. */
   set base(value: bigint) {
-    const enabled = !this.hardwareEnabled && (value & APIC_BASE_ENABLE) !== 0n;
-    this.#base = value;
+    const before = this.hardwareEnabled;
+    this.hardwareEnabled = (value & APIC_BASE_ENABLE) !== 0n;
+    this.#address = Number(value & 0xf_ffff_f000n);
     // Switched on it has its number again, whatever the guest made of that (kvm_lapic_set_base).
-    if (enabled) this.#page.set(APIC.ID, this.#host.id << 24);
+    if (this.hardwareEnabled && !before) this.#page.set(APIC.ID, this.#host.id << 24);
     this.#deliverTimer();
-  }
-
-  get hardwareEnabled(): boolean {
-    return (this.#base & APIC_BASE_ENABLE) !== 0n;
   }
 
   get softwareEnabled(): boolean {
@@ -250,12 +249,8 @@ export class Lapic implements ApicTarget {
     this.#timer.stop();
   }
 
-  get #address(): number {
-    return Number(this.#base & 0xf_ffff_f000n);
-  }
-
   #holds(gpa: Gpa): boolean {
-    return gpa >= this.#address && gpa < this.#address + PAGE_SIZE;
+    return gpa - (gpa & (PAGE_SIZE - 1)) === this.#address;
   }
 
   #read(register: number): number {

@@ -39,6 +39,7 @@ import {
   RUN_VALID_REGS,
   shiftInWord,
 } from '../uapi/kvm-run.ts';
+import { copyShort } from './short-copy.ts';
 
 const BYTE = 0xff;
 const WINDOW_SHIFT = shiftInWord(RUN_REQUEST_INTERRUPT_WINDOW);
@@ -165,12 +166,12 @@ export class RunPage {
     words[(RUN_MMIO_PHYS_ADDR >> 2) + 1] = gpa / TWO_TO_32;
     words[RUN_MMIO_LEN >> 2] = length;
     bytes[RUN_MMIO_IS_WRITE] = write ? 1 : 0;
-    if (write) for (let i = 0; i < length; i++) this.#mmioData[i] = data[i]!;
+    if (write) copyShort(this.#mmioData, data, length);
   }
 
   /** What user space answered to an MMIO read. */
   mmioAnswer(into: Uint8Array, length: number): void {
-    for (let i = 0; i < length; i++) into[i] = this.#mmioData[i]!;
+    copyShort(into, this.#mmioData, length);
   }
 
   /** KVM_EXIT_UNKNOWN with the hardware's reason. */
