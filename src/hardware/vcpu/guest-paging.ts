@@ -94,11 +94,16 @@ export class GuestPaging {
     return outcome;
   }
 
-  /** The guest's tables, level 4 down to the leaf; sets {@link physical}. 0 or an outcome. */
+  /** Sets {@link physical}. 0 or an outcome. */
   #walk(address: number, access: Access): number {
     const page = address - pageOffset(address);
     const known = this.#walks.find(page, this.#nested.generation);
     if (known !== undefined && (known.dirty || access !== 'write')) return this.#walkAgain(address, access, known);
+    return this.#walkTables(address, access, page);
+  }
+
+  /** The guest's tables, level 4 down to the leaf. */
+  #walkTables(address: number, access: Access, page: number): number {
     const hosts = this.#entryHosts;
     const { words } = this.#memory;
     let inRam = true;

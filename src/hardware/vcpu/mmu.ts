@@ -144,17 +144,11 @@ export class Mmu {
   /** Host offset where `bytes` bytes at `address` can be read, or an outcome. */
   readSlow(address: number, bytes: number): number {
     if (this.#isMisaligned(address, bytes)) return OUTCOME.FAULT;
-    const within = pageOffset(address);
-    const first = Math.min(bytes, 4096 - within);
-    this.#partCount = 0;
-    const host = this.#probe(address, first, 'read');
+    const host = this.#probeParts(address, bytes, 'read');
     if (!this.nested.canServe(host)) return host;
-    if (first < bytes) {
-      const second = this.#probe(address + first, bytes - first, 'read');
-      if (!this.nested.canServe(second)) return second;
-    }
     this.#accessed(address, bytes, false);
-    if (host >= 0 && first === bytes) {
+    if (host >= 0 && this.#partCount === 1) {
+      const within = pageOffset(address);
       if (this.#mayCache(address - within)) this.tlb.fillRead(address - within, host - within);
       return host;
     }
@@ -167,18 +161,12 @@ export class Mmu {
    */
   writeSlow(address: number, bytes: number, update: boolean): number {
     if (this.#isMisaligned(address, bytes)) return OUTCOME.FAULT;
-    const within = pageOffset(address);
-    this.#partCount = 0;
-    const first = Math.min(bytes, 4096 - within);
-    const host = this.#probe(address, first, 'write');
+    const host = this.#probeParts(address, bytes, 'write');
     if (!this.nested.canServe(host)) return host;
-    if (first < bytes) {
-      const second = this.#probe(address + first, bytes - first, 'write');
-      if (!this.nested.canServe(second)) return second;
-    }
     this.#accessed(address, bytes, true);
-    if (host >= 0 && first === bytes) {
+    if (host >= 0 && this.#partCount === 1) {
       if (!this.#code.holds(host)) {
+        const within = pageOffset(address);
         if (this.#mayCache(address - within)) this.tlb.fillWrite(address - within, host - within);
         return host;
       }
@@ -189,6 +177,17 @@ export class Mmu {
     }
     if (update && !this.#fillBounce()) return OUTCOME.LATER;
     return this.#state.bounce;
+  }
+
+  /** Translate an access and note where its parts go: what the first has come to, or the second if that cannot be served. */
+  #probeParts(address: number, bytes: number, access: Access): number {
+    this.#partCount = 0;
+    const left = 4096 - pageOffset(address);
+    if (left >= bytes) return this.#probe(address, bytes, access);
+    const first = this.#probe(address, left, access);
+    if (!this.nested.canServe(first)) return first;
+    const second = this.#probe(address + left, bytes - left, access);
+    return this.nested.canServe(second) ? first : second;
   }
 
   /** Translate one part of an access and note where it goes. */

@@ -114,46 +114,52 @@ export class NestedPaging {
   }
 
   #walk(address: number, access: Access, final: boolean, linear: number, entry: number): number {
-    const right = RIGHT[access];
-    const walker = this.#walker;
     const page = address - (address & 4095);
     const known = this.#misconfigured.holds(page);
-    const outcome = known ? EPT_OUTCOME.MISCONFIGURED : walker.walk(this.#eptp, address);
+    const outcome = known ? EPT_OUTCOME.MISCONFIGURED : this.#walker.walk(this.#eptp, address);
     if (eptWalk.on) this.#tellWalk(address, access);
-    const reached = outcome === EPT_OUTCOME.MAPPED && (walker.rights & right) !== 0;
-    if (!reached && this.emulator !== null && (access === 'fetch' || !final)) {
+    if (outcome === EPT_OUTCOME.MAPPED && (this.#walker.rights & RIGHT[access]) !== 0)
+      return this.#reached(address, access, linear, entry);
+    if (this.emulator !== null && (access === 'fetch' || !final)) {
       const host = this.emulator.ramAt(address as Gpa);
       if (host >= 0) {
         this.borrowed = true;
         return host;
       }
     }
-    if (outcome === EPT_OUTCOME.MISCONFIGURED) {
-      if (!known) this.#misconfigured.keep(page, walker);
-      return this.#event.leaveForMemory(EXIT_REASON.EPT_MISCONFIG, 0, address as Gpa, linear);
-    }
-    if (!reached) {
-      const qualification =
-        QUALIFICATION[access] |
-        (!final && access === 'write' ? EPT_QUALIFICATION.READ : 0) |
-        (walker.rights << 3) |
-        EPT_QUALIFICATION.LINEAR_ADDRESS_VALID |
-        (final ? EPT_QUALIFICATION.FINAL_TRANSLATION : 0);
-      return this.#event.leaveForMemory(EXIT_REASON.EPT_VIOLATION, qualification, address as Gpa, linear);
-    }
+    if (outcome !== EPT_OUTCOME.MISCONFIGURED) return this.#violation(address, access, final, linear);
+    if (!known) this.#misconfigured.keep(page, this.#walker);
+    return this.#event.leaveForMemory(EXIT_REASON.EPT_MISCONFIG, 0, address as Gpa, linear);
+  }
+
+  #violation(address: number, access: Access, final: boolean, linear: number): number {
+    const qualification =
+      QUALIFICATION[access] |
+      (!final && access === 'write' ? EPT_QUALIFICATION.READ : 0) |
+      (this.#walker.rights << 3) |
+      EPT_QUALIFICATION.LINEAR_ADDRESS_VALID |
+      (final ? EPT_QUALIFICATION.FINAL_TRANSLATION : 0);
+    return this.#event.leaveForMemory(EXIT_REASON.EPT_VIOLATION, qualification, address as Gpa, linear);
+  }
+
+  /** The walk has ended in a page that may be accessed so. */
+  #reached(address: number, access: Access, linear: number, entry: number): number {
+    const right = RIGHT[access];
+    const walker = this.#walker;
     if ((this.#eptp & EPTP.ACCESSED_DIRTY) !== 0) {
       if (access === 'write' && !walker.dirty && !this.modificationLog.record(address))
         return this.#event.leaveForMemory(EXIT_REASON.PML_FULL, 0, address as Gpa, linear);
       walker.markAccessed(access === 'write');
     }
     const { host } = walker;
-    const before = this.#tags[entry] === page ? this.#rights[entry]! : 0;
+    const page = address - (address & 4095);
+    const known = this.#tags[entry] === page ? this.#rights[entry]! : 0;
     const frame = host - (host & 4095);
     const memory = host < this.#memory.size;
     this.#tags[entry] = page;
     this.#hosts[entry] = memory ? frame : OUTCOME.DEVICE;
     this.#deviceFrames[entry] = frame;
-    this.#rights[entry] = before | right;
+    this.#rights[entry] = known | right;
     if (memory) return host;
     this.deviceAddress = host;
     return OUTCOME.DEVICE;
