@@ -258,8 +258,8 @@ export class Mmu {
   }
 
   /**
-   * Whether the access is the one that the CPU has left for, so that {@link GuestPaging.physical} is what the exit says of it
-   * (arch/x86/kvm/x86.c: emulator_read_write_onepage with gpa_available).
+   * Whether the access is the one that the CPU has left for, so that {@link GuestPaging.physical} is what the exit says of it: also when the
+   * instruction is run once more with user space's answer (arch/x86/kvm/x86.c: emulator_read_write_onepage with gpa_available).
    */
   #hasLeftFor(address: number, access: Access): boolean {
     const { linear, physical, access: before } = this.#left;
@@ -271,8 +271,8 @@ export class Mmu {
   }
 
   /**
-   * The hypervisor completes an instruction: `port` serves what the CPU leaves for. `known`: the last exit was for memory, and nothing but
-   * the hypervisor has run since, so that the walks which led to it would go the same way again.
+   * The hypervisor completes an instruction: `port` serves what the CPU leaves for. `known`: the exit was for memory, and so tells of one of the
+   * instruction's accesses.
    */
   beginEmulation(port: EmulatorPort, known: boolean): void {
     if (!known) this.#left.linear = Number.NaN;
@@ -281,8 +281,6 @@ export class Mmu {
   }
 
   endEmulation(): void {
-    // Before the instruction is run once more, user space has run.
-    this.#left.linear = Number.NaN;
     this.oneElement = false;
     this.nested.endEmulation();
   }
