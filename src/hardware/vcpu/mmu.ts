@@ -42,7 +42,7 @@ export class Mmu {
   readonly nested: NestedPaging;
   /** A repeated string instruction does one element and comes back: under emulation, and while the CPU single-steps. */
   oneElement = false;
-  /** A store has gone into a frame that holds code, but into none of the code. Set back by who wants to know. */
+  /** A store has gone into a frame that holds code, if perhaps into none of the code. Set back by who wants to know. */
   besideCode = false;
 
   readonly #memory: PhysicalMemory;
@@ -238,6 +238,7 @@ export class Mmu {
     if (host === OUTCOME.DEVICE) this.#memory.devices.writeBytes(device, this.#memory.bytes, from, bytes);
     else {
       this.#memory.bytes.copyWithin(host, from, from + bytes);
+      if (this.#code.holds(host)) this.besideCode = true;
       this.#code.changed(host, bytes);
     }
   }
