@@ -69,6 +69,20 @@ export const kvmIrqchipReleaseVirq = event(
   (e) => `virq ${e.virq}`,
   "An interrupt number of KVM's is free again.",
 );
+export const kvmX86AddMsiRoute = event(
+  'kvm_x86_add_msi_route',
+  'qemu',
+  { virq: 's32' },
+  (e) => `Adding route entry for virq ${e.virq}`,
+  "QEMU keeps in mind whose message an interrupt number of KVM's is.",
+);
+export const kvmX86RemoveMsiRoute = event(
+  'kvm_x86_remove_msi_route',
+  'qemu',
+  { virq: 's32' },
+  (e) => `Removing route entry for virq ${e.virq}`,
+  "QEMU forgets whose message an interrupt number of KVM's was.",
+);
 export const kvmInitVcpu = event(
   'kvm_init_vcpu',
   'qemu',
@@ -123,6 +137,42 @@ export const kvmSetIoeventfdPio = event(
   ioeventfdFields,
   ioeventfd,
   'A write to a port is to signal an eventfd, or no longer.',
+);
+
+// hw/i386
+
+export const x86GsiInterrupt = event(
+  'x86_gsi_interrupt',
+  'qemu',
+  { irqn: 's32', level: 's32' },
+  (e) => `GSI interrupt #${e.irqn} level:${e.level}`,
+  'A device of the board drives its interrupt line.',
+);
+
+// hw/char
+
+const portFields = { addr: 'u16', value: 'u8' } as const;
+const byteHex = (value: number): string => `0x${value.toString(16).padStart(2, '0')}`;
+export const serialRead = event(
+  'serial_read',
+  'qemu',
+  portFields,
+  (e) => `read addr ${byteHex(e.addr)} val ${byteHex(e.value)}`,
+  'A register of COM1 was read.',
+);
+export const serialWrite = event(
+  'serial_write',
+  'qemu',
+  portFields,
+  (e) => `write addr ${byteHex(e.addr)} val ${byteHex(e.value)}`,
+  'A register of COM1 is written.',
+);
+export const serialUpdateParameters = event(
+  'serial_update_parameters',
+  'qemu',
+  { baudrate: 'u64', parity: 'string', data_bits: 's32', stop_bits: 's32' },
+  (e) => `baudrate=${e.baudrate} parity='${e.parity}' data=${e.data_bits} stop=${e.stop_bits}`,
+  "COM1's line may have another speed or frame.",
 );
 
 // softmmu
@@ -188,6 +238,13 @@ export const pciCfgWrite = event(
   configFields,
   (e) => `${e.dev} ${devfn(e)} @${hex(e.offset)} <- ${hex(e.value)}`,
   'The guest wrote configuration space.',
+);
+export const msixWriteConfig = event(
+  'msix_write_config',
+  'qemu',
+  { name: 'string', enabled: 'bool', masked: 'bool' },
+  (e) => `dev ${e.name} enabled ${Number(e.enabled)} masked ${Number(e.masked)}`,
+  "The guest wrote the control word of a device's MSI-X.",
 );
 const mappingFields = {
   dev: 'string',

@@ -227,12 +227,16 @@ export class Machine {
   addSerial(backend: CharBackend): void {
     const { irqchip } = this.kvm;
     const setIrq = (level: boolean) => irqchip?.setGsi(COM1_IRQ, level);
-    new Serial(this.topology, this.isaIo, COM1, backend, { timers: this.mainLoop.timers, setIrq });
+    new Serial(this.topology, this.isaIo, COM1, backend, {
+      timers: this.mainLoop.timers,
+      stream: this.system.stream,
+      setIrq,
+    });
   }
 
   /** ACPI's registers for PCI hot-plug, made when they are first asked for. */
   get hotplug(): AcpiPciHotplug {
-    this.#hotplug ??= new AcpiPciHotplug(this.topology, this.rootBus);
+    this.#hotplug ??= new AcpiPciHotplug(this.topology, this.system.stream, this.rootBus);
     return this.#hotplug;
   }
 

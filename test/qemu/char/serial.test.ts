@@ -38,7 +38,11 @@ function uart(input: string) {
   };
   const timers = new TimerList({ syscalls } as unknown as System);
   const levels: boolean[] = [];
-  const serial = new Serial(topology, root, 0x3f8, backend, { timers, setIrq: (level) => levels.push(level) });
+  const serial = new Serial(topology, root, 0x3f8, backend, {
+    timers,
+    stream: new EventStream(() => 0n),
+    setIrq: (level) => levels.push(level),
+  });
   /** Until its timer is due. */
   const wait = () => {
     time.now = time.deadline;

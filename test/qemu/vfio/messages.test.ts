@@ -115,15 +115,19 @@ test('messages that are on together go to KVM’s table of routes at once', () =
       entry(1, 0x42, false) +
       flags(MSIX_FLAGS, 0),
     true,
-    'kvm_irqchip_*,vfio_msix_enable',
+    'kvm_irqchip_*,kvm_x86_*,vfio_msix_enable',
   );
   const from = trace.findIndex((line) => line.startsWith('kvm_irqchip_add_msi_route'));
   expect(trace.slice(from).map((line) => line.trim())).toEqual([
     'kvm_irqchip_add_msi_route dev vfio-pci vector 0 virq 2',
+    'kvm_x86_add_msi_route Adding route entry for virq 2',
     'kvm_irqchip_add_msi_route dev vfio-pci vector 1 virq 24',
+    'kvm_x86_add_msi_route Adding route entry for virq 24',
     'kvm_irqchip_commit_routes',
     'vfio_msix_enable',
+    'kvm_x86_remove_msi_route Removing route entry for virq 2',
     'kvm_irqchip_release_virq virq 2',
+    'kvm_x86_remove_msi_route Removing route entry for virq 24',
     'kvm_irqchip_release_virq virq 24',
   ]);
 });

@@ -27,6 +27,9 @@ import {
   kvmIrqchipCommitRoutes,
   kvmIrqchipReleaseVirq,
   kvmIrqchipUpdateMsiRoute,
+  kvmX86AddMsiRoute,
+  kvmX86RemoveMsiRoute,
+  x86GsiInterrupt,
 } from '../../trace-events.ts';
 
 const PIC_MASTER = 0;
@@ -104,6 +107,7 @@ export class KvmIrqchip {
 
   /** gsi_handler: a line of the ISA bus is told as the 8259s' and as the I/O APIC's, and KVM forwards each to both. */
   setGsi(irq: number, level: boolean): void {
+    if (x86GsiInterrupt.on) x86GsiInterrupt(this.#system.stream, { irqn: irq, level: Number(level) });
     if (irq < ISA_IRQS) this.#setIrq(irq, level);
     this.#setIrq(irq, level);
   }
@@ -133,6 +137,7 @@ export class KvmIrqchip {
     while (used.has(gsi)) gsi++;
     if (kvmIrqchipAddMsiRoute.on) kvmIrqchipAddMsiRoute(this.#system.stream, { dev, vector, virq: gsi });
     this.#messages.push({ gsi, address, data });
+    if (kvmX86AddMsiRoute.on) kvmX86AddMsiRoute(this.#system.stream, { virq: gsi });
     return gsi;
   }
 
@@ -147,6 +152,7 @@ export class KvmIrqchip {
   releaseRoute(gsi: number): void {
     const at = this.#messages.findIndex((route) => route.gsi === gsi);
     if (at >= 0) this.#messages.splice(at, 1);
+    if (kvmX86RemoveMsiRoute.on) kvmX86RemoveMsiRoute(this.#system.stream, { virq: gsi });
     if (kvmIrqchipReleaseVirq.on) kvmIrqchipReleaseVirq(this.#system.stream, { virq: gsi });
   }
 

@@ -6,10 +6,12 @@
  * QEMU, MCR's OUT2 does not gate it.
  */
 
+import type { EventStream } from '../../../event.ts';
 import type { MemoryRegion, MemoryRegionOps } from '../../memory/region.ts';
 import { sizes } from '../../memory/region.ts';
 import type { MemoryTopology } from '../../memory/topology.ts';
 import type { QemuTimer, TimerList } from '../../timer.ts';
+import { serialRead, serialUpdateParameters, serialWrite } from '../../trace-events.ts';
 import type { CharBackend } from './stdio.ts';
 
 const RBR_THR = 0;
@@ -40,6 +42,7 @@ const TRIGGER_LEVELS = [1, 4, 8, 14] as const;
 const LCR_DATA_BITS = 0x03;
 const LCR_TWO_STOP_BITS = 0x04;
 const LCR_PARITY = 0x08;
+const LCR_EVEN_PARITY = 0x10;
 const LCR_DLAB = 0x80;
 const MCR_DTR = 0x01;
 const MCR_RTS = 0x02;
@@ -64,6 +67,7 @@ const SECOND = 1e9;
 /** What the chip is wired to, besides its line. */
 export interface SerialPins {
   readonly timers: TimerList;
+  readonly stream: EventStream;
   /** The level of its interrupt, whenever that changes. */
   setIrq(level: boolean): void;
 }
@@ -94,8 +98,15 @@ export class Serial {
     this.#pins = pins;
     this.#timeout = pins.timers.timer(() => this.#waitedLong());
     const ops: MemoryRegionOps = {
-      read: (offset) => this.#read(offset),
-      write: (offset, _size, value) => this.#write(offset, value),
+      read: (offset) => {
+        const value = this.#read(offset);
+        if (serialRead.on) serialRead(pins.stream, { addr: offset, value });
+        return value;
+      },
+      write: (offset, _size, value) => {
+        if (serialWrite.on) serialWrite(pins.stream, { addr: offset, value });
+        this.#write(offset, value);
+      },
       valid: sizes(0, 0),
       impl: sizes(1, 1),
     };
@@ -138,13 +149,28 @@ export class Serial {
     this.#updateInterrupt();
   }
 
-  /** serial_update_parameters: nanoseconds that a character is on the line. */
+  /** serial_update_parameters: what its line is to carry. */
+  get #frame() {
+    return {
+      speed: this.#divisor === 0 ? SLOWEST : BAUD_BASE / this.#divisor,
+      parity: (this.#lcr & LCR_PARITY) === 0 ? 'N' : this.#lcr & LCR_EVEN_PARITY ? 'E' : 'O',
+      data: 5 + (this.#lcr & LCR_DATA_BITS),
+      stop: this.#lcr & LCR_TWO_STOP_BITS ? 2 : 1,
+    };
+  }
+
+  #tellFrame(): void {
+    if (!serialUpdateParameters.on) return;
+    const { speed, parity, data, stop } = this.#frame;
+    const baudrate = BigInt(Math.floor(speed));
+    serialUpdateParameters(this.#pins.stream, { baudrate, parity, data_bits: data, stop_bits: stop });
+  }
+
+  /** Nanoseconds that a character is on the line. */
   #characterTime(): number {
-    const bits = 1 + 5 + (this.#lcr & LCR_DATA_BITS);
-    const parity = this.#lcr & LCR_PARITY ? 1 : 0;
-    const stop = this.#lcr & LCR_TWO_STOP_BITS ? 2 : 1;
-    const speed = this.#divisor === 0 ? SLOWEST : BAUD_BASE / this.#divisor;
-    return Math.floor((SECOND / speed) * (bits + parity + stop));
+    const { speed, parity, data, stop } = this.#frame;
+    const bits = 1 + data + (parity === 'N' ? 0 : 1) + stop;
+    return Math.floor((SECOND / speed) * bits);
   }
 
   /** serial_update_irq: the highest pending cause that IER enables, and the line with it. */
@@ -233,11 +259,11 @@ export class Serial {
   #write(offset: number, value: number): void {
     switch (offset) {
       case RBR_THR:
-        if (this.#lcr & LCR_DLAB) this.#divisor = (this.#divisor & 0xff00) | value;
+        if (this.#lcr & LCR_DLAB) this.#writeDivisor((this.#divisor & 0xff00) | value);
         else this.#transmit(value);
         break;
       case IER:
-        if (this.#lcr & LCR_DLAB) this.#divisor = (this.#divisor & 0xff) | (value << 8);
+        if (this.#lcr & LCR_DLAB) this.#writeDivisor((this.#divisor & 0xff) | (value << 8));
         else this.#writeInterruptEnable(value & IER_BITS);
         break;
       case IIR_FCR:
@@ -245,6 +271,7 @@ export class Serial {
         break;
       case LCR:
         this.#lcr = value;
+        this.#tellFrame();
         break;
       case MCR:
         this.#mcr = value & 0x1f;
@@ -253,6 +280,11 @@ export class Serial {
         this.#scratch = value;
         break;
     }
+  }
+
+  #writeDivisor(value: number): void {
+    this.#divisor = value;
+    this.#tellFrame();
   }
 
   /** serial_xmit. The interrupt goes down while the byte is in THR, which is over before anybody looks. */

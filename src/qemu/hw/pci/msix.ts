@@ -17,6 +17,7 @@ import {
 } from '../../../linux/uapi/pci.ts';
 import { type MemoryRegion, sizes } from '../../memory/region.ts';
 import type { MemoryTopology } from '../../memory/topology.ts';
+import { msixWriteConfig } from '../../trace-events.ts';
 import type { PciDevice } from './pci-device.ts';
 
 /** Where table and pending bits lie. */
@@ -145,8 +146,12 @@ export class Msix {
   /** msix_write_config: after the device's own. Enabled, it takes INTx away; what is no longer masked is sent. */
   written(address: number, length: number): void {
     for (let vector = 0; vector < this.#vectors; vector++) this.#notifyOf(vector);
-    if (address > this.#at + PCI_MSIX_FLAGS + 1 || address + length <= this.#at + PCI_MSIX_FLAGS || !this.enabled)
-      return;
+    const { name, stream } = this.#device;
+    const masked = (this.#flags & PCI_MSIX_FLAGS_MASKALL) !== 0;
+    const control = this.#at + PCI_MSIX_FLAGS + 1;
+    if (address > control || address + length <= control) return;
+    if (msixWriteConfig.on) msixWriteConfig(stream, { name, enabled: this.enabled, masked });
+    if (!this.enabled) return;
     this.#device.setIrq(false);
     for (let vector = 0; vector < this.#vectors; vector++) this.#sendPending(vector);
   }

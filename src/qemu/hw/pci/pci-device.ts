@@ -105,13 +105,13 @@ export class PciDevice {
   readonly #bars: Bar[] = [];
   /** Bytes of configuration space that a capability has taken. */
   readonly #used = new Uint8Array(PCI_CFG_SPACE_SIZE);
-  readonly #stream: EventStream;
+  readonly stream: EventStream;
   /** mem_reentrancy_guard of the device: every io region of its own is made with it. */
   readonly guard: ReentrancyGuard = { engaged: false };
   #irq = false;
 
   constructor(stream: EventStream, bus: DeviceBus, devfn: number, name: string, id: string | undefined) {
-    this.#stream = stream;
+    this.stream = stream;
     this.bus = bus;
     this.devfn = devfn;
     this.name = name;
@@ -334,13 +334,13 @@ export class PciDevice {
       const space = bar.type & PCI_BASE_ADDRESS_SPACE_IO ? this.bus.io : this.bus.memory;
       const fields = { dev: this.name, ...this.location, bar: bar.index, size: bar.region.size };
       if (bar.address !== UNMAPPED) {
-        if (pciUpdateMappingsDel.on) pciUpdateMappingsDel(this.#stream, { ...fields, addr: bar.address });
+        if (pciUpdateMappingsDel.on) pciUpdateMappingsDel(this.stream, { ...fields, addr: bar.address });
         space.deleteSubregion(bar.region);
         bar.moves?.unmapped(bar.address);
       }
       bar.address = address;
       if (address !== UNMAPPED) {
-        if (pciUpdateMappingsAdd.on) pciUpdateMappingsAdd(this.#stream, { ...fields, addr: address });
+        if (pciUpdateMappingsAdd.on) pciUpdateMappingsAdd(this.stream, { ...fields, addr: address });
         space.addSubregion(address, bar.region, 1);
         bar.moves?.mapped(address);
       }
