@@ -5,7 +5,7 @@ import type { DeviceModel } from './hw/device-model.ts';
 import type { Machine } from './hw/machine.ts';
 import { propertyHelp } from './hw/property.ts';
 import { deviceHelp, findModel, modelNames } from './hw/registry.ts';
-import { OptionError } from './key-values.ts';
+import { refusing } from './key-values.ts';
 import { type DeviceOption, type Options, optionHelp } from './options.ts';
 
 /** The text that `-help`, `-device help` or `-device NAME,help` asks for; undefined if none of the options does. `own` as for {@link addDevice}. */
@@ -14,7 +14,7 @@ export function requestedHelp(options: Options, own: readonly DeviceModel[]): st
   const asking = options.devices.find((device) => device.help || device.model === 'help' || device.model === '?');
   if (asking === undefined) return undefined;
   if (asking.model === 'help' || asking.model === '?') return deviceHelp();
-  return refusing(asking, () => {
+  return refusing(asking.where, () => {
     const model = own.find(({ name }) => name === asking.model) ?? findModel(asking.model);
     if (model === undefined) throw new ConfigurationError(`Device '${asking.model}' not found`);
     return propertyHelp(model.name, model.properties);
@@ -23,7 +23,7 @@ export function requestedHelp(options: Options, own: readonly DeviceModel[]): st
 
 /** Make the device; `own` are models besides those of the registry. Every refusal becomes an OptionError. */
 export function addDevice(machine: Machine, option: DeviceOption, own: readonly DeviceModel[] = []): void {
-  refusing(option, () => {
+  refusing(option.where, () => {
     const model = own.find(({ name }) => name === option.model) ?? modelOf(option);
     checkBus(machine, model, option.bus);
     const unknown = [...option.values.keys()].find((key) => model.properties[key] === undefined);
@@ -34,16 +34,6 @@ export function addDevice(machine: Machine, option: DeviceOption, own: readonly 
     const place = { id: option.id, bus: option.bus };
     machine.system.about(option.where, () => model.create(machine, option.values, place));
   });
-}
-
-/** What `step` refuses is the option's fault. */
-function refusing<R>(option: DeviceOption, step: () => R): R {
-  try {
-    return step();
-  } catch (error) {
-    if (!(error instanceof ConfigurationError)) throw error;
-    throw new OptionError(option.where, error.message, error.hint);
-  }
 }
 
 function modelOf(option: DeviceOption): DeviceModel {

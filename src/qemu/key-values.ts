@@ -12,6 +12,23 @@ export class OptionError extends ConfigurationError {
   }
 }
 
+/** id_wellformed: a name that devices and objects may have. */
+export function checkId(id: string): void {
+  if (/^[A-Za-z][A-Za-z0-9\-._]*$/.test(id)) return;
+  const hint = "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.";
+  throw new ConfigurationError("Parameter 'id' expects an identifier", hint);
+}
+
+/** `step` is about the option `where`: what it refuses is the option's fault. */
+export function refusing<R>(where: string, step: () => R): R {
+  try {
+    return step();
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    throw new OptionError(where, error.message, error.hint);
+  }
+}
+
 /** One option, taken apart. */
 export interface KeyValueOption {
   /** As the user wrote it, for messages: `-device pci-bridge,id=br`. */

@@ -21,7 +21,7 @@ import type { DeviceModel } from './hw/device-model.ts';
 import { Machine, type MachineEnd } from './hw/machine.ts';
 import type { PciBus } from './hw/pci/pci-bus.ts';
 import { routeInterrupts } from './interrupt-routing.ts';
-import { OptionError } from './key-values.ts';
+import { OptionError, refusing } from './key-values.ts';
 import type { AddressSpace } from './memory/address-space.ts';
 import { addObject } from './object-add.ts';
 import { DEFAULT_MEMORY, type Options, parseOptions } from './options.ts';
@@ -123,12 +123,8 @@ export class Qemu {
 
   /** do_configure_accelerator: what KVM refuses is the fault of -accel, if that was given. */
   #accelerator(options: Options): KvmState {
-    try {
-      return new KvmState(this.#system, options);
-    } catch (error) {
-      if (!(error instanceof ConfigurationError) || options.accel === undefined) throw error;
-      throw new OptionError(options.accel, error.message);
-    }
+    const make = () => new KvmState(this.#system, options);
+    return options.accel === undefined ? make() : refusing(options.accel, make);
   }
 
   /** Print what `init` died of; whatever is no refusal is a defect of ours and goes on up. */

@@ -1,7 +1,7 @@
 /** The command line: QEMU's own words (qemu-options.hx, softmmu/vl.c), as far as this VMM has what they ask for. */
 
 import { MiB } from '../address.ts';
-import { type KeyValueOption, OptionError, parseKeyValues } from './key-values.ts';
+import { checkId, type KeyValueOption, OptionError, parseKeyValues, refusing } from './key-values.ts';
 import { parseSize } from './size.ts';
 
 /** One `-device`, taken apart: `name,prop=value,…`. */
@@ -275,13 +275,7 @@ function parseDevice(where: string, text: string): DeviceOption {
   const { kind: model, values: all, help } = parseKeyValues(where, text, 'driver');
   const values = new Map(all);
   const id = take(values, 'id');
-  if (id !== undefined && !/^[A-Za-z][A-Za-z0-9\-._]*$/.test(id)) {
-    throw new OptionError(
-      where,
-      "Parameter 'id' expects an identifier",
-      "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.",
-    );
-  }
+  if (id !== undefined) refusing(where, () => checkId(id));
   return { where, model, id, bus: take(values, 'bus'), values, help };
 }
 

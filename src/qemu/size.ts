@@ -2,12 +2,23 @@
 
 import { GiB, MiB } from '../address.ts';
 
-const SUFFIXES: Readonly<Record<string, number>> = { b: 1, k: 1024, m: MiB(1), g: GiB(1), t: GiB(1024) };
+const SUFFIXES: Readonly<Record<string, number>> = {
+  b: 1,
+  k: 1024,
+  m: MiB(1),
+  g: GiB(1),
+  t: GiB(1024),
+  p: 2 ** 50,
+  e: 2 ** 60,
+};
 
-/** Bytes, or undefined if `text` is no size. */
+/** Bytes, or undefined if `text` is no size. There are no parts of a byte, and no bytes from 2^64 on. */
 export function parseSize(text: string, unit: number): number | undefined {
-  const match = /^(\d+(?:\.\d+)?)([bkmgt]?)$/i.exec(text);
+  const match = /^(0x[\da-f]+|\d+(\.\d+)?)([bkmgtpe]?)$/i.exec(text);
   if (match === null) return undefined;
-  const suffix = match[2]!.toLowerCase();
-  return Number(match[1]) * (suffix === '' ? unit : SUFFIXES[suffix]!);
+  const suffix = match[3]!.toLowerCase();
+  const multiplier = suffix === '' ? unit : SUFFIXES[suffix]!;
+  if (match[2] !== undefined && multiplier === 1) return undefined;
+  const size = Math.floor(Number(match[1]) * multiplier);
+  return size < 2 ** 64 ? size : undefined;
 }

@@ -11,14 +11,15 @@ import {
   MAP_HUGE_SHIFT,
   MAP_PRIVATE,
   MAP_SHARED,
+  MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
   MFD_HUGETLB,
   PROT_READ,
   PROT_WRITE,
 } from '../../linux/uapi/syscalls.ts';
 import { ConfigurationError } from '../error.ts';
-import { boolProperty, type Property } from '../hw/property.ts';
-import { type KeyValueOption, OptionError } from '../key-values.ts';
+import { boolProperty, type Property, sizeProperty } from '../hw/property.ts';
+import { checkId, type KeyValueOption, refusing } from '../key-values.ts';
 import { parseSize } from '../size.ts';
 import type { System } from '../system.ts';
 
@@ -31,65 +32,77 @@ export interface MemoryBackend {
   mapped: boolean;
 }
 
-const sizeProperty = (doc: string): Property<number> => ({
-  type: 'size',
-  doc,
-  default: 0,
-  defaultText: undefined,
+/** visit_type_size of an object's options: 0 if it is not given. */
+const sizeOption = (doc: string): Property<number> => ({
+  ...sizeProperty(0, doc),
   parse(text, _owner, name) {
     const size = parseSize(text, 1);
-    if (size === undefined)
-      throw new ConfigurationError(`Parameter '${name}' expects a non-negative number below 2^64`);
+    if (size === undefined) throw new ConfigurationError(`Parameter '${name}' expects a size value`);
     return size;
   },
 });
 
-const size = sizeProperty('Bytes');
+const size = sizeOption('Bytes');
 const kinds = {
   'memory-backend-ram': { size },
   'memory-backend-memfd': {
     size,
     hugetlb: boolProperty(false, 'In large pages'),
-    hugetlbsize: sizeProperty('Bytes of a page: 2M, if not given, or 1G'),
+    hugetlbsize: sizeOption('Bytes of a page: 2M, if not given, or 1G'),
   },
 } as const;
 /** What `-object` calls them. */
 export const MEMORY_BACKENDS: readonly string[] = Object.keys(kinds);
 
-/** Make those of `objects` that are memory, by id; refusals are OptionErrors. */
-export function memoryBackends(system: System, objects: readonly KeyValueOption[]): ReadonlyMap<string, MemoryBackend> {
-  const made = new Map<string, MemoryBackend>();
-  for (const object of objects) {
-    if (!MEMORY_BACKENDS.includes(object.kind)) continue;
-    try {
-      const backend = makeBackend(system, object);
-      if (made.has(backend.id))
-        throw new ConfigurationError(`attempt to add duplicate property '${backend.id}' to object (type 'container')`);
-      made.set(backend.id, backend);
-    } catch (error) {
-      if (!(error instanceof ConfigurationError)) throw error;
-      throw new OptionError(object.where, error.message);
-    }
-  }
-  return made;
+/** What one of them is to be. */
+interface Wanted {
+  readonly kind: string;
+  readonly id: string;
+  readonly size: number;
+  readonly hugetlb: boolean;
+  readonly hugetlbsize: number;
 }
 
-function makeBackend(system: System, { kind, values }: KeyValueOption): MemoryBackend {
+/**
+ * Make those of `objects` that are memory, by id. What is wrong with the words is the option's fault; what comes of making them is told
+ * without it.
+ */
+export function memoryBackends(system: System, objects: readonly KeyValueOption[]): ReadonlyMap<string, MemoryBackend> {
+  const wanted = new Map<string, Wanted>();
+  for (const object of objects) {
+    if (!MEMORY_BACKENDS.includes(object.kind)) continue;
+    refusing(object.where, () => {
+      const one = parseBackend(object);
+      if (wanted.has(one.id)) throw new ConfigurationError(`Duplicate ID '${one.id}' for object`);
+      wanted.set(one.id, one);
+    });
+  }
+  return new Map([...wanted].map(([id, one]) => [id, makeBackend(system, one)]));
+}
+
+function parseBackend({ kind, values }: KeyValueOption): Wanted {
   const properties: Readonly<Record<string, Property<unknown>>> = kinds[kind as keyof typeof kinds];
   const id = values.get('id');
   if (id === undefined) throw new ConfigurationError("Parameter 'id' is missing");
-  const unknown = [...values.keys()].find((key) => key !== 'id' && properties[key] === undefined);
-  if (unknown !== undefined) throw new ConfigurationError(`Property '${kind}.${unknown}' not found`);
+  checkId(id);
   const value = (name: string) => {
     const text = values.get(name);
     const property = properties[name];
     return text === undefined ? property?.default : property?.parse(text, kind, name);
   };
-  const bytes = value('size') as number;
-  if (bytes === 0) throw new ConfigurationError("can't create backend with size 0");
-  if (kind === 'memory-backend-ram') return { id, size: bytes, at: anonymous(system, id, bytes), mapped: false };
-  const pages = value('hugetlb') === true ? hugetlbFlags(value('hugetlbsize') as number) : 0;
-  return { id, size: bytes, at: ofFile(system, bytes, pages), mapped: false };
+  if (!values.has('size')) throw new ConfigurationError("Parameter 'size' is missing");
+  const wanted = { size: value('size') as number, hugetlb: value('hugetlb') === true };
+  const hugetlbsize = (value('hugetlbsize') as number | undefined) ?? 0;
+  const unknown = [...values.keys()].find((key) => key !== 'id' && properties[key] === undefined);
+  if (unknown !== undefined) throw new ConfigurationError(`Invalid parameter '${unknown}'`);
+  return { kind, id, ...wanted, hugetlbsize };
+}
+
+function makeBackend(system: System, { kind, id, size, hugetlb, hugetlbsize }: Wanted): MemoryBackend {
+  if (size === 0) throw new ConfigurationError(`property 'size' of ${kind} doesn't take value '0'`);
+  if (kind === 'memory-backend-ram') return { id, size, at: anonymous(system, id, size), mapped: false };
+  const pages = hugetlb ? hugetlbFlags(hugetlbsize) : 0;
+  return { id, size, at: ofFile(system, size, pages), mapped: false };
 }
 
 function anonymous(system: System, id: string, bytes: number): Hva {
@@ -102,15 +115,17 @@ function anonymous(system: System, id: string, bytes: number): Hva {
 function hugetlbFlags(pageBytes: number): number {
   const logarithm = Math.log2(pageBytes);
   if (pageBytes === 0) return MFD_HUGETLB;
-  if (!Number.isInteger(logarithm)) throw new ConfigurationError('hugetlbsize is not a power of two');
+  if (!Number.isInteger(logarithm)) throw new ConfigurationError('Hugepage size must be a power of 2');
   return (MFD_HUGETLB | (logarithm << MAP_HUGE_SHIFT)) >>> 0;
 }
 
-/** qemu_memfd_create, file_ram_alloc. */
+/** qemu_memfd_create, file_ram_alloc. Fidelity: QEMU seals the file's size as well. */
 function ofFile(system: System, bytes: number, pages: number): Hva {
   const { syscalls } = system;
-  const fd = syscalls.memfd_create('memory-backend-memfd', MFD_CLOEXEC | pages);
-  if (fd < 0) throw new ConfigurationError(`failed to create memfd: ${strerror(-fd)}`);
+  const flags = (MFD_CLOEXEC | MFD_ALLOW_SEALING | pages) >>> 0;
+  const fd = syscalls.memfd_create('memory-backend-memfd', flags);
+  if (fd < 0)
+    throw new ConfigurationError(`failed to create memfd with flags 0x${flags.toString(16)}: ${strerror(-fd)}`);
   const resized = syscalls.ftruncate(fd, bytes);
   if (resized < 0) throw new ConfigurationError(`failed to resize memfd to ${bytes}: ${strerror(-resized)}`);
   const at = syscalls.mmap(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -1,6 +1,7 @@
 /** Properties of devices, declared as data: one row gives parsing, its errors, and the `-device NAME,help` line. */
 
 import { ConfigurationError } from '../error.ts';
+import { parseSize } from '../size.ts';
 
 /** One property of a device model. `owner` in parse is the model's name, for messages. */
 export interface Property<T> {
@@ -18,17 +19,17 @@ export type ValuesOf<P extends Properties> = {
   readonly [K in keyof P]: P[K] extends Property<infer T> ? T : never;
 };
 
-/** strtol(3) with base 0, whole text: decimal, 0x hexadecimal, 0 octal. */
-function parseInteger(text: string): number | undefined {
-  const match = /^([+-]?)(?:0[xX]([0-9a-fA-F]+)|0([0-7]+)|(\d+))$/.exec(text.trim());
+/** strtoull(3) with base 0, whole text: decimal, 0x hexadecimal, 0 octal; a minus sign turns it round in 64 bits. */
+function parseInteger(text: string): bigint | undefined {
+  const match = /^([+-]?)(?:(0[xX][0-9a-fA-F]+)|0([0-7]+)|(0|[1-9]\d*))$/.exec(text.trim());
   if (match === null) return undefined;
   const [, sign, hexadecimal, octal, decimal] = match;
-  const value =
-    hexadecimal !== undefined ? Number.parseInt(hexadecimal, 16) : Number.parseInt(octal ?? decimal!, octal ? 8 : 10);
-  return sign === '-' ? -value : value;
+  const value = BigInt(octal === undefined ? (hexadecimal ?? decimal!) : `0o${octal}`);
+  if (value >= 1n << 64n) return undefined;
+  return sign === '-' ? BigInt.asUintN(64, -value) : value;
 }
 
-const integer = (type: string, low: number, high: number) => {
+const integer = (type: string, high: number) => {
   return (initial: number, doc: string): Property<number> => ({
     type,
     doc,
@@ -37,28 +38,37 @@ const integer = (type: string, low: number, high: number) => {
     parse(text, _owner, name) {
       const value = parseInteger(text);
       if (value === undefined) throw new ConfigurationError(`Parameter '${name}' expects integer`);
-      if (value < low || value > high) throw new ConfigurationError(`Parameter '${name}' expects ${type}_t`);
-      return value;
+      if (value > high) throw new ConfigurationError(`Parameter '${name}' expects ${type}_t`);
+      return Number(value);
     },
   });
 };
-export const u8Property = integer('uint8', 0, 0xff);
-export const u16Property = integer('uint16', 0, 0xffff);
-export const u32Property = integer('uint32', 0, 0xffff_ffff);
+export const u8Property = integer('uint8', 0xff);
+export const u16Property = integer('uint16', 0xffff);
+export const u32Property = integer('uint32', 0xffff_ffff);
 
-/** `size`: a 64-bit number, with QEMU's suffixes K, M, G. */
 export const u64Property = (initial: bigint, doc: string): Property<bigint> => ({
   type: 'uint64',
   doc,
   default: initial,
   defaultText: String(initial),
   parse(text, _owner, name) {
-    const match = /^(0[xX][0-9a-fA-F]+|\d+)([kKmMgG]?)$/.exec(text.trim());
-    const shift = { '': 0n, k: 10n, m: 20n, g: 30n }[match?.[2]?.toLowerCase() ?? ''];
-    const value = match === null || shift === undefined ? undefined : BigInt(match[1]!) << shift;
+    const value = parseInteger(text);
     if (value === undefined) throw new ConfigurationError(`Parameter '${name}' expects integer`);
-    if (value >= 1n << 64n) throw new ConfigurationError(`Parameter '${name}' expects uint64_t`);
     return value;
+  },
+});
+
+/** Bytes, with QEMU's suffixes: K, M, G … */
+export const sizeProperty = (initial: number, doc: string): Property<number> => ({
+  type: 'size',
+  doc,
+  default: initial,
+  defaultText: String(initial),
+  parse(text, _owner, name) {
+    const size = parseSize(text.trim(), 1);
+    if (size === undefined) throw new ConfigurationError(`Parameter '${name}' expects size`);
+    return size;
   },
 });
 

@@ -8,6 +8,7 @@ import {
   macProperty,
   type Properties,
   type Property,
+  sizeProperty,
   stringProperty,
   u8Property,
   u16Property,
@@ -27,6 +28,17 @@ const isUnsigned = (most: number) => (value: unknown) =>
   Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most;
 const isByte = isUnsigned(0xff);
 
+/** What has 64 bits is often a size, and may be written as one: `4K`. */
+function wideProperty(doc: string): Property<bigint> {
+  const plain = u64Property(0n, doc);
+  const size = sizeProperty(0, doc);
+  return {
+    ...plain,
+    parse: (text, owner, name) =>
+      /[kmg]$/i.test(text) ? BigInt(size.parse(text, owner, name)) : plain.parse(text, owner, name),
+  };
+}
+
 const KINDS: { readonly [K in PropertyKind]: Kind<K> } = {
   bool: {
     property: (doc) => boolProperty(false, doc),
@@ -37,7 +49,7 @@ const KINDS: { readonly [K in PropertyKind]: Kind<K> } = {
   uint16: { property: (doc) => u16Property(0, doc), fits: isUnsigned(0xffff), text: String },
   uint32: { property: (doc) => u32Property(0, doc), fits: isUnsigned(0xffff_ffff), text: String },
   uint64: {
-    property: (doc) => u64Property(0n, doc),
+    property: wideProperty,
     fits: (value) => typeof value === 'bigint' && value >= 0n && value < 1n << 64n,
     text: String,
   },

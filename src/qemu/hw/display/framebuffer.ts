@@ -23,7 +23,7 @@ import { type MemoryRegion, sizes } from '../../memory/region.ts';
 import type { System } from '../../system.ts';
 import { PciDevice } from '../pci/pci-device.ts';
 import { type PciPlace, pciModel } from '../pci/pci-model.ts';
-import { boolProperty, linkProperty, u64Property } from '../property.ts';
+import { boolProperty, linkProperty, sizeProperty } from '../property.ts';
 
 const REGISTERS_SIZE = 4096;
 const LOG = 0x00;
@@ -32,8 +32,8 @@ const SNAPSHOT = 0x08;
 const PAGES = 0x10;
 const PAGES_TOLD = 16;
 const NO_PAGE = 0xffff_ffff;
-const SMALLEST = BigInt(PAGE_SIZE);
-const LARGEST = BigInt(MiB(64));
+const SMALLEST = PAGE_SIZE;
+const LARGEST = MiB(64);
 
 class Framebuffer extends PciDevice {
   readonly #memory: AddressSpace;
@@ -98,7 +98,7 @@ export const framebuffer = pciModel({
   category: 'Display',
   description: 'Memory whose written pages the device can ask for; no picture',
   properties: {
-    vram: u64Property(BigInt(MiB(4)), 'Bytes of memory, a power of two'),
+    vram: sizeProperty(MiB(4), 'Bytes of memory, a power of two'),
     hugepages: boolProperty(false, 'The memory is in pages of 2 MiB'),
     memdev: linkProperty('memory-backend', 'What the memory is, instead'),
   },
@@ -107,10 +107,9 @@ export const framebuffer = pciModel({
       const { size, at } = place.machine.claimMemory('framebuffer', memdev);
       return new Framebuffer(place, size, at);
     }
-    if (vram < SMALLEST || vram > LARGEST || (vram & (vram - 1n)) !== 0n) {
+    if (vram < SMALLEST || vram > LARGEST || !Number.isInteger(Math.log2(vram))) {
       throw new ConfigurationError("Property 'framebuffer.vram' takes a power of two from 4K to 64M");
     }
-    const size = Number(vram);
-    return new Framebuffer(place, size, allocate(place.machine.system, size, hugepages));
+    return new Framebuffer(place, vram, allocate(place.machine.system, vram, hugepages));
   },
 });

@@ -17,7 +17,7 @@ import { type MemoryRegion, type MemoryRegionOps, type RegionEventfd, sizes } fr
 import type { System } from '../../system.ts';
 import { PciDevice } from '../pci/pci-device.ts';
 import { type PciPlace, pciModel } from '../pci/pci-model.ts';
-import { u64Property } from '../property.ts';
+import { sizeProperty } from '../property.ts';
 
 const KINDS = ['no-eventfd', 'wildcard-eventfd', 'datamatch-eventfd'] as const;
 const MEMORY_SIZE = 2048;
@@ -46,7 +46,7 @@ class PciTestdev extends PciDevice {
   readonly #tests: readonly Test[];
   #current: Test | undefined;
 
-  constructor({ machine, bus, devfn, id }: PciPlace, membar: bigint) {
+  constructor({ machine, bus, devfn, id }: PciPlace, membar: number) {
     super(machine.system.stream, bus, devfn, 'pci-testdev', id);
     this.#system = machine.system;
     this.identify({ vendor: 0x1b36, device: 0x0005, class: PCI_CLASS_OTHERS });
@@ -55,9 +55,9 @@ class PciTestdev extends PciDevice {
     const ports = topology.io('pci-testdev-portio', 2 * PORTS_SIZE, this.#ops(KINDS.length), this.guard);
     this.registerBar(0, 0, memory);
     this.registerBar(1, PCI_BASE_ADDRESS_SPACE_IO, ports);
-    if (membar > 0n) {
+    if (membar > 0) {
       const type = PCI_BASE_ADDRESS_MEM_PREFETCH | PCI_BASE_ADDRESS_MEM_TYPE_64;
-      this.registerBar(2, type, topology.container('pci-testdev-membar', Number(membar)));
+      this.registerBar(2, type, topology.container('pci-testdev-membar', membar));
     }
     this.#tests = [
       ...KINDS.map((_, n) => this.#test(n, memory)),
@@ -145,6 +145,6 @@ export const pciTestdev = pciModel({
   name: 'pci-testdev',
   category: 'Misc',
   description: 'PCI Test Device',
-  properties: { membar: u64Property(0n, 'Size of BAR2: 64-bit, prefetchable, with nothing in it') },
+  properties: { membar: sizeProperty(0, 'Size of BAR2: 64-bit, prefetchable, with nothing in it') },
   make: (place, { membar }) => new PciTestdev(place, membar),
 });

@@ -106,12 +106,16 @@ export class PciBus implements DeviceBus {
   /** Put a function into its slot; the rules of pci_init_multifunction hold. */
   attach(device: PciDevice): void {
     const slot = PCI_SLOT(device.devfn);
+    const placeOf = (func: number) => `${slot.toString(16)}.${func}`;
     const first = this.#devices[slot * 8];
-    if (PCI_FUNC(device.devfn) !== 0 && first !== undefined && !first.isMultifunction) {
-      const single = `${slot.toString(16)}.0`;
-      const wanted = `${slot.toString(16)}.${PCI_FUNC(device.devfn)}`;
-      throw new ConfigurationError(`PCI: single function device can't be populated in function ${wanted} (${single})`);
-    }
+    const func = PCI_FUNC(device.devfn);
+    if (func !== 0 && first !== undefined && !first.isMultifunction)
+      throw new ConfigurationError(`PCI: single function device can't be populated in function ${placeOf(func)}`);
+    const further = [1, 2, 3, 4, 5, 6, 7].find((other) => this.#devices[slot * 8 + other] !== undefined);
+    if (func === 0 && further !== undefined && !device.isMultifunction)
+      throw new ConfigurationError(
+        `PCI: ${placeOf(0)} indicates single function, but ${placeOf(further)} is already populated.`,
+      );
     this.#devices[device.devfn] = device;
     this.#attached.push(device);
   }
