@@ -280,14 +280,13 @@ export class AddressSpace {
   }
 
   #writeRam(range: FlatRange, address: number, data: DataView, at: number, size: number): number {
+    const offset = range.offset + (address - range.start);
     // memory_access_is_direct asks the RAM itself: where only an alias of it is read-only, QEMU's own writes go through.
     if (range.region.readonly) {
       const region = range.region.name;
-      const offset = range.offset + (address - range.start);
       this.onOddAccess?.({ space: this.name, address, offset, size, write: true, why: 'read-only', region });
       return MEMTX_DECODE_ERROR;
     }
-    const offset = range.offset + (address - range.start);
     const host = hva(range.region.host! + offset);
     if (range.region.logged) range.region.noteWrite(offset, size);
     this.#memory.write(host, new Uint8Array(data.buffer, data.byteOffset + at, size).slice());
