@@ -171,6 +171,11 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     guest.run.setUint8(RUN_IMMEDIATE_EXIT, 0);
     guest.own.push(guest.resume());
   },
+  'a KVM_RUN of its own, which a timer ends': (guest) => {
+    guest.run.setUint8(RUN_IMMEDIATE_EXIT, 0);
+    syscallsOf(guest).timer_settime(guest.kernel.clock.now + 2);
+    guest.own.push(guest.resume());
+  },
   'a listener that comes or goes': (guest) => {
     if (guest.unsubscribe === undefined)
       guest.unsubscribe = guest.kernel.stream.subscribe(
