@@ -2,6 +2,7 @@
 
 import { expect, test } from 'vitest';
 import type { Hva } from '../../../src/address.ts';
+import { matchingEvents } from '../../../src/event.ts';
 import {
   KVM_EXIT_HLT,
   KVM_EXIT_IO,
@@ -26,8 +27,10 @@ function accesses(
   text: string,
   answer: (address: number) => number,
   between: (guest: Guest) => void = () => {},
+  listened: readonly string[] = [],
 ): readonly string[] {
   const guest = new Guest(text, 'none', { irqchip: false });
+  for (const name of listened) guest.kernel.stream.subscribe(matchingEvents(name), () => {});
   const seen: string[] = [];
   for (;;) {
     expect(guest.resume()).toBe(0);
@@ -65,13 +68,17 @@ halt:   mov     al, 90
   expect(accesses(text, () => 5)).toEqual(['read d0000000 1', 'read d0000000 1', 'out 90']);
 });
 
-test('the answer to a read is its own, though the entry on its way has been changed meanwhile', () => {
+test.each([
+  ['', []],
+  [', and walks are made to be told of', ['guest_page_walk']],
+])('the answer to a read is its own, though the entry on its way has been changed meanwhile%s', (_, listened) => {
   const seen = accesses(
     `mov ebx, ${MMIO}\n mov al, [rbx]\n mov [rbx], al\n hlt`,
     (address) => address >>> 30,
     (guest) => {
       guest.qemu.user.memory.write((guest.ram + ENTRY + 3) as Hva, Uint8Array.of((1 * GIGABYTE) >>> 24));
     },
+    listened,
   );
   expect(seen).toEqual(['read d0000000 1', 'write 50000000 1: 3']);
 });
