@@ -1,13 +1,13 @@
 /** C programs that GCC builds for the host and for a bare CPU, and what they write there. */
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MiB } from '../../src/address.ts';
 import { EXIT_REASON } from '../../src/hardware/vcpu/exit.ts';
 import type { Eagerness } from '../../src/hardware/vcpu/translation.ts';
 import { CODE, FlatMachine, STACK } from '../hardware/flat-machine.ts';
+import { inFolder } from '../in-folder.ts';
 
 /** Tests and benchmarks both run in the project's folder. */
 export const SOURCES = 'test/oracle/programs';
@@ -16,19 +16,9 @@ const LIMIT = 2_000_000_000;
 const RAX = 0;
 const RSP = 4;
 
-/** Run `build` with a folder that is gone afterwards. */
-export function withFolder<T>(build: (folder: string) => T): T {
-  const folder = mkdtempSync(join(tmpdir(), 'gvm-programs-'));
-  try {
-    return build(folder);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
 /** Build these sources for the host, and run them: what they write. */
 export function nativeText(options: readonly string[], sources: readonly string[]): string {
-  return withFolder((folder) => {
+  return inFolder((folder) => {
     const program = join(folder, 'program');
     execFileSync('gcc', [...options, '-w', '-o', program, ...sources]);
     return execFileSync(program, { encoding: 'latin1', maxBuffer: MiB(16) });
@@ -37,7 +27,7 @@ export function nativeText(options: readonly string[], sources: readonly string[
 
 /** These sources, which have a function `run`, as one flat image for {@link CODE}. */
 export function bareImage(options: readonly string[], sources: readonly string[]): Uint8Array {
-  return withFolder((folder) => {
+  return inFolder((folder) => {
     const image = join(folder, 'image');
     const bare = [
       '-ffreestanding',

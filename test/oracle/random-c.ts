@@ -8,7 +8,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Eagerness } from '../../src/hardware/vcpu/translation.ts';
-import { type BareRun, bareImage, nativeText, runBare, withFolder } from './bare-image.ts';
+import { inFolder } from '../in-folder.ts';
+import { type BareRun, bareImage, nativeText, runBare } from './bare-image.ts';
 import { have } from './have.ts';
 import { hostAnswers } from './host.ts';
 import { KernelWriter } from './random-c/kernels.ts';
@@ -61,7 +62,7 @@ export interface Comparison {
 /** Make a program by `seed`, which also decides how it is compiled and translated, and run it on both CPUs. */
 export function compareProgram(writer: WriterName, seed: number): Comparison {
   const options = OPTIONS[seed % OPTIONS.length]!;
-  return withFolder((folder) => {
+  return inFolder((folder) => {
     const sources = [compiled(writer, seed, options, folder), join(SOURCES, 'run.c')];
     const image = bareImage([], sources);
     const interpreted = runBare(image, { limit: LIMIT });

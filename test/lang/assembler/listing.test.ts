@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { assemble } from '../../../lang/assembler/assemble.ts';
 import { Listing } from '../../../lang/assembler/listing.ts';
-import { has, inFolder } from './tools.ts';
+import { inFolder } from '../../in-folder.ts';
+import { has } from './tools.ts';
 
 const FILES: Readonly<Record<string, string>> = {
   'inc.inc': '; included\n nop\n twice 3\n\n; behind it\n',

@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ObjectFile, ObjectSection } from '../../../lang/object/object-file.ts';
 import { readObject } from '../../../lang/object/read-object.ts';
-import { flat, has, inFolder, nasm, object, run } from './tools.ts';
+import { inFolder } from '../../in-folder.ts';
+import { flat, has, nasm, object, run } from './tools.ts';
 
 const nasmIsHere = has('nasm');
 const withNasm = describe.skipIf(!nasmIsHere);

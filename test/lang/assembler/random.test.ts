@@ -7,8 +7,9 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { inFolder } from '../../in-folder.ts';
 import { RandomProgram } from './random-program.ts';
-import { flat, has, inFolder } from './tools.ts';
+import { flat, has } from './tools.ts';
 
 const CASES = Number(process.env['GVM_FUZZ_CASES'] ?? 40);
 const SEED = Number(process.env['GVM_FUZZ_SEED'] ?? 1);

@@ -1,26 +1,16 @@
 /** Real tools as oracles: nasm, ld, readelf, objdump on files in a folder that goes away afterwards. */
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AssembleOptions, assemble } from '../../../lang/assembler/assemble.ts';
 import { formatDiagnostic } from '../../../lang/assembler/diagnostics.ts';
 import { Listing } from '../../../lang/assembler/listing.ts';
 import { toFlat } from '../../../lang/object/flat.ts';
 import type { ObjectFile } from '../../../lang/object/object-file.ts';
+import { inFolder } from '../../in-folder.ts';
 
 export const has = (tool: string): boolean => spawnSync(tool, ['--version']).status === 0;
-
-/** Runs `use` with a folder of its own. */
-export function inFolder<T>(use: (folder: string) => T): T {
-  const folder = mkdtempSync(join(tmpdir(), 'gvm-asm-'));
-  try {
-    return use(folder);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
 
 /** A tool's standard output; throws with its errors where it fails. */
 export function run(tool: string, args: readonly string[]): string {

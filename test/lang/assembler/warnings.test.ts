@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { assemble } from '../../../lang/assembler/assemble.ts';
 import { WARNING_CLASSES, WarningSettings, warningNames } from '../../../lang/assembler/warning-classes.ts';
-import { has, inFolder } from './tools.ts';
+import { inFolder } from '../../in-folder.ts';
+import { has } from './tools.ts';
 
 const SOURCE = 'lonely\n db 300\n lock mov eax, 5\n%warning beware\n resb 1\nsection .bss\n db 1';
 

@@ -8,7 +8,8 @@ import { describe, expect, test } from 'vitest';
 import { disassembleFlat } from '../../../lang/disassembler/flat.ts';
 import { encode } from '../../../lang/isa/encode.ts';
 import { toFlat } from '../../../lang/object/flat.ts';
-import { has, inFolder, object } from '../assembler/tools.ts';
+import { inFolder } from '../../in-folder.ts';
+import { has, object } from '../assembler/tools.ts';
 import { generate } from '../isa/generate.ts';
 import { nasmText } from '../isa/nasm-text.ts';
 

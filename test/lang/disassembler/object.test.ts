@@ -11,7 +11,8 @@ import type { ObjectFile } from '../../../lang/object/object-file.ts';
 import { readElf } from '../../../lang/object/read-elf.ts';
 import { readObject } from '../../../lang/object/read-object.ts';
 import { writeObject } from '../../../lang/object/write-object.ts';
-import { has, inFolder, object, run } from '../assembler/tools.ts';
+import { inFolder } from '../../in-folder.ts';
+import { has, object, run } from '../assembler/tools.ts';
 
 const NO_SOURCE = () => undefined;
 

@@ -9,7 +9,8 @@ import { readElf } from '../../../lang/object/read-elf.ts';
 import { readObject } from '../../../lang/object/read-object.ts';
 import { symbolizer } from '../../../lang/object/symbolize.ts';
 import { writeObject } from '../../../lang/object/write-object.ts';
-import { has, inFolder, object, run } from '../assembler/tools.ts';
+import { inFolder } from '../../in-folder.ts';
+import { has, object, run } from '../assembler/tools.ts';
 
 const withBinutils = describe.skipIf(!has('ld') || !has('objdump') || !has('ar'));
 if (!has('ld')) console.warn('binutils are not installed: comparisons with them are skipped');

@@ -13,7 +13,8 @@ import { readObject } from '../../../lang/object/read-object.ts';
 import { writeObject } from '../../../lang/object/write-object.ts';
 import { libraryArchive } from '../../../src/cli/librarian.ts';
 import { gvmWith } from '../../cli/gvm.ts';
-import { has, inFolder, object, run } from '../assembler/tools.ts';
+import { inFolder } from '../../in-folder.ts';
+import { has, object, run } from '../assembler/tools.ts';
 
 /** The driver in C: calls the library and a routine in assembly, which calls back. */
 const C = `
