@@ -31,6 +31,8 @@ export const GiB = (n: number): number => n * 1024 * 1024 * 1024;
 
 /** Byte offset of `address` in its page. */
 export const pageOffset = (address: number): number => address % PAGE_SIZE;
+/** Where the page that holds `address` begins. Hot: the low bits of an exact integer of any size and sign, without a division. */
+export const pageStart = (address: number): number => address - (address & (PAGE_SIZE - 1));
 /** Number of the page that holds `address` (gfn, pfn). */
 export const pageNumber = (address: number): number => Math.floor(address / PAGE_SIZE);
 /** `address` plus a byte count, in the same space. */

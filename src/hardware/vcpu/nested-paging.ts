@@ -1,6 +1,6 @@
 /** Guest physical to host physical: the EPT walk behind a small cache, and the exits it can end in. */
 
-import { type Gpa, hpa } from '../../address.ts';
+import { type Gpa, hpa, pageStart } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import { EPT_OUTCOME, EPTP, EptWalker, walkEpt } from '../ept.ts';
 import type { PhysicalMemory } from '../physical-memory.ts';
@@ -114,7 +114,7 @@ export class NestedPaging {
   }
 
   #walk(address: number, access: Access, final: boolean, linear: number, entry: number): number {
-    const page = address - (address & 4095);
+    const page = pageStart(address);
     const known = this.#misconfigured.holds(page);
     const outcome = known ? EPT_OUTCOME.MISCONFIGURED : this.#walker.walk(this.#eptp, address);
     if (eptWalk.on) this.#tellWalk(address, access);
@@ -152,7 +152,7 @@ export class NestedPaging {
       walker.markAccessed(access === 'write');
     }
     const { host } = walker;
-    const page = address - (address & 4095);
+    const page = pageStart(address);
     const known = this.#tags[entry] === page ? this.#rights[entry]! : 0;
     const frame = host - (host & 4095);
     const memory = host < this.#memory.size;

@@ -4,7 +4,7 @@
  * address randomisation, so that runs are repeatable.
  */
 
-import { type Hpa, type Hva, hva, PAGE_SHIFT, PAGE_SIZE } from '../../address.ts';
+import { type Hpa, type Hva, hva, PAGE_SHIFT, PAGE_SIZE, pageStart } from '../../address.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import { EFAULT, EINVAL, ENODEV, ENOMEM } from '../uapi/errno.ts';
 import {
@@ -149,8 +149,8 @@ export class AddressSpace {
    * protection forbids the access, -ENOMEM if no frame is left.
    */
   frame(address: number, write: boolean): Hpa | number {
-    // Hot: an address has 47 bits, but its low 32 survive the conversion that & and >>> make; % is a call of fmod.
-    const start = address - (address & (PAGE_SIZE - 1));
+    // Hot: an address has 47 bits, but its low 32 survive the conversion that >>> makes.
+    const start = pageStart(address);
     const slot = (address >>> PAGE_SHIFT) & (CACHED_PAGES - 1);
     if ((write ? this.#writtenPage : this.#readPage)[slot] === start) return this.#cachedFrame[slot]!;
     return this.#fault(Math.floor(start), slot, write);
@@ -193,7 +193,7 @@ export class AddressSpace {
 
   /** access_ok: whether `[address, address + length)` is user space at all. */
   accessOk(address: number, length: number): boolean {
-    return address >= 0 && length >= 0 && address + length <= TASK_SIZE;
+    return Math.floor(address) === address && address >= 0 && length >= 0 && address + length <= TASK_SIZE;
   }
 
   /** Call `listener(start, length)` before pages go away (mmu_notifier invalidate_range). Returns how to stop. */

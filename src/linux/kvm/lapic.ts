@@ -3,7 +3,7 @@
  * (SDM vol. 3A ch. 11; arch/x86/kvm/lapic.c). The 4 KiB page at 0xfee00000 is its MMIO window.
  */
 
-import { type Gpa, PAGE_SIZE } from '../../address.ts';
+import { type Gpa, pageStart } from '../../address.ts';
 import type { EventStream } from '../../event.ts';
 import type { Clock } from '../core/clock.ts';
 import { EOPNOTSUPP } from '../uapi/errno.ts';
@@ -250,7 +250,7 @@ export class Lapic implements ApicTarget {
   }
 
   #holds(gpa: Gpa): boolean {
-    return gpa - (gpa & (PAGE_SIZE - 1)) === this.#address;
+    return pageStart(gpa) === this.#address;
   }
 
   #read(register: number): number {

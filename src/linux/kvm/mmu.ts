@@ -6,7 +6,7 @@
  * entry stamped with the generation of the slots, so that any change of the slots makes it stale.
  */
 
-import { type Gpa, type Hpa, type Hva, PAGE_SIZE, pageNumber } from '../../address.ts';
+import { type Gpa, type Hpa, type Hva, PAGE_SIZE, pageNumber, pageStart } from '../../address.ts';
 import type { Kernel } from '../core/kernel.ts';
 import type { AddressSpace } from '../core/mm.ts';
 import { EFAULT, EINVAL, ENOMEM } from '../uapi/errno.ts';
@@ -74,13 +74,13 @@ export class MmioCache {
   #page = NO_PAGE;
   #generation = 0;
 
-  /** Hot: the low bits of an exact integer of any size, without a division. */
+  /** Hot. */
   holds(gpa: Gpa, generation: number): boolean {
-    return this.#generation === generation && this.#page === gpa - (gpa & (PAGE_SIZE - 1));
+    return this.#generation === generation && this.#page === pageStart(gpa);
   }
 
   remember(gpa: Gpa, generation: number): void {
-    this.#page = gpa - (gpa & (PAGE_SIZE - 1));
+    this.#page = pageStart(gpa);
     this.#generation = generation;
   }
 }
