@@ -36,9 +36,10 @@ const DMA_RAISE = 4n;
 const BUFFER = 0x4_0000n;
 const BUFFER_SIZE = 4096n;
 const DMA_TIME = 100_000_000;
-const ALL_ONES = 0xffff_ffff_ffff_ffffn;
-/** Registers below are 32 bits wide; from here on 64. */
-const WIDE_REGISTERS = 0x80;
+const ALL_ONES = -1;
+const WIDE_ONES = 0xffff_ffff_ffff_ffffn;
+/** Registers below are of 32 bits, and no others read or write them; from here on of 64. */
+const DMA_REGISTERS = 0x80;
 
 class Edu extends PciDevice {
   readonly #system: System;
@@ -65,10 +66,14 @@ class Edu extends PciDevice {
     this.#dmaDone = this.#timers.timer(() => this.#transfer());
     this.#factorialDone = this.#timers.timer(() => this.#computed());
     const ops: MemoryRegionOps = {
-      read: (offset, size) => Number(BigInt.asUintN(32, this.#read(offset, size))),
-      write: (offset, size, value) => this.#write(offset, size, BigInt(value)),
-      readWide: (offset) => this.#read(offset, 8),
-      writeWide: (offset, value) => this.#write(offset, 8, value),
+      read: (offset) =>
+        offset < DMA_REGISTERS ? this.#read(offset) : Number(BigInt.asUintN(32, this.#readDma(offset))),
+      write: (offset, _, value) =>
+        offset < DMA_REGISTERS ? this.#write(offset, value) : this.#writeDma(offset, BigInt(value)),
+      readWide: (offset) => (offset < DMA_REGISTERS ? WIDE_ONES : this.#readDma(offset)),
+      writeWide: (offset, value) => {
+        if (offset >= DMA_REGISTERS) this.#writeDma(offset, value);
+      },
       valid: sizes(4, 8),
       impl: sizes(4, 8),
     };
@@ -85,19 +90,45 @@ class Edu extends PciDevice {
     this.#msi.reset();
   }
 
-  #read(offset: number, size: number): bigint {
-    if (offset < WIDE_REGISTERS && size !== 4) return ALL_ONES;
+  #read(offset: number): number {
     switch (offset) {
       case 0x00:
-        return BigInt(IDENTIFICATION);
+        return IDENTIFICATION;
       case 0x04:
-        return BigInt(this.#liveness);
+        return this.#liveness;
       case 0x08:
-        return BigInt(this.#factorial);
+        return this.#factorial;
       case 0x20:
-        return BigInt(this.#status);
+        return this.#status;
       case 0x24:
-        return BigInt(this.#interrupts);
+        return this.#interrupts;
+      default:
+        return ALL_ONES;
+    }
+  }
+
+  #write(offset: number, value: number): void {
+    switch (offset) {
+      case 0x04:
+        this.#liveness = ~value >>> 0;
+        break;
+      case 0x08:
+        if ((this.#status & COMPUTING) === 0) this.#compute(value);
+        break;
+      case 0x20:
+        this.#status = (this.#status & ~IRQ_WHEN_COMPUTED) | (value & IRQ_WHEN_COMPUTED);
+        break;
+      case 0x60:
+        this.#raise(value);
+        break;
+      case 0x64:
+        this.#acknowledge(value);
+        break;
+    }
+  }
+
+  #readDma(offset: number): bigint {
+    switch (offset) {
       case 0x80:
         return this.#dma.source;
       case 0x88:
@@ -107,30 +138,14 @@ class Edu extends PciDevice {
       case 0x98:
         return this.#dma.command;
       default:
-        return ALL_ONES;
+        return WIDE_ONES;
     }
   }
 
-  #write(offset: number, size: number, value: bigint): void {
-    if (offset < WIDE_REGISTERS && size !== 4) return;
+  #writeDma(offset: number, value: bigint): void {
     // What the device works on is not to be changed under it.
-    if (offset >= WIDE_REGISTERS && this.#dma.command & DMA_RUN) return;
+    if (this.#dma.command & DMA_RUN) return;
     switch (offset) {
-      case 0x04:
-        this.#liveness = ~Number(value) >>> 0;
-        break;
-      case 0x08:
-        if ((this.#status & COMPUTING) === 0) this.#compute(Number(value));
-        break;
-      case 0x20:
-        this.#status = (this.#status & ~IRQ_WHEN_COMPUTED) | (Number(value) & IRQ_WHEN_COMPUTED);
-        break;
-      case 0x60:
-        this.#raise(Number(value));
-        break;
-      case 0x64:
-        this.#acknowledge(Number(value));
-        break;
       case 0x80:
         this.#dma.source = value;
         break;
