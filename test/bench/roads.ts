@@ -4,10 +4,10 @@
  */
 
 import { spawnSync } from 'node:child_process';
+import { type AccessKind, accessOn, type Machine } from './access.ts';
 import { loadOfQemu, portReadOfMdev, portReadOfQemu, portWriteToMdev, portWriteToQemu, storeToQemu } from './exits.ts';
 import { kvmRoads } from './kvm.ts';
 import { type Figure, median } from './measure.ts';
-import { portWriteOn } from './port-write.ts';
 import { barLoads } from './vfio.ts';
 
 type Library = Parameters<typeof portWriteToQemu>[0];
@@ -84,19 +84,41 @@ export function roadFigures(): readonly Figure[] {
   return [...figures, ...besideOthers(times)];
 }
 
-/** Other machines' port write, to a device of user space as well. */
-function besideOthers(times: Readonly<Record<Road, number>>): Figure[] {
-  const [tcg, v86, kvm] = [portWriteOn('tcg'), portWriteOn('v86'), portWriteOn('kvm')];
-  const beside = (ours: string, road: Road, theirs: string, time: number | string, limit: string): Figure => ({
-    name: `port write to ${ours}, beside ${theirs} to its own`,
-    ...(typeof time === 'string'
-      ? { value: '', limit: time }
-      : { value: `${times[road].toFixed(0)} : ${time.toFixed(0)} ns, ${(times[road] / time).toFixed(2)} ×`, limit }),
-  });
-  return [
-    beside('a device of QEMU', 'qemu', "QEMU TCG's", tcg, 'at most 1 ×'),
-    beside('an mdev driver', 'mdev', "QEMU TCG's", tcg, 'at most 0.5 ×'),
-    beside('a device of QEMU', 'qemu', "v86's", v86, ''),
-    beside('a device of QEMU', 'qemu', "real KVM's", kvm, ''),
+/** Who stands beside gvm, and how the table calls what an access reaches there. */
+const OTHERS: readonly { readonly machine: Machine; readonly their: string; readonly kinds: readonly AccessKind[] }[] =
+  [
+    { machine: 'tcg', their: "QEMU TCG's", kinds: ['OUT', 'IN', 'STORE', 'LOAD'] },
+    { machine: 'v86', their: "v86's", kinds: ['OUT', 'IN'] },
+    { machine: 'kvm', their: "real KVM's", kinds: ['OUT', 'IN', 'STORE', 'LOAD'] },
   ];
+
+/** Which road of ours an access of other machines is beside, with its limit on QEMU's translator. */
+const BESIDE: Readonly<
+  Record<AccessKind, readonly { readonly road: Road; readonly ours: string; readonly limit: string }[]>
+> = {
+  OUT: [
+    { road: 'qemu', ours: 'port write to a device of QEMU', limit: 'at most 1 ×' },
+    { road: 'mdev', ours: 'port write to an mdev driver', limit: 'at most 0.5 ×' },
+  ],
+  IN: [{ road: 'qemuRead', ours: 'port read of a device of QEMU', limit: '' }],
+  STORE: [{ road: 'mmioQemu', ours: 'store to MMIO of a device of QEMU', limit: '' }],
+  LOAD: [{ road: 'mmioQemuRead', ours: 'load from MMIO of a device of QEMU', limit: '' }],
+};
+
+/** Other machines' accesses, to a device of user space as well. */
+function besideOthers(times: Readonly<Record<Road, number>>): Figure[] {
+  return OTHERS.flatMap(({ machine, their, kinds }) =>
+    kinds.flatMap((kind) => {
+      const time = accessOn(machine, kind);
+      return BESIDE[kind].map(({ road, ours, limit }) => ({
+        name: `${ours}, beside ${their} to its own`,
+        ...(typeof time === 'string'
+          ? { value: '', limit: time }
+          : {
+              value: `${times[road].toFixed(0)} : ${time.toFixed(0)} ns, ${(times[road] / time).toFixed(2)} ×`,
+              limit: machine === 'tcg' ? limit : '',
+            }),
+      }));
+    }),
+  );
 }

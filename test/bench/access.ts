@@ -1,6 +1,6 @@
 /**
- * The port write to a device of user space on what stands beside gvm: QEMU on its translator and on KVM, and v86. All run one image,
- * which says when it has made a window of writes; the clock is read there, and the lower quartile of the windows counts, as of gvm's own.
+ * An access of each kind on what stands beside gvm: QEMU on its translator and on KVM, and v86. All run one image, which says when it
+ * has made a window of them; the clock is read there, and the lower quartile of the windows counts, as of gvm's own.
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -22,6 +22,8 @@ const SECONDS = 10;
 const ENOUGH = 5;
 
 export type Machine = keyof typeof WINDOW;
+/** Write and read of a port, store to and load from a device's memory: as access.asm has them. */
+export type AccessKind = 'OUT' | 'IN' | 'STORE' | 'LOAD';
 
 /** Prints the microseconds between the lines that a command prints. */
 const STAMPS = `"$@" 2>/dev/null | while read -r; do
@@ -32,7 +34,8 @@ done`;
 
 /** Milliseconds of each window but the first. */
 function onQemu(accelerator: Accelerator, image: string): readonly number[] {
-  const command = ['timeout', '-k', '1', String(SECONDS), ...qemu(accelerator, image, 'stdio'), '-serial', 'null'];
+  const machine = [...qemu(accelerator, image, 'stdio'), '-serial', 'null', '-device', 'edu,addr=4'];
+  const command = ['timeout', '-k', '1', String(SECONDS), ...machine];
   const { stdout } = spawnSync('bash', ['-c', STAMPS, 'bash', ...command], { encoding: 'latin1' });
   return stdout
     .split('\n')
@@ -55,17 +58,17 @@ const isHere: Readonly<Record<Machine, () => boolean>> = {
   v86: () => v86Runs,
 };
 
-/** Nanoseconds of one write with the three instructions around it, or why there are none. */
-export function portWriteOn(machine: Machine): number | string {
+/** Nanoseconds of one access with the two or three instructions around it, or why there are none. On v86 only of ports. */
+export function accessOn(machine: Machine, kind: AccessKind): number | string {
   if (!have('nasm') || !isHere[machine]()) return 'absent';
-  const folder = mkdtempSync(join(tmpdir(), 'gvm-port-'));
+  const folder = mkdtempSync(join(tmpdir(), 'gvm-access-'));
   try {
     const image = join(folder, 'image');
-    const defines = { WINDOW: WINDOW[machine], COUNT: WINDOWS[machine], EXIT: EXIT_PORT };
+    const defines = { KIND: kind, WINDOW: WINDOW[machine], COUNT: WINDOWS[machine], EXIT: EXIT_PORT };
     const words = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`);
-    execFileSync('nasm', ['-f', 'bin', ...words, '-o', image, 'test/bench/port-write.asm']);
+    execFileSync('nasm', ['-f', 'bin', ...words, '-o', image, 'test/bench/access.asm']);
     const windows = windowsOf[machine](image);
-    if (windows.length < ENOUGH) return `skipped: fewer than ${ENOUGH * WINDOW[machine]} writes in ${SECONDS} s`;
+    if (windows.length < ENOUGH) return `skipped: fewer than ${ENOUGH * WINDOW[machine]} accesses in ${SECONDS} s`;
     return (lowerQuartile(windows) * 1e6) / WINDOW[machine];
   } finally {
     rmSync(folder, { recursive: true });
