@@ -37,6 +37,8 @@ const EAGER: Eagerness = { threshold: 2, eager: true };
 const ROUNDS = 160;
 /** Guest memory: a page of a second slot, and a counter that the guest keeps. */
 const PAGE = 0x100_0000;
+/** The last two bytes of it: behind them is none. */
+const END_OF_PAGE = PAGE + 4094;
 const COUNTER = 0x40_0000;
 const SIGNALLED = 0x3000;
 /** Where the guest says that it is done. */
@@ -66,6 +68,7 @@ const STEPS = [
   `inc dword [${COUNTER}]\n`,
   `add byte [${PAGE}], 3\n`,
   `mov eax, [${PAGE}]\n`,
+  `mov [${END_OF_PAGE}], ecx\n`,
   'add rax, rcx\n',
   'sub eax, 77\n adc r10d, 0\n',
   'inc r11d\n',
@@ -257,6 +260,7 @@ function play(text: string, actions: readonly string[], irqchip: boolean, tier: 
     own: guest.own,
     counter: guest.bytes(COUNTER, 4),
     page: guest.qemu.user.memory.read(guest.page, 16),
+    log: guest.kernel.log.lines.filter((line) => line.includes('WARNING')),
   };
   return { state, calls: calls.mock.calls.filter(([, request]) => request === uapi.KVM_RUN.number).length };
 }
@@ -295,7 +299,7 @@ describe('exits served where they are met', () => {
     `mov ebx, ${address}\n mov [rbx], al\n`,
     'mov eax, [rbx]\n add r8, rax\n',
   ]);
-  const roads = { ports, registers };
+  const roads = { ports, registers: [...registers, `mov [${END_OF_PAGE}], ecx\n`] };
   const between = ['sti\n', 'mov rbx, cr8\n add r8, rbx\n', `add byte [${PAGE}], 3\n`];
 
   for (const [name, accesses] of Object.entries(roads))
