@@ -55,7 +55,7 @@ export interface AssembleOptions {
   readonly listing?: Listing;
   /** `org` is allowed in `bin` alone. Default `elf64`. */
   readonly format?: OutputFormat;
-  /** `--max-errors`. Default {@link MAX_ERRORS}. */
+  /** `--max-errors`. Default `MAX_ERRORS`. */
   readonly maxErrors?: number;
   /** `-w`; default: what NASM shows. */
   readonly warnings?: WarningSettings;
@@ -87,7 +87,7 @@ function mnemonicSet(): ReadonlySet<string> {
 }
 
 /**
- * Assembles one source. Errors come as diagnostics (at most {@link MAX_ERRORS}), never as an exception; warnings come with the object.
+ * Assembles one source. Errors come as diagnostics (at most `MAX_ERRORS`), never as an exception; warnings come with the object.
  */
 export function assemble(
   source: { readonly name: string; readonly text: string },

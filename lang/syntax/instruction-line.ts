@@ -38,7 +38,7 @@ export function instructionLine(
   return { label: label && { name: t.symbolName(label.image), at: label, colon }, times: undefined, body };
 }
 
-/** Keeps the operands of a line that the parser read, of {@link distinct} tokens. */
+/** Keeps the operands of a line that the parser read, of `distinct` tokens. */
 export function keepOperands(
   tokens: readonly t.Token[],
   { body }: ParsedLine,

@@ -17,7 +17,7 @@ import { unicodeString } from './unicode-strings.ts';
 export type GrammarError = IRecognitionException;
 export const END_OF_LINE = EOF;
 
-/** A line that the grammar takes, in the parts of {@link Statement}. */
+/** A line that the grammar takes, in its parts. */
 export interface ParsedLine {
   readonly label: Label | undefined;
   readonly times: Expression | undefined;

@@ -9,7 +9,7 @@ import type { Gpa } from '../../address.ts';
 export type Served = 'done' | 'later';
 
 /**
- * Serves accesses that miss RAM during {@link Vcpu.emulate}, and reads of RAM by an operand that lies in two pages. `data` is exactly as
+ * Serves accesses that miss RAM during `Vcpu.emulate`, and reads of RAM by an operand that lies in two pages. `data` is exactly as
  * long as the access (1–8 bytes within one page), `linear` a signed double.
  */
 export interface EmulatorPort {
@@ -27,5 +27,5 @@ export interface EmulatorPort {
   writePort(port: number, data: Uint8Array): Served;
 }
 
-/** Outcome of {@link Vcpu.emulate}: the instruction retired, has done an element of several, waits for user space, raised a guest exception, or cannot be decoded. */
+/** Outcome of `Vcpu.emulate`: the instruction retired, has done an element of several, waits for user space, raised a guest exception, or cannot be decoded. */
 export type Emulated = 'retired' | 'paused' | 'userspace' | 'exception' | 'undecodable';

@@ -13,7 +13,7 @@ import type { QuickExits } from './quick-exits.ts';
 export class QuickMemory {
   /**
    * The exit that has been met: whether the guest goes on, with less than `limit` retired. If not, the hypervisor has the exit or what has
-   * become of it to look after. A function of the object's own, as {@link QuickPort.access} is.
+   * become of it to look after. A function of the object's own, as `QuickPort.access` is.
    */
   readonly serves: (limit: number) => boolean;
 

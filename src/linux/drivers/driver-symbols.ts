@@ -89,17 +89,17 @@ export function driverSymbols(kernel: Kernel, calls: DriverCalls): Symbols {
   };
 }
 
-function devices(memory: Kernel) {
-  const { devices: model } = memory;
+function devices(kernel: Kernel) {
+  const { devices: model } = kernel;
   return {
     class_create(name: string): api.Class | number {
-      if (!memory.kmalloc('struct class')) return -ENOMEM;
+      if (!kernel.kmalloc('struct class')) return -ENOMEM;
       const error = model.addClass(name);
       return error < 0 ? error : new UserClass(name);
     },
     class_destroy: (cls: api.Class): void => model.removeClass(cls.name),
     device_create(cls: api.Class, name: string): api.Device | number {
-      if (!memory.kmallocAll('struct device', 'struct device_private')) return -ENOMEM;
+      if (!kernel.kmallocAll('struct device', 'struct device_private')) return -ENOMEM;
       const device = new Device({ name, class: cls.name });
       const error = model.add(device);
       return error < 0 ? error : device;

@@ -1,6 +1,6 @@
 /**
  * x86_emulate_instruction: complete the instruction at RIP through the CPU's own definition of it, with memory and ports
- * served by {@link Emulation}, and turn what it then needs into an exit (arch/x86/kvm/x86.c).
+ * served by `Emulation`, and turn what it then needs into an exit (arch/x86/kvm/x86.c).
  */
 
 import { gva } from '../../address.ts';

@@ -175,12 +175,12 @@ export class Vm {
     ];
   }
 
-  /** Guest instructions retired so far, all vCPUs; those that KVM completed for the CPU count too. */
   /** The vCPU on whose behalf the host works, if it does so on one's. */
   get #atWork(): VmVcpu | undefined {
     return this.inUserSpace ? undefined : this.runningVcpu;
   }
 
+  /** Guest instructions retired so far, all vCPUs; those that KVM completed for the CPU count too. */
   get retired(): number {
     const { vcpus } = this;
     // Hot: asked before every entry; most machines have one, and an iterator is slower than an index.

@@ -108,7 +108,7 @@ export function dispatchWrite(
   return MEMTX_OK;
 }
 
-/** {@link dispatchRead} of an access that the region's rules take whole ({@link AccessRules.whole}), up to 4 bytes. Hot. */
+/** {@link dispatchRead} of an access that the region's rules take whole (`AccessRules.whole`), up to 4 bytes. Hot. */
 export function dispatchWholeRead(
   stream: EventStream,
   cpu: number,
@@ -126,7 +126,7 @@ export function dispatchWholeRead(
   return MEMTX_OK;
 }
 
-/** {@link dispatchWrite} of an access that the region's rules take whole ({@link AccessRules.whole}), up to 4 bytes. Hot. */
+/** {@link dispatchWrite} of an access that the region's rules take whole (`AccessRules.whole`), up to 4 bytes. Hot. */
 export function dispatchWholeWrite(
   stream: EventStream,
   cpu: number,

@@ -87,7 +87,7 @@ export interface RegionTarget {
   readonly aliasOffset?: number;
 }
 
-/** One node of the tree. Made by {@link MemoryTopology}'s methods, named as QEMU names it. */
+/** One node of the tree. Made by `MemoryTopology`'s methods, named as QEMU names it. */
 export class MemoryRegion {
   /** Stands for `mr %p` in traces: order of creation. */
   readonly id: number;
@@ -244,7 +244,7 @@ export class MemoryRegion {
     });
   }
 
-  /** memory_region_set_log: note which pages are written, for {@link AddressSpace.takeDirtyPages}. */
+  /** memory_region_set_log: note which pages are written, for `AddressSpace.takeDirtyPages`. */
   setLog(logged: boolean): void {
     if (logged === this.#logged) return;
     this.#change(() => {

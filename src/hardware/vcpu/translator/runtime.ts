@@ -56,7 +56,7 @@ export class Runtime {
     this.#next = new BigInt64Array(buffer, storage + STORAGE.NEXT, 1);
   }
 
-  /** By the names of {@link RUNTIME_FUNCTIONS}, and {@link PORT_FUNCTION}'s. */
+  /** By the names of `RUNTIME_FUNCTIONS`, and `PORT_FUNCTION`'s. */
   get functions(): Readonly<Record<string, (...args: number[]) => number>> {
     return { step: (index, left) => this.#step(index!, left!), port: this.#servePort };
   }

@@ -1,5 +1,5 @@
 /**
- * The status flags out of the frame's locals, whatever rule is there: flags.ts's {@link Flags.status} without a branch, so that
+ * The status flags out of the frame's locals, whatever rule is there: flags.ts's `Flags.status` without a branch, so that
  * the engine can drop what of it nobody uses, and put off what only an exit uses.
  */
 

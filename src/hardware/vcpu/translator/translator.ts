@@ -84,7 +84,7 @@ export class Translator {
   /** Blocks that have reached the heat that their page asks for. */
   readonly #hotEnough = new WeakSet<Block>();
 
-  /** `storage` is {@link STORAGE.SIZE} bytes of linear memory; `quickPort` serves port accesses where they stand, if anybody does. */
+  /** `storage` is `STORAGE.SIZE` bytes of linear memory; `quickPort` serves port accesses where they stand, if anybody does. */
   constructor(cpu: TranslatedProcessor, storage: number, eagerness: Eagerness, quickPort?: QuickPort) {
     const { execution, code } = cpu;
     this.#cpu = cpu;

@@ -119,12 +119,12 @@ export class PciBridge extends PciDevice {
     if ((~before & after & BRIDGE_CTL_BUS_RESET) !== 0) this.secondary.reset();
   }
 
-  /** pci_bridge_reset: bus numbers 0, all windows as after power-on. */
   /** What is behind it would have to go as well. */
   override get hotpluggable(): boolean {
     return false;
   }
 
+  /** pci_bridge_reset: bus numbers 0, all windows as after power-on. */
   override reset(): void {
     super.reset();
     for (let at = PCI_PRIMARY_BUS; at < PCI_BRIDGE_CONTROL + 2; at++) {
