@@ -91,7 +91,7 @@ export function deliver(lapics: readonly ApicTarget[], source: ApicTarget | unde
 }
 
 /** kvm_apic_map_get_dest_lapic: whether the map of local APICs knows who such a destination is for, if only that it is nobody. */
-function addressable(lapics: readonly ApicTarget[], { shorthand, destination, logical }: ApicMessage): boolean {
+export function addressable(lapics: readonly ApicTarget[], { shorthand, destination, logical }: ApicMessage): boolean {
   if (shorthand !== SHORTHAND.NONE || destination === BROADCAST) return false;
   if (!logical) return true;
   let models = 0;

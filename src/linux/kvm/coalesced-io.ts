@@ -25,19 +25,23 @@ class Ring {
     this.#view = new DataView(page.buffer, page.byteOffset, PAGE_SIZE);
   }
 
-  /** False when it is full: one entry always stays free. User space may have written nonsense into the indexes. */
+  /**
+   * False when it is full: one entry always stays free. User space may have written nonsense into the indexes. Linux 6.1 wraps the
+   * difference of the indexes at 2^32, which is no multiple of the ring's length (coalesced_mmio_has_room): with `first` in the lower
+   * half the ring is full with 85 entries (6.13 has mended it).
+   */
   push(address: number, data: Uint8Array, pio: boolean): boolean {
     const view = this.#view;
     const last = view.getUint32(RING.last, true);
-    const next = (last + 1) % KVM_COALESCED_MMIO_MAX;
-    if (last >= KVM_COALESCED_MMIO_MAX || next === view.getUint32(RING.first, true)) return false;
+    const room = ((view.getUint32(RING.first, true) - last - 1) >>> 0) % KVM_COALESCED_MMIO_MAX;
+    if (last >= KVM_COALESCED_MMIO_MAX || room === 0) return false;
     const at = kvm_coalesced_mmio_ring.size + last * kvm_coalesced_mmio.size;
     view.setUint32(at + ENTRY.phys_addr, address % TWO_TO_32, true);
     view.setUint32(at + ENTRY.phys_addr + 4, Math.floor(address / TWO_TO_32), true);
     view.setUint32(at + ENTRY.len, data.length, true);
     view.setInt32(at + ENTRY.pio, pio ? 1 : 0, true);
     for (let i = 0; i < data.length; i++) view.setUint8(at + ENTRY.data + i, data[i]!);
-    view.setUint32(RING.last, next, true);
+    view.setUint32(RING.last, (last + 1) % KVM_COALESCED_MMIO_MAX, true);
     return true;
   }
 }

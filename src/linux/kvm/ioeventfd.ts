@@ -68,7 +68,7 @@ class Ioeventfd implements IoDevice {
     if (this.datamatch === undefined) return true;
     let value = 0n;
     for (let i = data.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(data[i]!);
-    return value === BigInt.asUintN(8 * data.length, this.datamatch);
+    return value === this.datamatch;
   }
 }
 

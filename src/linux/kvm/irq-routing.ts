@@ -28,16 +28,39 @@ export type Route =
 
 type Entry = StructOf<typeof kvm_irq_routing_entry>;
 
-/** Routes by GSI, in the order in which kvm_set_irq takes them. */
-export type RoutingTable = ReadonlyMap<number, readonly Route[]>;
+const pinKey = (chip: number, pin: number) => chip * IOAPIC_PINS + pin;
+
+/** struct kvm_irq_routing_table. */
+export class RoutingTable {
+  readonly #routes = new Map<number, Route[]>();
+  readonly #gsis = new Map<number, number>();
+
+  /** What a GSI leads to, in the order in which kvm_set_irq takes it: that of the entries. */
+  routes(gsi: number): readonly Route[] {
+    return this.#routes.get(gsi) ?? [];
+  }
+
+  /** setup_routing_entry: false if the GSI leads to the chip already, or would share an MSI. */
+  add(gsi: number, route: Route): boolean {
+    const others = this.#routes.get(gsi) ?? [];
+    if (others.some((other) => other.kind === 'msi' || route.kind === 'msi' || other.chip === route.chip)) return false;
+    this.#routes.set(gsi, [...others, route]);
+    if (route.kind === 'pin') this.#gsis.set(pinKey(route.chip, route.pin), gsi);
+    return true;
+  }
+
+  /** kvm_irq_map_chip_pin: the GSI that was the last to be routed to `pin` of `chip`; -1 if none. */
+  gsiOf(chip: number, pin: number): number {
+    return this.#gsis.get(pinKey(chip, pin)) ?? -1;
+  }
+}
 
 /** kvm_setup_default_irq_routing: GSI 0–15 to the I/O APIC and the PIC, 16–23 to the I/O APIC. */
 export function defaultRouting(): RoutingTable {
-  const table = new Map<number, readonly Route[]>();
+  const table = new RoutingTable();
   for (let gsi = 0; gsi < IOAPIC_PINS; gsi++) {
-    const ioapic: Route = { kind: 'pin', chip: KVM_IRQCHIP_IOAPIC, pin: gsi };
-    const pic: Route = { kind: 'pin', chip: gsi < PIC_PINS ? 0 : 1, pin: gsi % PIC_PINS };
-    table.set(gsi, gsi < 2 * PIC_PINS ? [pic, ioapic] : [ioapic]);
+    table.add(gsi, { kind: 'pin', chip: KVM_IRQCHIP_IOAPIC, pin: gsi });
+    if (gsi < 2 * PIC_PINS) table.add(gsi, { kind: 'pin', chip: gsi < PIC_PINS ? 0 : 1, pin: gsi % PIC_PINS });
   }
   return table;
 }
@@ -67,23 +90,18 @@ export function readRouting(
   const memory = routingMemory(kernel, nr);
   if (memory < 0) return memory;
   const view = new DataView(bytes.buffer);
-  const table = new Map<number, Route[]>();
+  const table = new RoutingTable();
   for (let index = 0; index < nr; index++) {
     const entry = kvm_irq_routing_entry.read(view, index * kvm_irq_routing_entry.size);
     const route = routeOf(kernel, entry);
     if (typeof route === 'number') return route;
-    const others = table.get(entry.gsi) ?? [];
-    const clash = others.some((other) => other.kind === 'msi' || route.kind === 'msi' || other.chip === route.chip);
-    if (clash) return kernel.refuse(EINVAL, `GSI ${entry.gsi} goes to a chip twice, or shares an MSI`);
-    table.set(entry.gsi, [...others, route].sort(byChip));
+    if (!table.add(entry.gsi, route))
+      return kernel.refuse(EINVAL, `GSI ${entry.gsi} goes to a chip twice, or shares an MSI`);
   }
   return table;
 }
 
-/** Each chip's pin is set before the I/O APIC's. */
-const byChip = (a: Route, b: Route) => (a.kind === 'pin' && b.kind === 'pin' ? a.chip - b.chip : 0);
-
-/** setup_routing_entry, kvm_set_routing_entry. */
+/** kvm_set_routing_entry. */
 function routeOf(kernel: Kernel, { gsi, type, flags, u }: Entry): Route | number {
   if (gsi >= MAX_ROUTES) return kernel.refuse(EINVAL, `GSIs are below ${MAX_ROUTES}`);
   const words = new DataView(u.buffer, u.byteOffset);
@@ -99,11 +117,4 @@ function routeOf(kernel: Kernel, { gsi, type, flags, u }: Entry): Route | number
   if (type !== KVM_IRQ_ROUTING_MSI) return kernel.refuse(EINVAL, `there is no routing type ${type}`);
   if (flags & ~KVM_MSI_VALID_DEVID) return kernel.refuse(EINVAL, 'unknown flags of an MSI route');
   return { kind: 'msi', low: words.getUint32(0, true), data: words.getUint32(8, true) };
-}
-
-/** kvm_irq_map_chip_pin: the GSI that is routed to `pin` of `chip`; -1 if none. */
-export function gsiOfPin(table: RoutingTable, chip: number, pin: number): number {
-  for (const [gsi, routes] of table)
-    if (routes.some((route) => route.kind === 'pin' && route.chip === chip && route.pin === pin)) return gsi;
-  return -1;
 }

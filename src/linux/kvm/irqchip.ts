@@ -15,17 +15,10 @@ import {
   kvm_pic_state,
 } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
-import { type ApicMessage, deliver, messageOfMsi } from './apic-message.ts';
+import { type ApicMessage, addressable, deliver, messageOfMsi } from './apic-message.ts';
 import type { IoBus, IoDevice } from './io-bus.ts';
 import { IOAPIC_BASE, IOAPIC_LENGTH, Ioapic } from './ioapic.ts';
-import {
-  DEFAULT_ROUTES,
-  defaultRouting,
-  gsiOfPin,
-  type Route,
-  type RoutingTable,
-  routingMemory,
-} from './irq-routing.ts';
+import { DEFAULT_ROUTES, defaultRouting, type Route, type RoutingTable, routingMemory } from './irq-routing.ts';
 import type { Lapic } from './lapic.ts';
 import { PicPair } from './pic.ts';
 import { kvmAckIrq, kvmMsiSetIrq, kvmSetIrq } from './trace-irq.ts';
@@ -64,7 +57,7 @@ export class Irqchip {
   readonly #host: IrqchipHost;
   readonly pic: PicPair;
   readonly ioapic: Ioapic;
-  #routing: RoutingTable = defaultRouting();
+  #routing = defaultRouting();
   readonly #notifiers: AckNotifier[] = [];
   readonly #maskNotifiers: MaskNotifier[] = [];
   readonly #sources = new Set([USERSPACE_SOURCE, RESAMPLE_SOURCE]);
@@ -111,26 +104,39 @@ export class Irqchip {
     this.#routing = table;
   }
 
-  /** Whether `gsi` leads anywhere. */
-  routed(gsi: number): boolean {
-    return this.#routing.has(gsi);
-  }
-
   /** kvm_set_irq: number of processors that took it, 0 coalesced, -1 ignored. */
   setIrq(source: number, gsi: number, level: boolean): number {
     if (kvmSetIrq.on) kvmSetIrq(this.#host.stream, { gsi, level: level ? 1 : 0, source });
     let result = -1;
-    for (const route of this.#routing.get(gsi) ?? []) {
+    for (const route of this.#routing.routes(gsi)) {
       const reached = this.#set(route, source, level);
       if (reached >= 0) result = reached + Math.max(result, 0);
     }
     return result;
   }
 
-  /** kvm_send_userspace_msi: number of processors, 0 coalesced, -1 for nobody. */
+  /**
+   * kvm_arch_set_irq_inatomic: a GSI that leads to a message and nothing else, for which the map of local APICs knows whom it is for, is
+   * served without kvm_set_irq, and does not fall again. False: not so here.
+   */
+  sendAtOnce(gsi: number): boolean {
+    const [route, ...others] = this.#routing.routes(gsi);
+    if (route?.kind !== 'msi' || others.length > 0) return false;
+    const message = this.#messageOf(route.low, route.data);
+    if (!addressable(this.#host.lapics(), message)) return false;
+    this.send(message);
+    return true;
+  }
+
+  /** kvm_set_msi: number of processors, 0 coalesced, -1 for nobody. */
   sendMsi(low: number, data: number): number {
+    return this.send(this.#messageOf(low, data));
+  }
+
+  /** kvm_set_msi_irq. */
+  #messageOf(low: number, data: number): ApicMessage {
     if (kvmMsiSetIrq.on) kvmMsiSetIrq(this.#host.stream, { address: BigInt(low >>> 0), data });
-    return this.send(messageOfMsi(low, data));
+    return messageOfMsi(low, data);
   }
 
   /** kvm_irq_delivery_to_apic. */
@@ -158,9 +164,9 @@ export class Irqchip {
     this.#sources.delete(source);
   }
 
-  /** kvm_register_irq_ack_notifier. Returns how to leave. */
+  /** kvm_register_irq_ack_notifier: the newest hears first. Returns how to leave. */
   addNotifier(notifier: AckNotifier): () => void {
-    this.#notifiers.push(notifier);
+    this.#notifiers.unshift(notifier);
     return () => {
       const at = this.#notifiers.indexOf(notifier);
       if (at >= 0) this.#notifiers.splice(at, 1);
@@ -217,14 +223,14 @@ export class Irqchip {
   }
 
   #watched(chip: number, pin: number): boolean {
-    const gsi = gsiOfPin(this.#routing, chip, pin);
+    const gsi = this.#routing.gsiOf(chip, pin);
     return this.#notifiers.some((notifier) => notifier.gsi === gsi);
   }
 
   /** kvm_fire_mask_notifiers. */
   #masked(chip: number, pin: number, masked: boolean): void {
     if (this.#maskNotifiers.length === 0) return;
-    const gsi = gsiOfPin(this.#routing, chip, pin);
+    const gsi = this.#routing.gsiOf(chip, pin);
     for (const notifier of this.#maskNotifiers) if (notifier.gsi === gsi) notifier.masked(masked);
   }
 
@@ -232,7 +238,7 @@ export class Irqchip {
   #acknowledged(chip: number, pin: number): void {
     if (kvmAckIrq.on)
       kvmAckIrq(this.#host.stream, { chip: CHIP_NAMES[chip]!, pin: chip === KVM_IRQCHIP_PIC_SLAVE ? pin + 8 : pin });
-    const gsi = gsiOfPin(this.#routing, chip, pin);
+    const gsi = this.#routing.gsiOf(chip, pin);
     if (gsi < 0) return;
     for (const notifier of [...this.#notifiers]) if (notifier.gsi === gsi) notifier.acknowledged();
   }

@@ -60,16 +60,20 @@ export class Irqfds {
     if (typeof eventfd === 'number') return eventfd;
     const resampler = args.flags & KVM_IRQFD_FLAG_RESAMPLE ? eventfdFromFd(this.#kernel, args.resamplefd) : undefined;
     if (typeof resampler === 'number') return resampler;
-    const firstOfGsi = resampler !== undefined && !this.#resamplers.has(args.gsi);
-    if (firstOfGsi && !this.#kernel.kmalloc('struct kvm_kernel_irqfd_resampler')) return -ENOMEM;
-    if (this.#irqfds.some((other) => other.eventfd === eventfd))
-      return this.#kernel.refuse(EBUSY, `the eventfd of fd ${args.fd} is an irqfd already`);
     const irqfd: Irqfd = { eventfd, gsi: args.gsi, resampler, leave: () => {} };
-    if (resampler !== undefined) this.#resampler(irqchip, args.gsi).users.add(irqfd);
+    if (resampler !== undefined) {
+      const firstOfGsi = !this.#resamplers.has(args.gsi);
+      if (firstOfGsi && !this.#kernel.kmalloc('struct kvm_kernel_irqfd_resampler')) return -ENOMEM;
+      this.#resampler(irqchip, args.gsi).users.add(irqfd);
+    }
+    if (this.#irqfds.some((other) => other.eventfd === eventfd)) {
+      this.#leaveResampler(irqfd);
+      return this.#kernel.refuse(EBUSY, `the eventfd of fd ${args.fd} is an irqfd already`);
+    }
     this.#irqfds.push(irqfd);
     irqfd.leave = eventfd.addWaiter((events) => this.#woken(irqchip, irqfd, events));
-    // What was signalled before counts.
-    if (eventfd.counter > 0n) this.#woken(irqchip, irqfd, POLLIN);
+    // What was signalled before is told; the counter keeps it.
+    if (eventfd.counter > 0n) inject(irqchip, irqfd);
     return 0;
   }
 
@@ -81,19 +85,16 @@ export class Irqfds {
     return 0;
   }
 
-  /** irqfd_wakeup and irqfd_inject. */
+  /** irqfd_wakeup. */
   #woken(irqchip: Irqchip, irqfd: Irqfd, events: number): void {
     if (events & POLLIN) {
       irqfd.eventfd.consume();
-      if (irqfd.resampler === undefined) {
-        irqchip.setIrq(USERSPACE_SOURCE, irqfd.gsi, true);
-        irqchip.setIrq(USERSPACE_SOURCE, irqfd.gsi, false);
-      } else irqchip.setIrq(RESAMPLE_SOURCE, irqfd.gsi, true);
+      if (!irqchip.sendAtOnce(irqfd.gsi)) inject(irqchip, irqfd);
     }
     if (events & POLLHUP) this.#shutDown(irqfd);
   }
 
-  /** irqfd_resampler_ack: the line falls once; each device is asked whether it still wants it. */
+  /** irqfd_resampler_ack: the line falls once; each device, the newest first, is asked whether it still wants it. */
   #resampler(irqchip: Irqchip, gsi: number): Resampler {
     const known = this.#resamplers.get(gsi);
     if (known !== undefined) return known;
@@ -102,7 +103,7 @@ export class Irqfds {
       gsi,
       acknowledged: () => {
         irqchip.setIrq(RESAMPLE_SOURCE, gsi, false);
-        for (const { resampler } of [...users]) resampler!.signal();
+        for (const { resampler } of [...users].reverse()) resampler!.signal();
       },
     });
     const made = { users, leave };
@@ -115,6 +116,13 @@ export class Irqfds {
     if (at < 0) return;
     this.#irqfds.splice(at, 1);
     irqfd.leave();
+    // eventfd_ctx_remove_wait_queue: what nobody has taken is lost.
+    if (irqfd.eventfd.counter > 0n) irqfd.eventfd.take();
+    this.#leaveResampler(irqfd);
+  }
+
+  /** irqfd_resampler_shutdown. */
+  #leaveResampler(irqfd: Irqfd): void {
     const resampler = this.#resamplers.get(irqfd.gsi);
     if (irqfd.resampler === undefined || resampler === undefined) return;
     resampler.users.delete(irqfd);
@@ -123,4 +131,12 @@ export class Irqfds {
     this.#resamplers.delete(irqfd.gsi);
     this.#irqchip()?.setIrq(RESAMPLE_SOURCE, irqfd.gsi, false);
   }
+}
+
+/** irqfd_inject. */
+function inject(irqchip: Irqchip, irqfd: Irqfd): void {
+  if (irqfd.resampler === undefined) {
+    irqchip.setIrq(USERSPACE_SOURCE, irqfd.gsi, true);
+    irqchip.setIrq(USERSPACE_SOURCE, irqfd.gsi, false);
+  } else irqchip.setIrq(RESAMPLE_SOURCE, irqfd.gsi, true);
 }

@@ -59,13 +59,29 @@ describe('writes', () => {
     expect(bench.exitReason).toBe(run.KVM_EXIT_IO);
     bench.enter(portAccess(1, true, 0xcf8));
     expect(bench.exitReason).toBe(run.KVM_EXIT_IO);
+    ring.setUint32(0, 85, true);
+    ring.setUint32(4, 85, true);
     bench.enter(...Array.from({ length: 170 }, () => portAccess(1, false, 0xcf8)));
     expect(bench.exitReason).toBe(run.KVM_EXIT_IO);
-    expect(run.kvm_coalesced_mmio_ring.read(ring)).toEqual({ first: 0, last: 169 });
-    ring.setUint32(0, 5, true);
+    expect(run.kvm_coalesced_mmio_ring.read(ring)).toEqual({ first: 85, last: 84 });
+    ring.setUint32(0, 90, true);
     bench.enter(portAccess(1, false, 0xcf8));
     expect(bench.exitReason).toBe(run.KVM_EXIT_HLT);
-    expect(run.kvm_coalesced_mmio_ring.read(ring)).toEqual({ first: 5, last: 0 });
+    expect(run.kvm_coalesced_mmio_ring.read(ring)).toEqual({ first: 90, last: 85 });
+  });
+
+  test('a ring whose first entry is in its lower half is full with 85', () => {
+    // coalesced_mmio.c: coalesced_mmio_has_room, as far as Linux 6.12
+    const bench = new Bench();
+    set(bench, 0xcf8, 2, 1);
+    const ring = ringOf(bench);
+    for (const first of [0, 84]) {
+      ring.setUint32(0, first, true);
+      ring.setUint32(4, first, true);
+      bench.enter(...Array.from({ length: 170 }, () => portAccess(1, false, 0xcf8)));
+      expect(bench.exitReason).toBe(run.KVM_EXIT_IO);
+      expect(run.kvm_coalesced_mmio_ring.read(ring)).toEqual({ first, last: first + 85 });
+    }
   });
 
   test('an index that user space has broken is no way out of the page', () => {

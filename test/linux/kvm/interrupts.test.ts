@@ -37,7 +37,7 @@ const msi = (guest: Guest, vector: number, more = {}) =>
   guest.qemu.pass(guest.vmFd, uapi.KVM_SIGNAL_MSI, uapi.kvm_msi, { address_lo: 0xfee00000, data: vector, ...more });
 
 describe('the PIC', () => {
-  test('a level interrupt behind the slave: the events of the captures, in their order', () => {
+  test('a level interrupt behind the slave: the events of the captures, in the order of KVM’s own routing table', () => {
     const levels = port(0x4d1, 0x08);
     const guest = new Guest(`${PIC_ON}${levels}${TOUCH}${STOP}sti\n${SLEEP}`, 'pic');
     guest.resume();
@@ -50,14 +50,14 @@ describe('the PIC', () => {
     expect(guest.taken).toEqual([0x30, 0x2b]);
     expect(guest.events).toEqual([
       'kvm_set_irq: gsi 11 level 1 source 0',
-      'kvm_pic_set_irq: chip 1 pin 3 (level)',
       'kvm_ioapic_set_irq: pin 11 dst 0 vec 0 (Fixed|physical|edge|masked)',
+      'kvm_pic_set_irq: chip 1 pin 3 (level)',
       '--',
       'kvm_inj_virq: IRQ 0x2b',
       'kvm_ack_irq: irqchip PIC slave pin 11',
       'kvm_set_irq: gsi 11 level 0 source 0',
-      'kvm_pic_set_irq: chip 1 pin 3 (level)',
       'kvm_ioapic_set_irq: pin 11 dst 0 vec 0 (Fixed|physical|edge|masked)',
+      'kvm_pic_set_irq: chip 1 pin 3 (level)',
       'kvm_ack_irq: irqchip PIC master pin 2',
     ]);
   });

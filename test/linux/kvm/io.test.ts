@@ -396,7 +396,7 @@ describe('ioeventfd', () => {
   };
 
   test('a port write of the right size and value signals and stays in the kernel; others and reads do not', () => {
-    const { bench, signals } = withEventfd({ addr: 0xc010n, len: 2, flags: 3, datamatch: 0x1_0042n });
+    const { bench, signals } = withEventfd({ addr: 0xc010n, len: 2, flags: 3, datamatch: 0x42n });
     bench.cpu.setRegister(0, 0x42n);
     bench.enter(portAccess(2, false, 0xc010));
     expect([bench.exitReason, signals()]).toEqual([run.KVM_EXIT_HLT, 1]);

@@ -14,6 +14,7 @@ import {
   ENOENT,
   ENOTTY,
   ENXIO,
+  EOPNOTSUPP,
   EPERM,
 } from '../../../src/linux/uapi/errno.ts';
 import { _IO } from '../../../src/linux/uapi/ioctl.ts';
@@ -198,6 +199,16 @@ describe('KVM_IOEVENTFD', () => {
     expect(set(bench, { addr: 0xc100n, len: 4, fd, flags: 7, datamatch: 5n })).toBe(-ENOENT);
     expect(set(bench, { addr: 0xc100n, len: 4, fd, flags: 5, datamatch: 5n })).toBe(0);
     expect(set(bench, { addr: 0xc100n, len: 4, fd, flags: 5, datamatch: 5n })).toBe(-ENOENT);
+  });
+
+  test('data are compared with all 64 bits of what is to match', () => {
+    // eventfd.c: ioeventfd_in_range
+    const bench = new Bench();
+    const fd = eventfd(bench);
+    expect(set(bench, { addr: 0xc100n, len: 1, fd, flags: 3, datamatch: 0x105n })).toBe(0);
+    expect(set(bench, { addr: 0xc100n, len: 1, fd, flags: 3, datamatch: 6n })).toBe(0);
+    const { pioBus } = bench.vm;
+    expect([5, 6].map((byte) => pioBus.write(0xc100, Uint8Array.of(byte)))).toEqual([-EOPNOTSUPP, 0]);
   });
 
   test('any length in memory stands on the fast bus too', () => {

@@ -299,6 +299,24 @@ describe('KVM_SET_GSI_ROUTING', () => {
     expect(set(make(), entries, header)).toBe(result);
   });
 
+  test('a GSI sets its inputs in the order of the entries; of two GSIs that lead to an input the last is its', () => {
+    // irqchip.c: kvm_set_irq, setup_routing_entry
+    const bench = make();
+    bench.listen('kvm_pic_set_irq,kvm_ioapic_set_irq,kvm_ack_irq');
+    const order = () => bench.events.splice(0).map((text) => text.slice(0, text.indexOf(':')));
+    line(bench, 5, 1);
+    expect(order()).toEqual(['kvm_ioapic_set_irq', 'kvm_pic_set_irq']);
+    expect(set(bench, [chip(5, 0, 5), chip(5, 2, 5), chip(6, 2, 6), chip(30, 2, 6)])).toBe(0);
+    line(bench, 5, 1);
+    expect(order()).toEqual(['kvm_pic_set_irq', 'kvm_ioapic_set_irq']);
+    const acknowledged: number[] = [];
+    for (const gsi of [6, 30]) bench.vm.irqchip!.addNotifier({ gsi, acknowledged: () => acknowledged.push(gsi) });
+    bench.vm.irqchip!.ioapic.write(0xfec00000, Uint8Array.of(0x10 + 2 * 6));
+    bench.vm.irqchip!.ioapic.write(0xfec00010, Uint8Array.of(0x61, 0x80, 0, 0));
+    bench.vm.irqchip!.ioapic.served(0x61, true);
+    expect(acknowledged).toEqual([30]);
+  });
+
   test('replaces the whole table; a refused one leaves the old', () => {
     const bench = make();
     expect(set(bench, [msi(0, 0x31)])).toBe(0);
@@ -341,17 +359,59 @@ describe('KVM_IRQFD', () => {
     expect(set(bench, eventfd(bench), 100_000)).toBe(0);
   });
 
-  test('a signal is a pulse, and KVM takes the counter; what was there before counts', () => {
+  test('a signal is a pulse, and KVM takes the counter; what was there before is told, and stays there until the next signal', () => {
     const bench = make();
     bench.listen('kvm_set_irq');
     const fd = eventfd(bench, 3);
     set(bench, fd, 9);
     expect(bench.events).toEqual(['kvm_set_irq: gsi 9 level 1 source 0', 'kvm_set_irq: gsi 9 level 0 source 0']);
+    expect(counter(bench, fd)).toBe(3);
     signal(bench, fd);
     expect(bench.events).toHaveLength(4);
     expect(counter(bench, fd)).toBe(-EAGAIN);
+    set(bench, fd, 9, 1);
+    signal(bench, fd);
+    set(bench, fd, 9);
+    set(bench, fd, 9, 1);
+    expect(counter(bench, fd)).toBe(-EAGAIN);
     bench.qemu.user.syscalls.close(fd);
     expect(set(bench, eventfd(bench), 9)).toBe(0);
+  });
+
+  test('a signal that is a message goes to the local APIC at once, without a line that rises and falls', () => {
+    // eventfd.c: irqfd_wakeup; irq_comm.c: kvm_arch_set_irq_inatomic
+    const bench = make();
+    const routing = uapi.kvm_irq_routing.encode({ nr: 2 });
+    const entries = [0xfee0_0000, 0xfeef_f000].map((address, index) => {
+      const u = new Uint8Array(32);
+      u.set(new Uint8Array(Uint32Array.of(address, 0, 0x31).buffer));
+      return uapi.kvm_irq_routing_entry.encode({ gsi: 40 + index, type: 2, u });
+    });
+    const { memory } = bench.qemu.user;
+    memory.write(bench.qemu.scratch, Uint8Array.of(...routing, ...entries[0]!, ...entries[1]!));
+    expect(bench.qemu.ioctl(bench.vmFd, uapi.KVM_SET_GSI_ROUTING, bench.qemu.scratch)).toBe(0);
+    bench.listen('kvm_set_irq,kvm_msi_set_irq');
+    const [one, all] = [eventfd(bench), eventfd(bench)];
+    set(bench, one, 40);
+    set(bench, all, 41);
+    signal(bench, one);
+    expect(bench.events).toEqual(['kvm_msi_set_irq: dst 0 vec 49 (Fixed|physical|edge)']);
+    signal(bench, all);
+    expect(bench.events.slice(1)).toEqual([
+      'kvm_msi_set_irq: dst ff vec 49 (Fixed|physical|edge)',
+      'kvm_set_irq: gsi 41 level 1 source 0',
+      'kvm_msi_set_irq: dst ff vec 49 (Fixed|physical|edge)',
+      'kvm_set_irq: gsi 41 level 0 source 0',
+    ]);
+  });
+
+  test('an eventfd that is an irqfd already leaves the line of its resampler low', () => {
+    const bench = make();
+    const fd = eventfd(bench);
+    set(bench, fd, 9);
+    bench.listen('kvm_set_irq');
+    expect(set(bench, fd, 11, 2, eventfd(bench))).toBe(-EBUSY);
+    expect(bench.events).toEqual(['kvm_set_irq: gsi 11 level 0 source 1']);
   });
 
   test('resampling: the line stays high until the end of interrupt, then every user is asked', () => {

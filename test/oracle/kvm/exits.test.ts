@@ -31,6 +31,9 @@ function takers(pair: Pair): void {
   pair.ioeventfd(1, { addr: BigInt(RAM_END + 2), len: 1, datamatch: 0n, flags: DATAMATCH });
   pair.ioeventfd(1, { addr: BigInt(PORT), len: 1, datamatch: 0n, flags: PIO | DATAMATCH });
   pair.ioeventfd(2, { addr: BigInt(PORT + 2), len: 2, flags: PIO });
+  // No byte has these values.
+  for (const addr of [PORT, PORT + 1, PORT + 3])
+    pair.ioeventfd(2, { addr: BigInt(addr), len: 1, datamatch: 0x100n, flags: PIO | DATAMATCH });
 }
 
 function prepared(draws: Draws): Pair {

@@ -97,6 +97,11 @@ function ask(model: ModelKvm, draws: Draws): Asked {
       what: `signal ${index}`,
     };
   }
+  if (draws.once(8)) {
+    const index = draws.next(REAL.eventfds.length);
+    const line = `count ${REAL.eventfds[index]!.toString(16)}`;
+    return { line, mine: model.count(index), words: 2, what: `count ${index}` };
+  }
   const fd = draws.pick(['vm', 'vcpu'] as const);
   const ioctl = draws.pick(IOCTLS[fd]);
   const { argument, name, number } = ioctl;

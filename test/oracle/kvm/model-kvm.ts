@@ -46,6 +46,14 @@ export class ModelKvm implements Belongings {
     return Number(qemu.user.syscalls.write(this.#eventfds[index]!, this.scratch as Hva, 8) === 8);
   }
 
+  /** `count`: whether one of the eventfds had counted, and how far; it begins anew. */
+  count(index: number): string {
+    const { memory, syscalls } = this.#started.qemu.user;
+    memory.write(this.scratch as Hva, new Uint8Array(8));
+    const got = syscalls.read(this.#eventfds[index]!, this.scratch as Hva, 8) === 8;
+    return `${Number(got)} ${Buffer.from(memory.read(this.scratch as Hva, 8)).toString('hex')}`;
+  }
+
   /** `int`: what the ioctl returned. */
   call(fd: Fd, ioctl: Ioctl, argument: number): number {
     const { qemu, vcpuFd, vmFd } = this.#started;
