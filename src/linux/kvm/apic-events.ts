@@ -38,7 +38,7 @@ export class ApicEvents {
 
 /** What of a vCPU these events change. */
 interface Receiver {
-  readonly id: number;
+  readonly isBoot: boolean;
   readonly cpu: Cpu;
   readonly lapic: Lapic | undefined;
   readonly apicEvents: ApicEvents;
@@ -52,7 +52,7 @@ export function acceptApicEvents(vcpu: Receiver): void {
     apicEvents.init = false;
     resetCpu(cpu, true);
     vcpu.lapic?.reset(true);
-    vcpu.mpState = vcpu.id === 0 ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED;
+    vcpu.mpState = vcpu.isBoot ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED;
   }
   if (!apicEvents.startup) return;
   apicEvents.startup = false;

@@ -6,6 +6,7 @@ import { KVM_CAP } from '../uapi/kvm-capability.ts';
 import { KVM_COALESCED_RING_OFFSET } from '../uapi/kvm-run.ts';
 import { INITIALLY_SET, MANUAL_PROTECT_ENABLE } from './dirty-log.ts';
 import { MAX_RING_BYTES } from './dirty-ring-ioctl.ts';
+import { GUESTDBG_VALID } from './guest-debug.ts';
 import { MAX_ROUTES } from './irq-routing.ts';
 import { KVM_ADDRESS_SPACES, KVM_USER_MEM_SLOTS } from './memslots.ts';
 import { SYNCED_SETS } from './sync-regs.ts';
@@ -35,6 +36,7 @@ const capabilities: ReadonlyMap<number, number> = new Map<number, number>([
   [KVM_CAP.IRQ_INJECT_STATUS, 1],
   [KVM_CAP.IRQFD, 1],
   [KVM_CAP.PIT2, 1],
+  [KVM_CAP.SET_BOOT_CPU_ID, 1],
   [KVM_CAP.VCPU_EVENTS, 1],
   [KVM_CAP.SIGNAL_MSI, 1],
   [KVM_CAP.IRQFD_RESAMPLE, 1],
@@ -47,16 +49,20 @@ const capabilities: ReadonlyMap<number, number> = new Map<number, number>([
   [KVM_CAP.SET_GUEST_DEBUG, 1],
   [KVM_CAP.X86_ROBUST_SINGLESTEP, 1],
   [KVM_CAP.DEBUGREGS, 1],
+  [KVM_CAP.ENABLE_CAP, 1],
   [KVM_CAP.XSAVE, 1],
   [KVM_CAP.ADJUST_CLOCK, KVM_CLOCK_TSC_STABLE],
   [KVM_CAP.GET_TSC_KHZ, 1],
   [KVM_CAP.SYNC_REGS, SYNCED_SETS],
   [KVM_CAP.KVMCLOCK_CTRL, 1],
   [KVM_CAP.GET_MSR_FEATURES, 1],
+  [KVM_CAP.HALT_POLL, 1],
   [KVM_CAP.X86_USER_SPACE_MSR, 1],
   [KVM_CAP.X86_MSR_FILTER, 1],
   [KVM_CAP.BINARY_STATS_FD, 1],
   [KVM_CAP.DEVICE_CTRL, 1],
+  [KVM_CAP.IOAPIC_POLARITY_IGNORED, 1],
+  [KVM_CAP.ENABLE_CAP_VM, 1],
   [KVM_CAP.IOEVENTFD_NO_LENGTH, 1],
   [KVM_CAP.CHECK_EXTENSION_VM, 1],
   [KVM_CAP.MULTI_ADDRESS_SPACE, KVM_ADDRESS_SPACES],
@@ -66,6 +72,10 @@ const capabilities: ReadonlyMap<number, number> = new Map<number, number>([
   [KVM_CAP.COALESCED_PIO, 1],
   [KVM_CAP.IOREGIONFD, 1],
   [KVM_CAP.DIRTY_LOG_RING, MAX_RING_BYTES],
+  [KVM_CAP.DIRTY_LOG_RING_ACQ_REL, MAX_RING_BYTES],
+  [KVM_CAP.SET_GUEST_DEBUG2, GUESTDBG_VALID],
+  [KVM_CAP.EXIT_ON_EMULATION_FAILURE, 1],
+  [KVM_CAP.SYSTEM_EVENT_DATA, 1],
   [KVM_CAP.MANUAL_DIRTY_LOG_PROTECT2, Number(MANUAL_PROTECT_ENABLE | INITIALLY_SET)],
 ]);
 

@@ -122,7 +122,7 @@ export function emulateCpuid(vcpu: KvmVcpu): number {
 /** Physical addresses of a processor whose CPUID does not tell how wide they are. */
 const DEFAULT_PHYSICAL_BITS = 36;
 const LARGEST_EXTENDED = 0x80000000;
-const ADDRESS_SIZES = 0x80000008;
+export const ADDRESS_SIZES = 0x80000008;
 
 /** cpuid_query_maxphyaddr: how many bits the guest's physical addresses have. */
 export function maxPhysicalBits({ cpuid }: Pick<KvmVcpu, 'cpuid'>): number {

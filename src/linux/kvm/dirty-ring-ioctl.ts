@@ -20,16 +20,16 @@ export const MAX_RING_BYTES = MAX_ENTRIES * ENTRY_SIZE;
 export const reservedEntries = (vm: Vm): number => RESERVED_ENTRIES + (vm.features.modificationLog ? LOG_ENTRIES : 0);
 
 /** kvm_vm_ioctl_enable_dirty_log_ring: `bytes` a vCPU, once and before the first one. 0, -EINVAL or -E2BIG. */
-export function enableDirtyRing(vm: Vm, bytes: bigint): number {
+export function enableDirtyRing(vm: Vm, bytes: number): number {
   const { kernel } = vm;
-  if (bytes === 0n || (bytes & (bytes - 1n)) !== 0n)
+  if (bytes === 0 || (bytes & (bytes - 1)) !== 0)
     return kernel.refuse(EINVAL, 'a dirty ring is a power of two in bytes');
-  if (bytes < BigInt(Math.max(PAGE_SIZE, reservedEntries(vm) * ENTRY_SIZE)))
+  if (bytes < Math.max(PAGE_SIZE, reservedEntries(vm) * ENTRY_SIZE))
     return kernel.refuse(EINVAL, `a dirty ring has at least a page, and ${reservedEntries(vm)} entries`);
-  if (bytes > BigInt(MAX_RING_BYTES)) return kernel.refuse(E2BIG, `a dirty ring has at most ${MAX_RING_BYTES} bytes`);
+  if (bytes > MAX_RING_BYTES) return kernel.refuse(E2BIG, `a dirty ring has at most ${MAX_RING_BYTES} bytes`);
   if (vm.dirtyRingBytes !== 0) return kernel.refuse(EINVAL, 'the size of the dirty rings is chosen once');
   if (vm.vcpus.length > 0) return kernel.refuse(EINVAL, 'the size of the dirty rings is chosen before the first vCPU');
-  vm.dirtyRingBytes = Number(bytes);
+  vm.dirtyRingBytes = bytes;
   return 0;
 }
 

@@ -48,7 +48,10 @@ function carryOut(vcpu: KvmVcpu): number {
 /** inject_emulated_exception. */
 function injectEmulated(vcpu: KvmVcpu): number {
   const { vector, errorCode, faultAddress } = vcpu.cpu.lastException!;
-  if (vector === PF_VECTOR) vcpu.cpu.setControl(2, faultAddress);
+  if (vector === PF_VECTOR) {
+    vcpu.stats.pf_guest++;
+    vcpu.cpu.setControl(2, faultAddress);
+  }
   vcpu.queueException(vector, errorCode);
   return 1;
 }
@@ -98,8 +101,10 @@ function failed(vcpu: KvmVcpu): number {
   const { cpu } = vcpu;
   if (kvmEmulateInsn.on) trace(vcpu, true);
   vcpu.stats.insn_emulation_fail++;
-  vcpu.queueException(UD_VECTOR);
-  if (cpu.segment('ss').dpl !== 0) return 1;
+  if (!vcpu.vm.exitOnEmulationFailure) {
+    vcpu.queueException(UD_VECTOR);
+    if (cpu.segment('ss').dpl !== 0) return 1;
+  }
   const { exit } = cpu;
   const bytes = instructionBytes(vcpu);
   vcpu.run.emulationFailed(bytes, [exit.reason, exit.qualification, exit.idtVectoring, 0, 0]);

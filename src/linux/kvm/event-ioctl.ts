@@ -1,6 +1,7 @@
 /** The vCPU ioctls about interrupts and other events (arch/x86/kvm/x86.c: kvm_arch_vcpu_ioctl). */
 
 import { INTERRUPTIBILITY, INTERRUPTION } from '../../hardware/vcpu/exit.ts';
+import { getStruct } from '../core/uaccess.ts';
 import { EEXIST, EINVAL, ENOMEM, ENOTTY, ENXIO } from '../uapi/errno.ts';
 import {
   KVM_GET_LAPIC,
@@ -19,7 +20,7 @@ import {
   kvm_vcpu_events,
 } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
-import { exceptionEvent, interruptEvent, isException, nmiEvent } from './injected-event.ts';
+import { exceptionEvent, interruptEvent, isException, isSoftException, nmiEvent } from './injected-event.ts';
 import { processNmis } from './interrupts.ts';
 import type { IoctlTable } from './ioctl-table.ts';
 import type { KvmVcpu } from './vcpu.ts';
@@ -47,10 +48,13 @@ export const eventIoctls = (table: IoctlTable<KvmVcpu>): IoctlTable<KvmVcpu> =>
       if (vcpu.lapic === undefined) return noLapic(vcpu);
       return vcpu.kernel.kmalloc('struct kvm_lapic_state') ? { regs: vcpu.lapic.state() } : -ENOMEM;
     })
-    .takes(KVM_SET_LAPIC, kvm_lapic_state, (vcpu, { regs }) => {
-      if (vcpu.lapic === undefined) return noLapic(vcpu);
-      if (!vcpu.kernel.kmalloc('struct kvm_lapic_state')) return -ENOMEM;
-      vcpu.lapic.setState(regs);
+    .plain(KVM_SET_LAPIC, (vcpu, argument) => {
+      const { kernel, lapic } = vcpu;
+      if (lapic === undefined) return noLapic(vcpu);
+      if (!kernel.kmalloc('struct kvm_lapic_state')) return -ENOMEM;
+      const state = getStruct(kernel, kvm_lapic_state, argument);
+      if (typeof state === 'number') return state;
+      lapic.setState(state.regs);
       return 0;
     })
     .gives(KVM_GET_VCPU_EVENTS, kvm_vcpu_events, getEvents)
@@ -72,9 +76,11 @@ const noLapic = (vcpu: KvmVcpu) => vcpu.kernel.refuse(EINVAL, 'the vCPU has no l
 /** kvm_vcpu_ioctl_x86_get_vcpu_events. */
 export function getEvents(vcpu: KvmVcpu): Partial<Events> {
   const { injected, cpu } = vcpu;
-  if (vcpu.nmisArrived > 0) processNmis(vcpu);
+  processNmis(vcpu);
   const injectedException = injected !== undefined && isException(injected) ? injected : undefined;
-  const exception = vcpu.exception ?? injectedException;
+  const queued = vcpu.exception ?? injectedException;
+  // A software exception is not told: its instruction will raise it again.
+  const exception = queued !== undefined && isSoftException(queued.vector) ? undefined : queued;
   const interrupt = injected?.type === INTERRUPTION.EXTERNAL ? injected.vector : vcpu.interrupt;
   const { interruptibility } = cpu;
   return {
@@ -87,7 +93,7 @@ export function getEvents(vcpu: KvmVcpu): Partial<Events> {
     interrupt_shadow: shadowOf(interruptibility),
     nmi_injected: injected?.type === INTERRUPTION.NMI ? 1 : 0,
     nmi_masked: interruptibility & INTERRUPTIBILITY.NMI ? 1 : 0,
-    nmi_pending: vcpu.nmisPending,
+    nmi_pending: vcpu.nmisPending > 0 ? 1 : 0,
     smi: Uint8Array.of(0, 0, 0, Number(vcpu.apicEvents.init)),
     flags: KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM,
   };
@@ -110,6 +116,7 @@ export function setEvents(vcpu: KvmVcpu, events: Events): number {
     return vcpu.kernel.refuse(EINVAL, 'there is no system management mode');
   if (events.exception_injected && (events.exception_nr > 31 || events.exception_nr === 2))
     return vcpu.kernel.refuse(EINVAL, `${events.exception_nr} is no exception`);
+  processNmis(vcpu);
   vcpu.clearException();
   const errorCode = events.exception_has_error_code ? events.exception_error_code : undefined;
   const external = vcpu.lapic !== undefined && events.interrupt_injected !== 0;

@@ -7,6 +7,7 @@ import { VECTOR } from '../../hardware/vcpu/pending-event.ts';
 import { EBUSY, EINVAL } from '../uapi/errno.ts';
 import { KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS, kvm_debugregs } from '../uapi/kvm.ts';
 import {
+  KVM_GUESTDBG_BLOCKIRQ,
   KVM_GUESTDBG_ENABLE,
   KVM_GUESTDBG_INJECT_BP,
   KVM_GUESTDBG_INJECT_DB,
@@ -21,6 +22,16 @@ import { KVM_EXIT_DEBUG, KVM_RUN_UNION } from '../uapi/kvm-run.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import type { IoctlTable } from './ioctl-table.ts';
 import type { KvmVcpu } from './vcpu.ts';
+
+/** KVM_GUESTDBG_VALID_MASK: what KVM_CHECK_EXTENSION says of KVM_CAP_SET_GUEST_DEBUG2; KVM_SET_GUEST_DEBUG does not ask for it. */
+export const GUESTDBG_VALID =
+  KVM_GUESTDBG_ENABLE |
+  KVM_GUESTDBG_SINGLESTEP |
+  KVM_GUESTDBG_USE_SW_BP |
+  KVM_GUESTDBG_USE_HW_BP |
+  KVM_GUESTDBG_INJECT_DB |
+  KVM_GUESTDBG_INJECT_BP |
+  KVM_GUESTDBG_BLOCKIRQ;
 
 const BREAKPOINTS = [0, 1, 2, 3] as const;
 const TF = 1n << 8n;
@@ -51,7 +62,7 @@ export const debugIoctls = (table: IoctlTable<KvmVcpu>): IoctlTable<KvmVcpu> =>
 function setGuestDebug(vcpu: KvmVcpu, { control, debugreg }: StructOf<typeof kvm_guest_debug>): number {
   const { cpu, kernel } = vcpu;
   if (control & (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)) {
-    if (vcpu.exception !== undefined) return kernel.refuse(EBUSY, 'an exception is queued already');
+    if (vcpu.exceptionPending) return kernel.refuse(EBUSY, 'an exception is queued already');
     vcpu.queueException(control & KVM_GUESTDBG_INJECT_DB ? VECTOR.DB : VECTOR.BP);
   }
   // The trap flag that single-stepping has set is not the guest's.
@@ -72,6 +83,7 @@ function setGuestDebug(vcpu: KvmVcpu, { control, debugreg }: StructOf<typeof kvm
     (vcpu.guestDebug & KVM_GUESTDBG_USE_SW_BP ? 1 << VECTOR.BP : 0);
   vcpu.singleStepRip = cpu.rip;
   setGuestFlags(vcpu, rflags);
+  vcpu.requestEvent();
   return 0;
 }
 

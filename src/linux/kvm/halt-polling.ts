@@ -9,7 +9,7 @@ import { kvmHaltPollNs, kvmVcpuWakeup } from './trace-irq.ts';
 import type { VcpuStats } from './vcpu-stats.ts';
 
 /** halt_poll_ns, halt_poll_ns_grow_start and halt_poll_ns_grow, parameters of kvm.ko, as they are by default. */
-const MOST = 200_000;
+export const MOST_POLLING = 200_000;
 const FIRST = 10_000;
 const GROWTH = 2;
 
@@ -17,28 +17,31 @@ export class HaltPolling {
   readonly #stream: EventStream;
   readonly #vcpu: number;
   readonly #stats: VcpuStats;
+  readonly #limit: () => number;
   #nanoseconds = 0;
 
-  /** Of the vCPU of this number, in whose statistics it counts. */
-  constructor(stream: EventStream, vcpu: number, stats: VcpuStats) {
+  /** Of the vCPU of this number, in whose statistics it counts; `limit` is kvm_vcpu_max_halt_poll_ns. */
+  constructor(stream: EventStream, vcpu: number, stats: VcpuStats, limit: () => number) {
     this.#stream = stream;
     this.#vcpu = vcpu;
     this.#stats = stats;
+    this.#limit = limit;
   }
 
-  /** The halt is over, `halted` nanoseconds after it began. */
-  ended(halted: number): void {
-    const polled = this.#nanoseconds;
+  /** The halt is over, `halted` nanoseconds after it began: the vCPU was `woken`, or there was a signal. */
+  ended(halted: number, woken: boolean): void {
+    const most = this.#limit();
+    // What has grown over the limit is cut when it is used, and told as it had grown.
+    const polled = Math.min(this.#nanoseconds, most);
+    this.#nanoseconds = polled;
     const waited = halted >= polled;
     if (polled > 0) this.#count(halted, polled, waited);
     if (waited) {
-      this.#stats.halt_wakeup++;
+      if (woken) this.#stats.halt_wakeup++;
       this.#stats.halt_wait_ns += halted - polled;
     }
-    if (polled > 0 && halted > MOST) this.#set(0, false);
-    else if (halted > polled && polled < MOST && halted < MOST) {
-      this.#set(Math.min(Math.max(polled * GROWTH, FIRST), MOST), true);
-    }
+    if (polled > 0 && halted > most) this.#set(0, false);
+    else if (halted > polled && polled < most && halted < most) this.#set(Math.max(polled * GROWTH, FIRST), true);
     if (kvmVcpuWakeup.on) kvmVcpuWakeup(this.#stream, { nanoseconds: BigInt(halted), waited });
   }
 

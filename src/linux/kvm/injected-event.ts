@@ -24,8 +24,18 @@ export const isInterrupt = ({ type }: InjectedEvent): boolean =>
   type === INTERRUPTION.EXTERNAL || type === INTERRUPTION.SOFTWARE_INTERRUPT;
 
 /** kvm_exception_is_soft. */
+export const isSoftException = (vector: number): boolean => vector === BP_VECTOR || vector === OF_VECTOR;
 const exceptionType = (vector: number): number =>
-  vector === BP_VECTOR || vector === OF_VECTOR ? INTERRUPTION.SOFTWARE_EXCEPTION : INTERRUPTION.HARDWARE_EXCEPTION;
+  isSoftException(vector) ? INTERRUPTION.SOFTWARE_EXCEPTION : INTERRUPTION.HARDWARE_EXCEPTION;
+
+const PF_VECTOR = 14;
+/** exception_class: #DE #TS #NP #SS #GP. */
+const CONTRIBUTORY: ReadonlySet<number> = new Set([0, 10, 11, 12, 13]);
+/** kvm_multiple_exception: whether `second`, on top of `first`, makes #DF of both. */
+export const isDoubleFault = (first: number, second: number): boolean =>
+  CONTRIBUTORY.has(first)
+    ? CONTRIBUTORY.has(second)
+    : first === PF_VECTOR && (second === PF_VECTOR || CONTRIBUTORY.has(second));
 
 export const exceptionEvent = (vector: number, errorCode?: number, instructionLength = 0): InjectedEvent => ({
   type: exceptionType(vector),

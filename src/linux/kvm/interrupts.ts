@@ -1,6 +1,6 @@
 /**
  * Interrupts on their way into a vCPU: what is delivered at an entry, when the guest must be left because it can take one,
- * and what ends a halt (arch/x86/kvm/x86.c: inject_pending_event, kvm_vcpu_running, vcpu_block; irq.c).
+ * and what ends a halt (arch/x86/kvm/x86.c: kvm_check_and_inject_events, kvm_vcpu_running, vcpu_block; irq.c).
  */
 
 import { INTERRUPTIBILITY, INTERRUPTION } from '../../hardware/vcpu/exit.ts';
@@ -11,6 +11,7 @@ import {
   KVM_MP_STATE_RUNNABLE,
   KVM_MP_STATE_UNINITIALIZED,
 } from '../uapi/kvm.ts';
+import { KVM_GUESTDBG_BLOCKIRQ } from '../uapi/kvm-debug.ts';
 import { KVM_EXIT_INTR } from '../uapi/kvm-run.ts';
 import { SIGNAL } from '../uapi/signal.ts';
 import { acceptApicEvents } from './apic-events.ts';
@@ -31,12 +32,11 @@ const NOT_FAULTS: ReadonlySet<number> = new Set([1, 3, 4, 8, 18]);
 /** exception_type. */
 const isFault = (vector: number): boolean => !NOT_FAULTS.has(vector);
 
-/** inject_pending_event: called before each entry for which something was requested. */
+/** kvm_check_and_inject_events: called before each entry for which something was requested. */
 export function injectPending(vcpu: KvmVcpu): void {
   const { cpu, lapic } = vcpu;
   if (vcpu.nmisArrived > 0) processNmis(vcpu);
   vcpu.eventRequested = false;
-  vcpu.stats.req_event++;
   if (lapic !== undefined) cpu.setControl(8, BigInt(lapic.taskPriorityClass));
   const { injected } = vcpu;
   const exception = injected !== undefined && isException(injected) ? undefined : vcpu.takeException();
@@ -45,14 +45,20 @@ export function injectPending(vcpu: KvmVcpu): void {
     if (isFault(vector)) cpu.rflags |= RFLAGS_RF;
     injectEvent(vcpu, exceptionEvent(vector, errorCode), false);
   } else if (injected !== undefined) injectEvent(vcpu, injected, true);
-  else if (vcpu.nmisPending > 0 && cpu.nmiReady) {
+  const blocked = (vcpu.guestDebug & KVM_GUESTDBG_BLOCKIRQ) !== 0;
+  if (exception === undefined && injected === undefined && !blocked) injectInterrupt(vcpu);
+  // What could not be delivered now brings the guest back as soon as it can.
+  cpu.nmiWindow = !blocked && vcpu.nmisPending > 0;
+  cpu.interruptWindow = (!blocked && hasInterrupt(vcpu)) || (lapic === undefined && vcpu.run.requestInterruptWindow);
+  if (lapic !== undefined) cpu.tprThreshold = threshold(vcpu);
+}
+
+function injectInterrupt(vcpu: KvmVcpu): void {
+  const { cpu } = vcpu;
+  if (vcpu.nmisPending > 0 && cpu.nmiReady) {
     vcpu.nmisPending--;
     injectEvent(vcpu, nmiEvent, false);
   } else if (cpu.interruptible && hasInterrupt(vcpu)) injectEvent(vcpu, interruptEvent(takeInterrupt(vcpu)), false);
-  // What could not be delivered now brings the guest back as soon as it can.
-  cpu.nmiWindow = vcpu.nmisPending > 0;
-  cpu.interruptWindow = hasInterrupt(vcpu) || (lapic === undefined && vcpu.run.requestInterruptWindow);
-  if (lapic !== undefined) cpu.tprThreshold = threshold(vcpu);
 }
 
 /** process_nmi: while one is under way another waits behind it; else two come one after the other. */
@@ -130,8 +136,8 @@ export function block(vcpu: KvmVcpu): number {
   const slept = clock.now - start;
   // The counter is invariant: it goes on while the processor is halted.
   vcpu.cpu.tscOffset += slept;
+  if (halts && (result > 0 || signalled(vcpu))) vcpu.halts.ended(Math.round(slept), result > 0);
   if (result < 0) return result;
-  if (halts) vcpu.halts.ended(Math.round(slept));
   acceptApicEvents(vcpu);
   vcpu.eventRequested = true;
   if (vcpu.mpState === KVM_MP_STATE_INIT_RECEIVED) return 1;
@@ -146,6 +152,7 @@ function sleepUntilWoken(vcpu: KvmVcpu): number {
     // Other threads of the process run while this one sleeps. The model has one thread: it is theirs now.
     const othersRun = signalled(vcpu) || vcpu.vm.userSpaceReady();
     if (othersRun || fruitless >= FRUITLESS_TIMERS || !kernel.clock.sleep()) {
+      if (signalled(vcpu)) vcpu.stats.signal_exits++;
       vcpu.run.exit(KVM_EXIT_INTR);
       return -EINTR;
     }

@@ -29,7 +29,7 @@ import { exportedSymbols } from './exported-symbols.ts';
 import { IoctlTable } from './ioctl-table.ts';
 import { addParameters } from './module-parameters.ts';
 import { featureMsrs, keptMsr, msrIndexList } from './msr-table.ts';
-import { eachMsr, giveCpuid } from './vcpu-ioctl.ts';
+import { eachMsr, getSupportedCpuid } from './vcpu-ioctl.ts';
 import { type EptFeatures, Vm } from './vm.ts';
 import { vmOperations } from './vm-ioctl.ts';
 
@@ -104,7 +104,7 @@ const table = new IoctlTable<KvmModule>()
     KVM_GET_VCPU_MMAP_SIZE,
     zero(() => KVM_VCPU_MMAP_SIZE),
   )
-  .plain(KVM_GET_SUPPORTED_CPUID, (module, argument) => giveCpuid(module, argument, supportedCpuid, true))
+  .plain(KVM_GET_SUPPORTED_CPUID, (module, argument) => getSupportedCpuid(module, argument, supportedCpuid))
   .plain(KVM_GET_MSR_INDEX_LIST, (module, argument) => giveMsrList(module, argument, msrIndexList))
   .plain(KVM_GET_MSR_FEATURE_INDEX_LIST, (module, argument) => giveMsrList(module, argument, featureMsrs))
   .plain(KVM_GET_MSRS, (module, argument) =>

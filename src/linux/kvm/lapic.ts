@@ -31,6 +31,8 @@ import { kvmApic, kvmApicAcceptIrq, kvmApicIpi, kvmEoi } from './trace-irq.ts';
 /** What the APIC needs of its surroundings. */
 export interface LapicHost {
   readonly id: number;
+  /** Of the boot processor. */
+  readonly isBoot: boolean;
   readonly stream: EventStream;
   readonly clock: Clock;
   /** Send a message to the VM's local APICs. */
@@ -70,7 +72,7 @@ export class Lapic implements ApicTarget {
     this.#page.set(APIC.VERSION, APIC_VERSION);
     for (const entry of Object.keys(LVT_WRITABLE)) this.#page.set(Number(entry), LVT_MASKED);
     // KVM_X86_QUIRK_LINT0_REENABLED: the boot processor listens to the PIC without a BIOS telling it to.
-    if (this.#host.id === 0) this.#page.set(APIC.LVT0, LVT_MODE_EXTINT);
+    if (this.#host.isBoot) this.#page.set(APIC.LVT0, LVT_MODE_EXTINT);
     this.#lint0Nmi = false;
     this.#page.set(APIC.DESTINATION_FORMAT, 0xffffffff);
     this.#page.set(APIC.SPURIOUS, 0xff);

@@ -228,6 +228,7 @@ export class Memslots {
       if (old === undefined) return refuse(EINVAL, `slot ${id} does not exist: there is nothing to delete`);
       // Linux keeps the slot's double, which is invalid, while it is being deleted.
       if (!this.#host.kmalloc('struct kvm_memory_slot')) return -ENOMEM;
+      this.#invalidate(table, old);
       return this.#apply(table, 'delete', old, undefined);
     }
     const baseGfn = Number(gpa >> 12n);
@@ -246,20 +247,22 @@ export class Memslots {
       const other = table.overlaps(id, baseGfn, baseGfn + pages);
       if (other !== undefined) return refuse(EEXIST, `slot ${id} would overlap slot ${other.id}`);
     }
-    if (kind !== 'flags' && baseGfn + pages - 1 > this.#maxGfn)
-      return refuse(EINVAL, 'the slot ends above the highest guest physical address');
     if (!this.#host.kmalloc('struct kvm_memory_slot')) return -ENOMEM;
-    if (kind !== 'flags' && !this.#host.kmallocAll(...SLOT_METADATA)) return -ENOMEM;
-    // Moving makes new metadata: what was tracked at the old place is not at the new one. The bitmap moves along.
-    const tracked = kind === 'flags' && old !== undefined ? old.tracked : new Map<number, number>();
+    if (kind === 'move') {
+      if (!this.#host.kmalloc('struct kvm_memory_slot')) return -ENOMEM;
+      this.#invalidate(table, old!);
+    }
     const logs = this.keepsBitmaps && (flags & KVM_MEM_LOG_DIRTY_PAGES) !== 0;
     const dirty = logs ? (old?.dirty ?? this.#newBitmap(pages)) : undefined;
-    if (logs && dirty === undefined)
-      return refuse(ENOMEM, `the host has too little memory left for the dirty bitmap of ${pages} pages`);
-    if (kind === 'move' && !this.#host.kmalloc('struct kvm_memory_slot')) {
+    const error = logs && dirty === undefined ? this.#noBitmap(pages) : this.#prepare(kind, baseGfn + pages - 1);
+    if (error < 0) {
       if (dirty !== old?.dirty) dirty?.free();
-      return -ENOMEM;
+      // The slot is where it was; what was mapped of it is not, and two generations have gone by.
+      if (kind === 'move') this.#install(table, id, old);
+      return error;
     }
+    // Moving makes new metadata: what was tracked at the old place is not at the new one. The bitmap moves along.
+    const tracked = kind === 'flags' && old !== undefined ? old.tracked : new Map<number, number>();
     return this.#apply(table, kind, old, { id, asId, baseGfn, pages, flags, userspaceAddress, dirty, tracked });
   }
 
@@ -274,15 +277,32 @@ export class Memslots {
     return bitmap;
   }
 
-  /** kvm_set_memslot: deleting and moving install an invalid slot first, which is a generation of its own. */
-  #apply(table: SlotTable, kind: Change, removed: Memslot | undefined, added: Memslot | undefined): number {
-    if (removed !== undefined && (kind === 'delete' || kind === 'move')) {
-      table.replace(removed.id, undefined);
-      this.#listener.updated(table.generation);
-      this.#listener.flushSlot(removed);
-    }
-    table.replace((added ?? removed!).id, added);
+  #noBitmap(pages: number): number {
+    return this.#refuse(ENOMEM, `the host has too little memory left for the dirty bitmap of ${pages} pages`);
+  }
+
+  /** kvm_arch_prepare_memory_region. */
+  #prepare(kind: Change, lastGfn: number): number {
+    if (kind === 'flags') return 0;
+    if (lastGfn > this.#maxGfn) return this.#refuse(EINVAL, 'the slot ends above the highest guest physical address');
+    return this.#host.kmallocAll(...SLOT_METADATA) ? 0 : -ENOMEM;
+  }
+
+  /** kvm_invalidate_memslot: an invalid slot stands there first, which is a generation of its own. */
+  #invalidate(table: SlotTable, slot: Memslot): void {
+    this.#install(table, slot.id, undefined);
+    this.#listener.flushSlot(slot);
+  }
+
+  /** kvm_swap_active_memslots. */
+  #install(table: SlotTable, id: number, slot: Memslot | undefined): void {
+    table.replace(id, slot);
     this.#listener.updated(table.generation);
+  }
+
+  /** The end of kvm_set_memslot. */
+  #apply(table: SlotTable, kind: Change, removed: Memslot | undefined, added: Memslot | undefined): number {
+    this.#install(table, (added ?? removed!).id, added);
     if (removed?.dirty !== added?.dirty) removed?.dirty?.free();
     if (kind === 'flags' && logsDirtyPages(removed!) !== logsDirtyPages(added!)) this.#listener.loggingChanged(added!);
     return 0;

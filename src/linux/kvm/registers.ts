@@ -83,7 +83,7 @@ export function setSregs(vcpu: KvmVcpu, sregs: Sregs): number {
   if (sregs.cr8 <= 0xfn) vcpu.setCr8(Number(sregs.cr8));
   for (const name of SEGMENTS) cpu.setSegment(name, segmentState(sregs[name]));
   // Old user space resets the boot processor, and does not say that it runs again.
-  if (vcpu.id === 0 && isAtReset(cpu)) vcpu.mpState = KVM_MP_STATE_RUNNABLE;
+  if (vcpu.isBoot && isAtReset(cpu)) vcpu.mpState = KVM_MP_STATE_RUNNABLE;
   return 0;
 }
 

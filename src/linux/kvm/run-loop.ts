@@ -11,6 +11,7 @@ import {
   KVM_EXIT_DIRTY_RING_FULL,
   KVM_EXIT_INTR,
   KVM_EXIT_IRQ_WINDOW_OPEN,
+  KVM_EXIT_SHUTDOWN,
   RUN_CR8,
   RUN_DIRTY_REGS,
   RUN_VALID_REGS,
@@ -51,16 +52,28 @@ export function runVcpu(vcpu: KvmVcpu, argument: number): number {
 
 /** As {@link runVcpu}; or {@link QUICK.LEFT}. */
 function arrive(vcpu: KvmVcpu): number {
+  const { run } = vcpu;
+  run.clearFlags();
+  let result = takeRunState(vcpu);
+  const { completion } = vcpu;
+  if (result > 0 && completion !== undefined) {
+    vcpu.completion = undefined;
+    result = completion(vcpu);
+  }
+  if (result > 0) result = run.immediateExit ? -EINTR : loop(vcpu);
+  if (result !== QUICK.LEFT) saveRunState(vcpu);
+  return result;
+}
+
+/** What user space says in kvm_run before it runs the vCPU: 1, or -EINVAL. */
+function takeRunState(vcpu: KvmVcpu): number {
   const { run, vm } = vcpu;
   const { words } = run;
-  run.clearFlags();
   if (unknownSets(words, RUN_VALID_REGS) || unknownSets(words, RUN_DIRTY_REGS))
     return vm.kernel.refuse(EINVAL, 'kvm_valid_regs and kvm_dirty_regs name register sets that are not offered');
-  const dirty = words[RUN_DIRTY_REGS >> 2]!;
-  if (dirty !== 0) {
-    const error = takeRegisters(vcpu, dirty);
+  if (words[RUN_DIRTY_REGS >> 2] !== 0) {
+    const error = takeRegisters(vcpu);
     if (error < 0) return error;
-    words[RUN_DIRTY_REGS >> 2] = 0;
   }
   // With a local APIC in the kernel the task priority is the guest's alone.
   const cr8 = vcpu.lapic === undefined ? words[RUN_CR8 >> 2]! : vcpu.cr8;
@@ -68,16 +81,7 @@ function arrive(vcpu: KvmVcpu): number {
     return vm.kernel.refuse(EINVAL, 'kvm_run.cr8 has bits that CR8 has not');
   if (vcpu.cr8 !== cr8) vcpu.setCr8(cr8);
   if (run.requestInterruptWindow) vcpu.eventRequested = true;
-
-  let result = 1;
-  const { completion } = vcpu;
-  if (completion !== undefined) {
-    vcpu.completion = undefined;
-    result = completion(vcpu);
-  }
-  if (result > 0) result = run.immediateExit ? -EINTR : loop(vcpu);
-  if (result !== QUICK.LEFT) saveRunState(vcpu);
-  return result;
+  return 1;
 }
 
 const unknownSets = (words: Uint32Array, at: number) =>
@@ -101,6 +105,7 @@ function loop(vcpu: KvmVcpu): number {
     if (result !== 1) return result;
     if (vcpu.lapic === undefined && vcpu.run.requestInterruptWindow && isReadyForInterrupt(vcpu)) {
       vcpu.run.exit(KVM_EXIT_IRQ_WINDOW_OPEN);
+      vcpu.stats.request_irq_exits++;
       return 0;
     }
   }
@@ -139,16 +144,26 @@ function enterGuest(vcpu: KvmVcpu): number {
   }
   // An instruction is a nanosecond: the guest is stopped where the next timer is due.
   if (kernel.clock.nextDeadline !== NEVER) budget = Math.min(budget, kernel.clock.nextDeadline - kernel.clock.now);
-  const pointer = mmu.eptPointer();
-  if (pointer < 0) return pointer;
-  if (pointer !== vcpu.eptPointer) {
-    vcpu.eptPointer = pointer;
-    cpu.setEptPointer(pointer);
-  }
   if (vcpu.eventRequested) {
+    if (vcpu.tripleFault) {
+      vcpu.tripleFault = false;
+      vcpu.run.exit(KVM_EXIT_SHUTDOWN);
+      return 0;
+    }
+    vcpu.stats.req_event++;
     if (vcpu.apicEvents.pending) acceptApicEvents(vcpu);
     if (vcpu.mpState === KVM_MP_STATE_INIT_RECEIVED) return 1;
     injectPending(vcpu);
+  }
+  const pointer = mmu.eptPointer();
+  if (pointer < 0) {
+    // vmx_cancel_injection
+    vcpu.eventRequested = vcpu.injected !== undefined;
+    return pointer;
+  }
+  if (pointer !== vcpu.eptPointer) {
+    vcpu.eptPointer = pointer;
+    cpu.setEptPointer(pointer);
   }
   if (watch.on && kvmEntry.on) kvmEntry(kernel.stream, { vcpu: vcpu.id, rip: cpu.rip, immediateExit: false });
   // The counter is invariant: it goes on while the processor is halted, the host works, or another vCPU has its turn.

@@ -18,5 +18,5 @@ export function saveRunState(vcpu: KvmVcpu): void {
 }
 
 /** kvm_vcpu_ready_for_interrupt_injection: user space may call KVM_INTERRUPT. */
-export const isReadyForInterrupt = ({ cpu, interrupt, injected }: KvmVcpu): boolean =>
-  cpu.interruptible && interrupt < 0 && injected === undefined;
+export const isReadyForInterrupt = ({ cpu, exceptionPending, interrupt, injected }: KvmVcpu): boolean =>
+  cpu.interruptible && interrupt < 0 && injected === undefined && !exceptionPending;

@@ -8,7 +8,6 @@
 import type { FileOperations, OpenFile } from '../core/file.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { copyToUser, refusePointer } from '../core/uaccess.ts';
-import { EINVAL } from '../uapi/errno.ts';
 import {
   KVM_STATS_BASE_POW10,
   KVM_STATS_NAME_SIZE,
@@ -41,25 +40,28 @@ interface StatsFile {
   readonly vm: Vm;
 }
 
-/** KVM_GET_STATS_FD on a VM: an fd, or -EINVAL, -ENOMEM, -EMFILE. */
-export const vmStatsFd = (vm: Vm, argument: number): number =>
-  install({ kernel: vm.kernel, vm, id: `kvm-${vm.kernel.current.pid}`, values: () => vmValues(vm) }, argument);
+/** KVM_GET_STATS_FD on a VM: an fd, or -ENOMEM, -EMFILE. */
+export const vmStatsFd = (vm: Vm): number =>
+  install('kvm-vm-stats', {
+    kernel: vm.kernel,
+    vm,
+    id: `kvm-${vm.kernel.current.pid}`,
+    values: () => vmValues(vm),
+  });
 
 /** KVM_GET_STATS_FD on a vCPU. */
-export const vcpuStatsFd = (vcpu: KvmVcpu, argument: number): number =>
-  install(
-    {
-      kernel: vcpu.kernel,
-      vm: vcpu.vm,
-      id: `kvm-${vcpu.kernel.current.pid}/vcpu-${vcpu.id}`,
-      values: () => ({ ...vcpu.stats }),
-    },
-    argument,
-  );
+export const vcpuStatsFd = (vcpu: KvmVcpu): number =>
+  install(`kvm-vcpu-stats:${vcpu.id}`, {
+    kernel: vcpu.kernel,
+    vm: vcpu.vm,
+    id: `kvm-${vcpu.kernel.current.pid}/vcpu-${vcpu.id}`,
+    values: () => ({ ...vcpu.stats }),
+  });
 
 function vmValues(vm: Vm): Values {
   const [pages_4k, pages_2m, pages_1g] = leaves(vm.mmu.tables);
-  return { remote_tlb_flush: vm.flushes, pages_4k, pages_2m, pages_1g };
+  // Who asks for a flush does so while no vCPU is in the guest: none has to be brought out for it.
+  return { remote_tlb_flush: 0, remote_tlb_flush_requests: vm.flushes, pages_4k, pages_2m, pages_1g };
 }
 
 /** Mapped pages by size. */
@@ -72,10 +74,8 @@ function leaves(tables: EptTables | undefined): readonly [number, number, number
   return counts;
 }
 
-function install(stats: StatsFile, argument: number): number {
+function install(name: string, stats: StatsFile): number {
   const { kernel, vm } = stats;
-  if (argument !== 0) return kernel.refuse(EINVAL, 'the argument of KVM_GET_STATS_FD is 0');
-  const name = stats.id.includes('/') ? 'kvm-vcpu-stats' : 'kvm-vm-stats';
   const file = kernel.anonFile(name, statsOperations, O_RDONLY | O_CLOEXEC, stats);
   if (typeof file === 'number') return file;
   vm.get();

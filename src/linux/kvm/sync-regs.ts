@@ -6,6 +6,7 @@ import {
   KVM_SYNC_X86_REGS,
   KVM_SYNC_X86_SREGS,
   kvm_sync_regs,
+  RUN_DIRTY_REGS,
   RUN_SYNC_REGS,
 } from '../uapi/kvm-run.ts';
 import { getEvents, setEvents } from './event-ioctl.ts';
@@ -18,15 +19,28 @@ const REGS = RUN_SYNC_REGS + kvm_sync_regs.offsets.regs;
 const SREGS = RUN_SYNC_REGS + kvm_sync_regs.offsets.sregs;
 const EVENTS = RUN_SYNC_REGS + kvm_sync_regs.offsets.events;
 
-/** sync_regs: take the sets that user space has changed; 0 or -EINVAL, with the sets before the bad one taken. */
-export function takeRegisters(vcpu: KvmVcpu, dirty: number): number {
-  const { view } = vcpu.run;
-  if (dirty & KVM_SYNC_X86_REGS) setRegs(vcpu, kvm_regs.read(view, REGS));
+/** sync_regs: take the sets that user space has changed, which are then no longer said to be; 0 or -EINVAL, with the bad one and those behind it not taken. */
+export function takeRegisters(vcpu: KvmVcpu): number {
+  const { view, words } = vcpu.run;
+  const dirty = words[RUN_DIRTY_REGS >> 2]!;
+  const taken = (set: number) => {
+    words[RUN_DIRTY_REGS >> 2]! &= ~set;
+  };
+  if (dirty & KVM_SYNC_X86_REGS) {
+    setRegs(vcpu, kvm_regs.read(view, REGS));
+    taken(KVM_SYNC_X86_REGS);
+  }
   if (dirty & KVM_SYNC_X86_SREGS) {
     const error = setSregs(vcpu, kvm_sregs.read(view, SREGS));
     if (error < 0) return error;
+    taken(KVM_SYNC_X86_SREGS);
   }
-  return dirty & KVM_SYNC_X86_EVENTS ? setEvents(vcpu, kvm_vcpu_events.read(view, EVENTS)) : 0;
+  if (dirty & KVM_SYNC_X86_EVENTS) {
+    const error = setEvents(vcpu, kvm_vcpu_events.read(view, EVENTS));
+    if (error < 0) return error;
+    taken(KVM_SYNC_X86_EVENTS);
+  }
+  return 0;
 }
 
 /** store_regs: show the sets that user space wants. */

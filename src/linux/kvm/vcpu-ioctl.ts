@@ -44,10 +44,11 @@ import {
   kvm_sregs,
   kvm_translation,
 } from '../uapi/kvm.ts';
-import { struct, u64 } from '../uapi/struct.ts';
+import { type StructOf, struct, u64 } from '../uapi/struct.ts';
+import { PROT_EXEC } from '../uapi/syscalls.ts';
 import { acceptApicEvents } from './apic-events.ts';
 import { tscIoctls } from './clock-ioctl.ts';
-import { MAX_CPUID_ENTRIES } from './cpuid.ts';
+import { ADDRESS_SIZES, findCpuid, MAX_CPUID_ENTRIES } from './cpuid.ts';
 import { eventIoctls } from './event-ioctl.ts';
 import { fpuIoctls } from './fpu-ioctl.ts';
 import { debugIoctls } from './guest-debug.ts';
@@ -61,6 +62,8 @@ import type { CpuidEntry, KvmVcpu } from './vcpu.ts';
 
 /** MAX_IO_MSRS. */
 const MAX_MSRS = 256;
+/** kvm_check_cpuid: with four levels of page tables, with five, or not told. */
+const LINEAR_BITS = [0, 48, 57];
 /** sigset_t: 64 signals. */
 const signalSet = struct('sigset_t', { value: u64 });
 
@@ -179,33 +182,58 @@ function setCpuid(vcpu: KvmVcpu, argument: number): number {
     if (typeof entry === 'number') return entry;
     entries.push(entry);
   }
+  // kvm_set_cpuid: what a processor is does not change once it has run.
+  if (vcpu.stats.exits > 0)
+    return sameCpuid(vcpu.cpuid, entries) ? 0 : kernel.refuse(EINVAL, 'the vCPU has run with another CPUID');
+  const linearBits = ((findCpuid(entries, ADDRESS_SIZES, 0)?.eax ?? 0) >> 8) & 0xff;
+  if (!LINEAR_BITS.includes(linearBits))
+    return kernel.refuse(EINVAL, `linear addresses have 48 or 57 bits, not ${linearBits}`);
   vcpu.cpuid = entries;
   return 0;
 }
 
+/** kvm_cpuid_check_equal. */
+const sameCpuid = (before: readonly CpuidEntry[], entries: readonly CpuidEntry[]): boolean =>
+  before.length === entries.length &&
+  before.every((entry, at) =>
+    (['function', 'index', 'flags', 'eax', 'ebx', 'ecx', 'edx'] as const).every(
+      (member) => entry[member] === entries[at]![member],
+    ),
+  );
+
+/** kvm_vcpu_ioctl_get_cpuid2: -E2BIG says nothing of how many there are. */
 function getCpuid(vcpu: KvmVcpu, argument: number): number {
-  return giveCpuid(vcpu, argument, vcpu.cpuid);
+  const header = getStruct(vcpu.kernel, kvm_cpuid2, argument);
+  return typeof header === 'number' ? header : giveCpuid(vcpu, argument, header, vcpu.cpuid);
 }
 
-/** Copy CPUID entries to `struct kvm_cpuid2`, `copied` ones from memory of their own (-ENOMEM); -E2BIG, with the number needed filled in, when user space left too little room. */
-export function giveCpuid(
-  { kernel }: Pick<KvmVcpu, 'kernel'>,
+/** kvm_dev_ioctl_get_cpuid: the processor's own entries, made in memory of their size. */
+export function getSupportedCpuid(
+  module: Pick<KvmVcpu, 'kernel'>,
   argument: number,
   entries: readonly CpuidEntry[],
-  copied = false,
 ): number {
+  const { kernel } = module;
   const header = getStruct(kernel, kvm_cpuid2, argument);
   if (typeof header === 'number') return header;
-  if (copied && !kernel.kmalloc('struct kvm_cpuid_entry2[]')) return -ENOMEM;
+  if (header.nent > 0 && !kernel.kmalloc('struct kvm_cpuid_entry2[]')) return -ENOMEM;
+  return giveCpuid(module, argument, header, entries);
+}
+
+/** Copy CPUID entries behind `struct kvm_cpuid2`, and their number into it; -E2BIG if user space left room for fewer. */
+function giveCpuid(
+  { kernel }: Pick<KvmVcpu, 'kernel'>,
+  argument: number,
+  header: StructOf<typeof kvm_cpuid2>,
+  entries: readonly CpuidEntry[],
+): number {
   const nent = entries.length;
-  const fits = header.nent >= nent;
-  if (putStruct(kernel, kvm_cpuid2, argument, { ...header, nent }) < 0) return -EFAULT;
-  if (!fits) return kernel.refuse(E2BIG, `there are ${nent} CPUID entries, room for ${header.nent}`);
+  if (header.nent < nent) return kernel.refuse(E2BIG, `there are ${nent} CPUID entries, room for ${header.nent}`);
   for (const [i, entry] of entries.entries()) {
     const at = argument + kvm_cpuid2.size + i * kvm_cpuid_entry2.size;
     if (putStruct(kernel, kvm_cpuid_entry2, at, entry) < 0) return -EFAULT;
   }
-  return 0;
+  return putStruct(kernel, kvm_cpuid2, argument, { ...header, nent });
 }
 
 /** File operations of a vCPU fd. */
@@ -224,12 +252,12 @@ export const vcpuOperations: FileOperations = {
     const vcpu = vcpuOf(file);
     const frames: readonly Hpa[] = [vcpu.run.frame, vcpu.run.pioFrame, vcpu.vm.ringFrame];
     const ring = vcpu.dirtyRing?.frames ?? [];
-    // kvm_vcpu_mmap: a private copy of a ring would show nothing.
+    // kvm_vcpu_mmap: a private copy of a ring would show nothing, and there is no code in it.
     const [first, last] = [vma.offset, vma.offset + vma.length - PAGE_SIZE].map(
       (at) => at / PAGE_SIZE - KVM_DIRTY_LOG_PAGE_OFFSET,
     );
-    if (!vma.shared && (first! in ring || last! in ring))
-      return vcpu.vm.kernel.refuse(EINVAL, 'a dirty ring is mapped shared');
+    if ((!vma.shared || vma.protection & PROT_EXEC) && (first! in ring || last! in ring))
+      return vcpu.vm.kernel.refuse(EINVAL, 'a dirty ring is mapped shared, and not to be executed');
     mapFrames(vma, frames, ring);
     return 0;
   },

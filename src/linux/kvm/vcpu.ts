@@ -5,6 +5,7 @@
 
 import { type Gpa, type Hpa, pageNumber } from '../../address.ts';
 import { LOG_ENTRIES } from '../../hardware/vcpu/modification-log.ts';
+import { VECTOR } from '../../hardware/vcpu/pending-event.ts';
 import type { Kernel } from '../core/kernel.ts';
 import { KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED, type kvm_cpuid_entry2 } from '../uapi/kvm.ts';
 import type { StructOf } from '../uapi/struct.ts';
@@ -16,7 +17,7 @@ import { reservedEntries } from './dirty-ring-ioctl.ts';
 import { Emulation } from './emulation.ts';
 import { initialFpu } from './fpu-state.ts';
 import { HaltPolling } from './halt-polling.ts';
-import { type InjectedEvent, isException } from './injected-event.ts';
+import { type InjectedEvent, isDoubleFault, isException } from './injected-event.ts';
 import type { Irqchip } from './irqchip.ts';
 import { Lapic } from './lapic.ts';
 import { MmioCache, type PageFault } from './mmu.ts';
@@ -101,6 +102,8 @@ export class KvmVcpu implements VmVcpu {
   injected: InjectedEvent | undefined;
   #exception = NO_EXCEPTION;
   #exceptionCode: number | undefined;
+  /** KVM_REQ_TRIPLE_FAULT. */
+  tripleFault = false;
   readonly #frames: VcpuFrames;
 
   /** `frames` are zeroed pages that belong to the vCPU from here on. */
@@ -109,7 +112,7 @@ export class KvmVcpu implements VmVcpu {
     this.vm = vm;
     this.kernel = vm.kernel;
     this.id = id;
-    this.halts = new HaltPolling(stream, id, this.stats);
+    this.halts = new HaltPolling(stream, id, this.stats, () => vm.haltPollLimit);
     this.#frames = frames;
     this.cpu = vm.makeCpu(memory, frames.state, stream);
     this.dirtyRing =
@@ -118,7 +121,7 @@ export class KvmVcpu implements VmVcpu {
     this.fault = { vcpu: id, gpa: 0 as Gpa, write: false, present: false };
     this.logModifications(vm.logsModifications);
     this.lapic = vm.irqchip === undefined ? undefined : this.#makeLapic(vm.irqchip);
-    const boot = id === 0;
+    const { isBoot: boot } = this;
     this.apicBase = BigInt(APIC_BASE_DEFAULT) | APIC_BASE_ENABLE | (boot ? APIC_BASE_BOOT_CPU : 0n);
     resetCpu(this.cpu, false);
     this.mpState = boot || this.lapic === undefined ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
@@ -126,11 +129,27 @@ export class KvmVcpu implements VmVcpu {
     this.emulation = new Emulation(vm, this.cpu, this.run, this.mmioCache, this.lapic);
   }
 
-  /** kvm_queue_exception: delivered at the next entry. */
+  /**
+   * kvm_multiple_exception: delivered at the next entry. One on top of another that was not delivered yet takes its place, or the two are a
+   * double fault, and one on top of that {@link tripleFault}.
+   */
   queueException(vector: number, errorCode?: number): void {
-    this.#exception = vector;
-    this.#exceptionCode = errorCode;
+    const { injected } = this;
+    const before =
+      this.exception?.vector ?? (injected !== undefined && isException(injected) ? injected.vector : undefined);
     this.eventRequested = true;
+    if (before === VECTOR.DF) {
+      this.tripleFault = true;
+      return;
+    }
+    if (before !== undefined) this.clearExceptions();
+    const double = before !== undefined && isDoubleFault(before, vector);
+    this.#exception = double ? VECTOR.DF : vector;
+    this.#exceptionCode = double ? 0 : errorCode;
+  }
+
+  get exceptionPending(): boolean {
+    return this.#exception !== NO_EXCEPTION;
   }
 
   /** kvm_clear_exception_queue: the instruction is carried out anew, which raises its exception again if it still has one. */
@@ -154,6 +173,11 @@ export class KvmVcpu implements VmVcpu {
     const taken = this.exception;
     this.#exception = NO_EXCEPTION;
     return taken;
+  }
+
+  /** kvm_vcpu_is_bsp, kvm_vcpu_is_reset_bsp. */
+  get isBoot(): boolean {
+    return this.id === this.vm.bootCpuId;
   }
 
   /** MSR_IA32_APICBASE. */
@@ -217,6 +241,7 @@ export class KvmVcpu implements VmVcpu {
     const { clock, stream } = this.kernel;
     return new Lapic({
       id: this.id,
+      isBoot: this.isBoot,
       stream,
       clock,
       send: (message) => irqchip.send(message, this.lapic),

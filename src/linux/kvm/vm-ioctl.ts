@@ -73,17 +73,15 @@ const table = clockIoctls(interruptIoctls(new IoctlTable<Vm>()))
   .takes(KVM_IOEVENTFD, kvm_ioeventfd, (vm, args) => vm.ioeventfds.set(args))
   .plain(KVM_CREATE_DEVICE, createDevice)
   .plain(KVM_SET_TSS_ADDR, setTssAddress)
-  .takes(KVM_SET_IDENTITY_MAP_ADDR, address, (vm, { value }) => {
-    if (vm.vcpus.length > 0) return vm.kernel.refuse(EINVAL, 'the identity map is chosen before the first vCPU');
-    vm.identityMapAddress = value === 0n ? DEFAULT_IDENTITY_MAP : value;
-    return 0;
-  })
+  .plain(KVM_SET_IDENTITY_MAP_ADDR, setIdentityMap)
   .plain(KVM_SET_NR_MMU_PAGES, (vm, pages) =>
     pages < MIN_MMU_PAGES ? vm.kernel.refuse(EINVAL, `the MMU needs at least ${MIN_MMU_PAGES} pages`) : 0,
   )
-  .plain(KVM_SET_BOOT_CPU_ID, (vm) =>
-    vm.vcpus.length > 0 ? vm.kernel.refuse(EBUSY, 'the boot CPU is chosen before the first vCPU') : 0,
-  )
+  .plain(KVM_SET_BOOT_CPU_ID, (vm, id) => {
+    if (vm.vcpus.length > 0) return vm.kernel.refuse(EBUSY, 'the boot CPU is chosen before the first vCPU');
+    vm.bootCpuId = id >>> 0;
+    return 0;
+  })
   .takes(KVM_GET_DIRTY_LOG, kvm_dirty_log, getDirtyLog)
   .takes(KVM_CLEAR_DIRTY_LOG, kvm_clear_dirty_log, clearDirtyLog)
   .takes(KVM_REGISTER_COALESCED_MMIO, kvm_coalesced_mmio_zone, (vm, zone) => vm.coalesced.register(zone))
@@ -93,18 +91,35 @@ const table = clockIoctls(interruptIoctls(new IoctlTable<Vm>()))
   .plain(KVM_GET_STATS_FD, vmStatsFd)
   .takes(KVM_ENABLE_CAP, kvm_enable_cap, enableCapability);
 
-/** kvm_vm_ioctl_enable_cap_generic. */
+function setIdentityMap(vm: Vm, argument: number): number {
+  if (vm.vcpus.length > 0) return vm.kernel.refuse(EINVAL, 'the identity map is chosen before the first vCPU');
+  const given = getStruct(vm.kernel, address, argument);
+  if (typeof given === 'number') return given;
+  vm.identityMapAddress = given.value === 0n ? DEFAULT_IDENTITY_MAP : given.value;
+  return 0;
+}
+
+/** kvm_vm_ioctl_enable_cap_generic, kvm_vm_ioctl_enable_cap. */
 function enableCapability(vm: Vm, { cap, flags, arg0 }: StructOf<typeof kvm_enable_cap>): number {
   switch (cap) {
     case KVM_CAP.MANUAL_DIRTY_LOG_PROTECT2:
       return setManualProtect(vm, flags, arg0);
+    case KVM_CAP.HALT_POLL:
+      if (flags !== 0 || arg0 >> 32n)
+        return vm.kernel.refuse(EINVAL, 'the time of halt polling has 32 bits, and no flags');
+      vm.haltPollLimit = Number(arg0);
+      return 0;
     case KVM_CAP.DIRTY_LOG_RING:
-      if (flags !== 0) return vm.kernel.refuse(EINVAL, 'a dirty ring has no flags');
-      return enableDirtyRing(vm, arg0);
+    case KVM_CAP.DIRTY_LOG_RING_ACQ_REL:
+      return enableDirtyRing(vm, Number(BigInt.asUintN(32, arg0)));
     case KVM_CAP.X86_USER_SPACE_MSR:
       if (flags !== 0 || arg0 & ~USER_SPACE_MSR_REASONS)
         return vm.kernel.refuse(EINVAL, 'MSRs go to user space for being invalid, unknown or filtered');
       vm.userSpaceMsrs = Number(arg0);
+      return 0;
+    case KVM_CAP.EXIT_ON_EMULATION_FAILURE:
+      if (flags !== 0 || arg0 > 1n) return vm.kernel.refuse(EINVAL, 'KVM_CAP_EXIT_ON_EMULATION_FAILURE is 0 or 1');
+      vm.exitOnEmulationFailure = arg0 === 1n;
       return 0;
     case KVM_CAP.IOREGIONFD:
       if (flags !== 0 || arg0 > 1n) return vm.kernel.refuse(EINVAL, 'KVM_CAP_IOREGIONFD is 0 or 1');
@@ -116,9 +131,10 @@ function enableCapability(vm: Vm, { cap, flags, arg0 }: StructOf<typeof kvm_enab
 }
 
 /** kvm_vm_ioctl_create_vcpu. */
-function createVcpu(vm: Vm, id: number): number {
+function createVcpu(vm: Vm, argument: number): number {
   const { kernel } = vm;
-  if (id >= KVM_MAX_VCPU_IDS || id < 0) return kernel.refuse(EINVAL, `vCPU ids are below ${KVM_MAX_VCPU_IDS}`);
+  const id = argument >>> 0;
+  if (id >= KVM_MAX_VCPU_IDS) return kernel.refuse(EINVAL, `vCPU ids are below ${KVM_MAX_VCPU_IDS}`);
   if (vm.vcpus.length >= KVM_MAX_VCPUS) return kernel.refuse(EINVAL, `a VM has at most ${KVM_MAX_VCPUS} vCPUs`);
   if (vm.vcpus.some((other) => other.id === id)) return kernel.refuse(EEXIST, `vCPU ${id} exists`);
   const objects = [

@@ -13,6 +13,7 @@ import { CoalescedZones } from './coalesced-io.ts';
 import type { Cpu, CpuFactory } from './cpu.ts';
 import type { DirtyRing } from './dirty-ring.ts';
 import { DirtyTracking } from './dirty-tracking.ts';
+import { MOST_POLLING } from './halt-polling.ts';
 import { IoBus } from './io-bus.ts';
 import { Ioeventfds } from './ioeventfd.ts';
 import { Ioregions } from './ioregion.ts';
@@ -91,7 +92,7 @@ export class Vm {
   userSpaceMsrs = 0;
   /** KVM_CAP_DIRTY_LOG_RING: bytes of each vCPU's ring of dirty pages, which stands for the bitmaps then; 0 for none. */
   #dirtyRingBytes = 0;
-  /** Times that the translations of all vCPUs were dropped. */
+  /** remote_tlb_flush_requests: times that the translations of all vCPUs were to be dropped. */
   flushes = 0;
   /** In order of creation. */
   readonly vcpus: VmVcpu[] = [];
@@ -99,6 +100,12 @@ export class Vm {
   readonly #lapics: Lapic[] = [];
   /** The page all vCPUs map behind their port data (coalesced_mmio_ring). */
   readonly ringFrame: Hpa;
+  /** KVM_SET_BOOT_CPU_ID. */
+  bootCpuId = 0;
+  /** KVM_CAP_HALT_POLL, or what the module says: for so many nanoseconds at most a halted vCPU looks for an interrupt itself. */
+  haltPollLimit = MOST_POLLING;
+  /** KVM_CAP_EXIT_ON_EMULATION_FAILURE. */
+  exitOnEmulationFailure = false;
   /** kvm_arch: where VMX's identity map would go; user space chooses before the first vCPU. */
   identityMapAddress = 0xfffbc000n;
   /**

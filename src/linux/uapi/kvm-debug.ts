@@ -9,6 +9,7 @@ export const KVM_GUESTDBG_USE_SW_BP = 0x10000;
 export const KVM_GUESTDBG_USE_HW_BP = 0x20000;
 export const KVM_GUESTDBG_INJECT_DB = 0x40000;
 export const KVM_GUESTDBG_INJECT_BP = 0x80000;
+export const KVM_GUESTDBG_BLOCKIRQ = 0x100000;
 
 /** `debugreg` is DR0–DR7, of which 0–3 and 7 count. */
 export const kvm_guest_debug = struct('kvm_guest_debug', { control: u32, pad: u32, debugreg: bytes(64) });

@@ -1,6 +1,7 @@
 /** KVM_SET_GUEST_DEBUG on the real CPU: single steps, breakpoints in hardware and software, injection. */
 
 import { expect, test } from 'vitest';
+import type { KvmVcpu } from '../../../src/linux/kvm/vcpu.ts';
 import { EBUSY } from '../../../src/linux/uapi/errno.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import * as debug from '../../../src/linux/uapi/kvm-debug.ts';
@@ -128,4 +129,50 @@ test('an exception may be queued behind one that is being delivered, not behind 
   const events = { exception_injected: 1, exception_nr: 3 };
   expect(on.qemu.pass(on.vcpuFd, uapi.KVM_SET_VCPU_EVENTS, uapi.kvm_vcpu_events, events)).toBe(0);
   expect([1, 2].map(() => setDebug(on, debug.KVM_GUESTDBG_INJECT_DB))).toEqual([0, -EBUSY]);
+});
+
+test('KVM_GUESTDBG_BLOCKIRQ keeps NMIs and interrupts out of the guest until it is off', () => {
+  // x86.c: kvm_check_and_inject_events
+  const on = guest('nop\n hlt\n hlt');
+  expect(setDebug(on, ENABLE | debug.KVM_GUESTDBG_BLOCKIRQ)).toBe(0);
+  expect(on.qemu.ioctl(on.vcpuFd, uapi.KVM_NMI)).toBe(0);
+  expect([on.resume(), on.exitReason, on.taken]).toEqual([0, run.KVM_EXIT_HLT, []]);
+  expect(setDebug(on, 0)).toBe(0);
+  expect([on.resume(), on.taken]).toEqual([0, [2]]);
+});
+
+test('an exception on top of one that is not delivered: another one, #DF, or the end', () => {
+  // x86.c: kvm_multiple_exception
+  const DOUBLE_FAULT = 8;
+  const inject = (first: number, second: number) => {
+    const on = guest('hlt');
+    const events = { exception_injected: 1, exception_nr: first };
+    expect(on.qemu.pass(on.vcpuFd, uapi.KVM_SET_VCPU_EVENTS, uapi.kvm_vcpu_events, events)).toBe(0);
+    (on.vm.vcpus[0] as KvmVcpu).queueException(second, 0);
+    on.resume();
+    return on.taken[0] ?? on.exitReason;
+  };
+  expect(inject(14, 13)).toBe(DOUBLE_FAULT);
+  expect(inject(13, 14)).toBe(14);
+  expect(inject(13, 11)).toBe(DOUBLE_FAULT);
+  expect(inject(1, 13)).toBe(13);
+  expect(inject(DOUBLE_FAULT, 1)).toBe(run.KVM_EXIT_SHUTDOWN);
+});
+
+test('of a software exception user space hears nothing, and of NMIs only that there are some', () => {
+  // x86.c: kvm_vcpu_ioctl_x86_get_vcpu_events
+  const on = guest('hlt');
+  const tell = () => {
+    expect(on.qemu.ioctl(on.vcpuFd, uapi.KVM_GET_VCPU_EVENTS, on.qemu.scratch)).toBe(0);
+    return on.qemu.answer(uapi.kvm_vcpu_events);
+  };
+  expect(setDebug(on, ENABLE | debug.KVM_GUESTDBG_INJECT_BP)).toBe(0);
+  expect(tell().exception_injected).toBe(0);
+  for (let nmi = 0; nmi < 3; nmi++) on.qemu.ioctl(on.vcpuFd, uapi.KVM_NMI);
+  expect(tell().nmi_pending).toBe(1);
+  // What had arrived before is part of what KVM_SET_VCPU_EVENTS replaces.
+  on.qemu.ioctl(on.vcpuFd, uapi.KVM_NMI);
+  const flags = uapi.KVM_VCPUEVENT_VALID_NMI_PENDING;
+  expect(on.qemu.pass(on.vcpuFd, uapi.KVM_SET_VCPU_EVENTS, uapi.kvm_vcpu_events, { flags })).toBe(0);
+  expect(tell().nmi_pending).toBe(0);
 });

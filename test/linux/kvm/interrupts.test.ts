@@ -1,11 +1,13 @@
 /** Interrupts from the in-kernel controllers to the model's CPU: when they arrive, in which order, with which events. */
 
 import { describe, expect, test } from 'vitest';
-import { matchingEvents } from '../../../src/event.ts';
+import { EventStream, matchingEvents } from '../../../src/event.ts';
+import { HaltPolling, MOST_POLLING } from '../../../src/linux/kvm/halt-polling.ts';
 import { IOAPIC_BASE, Ioapic } from '../../../src/linux/kvm/ioapic.ts';
-import type { VcpuStats } from '../../../src/linux/kvm/vcpu-stats.ts';
-import { EINTR } from '../../../src/linux/uapi/errno.ts';
+import { VcpuStats } from '../../../src/linux/kvm/vcpu-stats.ts';
+import { EINTR, EINVAL } from '../../../src/linux/uapi/errno.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
+import { KVM_CAP } from '../../../src/linux/uapi/kvm-capability.ts';
 import * as run from '../../../src/linux/uapi/kvm-run.ts';
 import { Host } from '../../qemu/bench.ts';
 import { Guest } from './guest.ts';
@@ -245,6 +247,26 @@ describe('a halted vCPU', () => {
     expect([stats.halt_attempted_poll, stats.halt_successful_poll, stats.halt_wakeup]).toEqual([4, 1, 5]);
     expect(stats.halt_poll_fail_ns).toBe(10_000 + 20_000 + 40_000);
   });
+});
+
+test('the time of polling grows past its limit, which is kept when it is used; KVM_CAP_HALT_POLL sets another, or ends it', () => {
+  // kvm_main.c: kvm_vcpu_halt
+  const told: string[] = [];
+  const stream = new EventStream(() => 0n);
+  stream.subscribe(matchingEvents('kvm_halt_poll_ns'), ({ event, fields }) => told.push(event.text(fields as never)));
+  const stats = new VcpuStats();
+  let most = MOST_POLLING;
+  const halts = new HaltPolling(stream, 0, stats, () => most);
+  for (let halt = 0; halt < 7; halt++) halts.ended(199_999, true);
+  expect(told.at(-1)).toBe('vcpu 0: halt_poll_ns 320000 (grow 160000)');
+  expect(stats.halt_successful_poll).toBe(1);
+  most = 0;
+  halts.ended(5, false);
+  expect([told.length, stats.halt_attempted_poll, stats.halt_wakeup]).toEqual([6, 6, 6]);
+  const guest = new Guest('hlt');
+  const limit = (arg0: bigint) =>
+    guest.qemu.pass(guest.vmFd, uapi.KVM_ENABLE_CAP, uapi.kvm_enable_cap, { cap: KVM_CAP.HALT_POLL, arg0 });
+  expect([limit(1n << 32n), limit(5000n), guest.vm.haltPollLimit]).toEqual([-EINVAL, 0, 5000]);
 });
 
 describe('timers', () => {

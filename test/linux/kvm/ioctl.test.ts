@@ -65,12 +65,20 @@ describe('/dev/kvm', () => {
     expect(bench.qemu.ioctl(bench.vmFd, uapi.KVM_CHECK_EXTENSION, capability)).toBe(value);
   });
 
-  test('KVM_GET_SUPPORTED_CPUID says how many entries it needs, then gives them', () => {
+  test('KVM_GET_SUPPORTED_CPUID does not say how many entries it needs until there is room for them', () => {
     const { qemu } = bench;
-    expect(qemu.pass(bench.kvmFd, uapi.KVM_GET_SUPPORTED_CPUID, uapi.kvm_cpuid2, { nent: 0 })).toBe(-E2BIG);
-    const { nent } = qemu.answer(uapi.kvm_cpuid2);
+    const ask = (nent: number) => {
+      const result = qemu.pass(bench.kvmFd, uapi.KVM_GET_SUPPORTED_CPUID, uapi.kvm_cpuid2, { nent });
+      return [result, qemu.answer(uapi.kvm_cpuid2).nent];
+    };
+    expect([0, 5].map(ask)).toEqual([
+      [-E2BIG, 0],
+      [-E2BIG, 5],
+    ]);
+    const [result, nent] = ask(100);
+    expect(result).toBe(0);
     expect(nent).toBeGreaterThan(5);
-    expect(qemu.pass(bench.kvmFd, uapi.KVM_GET_SUPPORTED_CPUID, uapi.kvm_cpuid2, { nent })).toBe(0);
+    expect(ask(nent!)).toEqual([0, nent]);
     const first = qemu.user.memory.read((qemu.scratch + uapi.kvm_cpuid2.size) as Hva, uapi.kvm_cpuid_entry2.size);
     expect(new TextDecoder().decode(first.subarray(16, 20))).toBe('Genu');
     expect(call(uapi.KVM_GET_SUPPORTED_CPUID, BAD_POINTER)).toBe(-EFAULT);
@@ -334,6 +342,30 @@ describe('vCPU', () => {
     expect(bench.qemu.pass(bench.vcpuFd, uapi.KVM_SET_MP_STATE, uapi.kvm_mp_state, { mp_state: 3 })).toBe(-EINVAL);
     expect(bench.qemu.pass(bench.vcpuFd, uapi.KVM_SET_SIGNAL_MASK, uapi.kvm_signal_mask, { len: 4 })).toBe(-EINVAL);
     expect(bench.qemu.pass(bench.vcpuFd, uapi.KVM_SET_SIGNAL_MASK, uapi.kvm_signal_mask, { len: 8 })).toBe(0);
+  });
+
+  test('KVM_SET_CPUID2: another CPUID once the vCPU has run, or linear addresses of another width, is EINVAL', () => {
+    // cpuid.c: kvm_set_cpuid, kvm_check_cpuid
+    const bench = new Bench();
+    const { memory } = bench.qemu.user;
+    const set = (...entries: readonly { readonly function: number; readonly eax: number }[]) => {
+      const bytes = entries.flatMap((entry) => [...uapi.kvm_cpuid_entry2.encode(entry)]);
+      memory.write(bench.qemu.scratch, Uint8Array.of(...uapi.kvm_cpuid2.encode({ nent: entries.length }), ...bytes));
+      return bench.qemu.ioctl(bench.vcpuFd, uapi.KVM_SET_CPUID2, bench.qemu.scratch);
+    };
+    const widths = (linear: number) => ({ function: 0x80000008, eax: (linear << 8) | 40 });
+    expect([0, 47, 48, 57, 64].map((linear) => set(widths(linear)))).toEqual([0, -EINVAL, 0, 0, -EINVAL]);
+    const family = { function: 1, eax: 0x306c3 };
+    expect(set(family)).toBe(0);
+    bench.enter();
+    expect([set(family), set({ ...family, eax: 0x306c4 }), set(family, widths(48)), set()]).toEqual([
+      0,
+      -EINVAL,
+      -EINVAL,
+      -EINVAL,
+    ]);
+    expect(bench.qemu.pass(bench.vcpuFd, uapi.KVM_GET_CPUID2, uapi.kvm_cpuid2, { nent: 0 })).toBe(-E2BIG);
+    expect(bench.qemu.answer(uapi.kvm_cpuid2).nent).toBe(0);
   });
 
   test('KVM_SET_CPUID2: E2BIG beyond 256 entries', () => {

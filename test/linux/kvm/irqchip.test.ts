@@ -156,6 +156,18 @@ describe('what waits until the vCPU is looked at', () => {
   const setState = ({ qemu, vcpuFd }: Bench, mp_state: number) =>
     expect(qemu.pass(vcpuFd, uapi.KVM_SET_MP_STATE, uapi.kvm_mp_state, { mp_state })).toBe(0);
 
+  test('KVM_SET_BOOT_CPU_ID: the processor of that number runs, hears the PIC, and says that it is the one', () => {
+    const boot = (bench: Bench) => expect(bench.qemu.ioctl(bench.vmFd, uapi.KVM_SET_BOOT_CPU_ID, 1)).toBe(0);
+    const bench = new Bench({ irqchip: true, prepare: boot });
+    expect(bench.qemu.ioctl(bench.vcpuFd, uapi.KVM_RUN)).toBe(-EAGAIN);
+    const second = bench.qemu.ioctl(bench.vmFd, uapi.KVM_CREATE_VCPU, 1);
+    expect(bench.qemu.ioctl(second, uapi.KVM_GET_MP_STATE, bench.qemu.scratch)).toBe(0);
+    expect(bench.qemu.answer(uapi.kvm_mp_state).mp_state).toBe(uapi.KVM_MP_STATE_RUNNABLE);
+    expect(bench.qemu.ioctl(second, uapi.KVM_GET_SREGS, bench.qemu.scratch)).toBe(0);
+    expect(bench.qemu.answer(uapi.kvm_sregs).apic_base).toBe(0xfee00900n);
+    expect(bench.vm.vcpus.map(({ lapic }) => lapic!.listensToPic)).toEqual([false, true]);
+  });
+
   test('an INIT that KVM_SET_VCPU_EVENTS says to wait: KVM_GET_VCPU_EVENTS tells of it, KVM_GET_MP_STATE has it done', () => {
     const bench = make();
     const { qemu, vcpuFd } = bench;

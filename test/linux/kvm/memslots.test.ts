@@ -56,6 +56,17 @@ describe('changes', () => {
     expect([generation(), bench.vm.memslots.generation(1)]).toEqual([2, 3]);
   });
 
+  test('a move that is refused behind its overlaps has unmapped the slot, and made two generations', () => {
+    // kvm_main.c: kvm_set_memslot
+    const { bench, hva, generation } = setUp();
+    bench.listen('kvm_mmu_zap_all_fast');
+    expect(bench.setSlot(0, 2 ** 46, 4 * PAGE, hva)).toBe(-EINVAL);
+    expect([generation(), bench.events.length]).toEqual([6, 1]);
+    expect(bench.vm.memslots.get(0)!.baseGfn).toBe(0x10);
+    expect(bench.setSlot(1, 2 ** 46, 4 * PAGE, hva)).toBe(-EINVAL);
+    expect([generation(), bench.events.length]).toEqual([6, 1]);
+  });
+
   test('the same again changes nothing, not even the generation', () => {
     const { bench, hva, generation } = setUp();
     expect(bench.setSlot(0, 0x10000, 4 * PAGE, hva)).toBe(0);

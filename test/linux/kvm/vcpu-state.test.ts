@@ -70,8 +70,25 @@ describe('register sets in kvm_run', () => {
   test('sregs that no CPU can have are refused there too', () => {
     const bench = new Bench();
     uapi.kvm_sregs.write(bench.run, { cr0: 0x80000000n }, run.RUN_SYNC_REGS + sregs);
-    bench.run.setUint32(run.RUN_DIRTY_REGS, run.KVM_SYNC_X86_SREGS, true);
+    bench.run.setUint32(run.RUN_DIRTY_REGS, run.KVM_SYNC_X86_REGS | run.KVM_SYNC_X86_SREGS, true);
+    uapi.kvm_regs.write(bench.run, { rbx: 0x55n }, run.RUN_SYNC_REGS + regs);
     expect(bench.enter()).toBe(-22);
+    // The set before was taken, and is no longer dirty.
+    expect(bench.run.getUint32(run.RUN_DIRTY_REGS, true)).toBe(run.KVM_SYNC_X86_SREGS);
+    expect(bench.cpu.register(3)).toBe(0x55n);
+  });
+
+  test('a refused KVM_RUN leaves kvm_run as any other does', () => {
+    // x86.c: kvm_arch_vcpu_ioctl_run
+    const bench = new Bench();
+    bench.run.setBigUint64(run.RUN_CR8, 0x10n, true);
+    bench.run.setBigUint64(run.RUN_APIC_BASE, 0n, true);
+    bench.run.setUint32(run.RUN_VALID_REGS, run.KVM_SYNC_X86_REGS, true);
+    bench.cpu.setRegister(3, 0x77n);
+    expect(bench.enter()).toBe(-22);
+    expect(bench.run.getBigUint64(run.RUN_CR8, true)).toBe(0n);
+    expect(bench.run.getBigUint64(run.RUN_APIC_BASE, true)).toBe(0xfee00900n);
+    expect(uapi.kvm_regs.read(bench.run, run.RUN_SYNC_REGS + regs).rbx).toBe(0x77n);
   });
 });
 
@@ -239,6 +256,20 @@ describe('statistics', () => {
     expect(id).toBe(`kvm-${guest.qemu.process.pid}/vcpu-0`);
     expect(values).toMatchObject({ io_exits: 2, mmio_exits: 1, hypercalls: 1, halt_exits: 1, insn_emulation: 1 });
     expect(values['exits']).toBe(2 + 1 + 1 + 1 + values['pf_fixed']!);
+  });
+
+  test('stand in the order of struct kvm_vcpu_stat; the fd needs no argument, and names the vCPU', () => {
+    const guest = new Guest('hlt', 'none', { irqchip: false });
+    const fd = guest.qemu.ioctl(guest.vcpuFd, uapi.KVM_GET_STATS_FD, 5);
+    expect(guest.qemu.process.files.get(fd)!.path).toContain('kvm-vcpu-stats:0');
+    const names = Object.keys(read(guest, fd).values);
+    expect(names.indexOf('halt_wait_ns')).toBeLessThan(names.indexOf('pf_taken'));
+    expect(names.slice(names.indexOf('pf_spurious'), names.indexOf('exits'))).toEqual([
+      'pf_spurious',
+      'pf_fast',
+      'pf_mmio_spte_created',
+      'pf_guest',
+    ]);
   });
 
   test('of a VM: pages by size; the file keeps the VM', () => {
