@@ -36,8 +36,11 @@ export function getDirtyLog(vm: Vm, log: StructOf<typeof kvm_dirty_log>): number
   vm.flushModificationLogs();
   const { dirty } = slot;
   dirty.copy();
-  if (!vm.dirtyTracking.manual)
-    for (const { offset, bytes } of dirty.told()) vm.dirtyTracking.protect(slot, dirty.clear(offset * 8, bytes));
+  if (!vm.dirtyTracking.manual) {
+    const pages = dirty.told().flatMap(({ offset, bytes }) => dirty.clear(offset * 8, bytes));
+    vm.dirtyTracking.protect(slot, pages);
+    if (pages.length > 0) vm.dirtyTracking.flush();
+  }
   for (const { offset, bytes } of dirty.told()) {
     const at = Number(log.dirty_bitmap) + offset;
     if (copyToUser(vm.kernel, at, bytes) < 0) return refusePointer(vm.kernel, at, bytes.length);
@@ -61,7 +64,9 @@ export function clearDirtyLog(vm: Vm, log: StructOf<typeof kvm_clear_dirty_log>)
   const mask = new Uint8Array(Math.ceil(count / BITS_PER_LONG) * (BITS_PER_LONG / 8));
   const at = Number(log.dirty_bitmap);
   if (copyFromUser(kernel, mask, at) < 0) return refusePointer(kernel, at, mask.length);
-  vm.dirtyTracking.protect(slot, slot.dirty.clear(Number(log.first_page), mask));
+  const pages = slot.dirty.clear(Number(log.first_page), mask);
+  vm.dirtyTracking.protect(slot, pages);
+  if (pages.length > 0) vm.dirtyTracking.flush();
   return 0;
 }
 

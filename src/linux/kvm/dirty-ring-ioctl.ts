@@ -38,6 +38,7 @@ export function resetDirtyRings(vm: Vm): number {
   if (vm.dirtyRingBytes === 0) return vm.kernel.refuse(EINVAL, 'the VM has no dirty rings');
   let cleared = 0;
   for (const { dirtyRing } of vm.vcpus) cleared += dirtyRing?.reset((slot, offset) => protect(vm, slot, offset)) ?? 0;
+  if (cleared > 0) vm.dirtyTracking.flush();
   return cleared;
 }
 

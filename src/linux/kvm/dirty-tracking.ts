@@ -4,11 +4,12 @@
  * x86.c: kvm_mmu_slot_apply_flags).
  */
 
-import type { EptTables } from './ept-tables.ts';
+import { BITS_PER_LONG } from './dirty-bitmap.ts';
+import { type EptTables, FRAMES } from './ept-tables.ts';
 import { mappingLevel } from './huge-pages.ts';
-import { logsDirtyPages, type Memslot, type Memslots, slotHva } from './memslots.ts';
+import { isReadonly, logsDirtyPages, type Memslot, type Memslots, slotHva } from './memslots.ts';
 import type { Mmu } from './mmu.ts';
-import { clearDirty, forbidWrite, isPresent } from './spte.ts';
+import { clearDirty, forbidWrite, forbidWriteForGood, isPresent } from './spte.ts';
 
 export class DirtyTracking {
   readonly #mmu: Mmu;
@@ -27,7 +28,7 @@ export class DirtyTracking {
   /** kvm_mmu_slot_apply_flags. */
   loggingChanged(slot: Memslot): void {
     const { tables } = this.#mmu;
-    if (tables === undefined) return;
+    if (tables === undefined || isReadonly(slot)) return;
     const end = slot.baseGfn + slot.pages;
     if (!logsDirtyPages(slot)) {
       this.#collapse(tables, slot, end);
@@ -40,16 +41,37 @@ export class DirtyTracking {
     this.#mmu.flushTranslations();
   }
 
-  /** The reported or cleared `pages` of `slot` (indexes): their next write must be seen. */
+  /**
+   * kvm_arch_mmu_enable_log_dirty_pt_masked: the reported or cleared `pages` of `slot` (indexes, in their order): their next write must be
+   * seen. The caller flushes.
+   */
   protect(slot: Memslot, pages: readonly number[]): void {
     const { tables } = this.#mmu;
-    if (tables === undefined || pages.length === 0) return;
-    for (const page of pages) {
-      const gfn = slot.baseGfn + page;
-      // Large leaves are left where logging began with all bits set; they are split here, and write-protected if they cannot be.
-      tables.splitLeaves(gfn, gfn + 1);
-      tables.changeLeaves(gfn, gfn + 1, this.#forget);
+    if (tables === undefined) return;
+    for (let from = 0; from < pages.length; ) {
+      const word = Math.floor(pages[from]! / BITS_PER_LONG);
+      let to = from;
+      while (to < pages.length && Math.floor(pages[to]! / BITS_PER_LONG) === word) to++;
+      // Large leaves are left where logging began with all bits set.
+      if (this.#memslots.initiallyDirty)
+        this.#forgetLarge(tables, slot.baseGfn + pages[from]!, slot.baseGfn + pages[to - 1]!);
+      for (; from < to; from++) {
+        const gfn = slot.baseGfn + pages[from]!;
+        tables.changeLeaves(gfn, gfn + 1, this.#forgetSmall);
+      }
     }
+  }
+
+  /** The large leaves of one long of the bitmap are split as far as before its last page, and what is large still is write-protected. */
+  #forgetLarge(tables: EptTables, first: number, last: number): void {
+    tables.splitLeaves(first, last);
+    tables.changeLeaves(first, first + 1, protectLarge);
+    if (Math.floor(first / FRAMES[2]) !== Math.floor(last / FRAMES[2]))
+      tables.changeLeaves(last, last + 1, protectLarge);
+  }
+
+  /** kvm_flush_remote_tlbs. */
+  flush(): void {
     this.#mmu.flushTranslations();
   }
 
@@ -59,14 +81,18 @@ export class DirtyTracking {
     return this.#modificationLog && level === 1 ? clearDirty(entry) : forbidWrite(entry);
   };
 
+  readonly #forgetSmall = (entry: bigint, level: number): bigint => (level === 1 ? this.#forget(entry, level) : entry);
+
   /** kvm_mmu_zap_collapsible_sptes: small leaves that a large one may stand for now go; the next fault makes the large one. */
   #collapse(tables: EptTables, slot: Memslot, end: number): void {
     const { mm } = this.#mmu;
-    let dropped = false;
     for (const level of [3, 2]) {
       const larger = (gfn: number) => mappingLevel(slot, gfn, mm.mappingLevel(slotHva(slot, gfn))) >= level;
-      if (tables.dropTables(slot.baseGfn, end, level, larger)) dropped = true;
+      tables.dropTables(slot.baseGfn, end, level, larger);
     }
-    if (dropped) this.#mmu.flushTranslations();
   }
 }
+
+/** kvm_mmu_slot_gfn_write_protect, from 2 MiB on. */
+const protectLarge = (entry: bigint, level: number): bigint =>
+  level > 1 && isPresent(entry) ? forbidWriteForGood(entry) : entry;

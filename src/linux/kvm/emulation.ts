@@ -7,9 +7,10 @@
  * were answered before are not repeated. A write is queued and the instruction finishes; user space sees it afterwards.
  */
 
-import { type Gpa, gva, PAGE_SIZE, pageNumber, pageOffset } from '../../address.ts';
+import { type Gpa, gva, PAGE_SIZE, pageNumber, pageOffset, pageStart } from '../../address.ts';
 import type { EmulatorPort, Served } from '../../hardware/vcpu/emulator-port.ts';
 import { IO_QUALIFICATION } from '../../hardware/vcpu/exit.ts';
+import { APIC_BASE_DEFAULT } from './apic-registers.ts';
 import { type Cpu, RCX, RDI } from './cpu.ts';
 import { kvm_read_guest, kvm_write_guest } from './guest-memory.ts';
 import type { Lapic } from './lapic.ts';
@@ -334,6 +335,8 @@ export class Emulation implements EmulatorPort {
 
   /** vcpu_is_mmio_gpa: is this the page that the vCPU remembers as MMIO? */
   #isMmio(linear: number, physical: Gpa, write: boolean): boolean {
+    // The local APIC's page is MMIO, whatever is mapped there.
+    if (pageStart(physical) === APIC_BASE_DEFAULT) return true;
     if (!this.#cache.holds(physical, this.#vm.memslots.generation())) return false;
     if (vcpuMatchMmio.on)
       vcpuMatchMmio(this.#vm.kernel.stream, { gva: gva(BigInt(linear)), gpa: physical, write, gpaMatch: true });

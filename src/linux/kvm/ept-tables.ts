@@ -8,10 +8,21 @@ import type { EventStream } from '../../event.ts';
 import type { PhysicalMemory } from '../../hardware/physical-memory.ts';
 import type { PageAllocator } from '../core/page-allocator.ts';
 import { ENOMEM } from '../uapi/errno.ts';
-import { isLeaf, isPresent, partOfHugeSpte, refersToTable, spteAddress, tableOf, tableSpte } from './spte.ts';
-import { kvmMmuGetPage, kvmMmuSplitHugePage, kvmTdpMmuSpteChanged } from './trace-mmu.ts';
+import {
+  isLeaf,
+  isPresent,
+  partOfHugeSpte,
+  REMOVED_SPTE,
+  refersToTable,
+  spteAddress,
+  tableOf,
+  tableSpte,
+} from './spte.ts';
+import { kvmMmuGetPage, kvmMmuPrepareZapPage, kvmMmuSplitHugePage, kvmTdpMmuSpteChanged } from './trace-mmu.ts';
 
 const ROOT_LEVEL = 4;
+/** PG_LEVEL_1G. */
+const GIGABYTE_LEVEL = 3;
 const ACC_ALL = 7;
 const ENTRIES = 512;
 const ENTRY_BYTES = 8;
@@ -26,6 +37,7 @@ export class EptTables {
   readonly #pages: PageAllocator;
   readonly #stream: EventStream;
   readonly #accessedDirty: boolean;
+  readonly #flush: () => void;
   readonly #tables = new Set<Hpa>();
   readonly root: Hpa;
   /** Level of the entry that the last {@link find} ended at. */
@@ -38,31 +50,32 @@ export class EptTables {
     stream: EventStream;
     root: Hpa;
     accessedDirty: boolean;
+    /** Make every vCPU forget its translations. */
+    flush: () => void;
   }) {
     this.#memory = options.memory;
     this.#pages = options.pages;
     this.#stream = options.stream;
     this.#accessedDirty = options.accessedDirty;
+    this.#flush = options.flush;
     this.root = options.root;
     this.#tables.add(options.root);
     this.#tellPage(0, ROOT_LEVEL);
   }
 
-  /** tdp_mmu_init_sp: entries of `level` for the frames from `gfn`. The TDP MMU uses no generation of its own. */
+  /** tdp_mmu_init_sp. */
   #tellPage(gfn: number, level: number): void {
-    if (kvmMmuGetPage.on)
-      kvmMmuGetPage(this.#stream, {
-        generation: 0,
-        gfn,
-        level,
-        access: ACC_ALL,
-        accessedDirty: this.#accessedDirty,
-        rootCount: 0,
-      });
+    if (kvmMmuGetPage.on) kvmMmuGetPage(this.#stream, this.#page(gfn, level));
   }
 
-  get pageCount(): number {
-    return this.#tables.size;
+  /** A table whose entries, of `level`, are for the frames from `gfn`. The TDP MMU uses no generation of its own. */
+  #page(gfn: number, level: number) {
+    return { generation: 0, gfn, level, access: ACC_ALL, accessedDirty: this.#accessedDirty, rootCount: 0 };
+  }
+
+  #tellChange(gfn: number, level: number, oldSpte: bigint, newSpte: bigint): void {
+    if (kvmTdpMmuSpteChanged.on && oldSpte !== newSpte)
+      kvmTdpMmuSpteChanged(this.#stream, { asId: 0, gfn, level, oldSpte, newSpte });
   }
 
   /** The entry that decides about frame `gfn`: its leaf, or the first absent one on the way; its level is {@link foundLevel}. */
@@ -86,8 +99,8 @@ export class EptTables {
   }
 
   /**
-   * Where the entry of `gfn` at `level` stands, making missing tables and splitting larger leaves on the way; `undefined`
-   * when the host is out of memory.
+   * Where the entry of `gfn` at `level` stands, making missing tables on the way, also in the place of larger leaves, whose other frames
+   * fault anew (kvm_tdp_mmu_map); `undefined` when the host is out of memory.
    */
   build(gfn: number, level: number): Hpa | undefined {
     let table = this.root;
@@ -99,7 +112,8 @@ export class EptTables {
         continue;
       }
       const entry = this.#memory.readEntry(place);
-      const made = isPresent(entry) ? this.#split(place, gfn, at, entry) : this.#link(place, gfn, at);
+      if (isPresent(entry)) this.#zapLeaf(place, gfn, at, entry);
+      const made = this.#link(place, gfn, at);
       if (made === undefined) return undefined;
       table = made;
     }
@@ -109,17 +123,13 @@ export class EptTables {
   /** Write the entry at `at`, which decides about `gfn` at `level`. A table that it replaces goes, with all below it. */
   set(at: Hpa, gfn: number, level: number, entry: bigint): void {
     const old = this.#memory.words[at >> 2]!;
-    if (kvmTdpMmuSpteChanged.on)
-      kvmTdpMmuSpteChanged(this.#stream, {
-        asId: 0,
-        gfn,
-        level,
-        oldSpte: this.#memory.readEntry(at),
-        newSpte: entry,
-      });
+    if (kvmTdpMmuSpteChanged.on) this.#tellChange(gfn, level, this.#memory.readEntry(at), entry);
     this.#memory.writeEntry(at, entry);
     if (!refersToTable(old, level)) return;
-    if (!isPresent(entry) || spteAddress(entry) !== tableOf(old)) this.#drop(tableOf(old), gfn, level - 1);
+    if (isPresent(entry) && spteAddress(entry) === tableOf(old)) return;
+    const base = gfn - (gfn % FRAMES[level]!);
+    if (kvmTdpMmuSpteChanged.on || kvmMmuPrepareZapPage.on) this.#tellRemoved(BigInt(old >>> 0), base, level - 1);
+    this.#drop(tableOf(old), level - 1);
   }
 
   /**
@@ -169,16 +179,59 @@ export class EptTables {
   }
 
   /** zap_collapsible_spte_range: drop the tables below entries of `level` in [start, end) for which `larger(gfn)` holds. */
-  dropTables(start: number, end: number, level: number, larger: (gfn: number) => boolean): boolean {
+  dropTables(start: number, end: number, level: number, larger: (gfn: number) => boolean): void {
     const span = FRAMES[level]!;
-    let dropped = false;
     for (let gfn = Math.ceil(start / span) * span; gfn + span <= end; gfn += span) {
       this.find(gfn);
       if (this.foundLevel >= level || !larger(gfn)) continue;
-      this.set(this.build(gfn, level)!, gfn, level, 0n);
-      dropped = true;
+      const at = this.build(gfn, level)!;
+      this.set(at, gfn, level, REMOVED_SPTE);
+      this.#flush();
+      this.#memory.writeEntry(at, 0n);
     }
-    return dropped;
+  }
+
+  /**
+   * kvm_tdp_mmu_zap_invalidated_roots: everything goes, what is below 1 GiB first, and is told entry by entry. The object is dead
+   * afterwards.
+   */
+  zap(): void {
+    if (kvmTdpMmuSpteChanged.on || kvmMmuPrepareZapPage.on) {
+      const upper = this.#present(this.root, 0, ROOT_LEVEL);
+      for (const { entry, gfn } of upper)
+        for (const below of this.#present(spteAddress(entry), gfn, GIGABYTE_LEVEL)) {
+          this.#tellChange(below.gfn, GIGABYTE_LEVEL, below.entry, 0n);
+          if (!isLeaf(below.entry, GIGABYTE_LEVEL)) this.#tellRemoved(below.entry, below.gfn, GIGABYTE_LEVEL - 1);
+        }
+      for (const { entry, gfn } of upper) {
+        this.#tellChange(gfn, ROOT_LEVEL, entry, 0n);
+        this.#tellRemoved(entry, gfn, GIGABYTE_LEVEL, true);
+      }
+    }
+    this.free();
+  }
+
+  /** The present entries of the table at `table`, which are of `level`, and the first frame of each. */
+  #present(table: Hpa, base: number, level: number): readonly { readonly entry: bigint; readonly gfn: number }[] {
+    const all = Array.from({ length: ENTRIES }, (_, index) => ({
+      entry: this.#memory.readEntry((table + index * ENTRY_BYTES) as Hpa),
+      gfn: base + index * FRAMES[level]!,
+    }));
+    return all.filter(({ entry }) => isPresent(entry));
+  }
+
+  /**
+   * handle_removed_pt: the table that `parent` refers to, with entries of `level`, is linked nowhere any more. All of these are told as removed,
+   * also those that were none, or are `emptied` by now.
+   */
+  #tellRemoved(parent: bigint, base: number, level: number, emptied = false): void {
+    if (kvmMmuPrepareZapPage.on) kvmMmuPrepareZapPage(this.#stream, this.#page(base, level));
+    for (let index = 0; index < ENTRIES; index++) {
+      const gfn = base + index * FRAMES[level]!;
+      const entry = emptied ? 0n : this.#memory.readEntry((spteAddress(parent) + index * ENTRY_BYTES) as Hpa);
+      this.#tellChange(gfn, level, entry, REMOVED_SPTE);
+      if (isPresent(entry) && !isLeaf(entry, level)) this.#tellRemoved(entry, gfn, level - 1);
+    }
   }
 
   /** Give all tables back to the allocator; the object is dead afterwards. */
@@ -187,39 +240,47 @@ export class EptTables {
     this.#tables.clear();
   }
 
+  /** tdp_mmu_zap_spte_atomic: the entry at `at`, a large leaf or a table's, goes. */
+  #zapLeaf(at: Hpa, gfn: number, level: number, entry: bigint): void {
+    this.#tellChange(gfn - (gfn % FRAMES[level]!), level, entry, REMOVED_SPTE);
+    this.#flush();
+    this.#memory.writeEntry(at, 0n);
+  }
+
   /** tdp_mmu_link_sp: a new empty table below the absent entry at `at`. */
   #link(at: Hpa, gfn: number, level: number): Hpa | undefined {
     const made = this.#pages.allocate();
     if (made === undefined) return undefined;
     this.#tables.add(made);
-    this.#tellPage(gfn - (gfn % FRAMES[level]!), level - 1);
-    this.set(at, gfn, level, tableSpte(made, this.#accessedDirty));
+    const base = gfn - (gfn % FRAMES[level]!);
+    this.#tellPage(base, level - 1);
+    this.set(at, base, level, tableSpte(made, this.#accessedDirty));
     return made;
   }
 
   /** tdp_mmu_split_huge_page: the large leaf at `at` becomes a table of leaves that map the same memory. */
   #split(at: Hpa, gfn: number, level: number, huge: bigint): Hpa | undefined {
     const made = this.#pages.allocate();
-    const errno = made === undefined ? -ENOMEM : 0;
-    if (kvmMmuSplitHugePage.on) kvmMmuSplitHugePage(this.#stream, { gfn, spte: huge, level, errno });
-    if (made === undefined) return undefined;
+    if (made === undefined) {
+      if (kvmMmuSplitHugePage.on) kvmMmuSplitHugePage(this.#stream, { gfn, spte: huge, level, errno: -ENOMEM });
+      return undefined;
+    }
     this.#tables.add(made);
     const base = gfn - (gfn % FRAMES[level]!);
     this.#tellPage(base, level - 1);
-    for (let index = 0; index < ENTRIES; index++) {
-      const part = (made + index * ENTRY_BYTES) as Hpa;
-      this.set(part, base + index * FRAMES[level - 1]!, level - 1, partOfHugeSpte(huge, level - 1, index));
-    }
+    // Nobody sees the table yet: its entries are told nowhere.
+    for (let index = 0; index < ENTRIES; index++)
+      this.#memory.writeEntry((made + index * ENTRY_BYTES) as Hpa, partOfHugeSpte(huge, level - 1, index));
     this.set(at, base, level, tableSpte(made, this.#accessedDirty));
+    if (kvmMmuSplitHugePage.on) kvmMmuSplitHugePage(this.#stream, { gfn: base, spte: huge, level, errno: 0 });
     return made;
   }
 
-  /** handle_removed_pt: `table`, whose entries are of `level`, is linked nowhere any more. */
-  #drop(table: Hpa, gfn: number, level: number): void {
-    const base = gfn - (gfn % FRAMES[level + 1]!);
+  /** The table at `table`, whose entries are of `level`, is given back, with all below it. */
+  #drop(table: Hpa, level: number): void {
     for (let index = 0; index < ENTRIES; index++) {
-      const at = (table + index * ENTRY_BYTES) as Hpa;
-      if (this.#memory.readEntry(at) !== 0n) this.set(at, base + index * FRAMES[level]!, level, 0n);
+      const entry = this.#memory.readEntry((table + index * ENTRY_BYTES) as Hpa);
+      if (isPresent(entry) && !isLeaf(entry, level)) this.#drop(spteAddress(entry), level - 1);
     }
     this.#tables.delete(table);
     this.#pages.free(table);

@@ -19,6 +19,7 @@ import {
   isAccessed,
   isAccessTracked,
   isExecutable,
+  isLeaf,
   isMmioSpte,
   isMmuWritable,
   isPresent,
@@ -44,6 +45,7 @@ import {
   kvmUnmapHvaRange,
   markMmioSpte,
 } from './trace-mmu.ts';
+import type { VcpuStats } from './vcpu-stats.ts';
 
 /** Outcomes of a page fault; a negative number is an errno that ends KVM_RUN. */
 export const RET_PF_RETRY = 1;
@@ -62,11 +64,13 @@ const NO_PAGE = -1;
 /** What a page fault is about; the vCPU keeps one and fills it at each exit. */
 export interface PageFault {
   readonly vcpu: number;
+  readonly stats: VcpuStats;
   gpa: Gpa;
-  write: boolean;
-  /** The entry allowed some access, only not this one. */
-  present: boolean;
+  /** Bits of PFERR. */
+  errorCode: number;
 }
+/** The bits of a page fault's error code. Under EPT a read counts as the user's, and a misconfiguration as a reserved bit. */
+export const PFERR = { PRESENT: 1, WRITE: 2, USER: 4, RSVD: 8, FETCH: 16 } as const;
 
 /** A vCPU's memory of the last MMIO page it touched (vcpu_cache_mmio_info): later exits need no walk. */
 export class MmioCache {
@@ -80,7 +84,8 @@ export class MmioCache {
   }
 
   remember(gpa: Gpa, generation: number): void {
-    this.#page = pageStart(gpa);
+    // Frame 0 stands for none (vcpu_match_mmio_gpa).
+    this.#page = pageStart(gpa) || NO_PAGE;
     this.#generation = generation;
   }
 }
@@ -129,7 +134,14 @@ export class Mmu {
     const { memory, pages, stream } = this.#kernel;
     const root = pages.allocate();
     if (root === undefined) return -ENOMEM;
-    this.#tables = new EptTables({ memory, pages, stream, root, accessedDirty: this.#accessedDirty });
+    this.#tables = new EptTables({
+      memory,
+      pages,
+      stream,
+      root,
+      accessedDirty: this.#accessedDirty,
+      flush: this.#flush,
+    });
     this.#pointer = eptPointer(root, this.#accessedDirty);
     return this.#pointer;
   }
@@ -153,14 +165,16 @@ export class Mmu {
 
   /** direct_page_fault: RET_PF_* or -errno. */
   pageFault(cache: MmioCache, fault: PageFault): number {
-    const { gpa, write } = fault;
+    const { gpa } = fault;
     const gfn = pageNumber(gpa);
     const slot = this.#memslots.find(gfn);
-    if (slot === undefined) return this.#mapMmio(cache, gpa, gfn);
+    const write = (fault.errorCode & PFERR.WRITE) !== 0;
     // page_fault_handle_page_track: a write that somebody has to see.
-    if (write && fault.present && slot.tracked.size > 0 && slot.tracked.has(gfn)) return RET_PF_EMULATE;
-    const fast = this.#fastPageFault(fault, slot, gfn);
+    const present = (fault.errorCode & PFERR.PRESENT) !== 0;
+    if (write && present && slot !== undefined && slot.tracked.size > 0 && slot.tracked.has(gfn)) return RET_PF_EMULATE;
+    const fast = this.#canBeFast(fault) ? this.#fastPageFault(fault, slot, gfn) : RET_PF_INVALID;
     if (fast !== RET_PF_INVALID) return fast;
+    if (slot === undefined) return this.#mapMmio(cache, fault, gfn);
     if (write && isReadonly(slot)) return RET_PF_EMULATE;
     return this.#mapMemory(slot, gfn, write);
   }
@@ -188,24 +202,23 @@ export class Mmu {
     if (generation % (MMIO_GENERATION_MASK + 1) <= 1) this.zapAll();
   }
 
-  /** kvm_mmu_zap_all_fast: the next entry starts from an empty root. */
+  /** kvm_mmu_zap_all_fast: the next entry starts from an empty root. The pages that it tells of are shadow pages, of which there are none. */
   zapAll(): void {
     const tables = this.#tables;
-    if (kvmMmuZapAllFast.on)
-      kvmMmuZapAllFast(this.#kernel.stream, { generation: this.#validGeneration, usedPages: tables?.pageCount ?? 0 });
+    if (kvmMmuZapAllFast.on) kvmMmuZapAllFast(this.#kernel.stream, { generation: this.#validGeneration, usedPages: 0 });
     this.#validGeneration ^= 1;
     if (tables === undefined) return;
     this.#dropTables();
-    this.#flush();
     this.#unload();
-    tables.free();
+    tables.zap();
   }
 
   /** The mmu notifier: user pages [start, start + length) are about to go. */
   invalidateRange(start: Hva, length: number): void {
     const end = start + length;
     if (kvmUnmapHvaRange.on) kvmUnmapHvaRange(this.#kernel.stream, { start, end });
-    const changed = this.#changeUserRange(start, end, () => 0n);
+    // What maps nothing goes by the generation of the slots.
+    const changed = this.#changeUserRange(start, end, (entry) => (isPresent(entry) ? 0n : entry));
     if (changed) this.#flush();
   }
 
@@ -246,41 +259,52 @@ export class Mmu {
     this.#dropTables();
   }
 
+  /** page_fault_can_be_fast: an entry without permissions may be access-tracked where the CPU keeps no accessed bits. */
+  #canBeFast({ errorCode }: PageFault): boolean {
+    if (errorCode & PFERR.RSVD) return false;
+    return errorCode & PFERR.PRESENT ? (errorCode & PFERR.WRITE) !== 0 : !this.#accessedDirty;
+  }
+
   /** fast_page_fault: an entry that only lacks a permission which nobody has to be asked for. RET_PF_INVALID: it is not. */
-  #fastPageFault(fault: PageFault, slot: Memslot, gfn: number): number {
+  #fastPageFault(fault: PageFault, slot: Memslot | undefined, gfn: number): number {
     const tables = this.#tables;
-    // page_fault_can_be_fast: an entry without permissions may be access-tracked where the CPU keeps no accessed bits.
-    if (tables === undefined || !(fault.present ? fault.write : !this.#accessedDirty)) return RET_PF_INVALID;
-    const at = tables.find(gfn);
-    const level = tables.foundLevel;
+    if (tables === undefined) return RET_PF_INVALID;
     const { memory, stream } = this.#kernel;
+    const at = tables.find(gfn);
     const old = memory.readEntry(at);
-    if (!isPresent(old)) return RET_PF_INVALID;
-    let spte = isAccessTracked(old) ? restoreAccess(old) : old;
-    if (fault.write && isMmuWritable(spte)) {
-      // The page must be split first, so that one small page is dirty and not all of them.
-      if (level > 1 && logsDirtyPages(slot)) return RET_PF_INVALID;
-      spte = allowWrite(spte);
+    const fixed = this.#fixed(fault, slot, old, tables.foundLevel);
+    const result = isAllowed(fault, old) ? RET_PF_SPURIOUS : fixed === old ? RET_PF_INVALID : RET_PF_FIXED;
+    if (result === RET_PF_FIXED) {
+      memory.writeEntry(at, fixed);
+      if (isWritable(fixed) && !isWritable(old)) this.#markDirty(slot!, gfn);
     }
-    if (fault.write ? !isWritable(spte) : !isReadable(spte)) return RET_PF_INVALID;
-    const result = spte === old ? RET_PF_SPURIOUS : RET_PF_FIXED;
-    if (spte !== old) tables.set(at, gfn, level, spte);
-    if (isWritable(spte) && !isWritable(old)) this.#markDirty(slot, gfn);
     if (fastPageFault.on)
       fastPageFault(stream, {
         vcpu: fault.vcpu,
         address: fault.gpa,
-        write: fault.write,
-        present: fault.present,
+        errorCode: fault.errorCode,
         sptep: kernelPointer(at),
         old,
-        new: spte,
+        new: memory.readEntry(at),
         result,
       });
+    if (result !== RET_PF_INVALID) fault.stats.pf_fast++;
     return result;
   }
 
-  #mapMmio(cache: MmioCache, gpa: Gpa, gfn: number): number {
+  /** The entry `old` with the permission that the fault asks for, if it may be given back; else as it is. */
+  #fixed(fault: PageFault, slot: Memslot | undefined, old: bigint, level: number): bigint {
+    if (!isPresent(old)) return old;
+    let spte = !this.#accessedDirty && isAccessTracked(old) ? restoreAccess(old) : old;
+    if (fault.errorCode & PFERR.WRITE && isMmuWritable(spte)) {
+      spte = allowWrite(spte);
+      // The page must be split first, so that one small page is dirty and not all of them.
+      if (level > 1 && slot !== undefined && logsDirtyPages(slot)) return old;
+    }
+    return isAllowed(fault, spte) ? spte : old;
+  }
+
+  #mapMmio(cache: MmioCache, { gpa, stats }: PageFault, gfn: number): number {
     const generation = this.#memslots.generation();
     cache.remember(gpa, generation);
     if (gfn > MAX_GFN) return RET_PF_EMULATE;
@@ -289,6 +313,7 @@ export class Mmu {
     if (at === undefined) return -ENOMEM;
     const spte = mmioSpte(gpa, generation);
     this.#tables!.set(at, gfn, 1, spte);
+    stats.pf_mmio_spte_created++;
     if (markMmioSpte.on)
       markMmioSpte(this.#kernel.stream, {
         sptep: kernelPointer(at),
@@ -318,13 +343,14 @@ export class Mmu {
     const device = !this.#kernel.memory.contains(page as Hpa);
     const spte = leafSpte(first, level, { hostWritable, writeTracked, accessedDirty: this.#accessedDirty, device });
     if (hostWritable && !writeTracked) this.#markDirty(slot, gfn);
-    if (old === spte) return RET_PF_SPURIOUS;
-    this.#tables!.set(at, gfn - (gfn % frames), level, spte);
-    // A table that was here had translations of its own.
-    if (old !== 0n && isReadable(old) && (spteAddress(old) !== first || level > 1)) this.#flush();
+    if (old !== spte) {
+      this.#tables!.set(at, gfn - (gfn % frames), level, spte);
+      // A table that was here had translations of its own.
+      if (isPresent(old) && (!isLeaf(old, level) || spteAddress(old) !== first)) this.#flush();
+    }
     if (kvmMmuSetSpte.on)
       kvmMmuSetSpte(this.#kernel.stream, {
-        gfn,
+        gfn: gfn - (gfn % frames),
         spte,
         read: true,
         write: isWritable(spte),
@@ -332,10 +358,18 @@ export class Mmu {
         level,
         sptep: at,
       });
-    return write && writeTracked ? RET_PF_EMULATE : RET_PF_FIXED;
+    if (write && writeTracked) return RET_PF_EMULATE;
+    return old === spte ? RET_PF_SPURIOUS : RET_PF_FIXED;
   }
 
   #build(gfn: number, level: number): Hpa | undefined {
     return this.eptPointer() < 0 ? undefined : this.#tables!.build(gfn, level);
   }
 }
+
+/** is_access_allowed. */
+const isAllowed = ({ errorCode }: PageFault, spte: bigint): boolean => {
+  if (!isPresent(spte)) return false;
+  if (errorCode & PFERR.FETCH) return isExecutable(spte);
+  return errorCode & PFERR.WRITE ? isWritable(spte) : isReadable(spte);
+};

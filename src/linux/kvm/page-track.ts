@@ -39,8 +39,7 @@ export class PageTrack {
     slot.tracked.set(gfn, (slot.tracked.get(gfn) ?? 0) + 1);
     const { tables } = this.#mmu;
     if (tables === undefined) return;
-    // The frame must not be part of a large page any more: kvm_mmu_gfn_disallow_lpage.
-    tables.splitLeaves(gfn, gfn + 1);
+    // A large leaf is protected whole; the next write in it makes room for small ones, for which it has to go.
     const protect = (entry: bigint) => (isPresent(entry) ? forbidWriteForGood(entry) : entry);
     if (tables.changeLeaves(gfn, gfn + 1, protect)) this.#mmu.flushTranslations();
   }

@@ -164,6 +164,8 @@ function enterGuest(vcpu: KvmVcpu): number {
   if (pointer !== vcpu.eptPointer) {
     vcpu.eptPointer = pointer;
     cpu.setEptPointer(pointer);
+    // kvm_mmu_load: what the root's page has been before is unknown.
+    cpu.invalidateEpt();
   }
   if (watch.on && kvmEntry.on) kvmEntry(kernel.stream, { vcpu: vcpu.id, rip: cpu.rip, immediateExit: false });
   // The counter is invariant: it goes on while the processor is halted, the host works, or another vCPU has its turn.

@@ -126,6 +126,9 @@ export function makeOld(spte: bigint): bigint {
 export const restoreAccess = (spte: bigint): bigint =>
   (spte & ~(SAVED_MASK | EPT.RWX)) | ((spte & SAVED_MASK) >> SAVED_SHIFT);
 
+/** Neither present nor an MMIO entry: a table's entry, or a large leaf's, on its way out. */
+export const REMOVED_SPTE = 0x5a0n;
+
 /** Write and execute without read: a misconfiguration that KVM provokes on purpose (VMX_EPT_MISCONFIG_WX_VALUE). */
 const MMIO_VALUE = EPT.WRITE | EPT.EXECUTE;
 /** The generation's low 8 bits stand in bits 10:3, the next 11 in bits 62:52. */

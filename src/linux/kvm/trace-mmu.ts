@@ -21,8 +21,8 @@ export const kvmPageFault = event(
 
 /** kvm_mmu_trace_pferr_flags. */
 const PFERR_FLAGS = ['P', 'W', 'U', 'RSVD', 'F'] as const;
-const pferr = (code: number): string =>
-  `pferr ${hex(code)} ${PFERR_FLAGS.filter((_, bit) => ((code >> bit) & 1) === 1).join('|')}`;
+const flagsOf = (code: number): string => PFERR_FLAGS.filter((_, bit) => ((code >> bit) & 1) === 1).join('|');
+const pferr = (code: number): string => `pferr ${hex(code)} ${flagsOf(code)}`;
 
 export const kvmMmuPagetableWalk = event(
   'kvm_mmu_pagetable_walk',
@@ -51,14 +51,40 @@ export const kvmMmuWalkerError = event(
 /** access_str of KVM_MMU_PAGE_PRINTK. */
 const PAGE_ACCESS = ['---', '--x', 'w--', 'w-x', '-u-', '-ux', 'wu-', 'wux'] as const;
 
+const PAGE_FIELDS = {
+  generation: 'u32',
+  gfn: 'address',
+  level: 'u8',
+  access: 'u8',
+  accessedDirty: 'bool',
+  rootCount: 'u32',
+} as const;
+/** KVM_MMU_PAGE_PRINTK. */
+const pageText = (e: {
+  generation: number;
+  gfn: number;
+  level: number;
+  access: number;
+  accessedDirty: boolean;
+  rootCount: number;
+}) =>
+  `sp gen ${e.generation} gfn ${hex(e.gfn)} l${e.level} 8-byte q0 direct ${PAGE_ACCESS[e.access & 7]} ` +
+  `nxe ${e.accessedDirty ? '' : '!'}ad root ${e.rootCount} sync`;
+
 export const kvmMmuGetPage = event(
   'kvm_mmu_get_page',
   'kvm',
-  { generation: 'u32', gfn: 'address', level: 'u8', access: 'u8', accessedDirty: 'bool', rootCount: 'u32' },
-  (e) =>
-    `sp gen ${e.generation} gfn ${hex(e.gfn)} l${e.level} 8-byte q0 direct ${PAGE_ACCESS[e.access & 7]} ` +
-    `nxe ${e.accessedDirty ? '' : '!'}ad root ${e.rootCount} sync new`,
+  PAGE_FIELDS,
+  (e) => `${pageText(e)} new`,
   'A page of extended page tables was made.',
+);
+
+export const kvmMmuPrepareZapPage = event(
+  'kvm_mmu_prepare_zap_page',
+  'kvm',
+  PAGE_FIELDS,
+  pageText,
+  'A page of extended page tables is linked nowhere any more; its entries go next.',
 );
 
 export const markMmioSpte = event(
@@ -142,18 +168,16 @@ export const fastPageFault = event(
   {
     vcpu: 'u32',
     address: 'address',
-    write: 'bool',
-    present: 'bool',
+    errorCode: 'u32',
     sptep: 'u64',
     old: 'u64',
     new: 'u64',
     result: 'u8',
   },
   (e) =>
-    `vcpu ${e.vcpu} gva ${hex(e.address)} error_code ${e.present ? 'P' : ''}${e.present && e.write ? '|' : ''}` +
-    `${e.write ? 'W' : ''} sptep ${hex(e.sptep)} old 0x${hex(e.old)} new ${hex(e.new)} ` +
-    `spurious ${e.result === 5 ? 1 : 0} fixed ${e.result === 4 ? 1 : 0}`,
-  'A fault that only had to give a permission back: dirty logging, or access tracking.',
+    `vcpu ${e.vcpu} gva ${hex(e.address)} error_code ${flagsOf(e.errorCode)} sptep ${hex(e.sptep)} ` +
+    `old 0x${hex(e.old)} new ${hex(e.new)} spurious ${e.result === 5 ? 1 : 0} fixed ${e.result === 4 ? 1 : 0}`,
+  'A fault for which a permission may only have to be given back (dirty logging, access tracking), and whether that was it.',
 );
 
 export const kvmAgeHva = event(

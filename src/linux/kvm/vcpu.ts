@@ -102,6 +102,8 @@ export class KvmVcpu implements VmVcpu {
   injected: InjectedEvent | undefined;
   #exception = NO_EXCEPTION;
   #exceptionCode: number | undefined;
+  /** Qualification of the last EPT violation. */
+  violation = 0;
   /** KVM_REQ_TRIPLE_FAULT. */
   tripleFault = false;
   readonly #frames: VcpuFrames;
@@ -118,7 +120,7 @@ export class KvmVcpu implements VmVcpu {
     this.dirtyRing =
       frames.ring.length > 0 ? new DirtyRing(vm.kernel, id, frames.ring, reservedEntries(vm)) : undefined;
     this.run = new RunPage(memory, frames.run, frames.pio);
-    this.fault = { vcpu: id, gpa: 0 as Gpa, write: false, present: false };
+    this.fault = { vcpu: id, stats: this.stats, gpa: 0 as Gpa, errorCode: 0 };
     this.logModifications(vm.logsModifications);
     this.lapic = vm.irqchip === undefined ? undefined : this.#makeLapic(vm.irqchip);
     const { isBoot: boot } = this;

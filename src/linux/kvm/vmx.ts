@@ -11,7 +11,7 @@ import { emulateCpuid } from './cpuid.ts';
 import { emulateInstruction } from './emulate.ts';
 import { handleException } from './guest-debug.ts';
 import { handleVmcall } from './hypercalls.ts';
-import { RET_PF_EMULATE, RET_PF_FIXED, RET_PF_INVALID, RET_PF_SPURIOUS } from './mmu.ts';
+import { PFERR, RET_PF_EMULATE, RET_PF_FIXED, RET_PF_INVALID, RET_PF_SPURIOUS } from './mmu.ts';
 import { emulateRdmsr, emulateWrmsr } from './msrs.ts';
 import { handleIo } from './pio.ts';
 import { kvmFastMmio } from './trace.ts';
@@ -52,6 +52,7 @@ function handleMonitor(vcpu: KvmVcpu): number {
 function handleEptViolation(vcpu: KvmVcpu): number {
   const { exit } = vcpu.cpu;
   blockNmisAgain(vcpu);
+  vcpu.violation = exit.qualification;
   if (watch.on && kvmPageFault.on)
     kvmPageFault(vcpu.vm.kernel.stream, {
       vcpu: vcpu.id,
@@ -87,15 +88,19 @@ export function handleEptMisconfig(vcpu: KvmVcpu): number {
 function pageFault(vcpu: KvmVcpu): number {
   const { exit } = vcpu.cpu;
   const { fault } = vcpu;
-  // After a misconfiguration the qualification says nothing; the fault is taken for a read, as KVM takes it.
-  const qualification = exit.reason === EXIT_REASON.EPT_VIOLATION ? exit.qualification : 0;
   fault.gpa = exit.guestPhysical;
-  fault.write = (qualification & EPT_QUALIFICATION.WRITE) !== 0;
-  fault.present = (qualification & ANY_RIGHT) !== 0;
+  fault.errorCode = exit.reason === EXIT_REASON.EPT_VIOLATION ? pferr(exit.qualification) : PFERR.RSVD;
   const result = vcpu.vm.mmu.pageFault(vcpu.mmioCache, fault);
   count(vcpu.stats, result);
   return result === RET_PF_EMULATE ? emulateInstruction(vcpu) : Math.min(result, 1);
 }
+
+/** handle_ept_violation: an EPT violation as a page fault. After a misconfiguration the qualification says nothing. */
+const pferr = (qualification: number): number =>
+  (qualification & EPT_QUALIFICATION.READ ? PFERR.USER : 0) |
+  (qualification & EPT_QUALIFICATION.WRITE ? PFERR.WRITE : 0) |
+  (qualification & EPT_QUALIFICATION.FETCH ? PFERR.FETCH : 0) |
+  (qualification & ANY_RIGHT ? PFERR.PRESENT : 0);
 
 /** kvm_mmu_do_page_fault: statistics by outcome. */
 function count(stats: VcpuStats, result: number): void {
@@ -148,10 +153,11 @@ const IN_DELIVERY: ReadonlySet<ExitReason> = new Set([EXIT_REASON.EPT_VIOLATION,
 /** The processor that entered the guest last: the model has one. */
 const LAST_VMENTRY_CPU = 0;
 
-function deliveryFailed({ cpu, run }: KvmVcpu, reason: ExitReason): number {
-  const { idtVectoring, qualification, guestPhysical } = cpu.exit;
+/** What it says of the qualification is that of the last EPT violation (vcpu->arch.exit_qualification). */
+function deliveryFailed({ cpu, run, violation }: KvmVcpu, reason: ExitReason): number {
+  const { idtVectoring, guestPhysical } = cpu.exit;
   const where = reason === EXIT_REASON.EPT_MISCONFIG ? [guestPhysical] : [];
-  run.deliveryFailed([idtVectoring, reason, qualification, ...where, LAST_VMENTRY_CPU]);
+  run.deliveryFailed([idtVectoring, reason, violation, ...where, LAST_VMENTRY_CPU]);
   return 0;
 }
 

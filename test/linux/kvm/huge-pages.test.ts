@@ -11,7 +11,14 @@ import { initKvm } from '../../../src/linux/kvm/kvm.ts';
 import type { Memslot } from '../../../src/linux/kvm/memslots.ts';
 import { kvm_slot_page_track_add_page } from '../../../src/linux/kvm/page-track-api.ts';
 import { EINVAL } from '../../../src/linux/uapi/errno.ts';
-import { KVM_MEM_LOG_DIRTY_PAGES } from '../../../src/linux/uapi/kvm.ts';
+import {
+  KVM_CLEAR_DIRTY_LOG,
+  KVM_ENABLE_CAP,
+  KVM_MEM_LOG_DIRTY_PAGES,
+  kvm_clear_dirty_log,
+  kvm_enable_cap,
+} from '../../../src/linux/uapi/kvm.ts';
+import { KVM_CAP } from '../../../src/linux/uapi/kvm-capability.ts';
 import {
   MAP_ANONYMOUS,
   MAP_HUGE_1GB,
@@ -112,6 +119,30 @@ describe('memory of 1 GiB pages', () => {
 describe('memory of 2 MiB pages', () => {
   const map = (bench: Bench, bytes: number) =>
     bench.qemu.user.syscalls.mmap(bytes, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+
+  test('a log that begins full leaves a leaf whole until a page of it is cleared, and splits it for two', () => {
+    // mmu.c: kvm_arch_mmu_enable_log_dirty_pt_masked
+    const bench = new Bench();
+    bench.kernel.hugePages.ofSize(21)!.resize(1);
+    const cap = { cap: KVM_CAP.MANUAL_DIRTY_LOG_PROTECT2, arg0: 3n };
+    expect(bench.qemu.pass(bench.vmFd, KVM_ENABLE_CAP, kvm_enable_cap, cap)).toBe(0);
+    const hva = map(bench, MiB(2));
+    bench.setSlot(0, MiB(2), MiB(2), hva);
+    bench.enter(memoryAccess(MiB(2), true, () => 'undecodable'));
+    bench.setSlot(0, MiB(2), MiB(2), hva, KVM_MEM_LOG_DIRTY_PAGES);
+    const clear = (bits: number) => {
+      const dirty_bitmap = BigInt(bench.qemu.scratch + 4096);
+      bench.qemu.user.memory.write(Number(dirty_bitmap) as Hva, new Uint8Array(BigUint64Array.of(BigInt(bits)).buffer));
+      const log = { slot: 0, num_pages: 64, dirty_bitmap };
+      expect(bench.qemu.pass(bench.vmFd, KVM_CLEAR_DIRTY_LOG, kvm_clear_dirty_log, log)).toBe(0);
+      bench.cpu.leaf(MiB(2));
+      return [bench.cpu.leafBytes, bench.cpu.access(MiB(2), true)];
+    };
+    bench.cpu.leaf(MiB(2));
+    expect([bench.cpu.leafBytes, bench.cpu.access(MiB(2), true)]).toEqual([MiB(2), undefined]);
+    expect(clear(1)).toEqual([MiB(2), EXIT_REASON.EPT_VIOLATION]);
+    expect(clear(6)).toEqual([4096, EXIT_REASON.EPT_VIOLATION]);
+  });
 
   test('one fault maps 2 MiB; the page goes as a whole, and comes back', () => {
     const bench = new Bench();

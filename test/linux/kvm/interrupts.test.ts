@@ -376,6 +376,14 @@ describe('interrupts from user space, without controllers in the kernel', () => 
   });
 });
 
+test('an access to the local APIC is MMIO without a look at the page that was MMIO last', () => {
+  // x86.c: vcpu_is_mmio_gpa
+  const guest = new Guest(`${APIC_ON}mov eax, [rbx + 0x30]\n mov eax, [rbx + 0x30]\n${STOP}`, 'lapic');
+  guest.listen('vcpu_match_mmio,kvm_apic');
+  guest.resume();
+  expect(guest.events).toHaveLength(3);
+});
+
 test('the local vector table keeps of what a guest writes what apic_lvt_mask says: delivery status and remote IRR too', () => {
   const entries = [0x320, 0x330, 0x340, 0x350, 0x360, 0x370];
   const writes = entries.map((at) => `mov dword [rbx + ${at}], -1\n`).join('');

@@ -14,6 +14,7 @@ import {
   partOfHugeSpte,
   tableSpte,
 } from '../../../src/linux/kvm/spte.ts';
+import type { KvmVcpu } from '../../../src/linux/kvm/vcpu.ts';
 import { EFAULT } from '../../../src/linux/uapi/errno.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import * as run from '../../../src/linux/uapi/kvm-run.ts';
@@ -122,9 +123,77 @@ describe('faults', () => {
     bench.listen('kvm_mmu_zap_all_fast');
     bench.setSlot(1, 0, 0, 0);
     expect(bench.kernel.pages.used).toBe(used - 5); // root, two upper tables, two leaf tables
-    expect(bench.events).toEqual(['kvm_mmu_zap_all_fast: kvm-mmu-valid-gen 0 used_pages 5']);
+    expect(bench.events).toEqual(['kvm_mmu_zap_all_fast: kvm-mmu-valid-gen 0 used_pages 0']);
     touch(bench, 0);
     expect(bench.cpu.access(0, true)).toBeUndefined();
+  });
+
+  test('… and tells of it entry by entry: what is below 1 GiB first, and all entries of a table that goes', () => {
+    // tdp_mmu.c: tdp_mmu_zap_root, handle_removed_pt
+    const bench = new Bench();
+    bench.setSlot(0, 0x200000, 4096, bench.qemu.map(4096));
+    touch(bench, 0x200000);
+    bench.listen('kvm_tdp_mmu_spte_changed,kvm_mmu_prepare_zap_page');
+    bench.setSlot(0, 0, 0, 0);
+    const told = bench.events.map((text) => text.replace(/old_spte [0-9a-f]{2,}/, 'old_spte …'));
+    const page = (gfn: string, level: number) =>
+      `kvm_mmu_prepare_zap_page: sp gen 0 gfn ${gfn} l${level} 8-byte q0 direct wux nxe ad root 0 sync`;
+    const change = (gfn: string, level: number, before: string, after: string) =>
+      `kvm_tdp_mmu_spte_changed: as id 0 gfn ${gfn} level ${level} old_spte ${before} new_spte ${after}`;
+    expect(told.slice(0, 7)).toEqual([
+      change('0', 3, '…', '0'),
+      page('0', 2),
+      change('0', 2, '0', '5a0'),
+      change('200', 2, '…', '5a0'),
+      page('200', 1),
+      change('200', 1, '…', '5a0'),
+      change('201', 1, '0', '5a0'),
+    ]);
+    // One change each of the root's entry and of that below it, and of each entry of three tables.
+    expect(told).toHaveLength(2 + 3 + 3 * 512);
+    expect(told.at(-1)).toBe(change('7fc0000', 3, '0', '5a0'));
+  });
+
+  test('fast_page_fault is told whenever it is tried; an entry that allows the access is spurious', () => {
+    // mmu.c: fast_page_fault
+    const bench = new Bench();
+    bench.setSlot(0, 0, 4096, bench.qemu.map(4096), 2);
+    bench.enter(memoryAccess(0, false, () => 'undecodable'));
+    bench.listen('fast_page_fault');
+    bench.enter(memoryAccess(0, true, store(0, [1])));
+    expect(bench.events.at(-1)).toMatch(/error_code P\|W .* spurious 0 fixed 0$/);
+    const tracking = new Bench({ features: { accessedDirty: false, modificationLog: false } });
+    tracking.listen('fast_page_fault');
+    tracking.setSlot(0, 0, 4096, tracking.qemu.map(4096));
+    touch(tracking, 0, false);
+    expect(tracking.events.at(-1)).toMatch(/error_code U .* old 0x0 new 0 spurious 0 fixed 0$/);
+    const { stats } = tracking.vm.vcpus[0] as KvmVcpu;
+    expect(stats.pf_fast).toBe(0);
+    tracking.qemu.process.mm.age(tracking.vm.memslots.get(0)!.userspaceAddress as Hva, 4096);
+    touch(tracking, 0, false);
+    expect(tracking.events.at(-1)).toMatch(/spurious 0 fixed 1$/);
+    expect(stats.pf_fast).toBe(1);
+  });
+
+  test('an MMIO entry outlives the memory that comes to its place and goes', () => {
+    const bench = new Bench();
+    bench.enter(memoryAccess(0x5000, true, store(0x5000, [1])));
+    const hva = bench.qemu.map(4096);
+    bench.setSlot(0, 0x5000, 4096, hva);
+    bench.qemu.user.syscalls.munmap(hva, 4096);
+    bench.cpu.leaf(0x5000);
+    expect(bench.cpu.leaf(0x5000) & 7n).toBe(6n);
+    expect((bench.vm.vcpus[0] as KvmVcpu).stats.pf_mmio_spte_created).toBe(1);
+  });
+
+  test('frame 0 is in no memory of MMIO pages: its entry is looked at each time', () => {
+    const bench = new Bench();
+    bench.listen('check_mmio_spte,vcpu_match_mmio');
+    for (let access = 0; access < 3; access++) bench.enter(memoryAccess(0, true, store(0, [1])));
+    expect(bench.events.map((text) => text.slice(0, text.indexOf(':')))).toEqual([
+      'check_mmio_spte',
+      'check_mmio_spte',
+    ]);
   });
 
   test('an address above the highest frame is emulated without an entry', () => {

@@ -53,15 +53,29 @@ test('tracking counts; after the last removal the next write maps the page writa
   expect(bench.cpu.access(MiB(2), true)).toBeUndefined();
 });
 
-test('a large page with a tracked frame is split, and none is made', () => {
+test('a large page with a tracked frame is protected whole; a write in it makes room for small ones, and no large one is made', () => {
+  // mmu.c: kvm_mmu_slot_gfn_write_protect; tdp_mmu.c: kvm_tdp_mmu_map
   const { bench, slot } = tracked(true);
   touch(bench, MiB(2), true);
-  bench.cpu.leaf(MiB(2));
-  expect(bench.cpu.leafBytes).toBe(MiB(2));
+  const leafBytes = () => {
+    bench.cpu.leaf(MiB(2));
+    return bench.cpu.leafBytes;
+  };
+  expect(leafBytes()).toBe(MiB(2));
   kvm_slot_page_track_add_page(bench.vm, slot, 515);
+  expect(leafBytes()).toBe(MiB(2));
+  expect(bench.cpu.access(MiB(2) + 0x3000, false)).toBeUndefined();
+  expect(bench.cpu.access(MiB(2), true)).toBe(EXIT_REASON.EPT_VIOLATION);
+  bench.listen('kvm_tdp_mmu_spte_changed,kvm_mmu_split_huge_page');
+  touch(bench, MiB(2), true);
+  expect(leafBytes()).toBe(4096);
+  expect(bench.events.map((text) => text.replace(/spte [0-9a-f]{4,}/g, 'spte …'))).toEqual([
+    'kvm_tdp_mmu_spte_changed: as id 0 gfn 200 level 2 old_spte … new_spte 5a0',
+    'kvm_tdp_mmu_spte_changed: as id 0 gfn 200 level 2 old_spte 0 new_spte …',
+    'kvm_tdp_mmu_spte_changed: as id 0 gfn 200 level 1 old_spte 0 new_spte …',
+  ]);
   expect(bench.cpu.access(MiB(2), true)).toBeUndefined();
-  expect(bench.cpu.access(MiB(2) + 0x3000, true)).toBe(EXIT_REASON.EPT_VIOLATION);
-  expect(bench.cpu.leafBytes).toBe(4096);
+  expect(bench.cpu.access(MiB(2) + 0x3000, false)).toBe(EXIT_REASON.EPT_VIOLATION);
 });
 
 test('deleting the slot tells the notifier; unregistered, it hears nothing', () => {

@@ -99,8 +99,8 @@ describe('an event meets pages that the EPT does not map yet', () => {
     expect(guest.run.getUint32(run.RUN_INTERNAL_SUBERROR, true)).toBe(run.KVM_INTERNAL_ERROR_DELIVERY_EV);
     expect(guest.run.getUint32(run.RUN_INTERNAL_NDATA, true)).toBe(5);
     const data = (index: number) => guest.run.getBigUint64(run.RUN_INTERNAL_DATA + 8 * index, true);
-    // #DE, EPT_MISCONFIG, no qualification, the address, the processor.
-    expect([0, 1, 2, 3, 4].map(data)).toEqual([0x80000300n, 49n, 0n, 0xfebc0ff8n, 0n]);
+    // #DE, EPT_MISCONFIG, the qualification of the EPT violation before it, the address, the processor.
+    expect([0, 1, 2, 3, 4].map(data)).toEqual([0x80000300n, 49n, 0x182n, 0xfebc0ff8n, 0n]);
   });
 
   test('int3 with its stack in MMIO cannot be emulated', () => {
