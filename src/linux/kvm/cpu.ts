@@ -123,5 +123,8 @@ export const RDI = 7;
 /** The instruction pointer's number in {@link Cpu.halves}. */
 export const RIP = 16;
 
+/** The processor that entered the guest last: the model has one. */
+export const LAST_VMENTRY_CPU = 0;
+
 /** Makes the CPU of a new vCPU; `stateAt` is a zeroed page frame for its state. */
 export type CpuFactory = (memory: PhysicalMemory, stateAt: Hpa, stream: EventStream) => Cpu;

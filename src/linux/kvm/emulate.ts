@@ -3,7 +3,7 @@
  * served by `Emulation`, and turn what it then needs into an exit (arch/x86/kvm/x86.c).
  */
 
-import { gva } from '../../address.ts';
+import { gva, PAGE_SIZE } from '../../address.ts';
 import { RCX } from './cpu.ts';
 import { guestBytes } from './guest-paging.ts';
 import { kvmEmulateInsn } from './trace.ts';
@@ -14,6 +14,8 @@ const UD_VECTOR = 6;
 const PF_VECTOR = 14;
 const EFER_LMA = 1n << 10n;
 const CR0_PE = 1n;
+/** Bytes of the longest instruction. */
+const LONGEST = 15;
 /** Bits of RCX that are zero where the emulator lets a repeated instruction pause. */
 const BATCH_MASK = 0x3ff;
 
@@ -106,15 +108,23 @@ function failed(vcpu: KvmVcpu): number {
     if (cpu.segment('ss').dpl !== 0) return 1;
   }
   const { exit } = cpu;
-  const bytes = instructionBytes(vcpu);
-  vcpu.run.emulationFailed(bytes, [exit.reason, exit.qualification, exit.idtVectoring, 0, 0]);
+  vcpu.run.emulationFailed(fetchedBytes(vcpu), [exit.reason, exit.qualification, exit.idtVectoring, 0, 0]);
   return 0;
+}
+
+/** __do_insn_fetch_bytes: what the decoder has fetched at RIP, which is as much as an instruction may have, but no further page for nothing. */
+function fetchedBytes(vcpu: KvmVcpu): Uint8Array {
+  const { cpu } = vcpu;
+  const at = gva(codeBase(vcpu) + cpu.rip);
+  const inPage = PAGE_SIZE - Number(BigInt.asUintN(12, at));
+  const fits = cpu.exit.instructionLength <= inPage;
+  return guestBytes(vcpu, at, fits ? Math.min(inPage, LONGEST) : LONGEST);
 }
 
 /** The instruction at RIP, as far as it can be fetched. */
 function instructionBytes(vcpu: KvmVcpu): Uint8Array {
   const { cpu } = vcpu;
-  return guestBytes(vcpu, gva(codeBase(vcpu) + cpu.rip), cpu.exit.instructionLength || 15);
+  return guestBytes(vcpu, gva(codeBase(vcpu) + cpu.rip), cpu.exit.instructionLength || LONGEST);
 }
 
 const is64Bit = (vcpu: KvmVcpu) => (vcpu.cpu.efer & EFER_LMA) !== 0n && vcpu.cpu.segment('cs').l !== 0;

@@ -20,6 +20,7 @@ import {
 } from '../uapi/kvm-debug.ts';
 import { KVM_EXIT_DEBUG, KVM_RUN_UNION } from '../uapi/kvm-run.ts';
 import type { StructOf } from '../uapi/struct.ts';
+import { LAST_VMENTRY_CPU } from './cpu.ts';
 import type { IoctlTable } from './ioctl-table.ts';
 import type { KvmVcpu } from './vcpu.ts';
 
@@ -98,10 +99,18 @@ export function setGuestFlags(vcpu: KvmVcpu, rflags: bigint): void {
   cpu.rflags = steps ? rflags | TF : rflags;
 }
 
-/** handle_exception_nmi, for the exceptions that user space debugs with: KVM_EXIT_DEBUG tells which, and where. */
+/**
+ * handle_exception_nmi, for the exceptions that user space debugs with: KVM_EXIT_DEBUG tells which, and where; one in the delivery of another
+ * event is an internal error.
+ */
 export function handleException(vcpu: KvmVcpu): number {
   const { cpu, run } = vcpu;
-  const exception = cpu.exit.interruption & 0xff;
+  const { idtVectoring, interruption } = cpu.exit;
+  if (idtVectoring !== 0) {
+    run.simultaneous([idtVectoring, interruption, 0, LAST_VMENTRY_CPU]);
+    return 0;
+  }
+  const exception = interruption & 0xff;
   run.exit(KVM_EXIT_DEBUG);
   kvm_debug_exit_arch.write(
     run.view,

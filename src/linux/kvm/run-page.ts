@@ -15,6 +15,7 @@ import {
   KVM_EXIT_MMIO,
   KVM_INTERNAL_ERROR_DELIVERY_EV,
   KVM_INTERNAL_ERROR_EMULATION,
+  KVM_INTERNAL_ERROR_SIMUL_EX,
   KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON,
   KVM_PIO_PAGE_OFFSET,
   RUN_CR8,
@@ -196,6 +197,11 @@ export class RunPage {
   /** KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON: an exit that has no handler. */
   unexpectedExit(reason: number): void {
     this.#internalError(KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, [BigInt(reason), 0n]);
+  }
+
+  /** KVM_INTERNAL_ERROR_SIMUL_EX: an exception that leaves the guest, while another event was being delivered. */
+  simultaneous(information: readonly number[]): void {
+    this.#internalError(KVM_INTERNAL_ERROR_SIMUL_EX, information.map(BigInt));
   }
 
   /** KVM_INTERNAL_ERROR_DELIVERY_EV: an exit, while an event was being delivered, after which it cannot be. */

@@ -7,6 +7,7 @@ import { watch } from '../../event.ts';
 import { EPT_QUALIFICATION, EXIT_REASON, type ExitReason, INTERRUPTIBILITY } from '../../hardware/vcpu/exit.ts';
 import { KVM_MP_STATE_HALTED } from '../uapi/kvm.ts';
 import { KVM_EXIT_HLT, KVM_EXIT_SHUTDOWN } from '../uapi/kvm-run.ts';
+import { LAST_VMENTRY_CPU } from './cpu.ts';
 import { emulateCpuid } from './cpuid.ts';
 import { emulateInstruction } from './emulate.ts';
 import { handleException } from './guest-debug.ts';
@@ -148,10 +149,11 @@ handlers[EXIT_REASON.PML_FULL] = handlePmlFull;
 handlers[EXIT_REASON.PREEMPTION_TIMER] = handlePreemptionTimer;
 
 /** Exits that leave an event deliverable. */
-const IN_DELIVERY: ReadonlySet<ExitReason> = new Set([EXIT_REASON.EPT_VIOLATION, EXIT_REASON.PML_FULL]);
-
-/** The processor that entered the guest last: the model has one. */
-const LAST_VMENTRY_CPU = 0;
+const IN_DELIVERY: ReadonlySet<ExitReason> = new Set([
+  EXIT_REASON.EXCEPTION_NMI,
+  EXIT_REASON.EPT_VIOLATION,
+  EXIT_REASON.PML_FULL,
+]);
 
 /** What it says of the qualification is that of the last EPT violation (vcpu->arch.exit_qualification). */
 function deliveryFailed({ cpu, run, violation }: KvmVcpu, reason: ExitReason): number {

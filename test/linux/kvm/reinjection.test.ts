@@ -6,8 +6,11 @@
 import { describe, expect, test } from 'vitest';
 import { matchingEvents } from '../../../src/event.ts';
 import { EPT_QUALIFICATION, EXIT_REASON } from '../../../src/hardware/vcpu/exit.ts';
+import { EINVAL } from '../../../src/linux/uapi/errno.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
+import { KVM_CAP } from '../../../src/linux/uapi/kvm-capability.ts';
 import * as run from '../../../src/linux/uapi/kvm-run.ts';
+import { Bench } from './bench.ts';
 import { Guest } from './guest.ts';
 
 const STOP = 'out 0x80, al\n';
@@ -108,6 +111,34 @@ describe('an event meets pages that the EPT does not map yet', () => {
     guest.resume();
     expect(guest.exitReason).toBe(run.KVM_EXIT_INTERNAL_ERROR);
     expect(guest.run.getUint32(run.RUN_INTERNAL_SUBERROR, true)).toBe(run.KVM_INTERNAL_ERROR_EMULATION);
+    // All that the decoder has fetched (emulate.c: __do_insn_fetch_bytes): 15 bytes, the first of them INT3.
+    expect([0, 8, 9].map((at) => guest.run.getUint8(run.RUN_INTERNAL_DATA + at))).toEqual([1, 15, 0xcc]);
+    expect(events(guest).exception_injected).toBe(1);
+  });
+
+  test('… and with KVM_CAP_EXIT_ON_EMULATION_FAILURE user space alone hears of it', () => {
+    const guest = new Guest(`mov rsp, 0xfebc1000\n int3\n`, 'none');
+    const set = (arg0: bigint) => {
+      const cap = { cap: KVM_CAP.EXIT_ON_EMULATION_FAILURE, arg0 };
+      return guest.qemu.pass(guest.vmFd, uapi.KVM_ENABLE_CAP, uapi.kvm_enable_cap, cap);
+    };
+    expect([set(2n), set(1n)]).toEqual([-EINVAL, 0]);
+    guest.resume();
+    expect(guest.run.getUint32(run.RUN_INTERNAL_SUBERROR, true)).toBe(run.KVM_INTERNAL_ERROR_EMULATION);
+    expect(events(guest).exception_injected).toBe(0);
+  });
+
+  test('an exception that leaves the guest while another event is delivered is an internal error', () => {
+    // vmx.c: handle_exception_nmi
+    const bench = new Bench();
+    bench.enter((cpu) => {
+      cpu.exit.idtVectoring = 0x80000306;
+      cpu.exit.interruption = 0x80000301;
+      return EXIT_REASON.EXCEPTION_NMI;
+    });
+    expect(bench.run.getUint32(run.RUN_INTERNAL_SUBERROR, true)).toBe(run.KVM_INTERNAL_ERROR_SIMUL_EX);
+    const data = (index: number) => bench.run.getBigUint64(run.RUN_INTERNAL_DATA + 8 * index, true);
+    expect([0, 1, 2, 3].map(data)).toEqual([0x80000306n, 0x80000301n, 0n, 0n]);
   });
 
   test('an instruction that KVM emulates and that faults: KVM injects the exception, once', () => {
