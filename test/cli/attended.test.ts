@@ -1,9 +1,10 @@
 /** A run with somebody before the terminal: limits of time, Ctrl-C, progress, and running again on save. */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Transcript } from '../../src/cli/output.ts';
 import { Progress, short } from '../../src/cli/progress.ts';
@@ -33,7 +34,11 @@ class Started {
   readonly #waiting = new Set<() => void>();
 
   constructor(...args: readonly string[]) {
-    this.child = spawn(process.execPath, [COMMAND, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = spawn(process.execPath, [COMMAND, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // Here is nobody's CI.
+      env: { ...process.env, CI: '' },
+    });
     for (const stream of [this.child.stdout!, this.child.stderr!])
       stream.on('data', (bytes: Buffer) => {
         this.text += bytes.toString();
@@ -64,10 +69,27 @@ test('--timeout ends a run with status 124 and the place', () => {
   expect(gvm('run', file, '--timeout', '-1')).toMatchObject({ status: 2 });
 });
 
+/** Of tests in this thread, and shared out. */
+test.each([1, 17])(
+  'Ctrl-C tells of the %i tests that have ended, with status 130',
+  { timeout: 60_000 },
+  async (count) => {
+    for (let n = 0; n < count; n++) writeFileSync(join(folder, `a${n}.gasm`), ENDING);
+    const report = join(folder, 'junit.xml');
+    const ran = new Started('test', folder, '-u', '--max-insns', '1e15', '--junit', report);
+    const ended = () => Array.from({ length: count }, (_, n) => join(folder, `a${n}.golden`)).every(existsSync);
+    while (!ended()) await setTimeout(20);
+    ran.child.kill('SIGINT');
+    expect(await ran.ended).toBe(130);
+    expect(ran.text).toMatch(new RegExp(`${count} goldens? written, 1 unfinished: interrupted\n$`));
+    expect(readFileSync(report, 'utf8').match(/<testcase/g)).toHaveLength(count);
+  },
+);
+
 test('Ctrl-C says where the guest was, with status 130, and leaves no trace file', { timeout: 30_000 }, async () => {
   const ran = new Started('run', file, '--max-insns', '1e15', '--trace-out', join(folder, 't.jsonl'));
   await ran.said(/PCI: Probing/);
-  await new Promise((done) => setTimeout(done, 300));
+  await setTimeout(300);
   ran.child.kill('SIGINT');
   expect(await ran.ended).toBe(130);
   expect(ran.text).toMatch(

@@ -5,7 +5,7 @@
 
 import type { MessagePort, Worker } from 'node:worker_threads';
 import type { GuestLibrary } from '../guest-program.ts';
-import { LONGEST_TIMER } from '../interruptible.ts';
+import { interruptible, LONGEST_TIMER } from '../interruptible.ts';
 import { shellWord } from '../shell-word.ts';
 import { userCodeWatch } from '../user-code-watch.ts';
 import { reproduceLine, type TestResult } from './outcome.ts';
@@ -23,8 +23,9 @@ export const WORKER_WORD = '--worker';
 const threads = () => process.getBuiltinModule('node:worker_threads');
 
 /**
- * Run `files`, at most `jobs` at a time; `onResult` hears of each as it ends. Results come in the order of `files`. `onBroken` is handed
- * all results there will be if code of the user's own never returns in this thread, which ends with it; it returns the exit status.
+ * Run `files`, at most `jobs` at a time; `onResult` hears of each as it ends. Results come in the order of `files`; after Ctrl-C, those that
+ * there are by then. `onBroken` is handed all results there will be if code of the user's own never returns in this thread, which ends with
+ * it; it returns the exit status.
  */
 export async function runAll(
   files: readonly string[],
@@ -41,11 +42,15 @@ export async function runAll(
       const [broken, ...behind] = files.slice(done.length);
       return onBroken([...done, brokenOff(broken!, report), ...behind.map(notRun)]);
     };
-    for (const file of files) {
-      const result = runTest(file, library, options);
-      onResult(result);
-      done.push(result);
-    }
+    const runHere = () => {
+      for (const file of files) {
+        const result = runTest(file, library, options);
+        onResult(result);
+        done.push(result);
+      }
+      return done;
+    };
+    interruptible(runHere, { seconds: undefined, byHand: true });
     userCodeWatch.onStuck = undefined;
     return done;
   }
@@ -55,36 +60,46 @@ export async function runAll(
     results[index] = result;
     onResult(result);
   };
-  await Promise.all(Array.from({ length: workers }, () => work(files, options, () => next++, ended)));
-  return results;
+  const stop = new AbortController();
+  const onCtrlC = () => stop.abort();
+  // A second one ends the process, as it does without this.
+  process.once('SIGINT', onCtrlC);
+  await Promise.all(Array.from({ length: workers }, () => work(files, options, () => next++, ended, stop.signal)));
+  process.removeListener('SIGINT', onCtrlC);
+  return results.filter((result) => result !== undefined);
 }
 
 /**
- * A worker takes tests until `next` names none. What ran out of time may have been broken off in the middle of anything, so another
- * worker goes on from there.
+ * A worker takes tests until `next` names none, or `stop` is given. What ran out of time may have been broken off in the middle of anything,
+ * so another worker goes on from there.
  */
 async function work(
   files: readonly string[],
   options: TestOptions,
   next: () => number,
   ended: (index: number, result: TestResult) => void,
+  stop: AbortSignal,
 ): Promise<void> {
-  for (let index = next(); index < files.length; ) {
+  for (let index = next(); index < files.length && !stop.aborted; ) {
     const worker: Worker = new (threads().Worker)(new URL('gvm.js', import.meta.url), {
       argv: ['test', WORKER_WORD],
       workerData: options,
     });
+    const terminate = () => void worker.terminate();
+    stop.addEventListener('abort', terminate);
     try {
       await heard(worker);
       for (let spent = false; !spent && index < files.length; index = next()) {
         const name = files[index]!;
         worker.postMessage(name);
         const said = await heard(worker, options.timeout);
+        if (stop.aborted) return;
         const result = typeof said === 'string' ? lost(name, said) : (said ?? stuck(name, options));
         ended(index, result);
         spent = said !== result || result.outcome === 'TIMEOUT';
       }
     } finally {
+      stop.removeEventListener('abort', terminate);
       await worker.terminate();
     }
   }

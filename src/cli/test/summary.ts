@@ -16,17 +16,18 @@ const words: Readonly<Record<Outcome, string>> = {
   UNSUPPORTED: 'unsupported',
 };
 
-/** `7 passed, 1 failed`; `no tests` of none. */
-export function countLine(results: readonly TestResult[]): string {
+/** `7 passed, 1 failed, 3 unfinished: interrupted`; `no tests` of none. */
+export function countLine(results: readonly TestResult[], left = 0): string {
   const counts = Object.entries(words).flatMap(([outcome, word]) => {
     const count = results.filter((result) => result.outcome === outcome).length;
     return count === 0 ? [] : [`${count} ${count === 1 ? word.replace('goldens', 'golden') : word}`];
   });
+  if (left > 0) counts.push(`${left} unfinished: interrupted`);
   return counts.length === 0 ? 'no tests' : counts.join(', ');
 }
 
-/** Test Anything Protocol, version 13. */
-export function tap(results: readonly TestResult[]): string {
+/** Test Anything Protocol, version 13; `left` more have no result. */
+export function tap(results: readonly TestResult[], left = 0): string {
   const lines = results.map(({ name, outcome, report }, index) => {
     // An expected failure is a TODO that is not ok; a TODO that is ok would not count as a failure, and it is one here.
     const ok = outcome === 'XFAIL' || failing.includes(outcome) ? 'not ok' : 'ok';
@@ -38,7 +39,8 @@ export function tap(results: readonly TestResult[]): string {
       ...comments.map((line) => `# ${line}`),
     ].join('\n');
   });
-  return `TAP version 13\n1..${results.length}\n${lines.map((line) => `${line}\n`).join('')}`;
+  if (left > 0) lines.push('Bail out! interrupted');
+  return `TAP version 13\n1..${results.length + left}\n${lines.map((line) => `${line}\n`).join('')}`;
 }
 
 /** JUnit's XML, as CI systems read it. */
@@ -82,10 +84,11 @@ const xml = (text: string): string =>
     .replace(/[\u0000-\u0008\u000b-\u001f\ufffe\uffff]/g, '\ufffd')
     .replace(/[&<>"\n]/g, (character) => entities[character]!);
 
-/** One JSON object: `{"v":1,"tests":[{name,outcome,report}],"counts":{…}}`. */
-export function json(results: readonly TestResult[]): string {
+/** One JSON object: `{"v":1,"tests":[{name,outcome,report}],"counts":{…},"ok":true}`; after Ctrl-C with `"unfinished"`. */
+export function json(results: readonly TestResult[], left = 0): string {
   const counts: Partial<Record<Outcome, number>> = {};
   for (const { outcome } of results) counts[outcome] = (counts[outcome] ?? 0) + 1;
   const tests = results.map(({ name, outcome, report }) => ({ name, outcome, report }));
-  return `${JSON.stringify({ v: 1, tests, counts, ok: !results.some(failed) })}\n`;
+  const ok = left === 0 && !results.some(failed);
+  return `${JSON.stringify({ v: 1, tests, counts, ...(left > 0 && { unfinished: left }), ok })}\n`;
 }

@@ -26,7 +26,8 @@ expectations in comments:
 /** Seconds: many times what the most instructions take, for what does not come back by itself. */
 const DEFAULT_TIMEOUT = 120;
 
-const EPILOGUE = 'Exit status: 0 all passed; 6 a test failed; 2 usage.';
+const EPILOGUE =
+  'Exit status: 0 all passed; 6 a test failed; 2 usage; 130 interrupted (Ctrl-C): what has ended by then is told.';
 
 const parser = () =>
   parserOf('test', USAGE, { least: 0, most: Number.POSITIVE_INFINITY })

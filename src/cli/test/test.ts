@@ -29,7 +29,7 @@ export interface TestCommandOptions extends TestOptions, Selection {
   readonly junit: string | undefined;
 }
 
-/** Run the tests; 0 if none failed, 6 if one did, 2 if there are none. */
+/** Run the tests; 0 if none failed, 6 if one did, 2 if there are none, 130 after Ctrl-C. */
 export async function test(options: TestCommandOptions): Promise<number> {
   const { sources, orphans } = discover(options.paths, options);
   if (sources.length + orphans.length === 0 && options.shard === undefined)
@@ -43,10 +43,11 @@ export async function test(options: TestCommandOptions): Promise<number> {
     (result) => progress.count(result),
     (results) => {
       progress.clear();
-      return conclude(results, options);
+      return conclude(results, 0, options);
     },
   );
   progress.clear();
+  const left = sources.length - ran.length;
   const lost = orphans.map(
     (name): TestResult => ({
       name,
@@ -54,11 +55,11 @@ export async function test(options: TestCommandOptions): Promise<number> {
       report: [`no program stands beside it: it is the golden of ${name.replace(/\.golden$/, '.gasm')}; remove it`],
     }),
   );
-  return conclude([...ran, ...lost], options);
+  return conclude([...ran, ...lost], left, options);
 }
 
-/** Everything that is told of the results; the exit status. */
-function conclude(results: readonly TestResult[], options: TestCommandOptions): number {
+/** Everything that is told of the results, and that Ctrl-C came before `left` more; the exit status. */
+function conclude(results: readonly TestResult[], left: number, options: TestCommandOptions): number {
   for (const result of results) report(result, options.verbose);
   if (options.junit !== undefined) save(options.junit, junit(results));
   if (options.coverage) {
@@ -66,9 +67,10 @@ function conclude(results: readonly TestResult[], options: TestCommandOptions): 
     save(options.coverageFile, lcov(hits));
     process.stderr.write(`${coverageLine(hits)}, written to ${options.coverageFile}\n`);
   }
-  if (options.format === 'json') print(json(results));
-  else if (options.format === 'tap') print(tap(results));
-  else print(`${countLine(results)}\n`);
+  if (options.format === 'json') print(json(results, left));
+  else if (options.format === 'tap') print(tap(results, left));
+  else print(`${countLine(results, left)}\n`);
+  if (left > 0) return EXIT.INTERRUPTED;
   return results.some(failed) ? EXIT.MISMATCH : EXIT.OK;
 }
 

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { junit } from '../../../src/cli/test/summary.ts';
+import { json, junit, tap } from '../../../src/cli/test/summary.ts';
 import { gvm, gvmUnder, gvmWith, gvmWithUnder } from '../gvm.ts';
 
 const program = (body: string, head = '') =>
@@ -449,6 +449,13 @@ describe('reports', () => {
     const { v, counts, ok, tests } = JSON.parse(testing(files, '--json').stdout);
     expect({ v, counts, ok }).toEqual({ v: 1, counts: { PASS: 1, FAIL: 1, UNSUPPORTED: 1 }, ok: false });
     expect(tests[1]).toMatchObject({ name: 'd/b.gasm', outcome: 'FAIL' });
+  });
+
+  test('after Ctrl-C a reader of TAP or JSON can tell that tests are missing', () => {
+    const ended = [{ name: 'a.gasm', outcome: 'PASS', report: [] }] as const;
+    expect(tap(ended, 2)).toBe('TAP version 13\n1..3\nok 1 - a.gasm\nBail out! interrupted\n');
+    expect(JSON.parse(json(ended, 2))).toMatchObject({ counts: { PASS: 1 }, unfinished: 2, ok: false });
+    expect(JSON.parse(json(ended))).not.toHaveProperty('unfinished');
   });
 
   test("--junit's file is XML with counts, and what XML cannot hold is replaced", () => {
