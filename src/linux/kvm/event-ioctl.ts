@@ -81,7 +81,7 @@ export function getEvents(vcpu: KvmVcpu): Partial<Events> {
   const queued = vcpu.exception ?? injectedException;
   // A software exception is not told: its instruction will raise it again.
   const exception = queued !== undefined && isSoftException(queued.vector) ? undefined : queued;
-  const interrupt = injected?.type === INTERRUPTION.EXTERNAL ? injected.vector : vcpu.interrupt;
+  const interrupt = vcpu.queuedInterrupt;
   const { interruptibility } = cpu;
   return {
     exception_injected: exception === undefined ? 0 : 1,

@@ -113,6 +113,7 @@ function threshold({ lapic }: KvmVcpu): number {
 const wakes = (vcpu: KvmVcpu): boolean =>
   vcpu.mpState === KVM_MP_STATE_RUNNABLE ||
   vcpu.apicEvents.pending ||
+  vcpu.exceptionPending ||
   (vcpu.mpState !== KVM_MP_STATE_INIT_RECEIVED &&
     (vcpu.nmisArrived > 0 || (vcpu.nmisPending > 0 && vcpu.cpu.nmiReady))) ||
   (vcpu.mpState === KVM_MP_STATE_HALTED && (vcpu.unhalted || (vcpu.cpu.interruptible && hasInterrupt(vcpu))));

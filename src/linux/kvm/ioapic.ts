@@ -75,7 +75,11 @@ export class Ioapic implements IoDevice {
 
   /** kvm_ioapic_set_irq: number of local APICs, 0 coalesced, -1 masked or for nobody. */
   setIrq(pin: number, source: number, level: boolean): number {
-    const high = this.#lines.set(pin, source, level);
+    return this.#set(pin, this.#lines.set(pin, source, level));
+  }
+
+  /** ioapic_set_irq. */
+  #set(pin: number, high: boolean): number {
     const result = high ? this.#raise(pin) : this.#lower(pin);
     if (kvmIoapicSetIrq.on) kvmIoapicSetIrq(this.#stream, { entry: this.#entry(pin), pin, coalesced: result === 0 });
     return result;
@@ -183,10 +187,10 @@ export class Ioapic implements IoDevice {
     this.#select = state.ioregsel;
     this.#id = state.id;
     this.#irr = this.#delivered = 0;
-    for (let pin = 0; pin < IOAPIC_PINS; pin++) if (state.irr & (1 << pin)) this.#raise(pin);
+    for (let pin = 0; pin < IOAPIC_PINS; pin++) if (state.irr & (1 << pin)) this.#set(pin, true);
   }
 
-  /** ioapic_set_irq for a rising line. */
+  /** A rising line. */
   #raise(pin: number): number {
     const before = this.#irr;
     this.#irr |= 1 << pin;

@@ -56,7 +56,8 @@ export function getSregs(vcpu: KvmVcpu): Partial<Sregs> {
     apic_base: vcpu.apicBase,
     interrupt_bitmap: new Uint8Array(32),
   };
-  if (vcpu.interrupt >= 0) sregs.interrupt_bitmap![vcpu.interrupt >> 3] = 1 << (vcpu.interrupt & 7);
+  const interrupt = vcpu.queuedInterrupt;
+  if (interrupt >= 0) sregs.interrupt_bitmap![interrupt >> 3] = 1 << (interrupt & 7);
   for (const name of SEGMENTS) sregs[name] = { ...cpu.segment(name), padding: 0 };
   return sregs;
 }

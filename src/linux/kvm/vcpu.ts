@@ -4,6 +4,7 @@
  */
 
 import { type Gpa, type Hpa, pageNumber } from '../../address.ts';
+import { INTERRUPTION } from '../../hardware/vcpu/exit.ts';
 import { LOG_ENTRIES } from '../../hardware/vcpu/modification-log.ts';
 import { VECTOR } from '../../hardware/vcpu/pending-event.ts';
 import type { Kernel } from '../core/kernel.ts';
@@ -17,7 +18,7 @@ import { reservedEntries } from './dirty-ring-ioctl.ts';
 import { Emulation } from './emulation.ts';
 import { initialFpu } from './fpu-state.ts';
 import { HaltPolling } from './halt-polling.ts';
-import { type InjectedEvent, isDoubleFault, isException } from './injected-event.ts';
+import { type InjectedEvent, interruptEvent, isDoubleFault, isException, isInterrupt } from './injected-event.ts';
 import type { Irqchip } from './irqchip.ts';
 import { Lapic } from './lapic.ts';
 import { MmioCache, type PageFault } from './mmu.ts';
@@ -219,10 +220,16 @@ export class KvmVcpu implements VmVcpu {
     this.eventRequested = true;
   }
 
-  /** kvm_queue_interrupt: user space has an interrupt for the guest. */
+  /** kvm_queue_interrupt: user space has an interrupt for the guest; with a local APIC in the kernel it is one that was on its way already. */
   queueInterrupt(vector: number): void {
-    this.interrupt = vector;
+    if (this.lapic === undefined) this.interrupt = vector;
+    else if (this.injected === undefined || isInterrupt(this.injected)) this.injected = interruptEvent(vector);
     this.eventRequested = true;
+  }
+
+  /** The interrupt that user space has queued, or that is on its way; -1 for none. One of an instruction's own does not count. */
+  get queuedInterrupt(): number {
+    return this.injected?.type === INTERRUPTION.EXTERNAL ? this.injected.vector : this.interrupt;
   }
 
   /** kvm_inject_nmi. */

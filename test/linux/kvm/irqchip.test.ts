@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import type { Hva } from '../../../src/address.ts';
+import { eventfdFromFile } from '../../../src/linux/core/eventfd.ts';
 import { EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, EINTR, EINVAL, ENXIO, EPERM } from '../../../src/linux/uapi/errno.ts';
 import * as uapi from '../../../src/linux/uapi/kvm.ts';
 import { Bench, User } from './bench.ts';
@@ -111,6 +112,17 @@ describe('with them', () => {
       exception_error_code: 6,
       nmi_pending: 1,
     });
+  });
+
+  test('inputs that KVM_SET_IRQCHIP says are high are raised, and told', () => {
+    // ioapic.c: kvm_ioapic_inject_all
+    const bench = make();
+    const { qemu, vmFd, events } = bench;
+    bench.listen('kvm_ioapic_set_irq');
+    const chip = uapi.kvm_ioapic_state.encode({ irr: 0x30 });
+    const chip_id = uapi.KVM_IRQCHIP_IOAPIC;
+    expect(qemu.pass(vmFd, uapi.KVM_SET_IRQCHIP, uapi.kvm_irqchip, { chip_id, chip })).toBe(0);
+    expect(events).toHaveLength(2);
   });
 
   test('what selects a register of the I/O APIC is kept as user space has set it, and selects nothing there', () => {
@@ -445,6 +457,15 @@ describe('KVM_IRQFD', () => {
     pic.ports(1).write!(0xa0, Uint8Array.of(0x20));
     expect(bench.events.at(-1)).toBe('kvm_set_irq: gsi 11 level 0 source 1');
     expect([counter(bench, resampleA), counter(bench, resampleB)]).toEqual([1, 1]);
+    const asked: string[] = [];
+    for (const [name, fd] of Object.entries({ first: resampleA, second: resampleB }))
+      eventfdFromFile(bench.qemu.process.files.get(fd)!)!.addWaiter(() => asked.push(name));
+    pic.ports(0).write!(0x20, Uint8Array.of(0x20));
+    signal(bench, second);
+    pic.acknowledge();
+    pic.ports(1).write!(0xa0, Uint8Array.of(0x20));
+    // The newest is asked first (list_add_rcu).
+    expect(asked).toEqual(['second', 'first']);
   });
 });
 

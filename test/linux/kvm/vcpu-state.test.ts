@@ -43,6 +43,23 @@ describe('FPU', () => {
   });
 });
 
+test.each([true, false])(
+  'an interrupt on its way is in the bitmap of KVM_GET_SREGS, and KVM_SET_SREGS puts it there: irqchip %s',
+  (irqchip) => {
+    // x86.c: __get_sregs, __set_sregs
+    const guest = new Guest('sti\n nop\n out 0x80, al', 'none', { irqchip });
+    const { qemu, vcpuFd } = guest;
+    qemu.ioctl(vcpuFd, uapi.KVM_GET_SREGS, qemu.scratch);
+    const sregs = qemu.answer(uapi.kvm_sregs);
+    sregs.interrupt_bitmap[0x41 >> 3] = 2;
+    expect(qemu.pass(vcpuFd, uapi.KVM_SET_SREGS, uapi.kvm_sregs, sregs)).toBe(0);
+    qemu.ioctl(vcpuFd, uapi.KVM_GET_SREGS, qemu.scratch);
+    expect(qemu.answer(uapi.kvm_sregs).interrupt_bitmap).toEqual(sregs.interrupt_bitmap);
+    guest.resume();
+    expect(guest.taken).toEqual([0x41]);
+  },
+);
+
 describe('register sets in kvm_run', () => {
   const { regs, sregs, events } = run.kvm_sync_regs.offsets;
   test('shown where they are wanted, taken where they are dirty', () => {
