@@ -80,7 +80,7 @@ export class Symbolizer {
   #sortedSymbols(): ElfSymbol[] {
     this.#symbols ??= this.#file.symbols
       .filter((symbol) => symbol.section > 0 && symbol.section < elf.SHN_LORESERVE && isPlace(symbol))
-      .sort((a, b) => (a.value < b.value ? -1 : a.value > b.value ? 1 : a.binding - b.binding));
+      .sort((a, b) => (a.value < b.value ? -1 : a.value > b.value ? 1 : precedence(a) - precedence(b)));
     return this.#symbols;
   }
 }
@@ -89,6 +89,9 @@ export class Symbolizer {
 export function symbolizer(image: Uint8Array, name: string): Symbolizer {
   return new Symbolizer(readElf(image, name));
 }
+
+/** Of symbols at one address the last is taken: a function rather than a mark (the linker script's `_text`), a global rather than a local. */
+const precedence = (symbol: ElfSymbol): number => (symbol.type === elf.STT_FUNC ? 2 : 0) + Math.min(symbol.binding, 1);
 
 function isPlace(symbol: ElfSymbol): boolean {
   return (

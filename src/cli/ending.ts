@@ -1,6 +1,7 @@
 /** How a run ended, told to the user, and the exit status that goes with it. The reason is the last line on stderr. */
 
 import { MAX_INSTRUCTION_BYTES } from '../hardware/vcpu/code-cache.ts';
+import { IF } from '../hardware/vcpu/flags.ts';
 import { EXIT, GUEST_OOPS } from './exit-status.ts';
 import { guestPlace } from './guest-place.ts';
 import type { GuestProgram } from './guest-program.ts';
@@ -60,7 +61,7 @@ export function reportEnd(end: QemuEnd, run: EndedRun): number {
       say(`KVM cannot run the guest any further, at ${placeOfRip(run)}; QEMU's message says why`);
       return EXIT.HOST_FAILED;
     case 'halted':
-      say(`the guest halted for good, with interrupts off, at ${placeOfHalt(run)}; it never gave a status`);
+      say(`the guest halted for good, ${whyNoWaking(run)}, at ${placeOfHalt(run)}; it never gave a status`);
       return EXIT.GUEST_FAILED;
     case 'interrupted':
       say(`stopped after ${machine.retired} guest instructions (--max-insns) at ${placeOfRip(run)}`);
@@ -125,6 +126,12 @@ function whyNoCode({ machine }: EndedRun): string {
   const physical = view?.walk(cpu!.rip).physical;
   if (physical === undefined || view!.read(cpu!.rip, 1).length > 0) return '';
   return `: guest physical 0x${physical.toString(16)} is no memory but MMIO, and code cannot be fetched from there`;
+}
+
+/** A HLT with interrupts on waits for one. */
+function whyNoWaking({ machine }: EndedRun): string {
+  const waits = ((machine.cpus[0]?.eflags ?? 0) & IF) !== 0;
+  return waits ? 'for an interrupt that nothing will raise now' : 'with interrupts off';
 }
 
 function placeOfRip(run: EndedRun): string {

@@ -72,6 +72,12 @@ test.each([
     1,
     'halted for good, with interrupts off, at rip 0xffffffff81000001 init_module+0x1 (p.gasm:7)',
   ],
+  [
+    'a halt that nothing ends',
+    program(' sti\n hlt\n jmp init_module'),
+    1,
+    'halted for good, for an interrupt that nothing will raise now, at rip 0xffffffff81000001 init_module+0x1 (p.gasm:7)',
+  ],
   ['a failing init_module', program(' mov eax, -5\n ret'), 1, 'gvm: the guest ended with status 5'],
   [
     'a bad UUID',

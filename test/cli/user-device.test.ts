@@ -170,9 +170,12 @@ test('DMA where a guest has sent it: a 64-bit register’s value is an address, 
   } }`;
   const { stderr, status } = runWith(device(tried));
   expect(stderr).toContain('mydev: true 1234 false false false false false 00\n');
-  expect(stderr).toContain(
-    "warning: guest read of 4 bytes at address 0x3fffffe: goes over the end of 'pc.ram', cut there",
-  );
+  for (const warned of [
+    'read of 4 bytes at address 0xffffffffffffffff: nothing is there, reads 0\n',
+    "read of 4 bytes at address 0x3fffffe: goes over the end of 'pc.ram', the rest reads 0\n",
+    'write of 4 bytes at address 0x1000000000000000: nothing is there, ignored\n',
+  ])
+    expect(stderr).toContain(`warning: DMA of mydev: ${warned}`);
   expect(status).toBe(0);
 });
 
@@ -182,6 +185,22 @@ test('a device that the guest has not made a bus master hears that nothing moved
   const quiet = DRIVER.replace('call pci_set_master', 'nop');
   const { stderr, status } = gvmWith({ 'mydev.ts': device(tried), 'driver.gasm': quiet }, 'run', 'driver.gasm');
   expect([stderr.endsWith('mydev: false false\n'), status]).toEqual([true, 0]);
+  expect(stderr).toContain(
+    'DMA of mydev: write of 1 byte at address 0x40: the guest has not made the device a bus master (see pci_set_master), ignored\n',
+  );
+});
+
+test('DMA that goes on from memory into a register is whole, and what it misses there is the device’s', () => {
+  const tried = `{ name: 'a', offset: 0, read: () => 9 },
+    { name: 'b', offset: 4, write: (d) => d.after(10, () => {
+      for (const length of [8, 12]) { const into = new Uint8Array(length); d.log([d.dmaRead(0x3fffffc, into), ...into].join()); }
+    }) }`;
+  const { stderr } = runWith(device(tried));
+  expect(stderr).toBe(
+    `mydev: true,0,0,0,0,9,0,0,0
+qemu-system-x86_64: warning: DMA of mydev: read of 8 bytes of mydev BAR 0 offset 0x0: register 'a' is 4 bytes wide, reads 0
+mydev: true${',0'.repeat(12)}\n`,
+  );
 });
 
 test('a timer that comes again in no time lets the guest go on', () => {

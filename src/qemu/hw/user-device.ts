@@ -167,14 +167,19 @@ class UserDevice extends PciDevice implements Device<unknown> {
     length = 0,
   ): Uint8Array | boolean | number {
     if (into instanceof DataView) return super.dmaRead(Number(address), into, at, length);
-    if (into instanceof Uint8Array) {
-      checkDma(address, into.length);
-      return super.dmaRead(Number(address), viewOf(into), 0, into.length) === MEMTX_OK;
-    }
+    if (into instanceof Uint8Array) return this.#readInto(address, into);
     checkDma(address, into);
     const bytes = new Uint8Array(into);
-    super.dmaRead(Number(address), viewOf(bytes), 0, into);
+    this.#readInto(address, bytes);
     return bytes;
+  }
+
+  #readInto(address: number | bigint, into: Uint8Array): boolean {
+    checkDma(address, into.length);
+    if (address <= LAST_ADDRESS) return super.dmaRead(Number(address), viewOf(into), 0, into.length) === MEMTX_OK;
+    into.fill(0);
+    this.dmaMissed(this.isBusMaster ? 'nothing' : 'no-master', address, into.length, false);
+    return false;
   }
 
   override dmaWrite(address: number | bigint, bytes: Uint8Array): boolean;
@@ -183,6 +188,10 @@ class UserDevice extends PciDevice implements Device<unknown> {
     if (from instanceof DataView) return super.dmaWrite(Number(address), from, at, length);
     if (!(from instanceof Uint8Array)) throw new TypeError(`dmaWrite() takes a Uint8Array, not ${shown(from)}`);
     checkDma(address, from.length);
+    if (address > LAST_ADDRESS) {
+      this.dmaMissed(this.isBusMaster ? 'nothing' : 'no-master', address, from.length, true);
+      return false;
+    }
     return super.dmaWrite(Number(address), viewOf(from), 0, from.length) === MEMTX_OK;
   }
 
@@ -204,6 +213,9 @@ const viewOf = ({ buffer, byteOffset, length }: Uint8Array): DataView => new Dat
 
 /** Longest transfer at once: a device that asks for more has miscounted, or believed the guest. */
 const LONGEST_DMA = 2 ** 28;
+
+/** x86's physical addresses have at most 52 bits: beyond, nothing can answer. */
+const LAST_ADDRESS = 2 ** 52 - 1;
 
 /** An address is what a guest may write into 64 bits, so a device that hands it on has done nothing wrong. */
 function checkDma(address: unknown, length: unknown): void {

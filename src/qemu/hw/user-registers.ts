@@ -3,12 +3,14 @@
 import { shown } from '../../foreign-value.ts';
 import type { Bar, Device, Register } from '../device-api.ts';
 import type { DeviceFault } from '../device-fault.ts';
-import type { GuestErrors } from '../guest-errors.ts';
+import { accessor, type GuestErrors } from '../guest-errors.ts';
 import { type MemoryRegionOps, sizes } from '../memory/region.ts';
+import type { DeviceBus } from './pci/pci-device.ts';
 
 /** What the registers need of their device. */
 export interface RegisterOwner extends Device<unknown> {
   readonly name: string;
+  readonly bus: DeviceBus;
   guarded<R>(where: string, register: string | undefined, callback: () => R): R;
   fault(where: string, register: string | undefined, message: string, cause?: unknown): DeviceFault;
 }
@@ -70,7 +72,7 @@ export class UserRegisters implements MemoryRegionOps {
     } else if (keeps(register)) this.#kept.set(register, BigInt(value));
   }
 
-  /** The register of this width at this offset; the guest is told where it has missed one. */
+  /** The register of this width at this offset; a warning where one was missed. */
   #find(offset: number, size: number, direction: string): Register<unknown> | undefined {
     const register = this.#byOffset.get(offset);
     if (register !== undefined && (register.size ?? 4) === size) return register;
@@ -80,7 +82,9 @@ export class UserRegisters implements MemoryRegionOps {
         ? 'no register is there'
         : `register '${register.name}' is ${register.size ?? 4} bytes wide`;
     const outcome = direction === 'read' ? 'reads 0' : 'ignored';
-    this.#errors.report(`guest ${direction} of ${size} bytes of ${this.#device.name} ${where}: ${why}, ${outcome}`);
+    const { name, bus } = this.#device;
+    const by = bus.dma.device;
+    this.#errors.report(`${accessor(by)} ${direction} of ${size} bytes of ${name} ${where}: ${why}, ${outcome}`, by);
     return undefined;
   }
 

@@ -36,16 +36,19 @@ export const unassignedMemory: MemoryRegionOps = {
 /** An access that did not go as its maker may have thought. */
 export interface OddAccess {
   readonly space: string;
-  readonly address: number;
+  /** The device whose DMA it is; undefined for the guest's own. */
+  readonly device: string | undefined;
+  readonly address: number | bigint;
   /** Of the address in the region. */
   readonly offset: number;
   readonly size: number;
   readonly write: boolean;
   /**
    * `nothing`: no region is there. `refused`: the region does not take this width or alignment. `read-only`: a write to
-   * ROM. `nested`: the region's device is being accessed already. `crossing`: the access goes over the end of the region.
+   * ROM. `nested`: the region's device is being accessed already. `crossing`: the access goes over the end of the region; of DMA, to where
+   * not all of it is served. `no-master`: the device may not begin one.
    */
-  readonly why: 'nothing' | 'refused' | 'read-only' | 'nested' | 'crossing';
+  readonly why: 'nothing' | 'refused' | 'read-only' | 'nested' | 'crossing' | 'no-master';
   /** Name of the region; undefined where there is none. */
   readonly region: string | undefined;
 }
@@ -63,6 +66,8 @@ export class AddressSpace {
   #ioeventfds: readonly Ioeventfd[] = [];
   /** get_cpu_index() of the accesses being made: -1 outside of a vCPU. */
   cpu = -1;
+  /** Name of the device whose DMA is being served. */
+  device: string | undefined;
   /** Who is told of accesses that did not go as their maker may have thought. */
   onOddAccess: ((access: OddAccess) => void) | undefined;
 
@@ -231,7 +236,7 @@ export class AddressSpace {
       result |= outcome;
       done += size;
     }
-    if (odd !== undefined || crosses) this.#tell(crosses ? 'crossing' : odd!, address, length, false);
+    if (odd !== undefined || crosses) this.#tell(crosses ? 'crossing' : odd!, address, length, false, result);
     return result;
   }
 
@@ -267,7 +272,7 @@ export class AddressSpace {
       result |= outcome;
       done += size;
     }
-    if (odd !== undefined || crosses) this.#tell(crosses ? 'crossing' : odd!, address, length, true);
+    if (odd !== undefined || crosses) this.#tell(crosses ? 'crossing' : odd!, address, length, true, result);
     return result;
   }
 
@@ -284,7 +289,8 @@ export class AddressSpace {
     // memory_access_is_direct asks the RAM itself: where only an alias of it is read-only, QEMU's own writes go through.
     if (range.region.readonly) {
       const region = range.region.name;
-      this.onOddAccess?.({ space: this.name, address, offset, size, write: true, why: 'read-only', region });
+      const { name: space, device } = this;
+      this.onOddAccess?.({ space, device, address, offset, size, write: true, why: 'read-only', region });
       return MEMTX_DECODE_ERROR;
     }
     const host = hva(range.region.host! + offset);
@@ -294,12 +300,13 @@ export class AddressSpace {
   }
 
   /** One word about an access, however many pieces it had: what its first piece met, or that it went on elsewhere. */
-  #tell(why: OddAccess['why'], address: number, size: number, write: boolean): void {
-    if (this.onOddAccess === undefined) return;
+  #tell(why: OddAccess['why'], address: number, size: number, write: boolean, result: number): void {
+    const { name: space, device } = this;
+    if (this.onOddAccess === undefined || (why === 'crossing' && device !== undefined && result === MEMTX_OK)) return;
     const first = this.#view.lookup(address);
     const region = isNothing(first) ? undefined : first!.region.name;
     const offset = first === undefined ? address : first.offset + (address - first.start);
-    this.onOddAccess({ space: this.name, address, offset, size, write, why, region });
+    this.onOddAccess({ space, device, address, offset, size, write, why, region });
   }
 
   /** Whether a further piece, in `range`, of an access to `address` lies in another region than the first; from nothing to nothing is one. */

@@ -124,6 +124,11 @@ test('a library is built from sources, equal bytes from equal sources, with line
   expect(lookup.symbolize(0x1234n)).toBeUndefined();
 });
 
+test('an address that a function and a mark share has the function’s name', () => {
+  const linked = image([object('global f:function, startup_64, mark\nf:\nmark: nop\nstartup_64: ret')]);
+  expect(symbolizer(linked, 'i').symbolize(0xffffffff81000000n)?.symbol).toBe('f');
+});
+
 describe('hostile files', () => {
   const good = writeObject(object(`${START}extern x\n call x\nsection .data\n dq startup_64`), { debug: true });
   const linked = image([object(START)]);

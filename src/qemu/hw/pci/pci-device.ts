@@ -262,14 +262,36 @@ export class PciDevice {
 
   /** pci_dma_read: zeros and a decode error while COMMAND.MASTER is off. Returns a MemTxResult. */
   dmaRead(address: number, into: DataView, at: number, length: number): number {
-    if (this.isBusMaster) return this.bus.dma.read(address, into, at, length);
+    if (this.isBusMaster) return this.#asMaster((memory) => memory.read(address, into, at, length));
     for (let i = 0; i < length; i++) into.setUint8(at + i, 0);
+    this.dmaMissed('no-master', address, length, false);
     return MEMTX_DECODE_ERROR;
   }
 
   /** pci_dma_write: nothing, with a decode error, while COMMAND.MASTER is off. Returns a MemTxResult. */
   dmaWrite(address: number, from: DataView, at: number, length: number): number {
-    return this.isBusMaster ? this.bus.dma.write(address, from, at, length) : MEMTX_DECODE_ERROR;
+    if (this.isBusMaster) return this.#asMaster((memory) => memory.write(address, from, at, length));
+    this.dmaMissed('no-master', address, length, true);
+    return MEMTX_DECODE_ERROR;
+  }
+
+  /** Odd accesses within are the device's; what it reaches may begin another's. */
+  #asMaster(access: (memory: AddressSpace) => number): number {
+    const { dma } = this.bus;
+    const outer = dma.device;
+    dma.device = this.name;
+    try {
+      return access(dma);
+    } finally {
+      dma.device = outer;
+    }
+  }
+
+  /** DMA that does not get as far as the memory. */
+  protected dmaMissed(why: 'nothing' | 'no-master', address: number | bigint, size: number, write: boolean): void {
+    const { name: device, bus } = this;
+    const access = { space: bus.dma.name, device, address, offset: 0, size, write, why, region: undefined };
+    bus.dma.onOddAccess?.(access);
   }
 
   get isBusMaster(): boolean {
