@@ -37,7 +37,7 @@ export function describeFault(fault: DeviceFault): string {
 /** Where one of the device's own functions begins, such as `reset`. */
 function placeOfCallback({ file, where }: DeviceFault): string | undefined {
   if (!/^\w+$/.test(where)) return undefined;
-  return placeOfLine(file, new RegExp(`\\b${where}\\b\\s*(?:\\(|:\\s*(?:async\\b|function\\b|\\())`));
+  return placeOfLine(file, new RegExp(`(?<![.\\w])${where}\\b\\s*(?:\\(|:\\s*(?:async\\b|function\\b|\\())`));
 }
 
 /** Where the register is described: the line that has its name as a string. */

@@ -36,6 +36,11 @@ export function loadUserDriver(
 
 /** What a fault of a user's driver says: place, which of its functions, what it did. */
 export function describeDriverFault({ file, where, callback, message, cause }: DriverFault): string {
-  const place = placeOf(file, cause) ?? placeOfLine(file, new RegExp(`\\b${callback}\\b\\s*[(:=]`)) ?? file;
+  const place = placeOf(file, cause) ?? placeOfCallback(file, callback) ?? file;
   return `${place}: error: ${where}: ${message}`;
 }
+
+/** Where the driver has it as a property or declares it; of what it hands to the kernel, the call that does. */
+const placeOfCallback = (file: string, name: string): string | undefined =>
+  placeOfLine(file, new RegExp(`(?<![.\\w])${name}\\s*(?::|=|\\(.*\\{)`)) ??
+  placeOfLine(file, new RegExp(`\\b${name}\\s*\\(`));

@@ -239,6 +239,12 @@ describe('a driver that fails ends the run with status 5 and the place', () => {
       [`cat ${TYPES}/available_instances`],
       'mdev_driver.get_available: returned -1000000, not a number up to 4294967295, or -errno',
     ],
+    [
+      'a callback of a name that stands earlier',
+      `/* type.get_available() */\n${parent('get_available: () => -1e6,')}`,
+      [`cat ${TYPES}/available_instances`],
+      './mine.ts:10: error: mdev_driver.get_available',
+    ],
   ])('%s', (_, file, commands, message) => {
     const { stderr, status } = host(file, 'insmod ./mine.ts', ...commands);
     expect(stderr).toContain(message);

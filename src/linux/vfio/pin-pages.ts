@@ -50,14 +50,8 @@ export function vfio_unpin_pages(device: VfioDevice, iova: Iova, count: number):
   }
   const space = device.group?.iommu?.space;
   if (space === undefined) return;
-  let i = 0;
-  for (; space.v2 && i < count; i++) {
-    const at = BigInt(iova) + BigInt(i * PAGE_SIZE);
-    const mapping = space.mappings.find(at, at + BigInt(PAGE_SIZE));
-    if (mapping === undefined || mapping.iova > at) break;
-    unpin(space, mapping, at);
-  }
-  if (i < count) kernel.warn(TYPE1, 'vfio_iommu_type1_unpin_pages', 'vfio_iommu_type1');
+  if (!space.v2 || unpin(space, BigInt(iova), count) < count)
+    kernel.warn(TYPE1, 'vfio_iommu_type1_unpin_pages', 'vfio_iommu_type1');
   if (vfioUnpinPages.on) vfioUnpinPages(device.kernel.stream, { device: device.name, iova: BigInt(iova), count });
 }
 
@@ -90,7 +84,7 @@ function pin(device: VfioDevice, iova: bigint, count: number, rights: number): r
   for (let i = 0; i < count; i++) {
     const frame = pinOne(space, iova + BigInt(i * PAGE_SIZE), rights);
     if (frame < 0) {
-      vfio_unpin_pages(device, Number(iova) as Iova, i);
+      unpin(space, iova, i);
       return frame;
     }
     frames.push(frame as Hpa);
@@ -134,7 +128,14 @@ function pinOne(space: DmaSpace, iova: bigint, rights: number): Hpa | number {
   return frame;
 }
 
-function unpin(space: DmaSpace, mapping: DmaMapping, iova: bigint): void {
-  const frame = mapping.dropPin(iova);
-  if (frame !== undefined) unpinPage(space.kernel, mapping, mapping.pageOf(iova), frame, space.domain === undefined);
+/** Up to the first page that is not mapped: how many. */
+function unpin(space: DmaSpace, iova: bigint, count: number): number {
+  for (let i = 0; i < count; i++) {
+    const at = iova + BigInt(i * PAGE_SIZE);
+    const mapping = space.mappings.find(at, at + BigInt(PAGE_SIZE));
+    if (mapping === undefined || mapping.iova > at) return i;
+    const frame = mapping.dropPin(at);
+    if (frame !== undefined) unpinPage(space.kernel, mapping, mapping.pageOf(at), frame, space.domain === undefined);
+  }
+  return count;
 }

@@ -76,6 +76,7 @@ describe('vfio_pin_pages', () => {
     host.map(container, { iova: 0x40000n, vaddr: 0x1000n });
     expect(pin(at, count, rights)).toBe(expected);
     expect(pinned()).toEqual([0, 0]);
+    expect(host.kernel.log.lines.filter((line) => line.startsWith('WARNING'))).toEqual([]);
   });
 
   test('only while the device is open', () => {
