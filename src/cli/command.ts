@@ -27,6 +27,13 @@ const helpColumns = (): number =>
 /** Sources break their text at 100 columns, a terminal breaks it where it ends: lines of a paragraph as one. Indented lines, and forms of the command, stay. */
 const unbroken = (usage: string): string => usage.replace(/(?<=[^\n])\n(?!\s|gvm )/g, ' ');
 
+/** What yargs keeps of its options. */
+interface YargsOptions {
+  readonly key: object;
+  readonly alias: Readonly<Record<string, readonly string[]>>;
+  readonly array: readonly string[];
+}
+
 /** A parser of one command's options: help is printed, a mistake is a {@link UsageError}. */
 export const parserOf = (
   name: string,
@@ -35,8 +42,7 @@ export const parserOf = (
 ) => {
   const parser = yargs();
   // Typed nowhere: every option's name, its aliases too, and which may be given more than once.
-  const options = () =>
-    (parser as unknown as { getOptions(): { readonly key: object; readonly array: readonly string[] } }).getOptions();
+  const options = () => (parser as unknown as { getOptions(): YargsOptions }).getOptions();
   return (
     parser
       .scriptName('gvm')
@@ -65,7 +71,9 @@ export const parserOf = (
       .fail((message, error) => {
         // Options that lack their value come as an error of yargs' own.
         if (error !== undefined && error.name !== 'YError') throw error;
-        const text = plainer(message ?? error?.message, Object.keys(options().key));
+        const known = Object.keys(options().key);
+        const aliases = Object.values(options().alias).flat();
+        const text = plainer(strayOption(message, parser, [...known, ...aliases]) ?? message ?? error?.message, known);
         throw new UsageError(`gvm ${name}: ${text}${text.endsWith('?') ? '' : ';'} see gvm ${name} --help`);
       })
   );
@@ -73,6 +81,15 @@ export const parserOf = (
 
 /** yargs gives each option by this name too. */
 const camelCased = (option: string): string => option.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+
+/** An option that there is not takes the file behind it for its value; yargs then misses the file. */
+function strayOption(message: string, parser: object, known: readonly string[]): string | undefined {
+  if (!/ (?:is|are) needed$/.test(message ?? '')) return undefined;
+  const { parsed } = parser as { readonly parsed?: { readonly argv: object } | false };
+  const names = new Set(['_', '$0', '--', ...known, ...known.map(camelCased)]);
+  const stray = Object.keys(parsed ? parsed.argv : {}).find((name) => !names.has(name));
+  return stray === undefined ? undefined : `Unknown argument: ${stray}`;
+}
 
 /** yargs' words for an option that there is not, and for a value that it does not take, with what would be right. */
 function plainer(message: string, options: readonly string[]): string {

@@ -72,7 +72,9 @@ Print a completion script for bash, zsh or fish, with the commands, events, devi
 export const completionCommand = (commands: () => Iterable<readonly [string, Command]>): Command => ({
   summary: 'a completion script for bash, zsh or fish',
   main(words) {
-    const options = parserOf('completion', USAGE).parseSync(words as string[]);
+    const options = parserOf('completion', USAGE, { least: 1, most: 1, called: 'a shell' }).parseSync(
+      words as string[],
+    );
     if (options['help'] === true) return EXIT.OK;
     const name = String(options._[0]);
     const script = Object.hasOwn(shells, name) ? shells[name] : undefined;

@@ -19,8 +19,8 @@ with history and completion on a terminal.
 
 run: a program of your own in user space, after the host: lines in the comment at its top.`;
 
-const parser = () =>
-  parserOf('host', USAGE, { least: 0, most: 1 })
+const parser = (most: number) =>
+  parserOf('host', USAGE, { least: 0, most })
     .option('plug', plugOption)
     .option('trace', { type: 'string', requiresArg: true, describe: EVENT_CHOICE })
     .option('explain', {
@@ -70,33 +70,34 @@ function runLines(session: HostSession, lines: readonly string[], output: Output
 }
 
 /** `gvm host run PROGRAM`. */
-function runProgram(argv: readonly string[], output: Output): number {
-  const options = parser()
-    .demandCommand(1, Number.POSITIVE_INFINITY, 'a program is needed')
-    .parseSync(argv as string[]);
-  if (options['help'] === true) return EXIT.OK;
+function runProgram(options: ReturnType<typeof parsed>, [file, ...args]: readonly string[], output: Output): number {
+  if (file === undefined) throw new UsageError('gvm host run: a program is needed; see gvm host --help');
   if (options.c.length > 0) throw new UsageError('gvm host: -c goes with the shell, not with run');
-  const [file, ...args] = options._.map(String);
-  const directives = directivesOf(file!);
+  const directives = directivesOf(file);
   const session = new HostSession(output, withLines(options, directives.options));
-  session.folder = folderOf(file!);
+  session.folder = folderOf(file);
   const prepared = runLines(
     session,
     directives.host.map(({ text }) => text),
     output,
   );
   session.folder = '.';
-  return prepared === EXIT.OK ? session.program(file!, args) : prepared;
+  return prepared === EXIT.OK ? session.program(file, args) : prepared;
 }
+
+/** `run` may stand behind options; then what follows it is the program's. */
+const parsed = (argv: readonly string[]) =>
+  parser(argv.includes('run') ? Number.POSITIVE_INFINITY : 1).parseSync(argv as string[]);
 
 export const hostCommand = (output: Output): Command => ({
   summary: 'a shell on the modeled host: ls, cat, echo >, modprobe, dmesg; or a program of your own',
   main(argv) {
-    if (argv[0] === 'run') return runProgram(argv.slice(1), output);
-    const options = parser().parseSync(argv as string[]);
+    const options = parsed(argv);
     if (options['help'] === true) return EXIT.OK;
+    const [file, ...more] = options._.map(String);
+    if (file === 'run') return runProgram(options, more, output);
+    if (more.length > 0) throw new UsageError('gvm host: one file at a time; see gvm host --help');
     const session = new HostSession(output, options);
-    const [file] = options._.map(String);
     if (file !== undefined) {
       session.folder = folderOf(file);
       const prepared = runLines(

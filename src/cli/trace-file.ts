@@ -77,14 +77,16 @@ export class TraceFile {
       try {
         done += writeSync(this.#fd, bytes, done);
       } catch (error) {
-        if ((error as { code?: string }).code === 'EAGAIN') continue;
+        const { code } = error as { code?: string };
+        if (code === 'EAGAIN') continue;
         this.abandon();
+        if (code === 'EPIPE' && this.#path === '-') process.exit(141);
         throw this.#fault(error);
       }
     }
   }
 
   #fault(error: unknown): UsageError {
-    return new UsageError(`gvm: ${this.#path}: ${fileError(error)}`);
+    return new UsageError(`gvm: ${this.#path === '-' ? 'stdout' : this.#path}: ${fileError(error)}`);
   }
 }

@@ -136,7 +136,12 @@ test.each([
   [['run', 'missing.gasm'], 2, 'gvm: missing.gasm: No such file or directory'],
   [['run', '.'], 2, 'gvm: .: Is a directory'],
   [['run', '/dev/zero'], 2, 'gvm: /dev/zero: File too large'],
-  [['run'], 2, 'a file is needed'],
+  ...['run', 'trace', 'stat', 'regs', 'mtree', 'lspci', 'asm', 'disasm'].map(
+    (command) => [[command], 2, `gvm ${command}: a file is needed; see gvm ${command} --help\n`] as const,
+  ),
+  [['completion'], 2, 'gvm completion: a shell is needed'],
+  [['stat', '--frob', 'x.gasm'], 2, 'gvm stat: there is no option --frob; see gvm stat --help\n'],
+  [['asm', '--frob', 'x.gasm'], 2, 'gvm asm: there is no option --frob; see gvm asm --help\n'],
   [['run', 'a.gasm', 'b.gasm'], 2, 'one file at a time'],
   [
     ['run', 'programs/vm-buffer/vm-buffer.gasm', '--trase', 'x'],
@@ -240,6 +245,7 @@ full.each([
   [['run', '-device', 'help']],
   [['run', '--trace', 'help']],
   [['stat', PROGRAM]],
+  [['trace', PROGRAM]],
   [['regs', PROGRAM]],
   [['host', '-c', 'ls /']],
   [['asm', '-E', PROGRAM]],

@@ -134,6 +134,7 @@ test('the command', () => {
     stdout: '',
     stderr: "gvm explain: there is no topic 'movv'; did you mean `mov`?\n",
   });
+  expect(gvm('explain', '')).toMatchObject({ status: 2, stderr: "gvm explain: there is no topic ''\n" });
   expect(gvm('explain')).toMatchObject({
     status: 2,
     stderr: 'gvm explain: a topic is needed; see gvm explain --help\n',

@@ -47,8 +47,13 @@ test('lines at its top prepare the host; what they may not is refused', () => {
 
 test('--trace shows its system calls', () => {
   const file = program("  syscalls.close(syscalls.open('/dev/vfio/vfio', uapi.O_RDWR)); return 0;");
-  const { stderr } = gvmWith({ 'prog.js': file }, 'host', 'run', './prog.js', '--trace', 'sys_close');
-  expect(stderr).toMatch(/^\[syscall\] close\(3<\/dev\/vfio\/vfio>\) += 0\n$/);
+  for (const words of [
+    ['run', './prog.js', '--trace', 'sys_close'],
+    ['--trace', 'sys_close', 'run', './prog.js'],
+  ])
+    expect(gvmWith({ 'prog.js': file }, 'host', ...words).stderr).toMatch(
+      /^\[syscall\] close\(3<\/dev\/vfio\/vfio>\) += 0\n$/,
+    );
 });
 
 describe('one that fails ends with its place, and with no stack of ours', () => {

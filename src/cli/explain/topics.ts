@@ -45,7 +45,7 @@ export function explain(topic: string, sources: readonly TopicSource[] = SOURCES
   });
   if (found.length > 0) return `${found.join('\n\n')}\n`;
   const names = sources.flatMap((source) => [...source.names()]);
-  if (isLeftOut(topic))
+  if (topic !== '' && isLeftOut(topic))
     throw new UsageError(`gvm explain: '${topic}' is an instruction that gvm leaves out: ${LEFT_OUT_NOTE}`);
   throw new UsageError(`gvm explain: there is no topic '${topic}'${didYouMean(topic, names)}`);
 }

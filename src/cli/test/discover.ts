@@ -1,7 +1,8 @@
 /** The tests under the paths a user names: sources, and goldens that have lost theirs. */
 
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { type Dirent, existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileError } from '../file-error.ts';
 import { UsageError } from '../usage-error.ts';
 
 export interface Found {
@@ -35,15 +36,24 @@ export function discover(paths: readonly string[], selection: Selection): Found 
 }
 
 function filesUnder(path: string): string[] {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) throw new UsageError(`gvm test: ${path}: No such file or directory`);
-  if (!stat.isDirectory()) {
+  if (!isFolder(path)) {
     if (!path.endsWith('.gasm')) throw new UsageError(`gvm test: ${path} is no test: a test is a .gasm file`);
     return [path];
   }
-  return readdirSync(path, { withFileTypes: true }).flatMap((entry) => {
+  return entriesOf(path).flatMap((entry) => {
     const below = path === '.' ? entry.name : join(path, entry.name);
     if (entry.isDirectory()) return /^\.|^node_modules$/.test(entry.name) ? [] : filesUnder(below);
     return /\.(gasm|golden)$/.test(entry.name) ? [below] : [];
   });
+}
+
+const isFolder = (path: string): boolean => orUsage(path, () => statSync(path).isDirectory());
+const entriesOf = (path: string): Dirent[] => orUsage(path, () => readdirSync(path, { withFileTypes: true }));
+
+function orUsage<R>(path: string, look: () => R): R {
+  try {
+    return look();
+  } catch (error) {
+    throw new UsageError(`gvm test: ${path}: ${fileError(error)}`);
+  }
 }

@@ -8,7 +8,6 @@ import { type Hpa, type Iova, PAGE_SIZE } from '../../address.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../core/iommu.ts';
 import { E2BIG, EACCES, EBUSY, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
 import type { VfioDevice } from './device.ts';
-import type { DmaMapping } from './dma-mapping.ts';
 import type { DmaSpace } from './dma-space.ts';
 import { vfioPinPages, vfioUnpinPages } from './events.ts';
 import { pinPage, unpinPage } from './pinning.ts';

@@ -499,6 +499,7 @@ describe('reports', () => {
 
 test.each([
   [['test', 'missing'], 'gvm test: missing: No such file or directory'],
+  [['test', 'README.md/a.gasm'], 'gvm test: README.md/a.gasm: Not a directory'],
   [['test', 'README.md'], 'README.md is no test'],
   [['test', 'scripts'], 'gvm test: no tests in scripts'],
   [['test', 'programs', '--shard', '3/2'], "--shard takes I/N with 1 ≤ I ≤ N, not '3/2'"],
