@@ -10,6 +10,7 @@ import { leftOut } from './left-out.ts';
 import type { Machine } from './machine.ts';
 import { oopsReport } from './oops-report.ts';
 import type { Output } from './output.ts';
+import { ProgramLines } from './program-lines.ts';
 import type { RunOptions } from './run-options.ts';
 
 /** Why QEMU is no longer running. `code` is the process's exit status. */
@@ -134,15 +135,16 @@ function whyNoWaking({ machine }: EndedRun): string {
   return waits ? 'for an interrupt that nothing will raise now' : 'with interrupts off';
 }
 
-function placeOfRip(run: EndedRun): string {
-  const cpu = run.machine.cpus[0];
-  return cpu === undefined ? 'an unknown place' : place(run, cpu.rip);
-}
-
+const placeOfRip = (run: EndedRun): string => placeBefore(run, 0n);
 /** rip is behind a HLT that KVM has completed; the place is the HLT's own. */
-function placeOfHalt(run: EndedRun): string {
+const placeOfHalt = (run: EndedRun): string => placeBefore(run, 1n);
+
+function placeBefore(run: EndedRun, bytes: bigint): string {
   const cpu = run.machine.cpus[0];
-  return cpu === undefined ? 'an unknown place' : place(run, cpu.rip - 1n);
+  if (cpu === undefined) return 'an unknown place';
+  const rip = cpu.rip - bytes;
+  const caller = new ProgramLines(run.program).caller(rip, cpu);
+  return caller === undefined ? place(run, rip) : `${place(run, rip)}, called at ${caller}`;
 }
 
 const place = (run: EndedRun, rip: bigint): string => guestPlace(run.program, rip);

@@ -35,6 +35,8 @@ export interface GuestProgram {
   readonly image: Uint8Array;
   /** Names and source lines of its addresses; linked when first asked for, since most runs never ask. */
   readonly symbolizer: () => Symbolizer;
+  /** What it is linked with. */
+  readonly library: GuestLibrary;
   readonly directives: Directives;
 }
 
@@ -142,6 +144,7 @@ export function buildProgram(
       name: path,
       image: bytes,
       symbolizer: () => symbolizer(bytes, path),
+      library,
       directives: readDirectives(path, machineOf(bytes, path)),
     };
   const text = new TextDecoder().decode(bytes);
@@ -183,6 +186,7 @@ export function buildProgram(
     name: path,
     image: linkAs(true),
     symbolizer: () => symbolizer(linkAs(false), path),
+    library,
     directives: readDirectives(path, text),
   };
 }

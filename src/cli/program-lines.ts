@@ -5,7 +5,7 @@ import type { Vcpu } from '../hardware/vcpu/vcpu.ts';
 import { returnAddresses } from './guest-callers.ts';
 import { GuestCode } from './guest-code.ts';
 import { guestLine } from './guest-place.ts';
-import { type GuestLibrary, type GuestProgram, isLibraryFile } from './guest-program.ts';
+import { type GuestProgram, isLibraryFile } from './guest-program.ts';
 
 /** What the library does before it calls the program, and after. */
 const LIBRARY = '(guest library)';
@@ -19,13 +19,11 @@ interface Line {
 
 export class ProgramLines {
   readonly #program: GuestProgram;
-  readonly #library: GuestLibrary;
   readonly #code: GuestCode;
   readonly #known = new Map<bigint, Line | undefined>();
 
-  constructor(program: GuestProgram, library: GuestLibrary) {
+  constructor(program: GuestProgram) {
     this.#program = program;
-    this.#library = library;
     this.#code = new GuestCode(program);
   }
 
@@ -33,12 +31,17 @@ export class ProgramLines {
   responsible(rip: bigint, cpu: Vcpu): string {
     const here = this.#lineAt(rip);
     if (here === undefined) return guestLine(this.#program, rip);
-    if (here.own) return here.text;
+    return here.own ? here.text : (this.caller(rip, cpu) ?? LIBRARY);
+  }
+
+  /** Where the program has called the library, in which `cpu` is at `rip`; undefined anywhere else. */
+  caller(rip: bigint, cpu: Vcpu): string | undefined {
+    if (this.#lineAt(rip)?.own !== false) return undefined;
     for (const address of returnAddresses(cpu, this.#code, STACK_WORDS)) {
       const line = this.#lineAt(address - 1n);
       if (line?.own === true) return line.text;
     }
-    return LIBRARY;
+    return undefined;
   }
 
   #lineAt(rip: bigint): Line | undefined {
@@ -48,6 +51,6 @@ export class ProgramLines {
 
   #describe(at: Location | undefined): Line | undefined {
     if (at?.file === undefined) return undefined;
-    return { text: `${at.file}:${at.line}`, own: !isLibraryFile(at.file, this.#library) };
+    return { text: `${at.file}:${at.line}`, own: !isLibraryFile(at.file, this.#program.library) };
   }
 }

@@ -24,6 +24,7 @@ import { LineSplitter } from './line-splitter.ts';
 import { Machine } from './machine.ts';
 import type { Observer } from './observer.ts';
 import type { Output } from './output.ts';
+import { ProgramLines } from './program-lines.ts';
 import { type RunOptions, withDirectives } from './run-options.ts';
 import { tellEvents } from './tell-events.ts';
 import { eagernessOf } from './tier.ts';
@@ -228,7 +229,9 @@ function runQemu(
   );
   const kernelPath = `/boot/${program.name.replace(/^.*\//, '').replace(/\.gasm$/, '')}.elf`;
   machine.kernel.files.createFile(kernelPath, program.image);
-  const messages = new LineSplitter((line) => output.message(withPlaces(program, line)));
+  const lines = new ProgramLines(program);
+  const caller = (rip: bigint) => machine.cpus[0] && lines.caller(rip, machine.cpus[0]);
+  const messages = new LineSplitter((line) => output.message(withPlaces(program, line, caller)));
   const { process, user } = machine.kernel.spawn('qemu-system-x86_64', (fd, bytes) => {
     if (fd === 1) output.console(bytes);
     else messages.write(bytes);

@@ -7,7 +7,7 @@ import { comparison, type SortKey, statObject, statTable } from '../observe/stat
 import { Statistics, type TableName, tableNames } from '../observe/statistics.ts';
 import { type Command, definitions, maxInsnsOption, parserOf, sourceOptions } from './command.ts';
 import { EXIT } from './exit-status.ts';
-import { type GuestLibrary, installedLibrary } from './guest-program.ts';
+import { installedLibrary } from './guest-program.ts';
 import { gluedOptions } from './nasm-options.ts';
 import { MessagesOnly, type Output, print } from './output.ts';
 import { ProgramLines } from './program-lines.ts';
@@ -63,8 +63,8 @@ export const statCommand = (output: Output): Command => ({
     // Both are read before one runs: whoever has mistyped the other's name would wait for this one to end.
     const one = prepared(String(options._[0]));
     const other = options.vs === undefined ? undefined : prepared(options.vs);
-    const first = count(one, library, output);
-    const second = other === undefined ? undefined : count(other, library, output);
+    const first = count(one, output);
+    const second = other === undefined ? undefined : count(other, output);
     const tables = options.event.includes('all') ? tableNames : (options.event as TableName[]);
     const text = options.json
       ? `${JSON.stringify({ v: 1, ...statObject(first.statistics, options.key), ...(second === undefined ? {} : { vs: statObject(second.statistics, options.key) }) })}\n`
@@ -81,16 +81,12 @@ export const statCommand = (output: Output): Command => ({
 });
 
 /** Run once, counting. */
-function count(
-  prepared: Prepared,
-  library: GuestLibrary,
-  output: Output,
-): { readonly statistics: Statistics; readonly status: number } {
+function count(prepared: Prepared, output: Output): { readonly statistics: Statistics; readonly status: number } {
   let statistics: Statistics | undefined;
   const status = runPrepared(prepared, new MessagesOnly(output), ({ machine, program }) => {
     const costs = machine.costs ?? modeledCosts;
     const time = new HostTime(costs, machine.costs !== undefined);
-    const lines = new ProgramLines(program, library);
+    const lines = new ProgramLines(program);
     const counted = new Statistics(exitReasonName, (rip, vcpu) => lines.responsible(rip, machine.cpus[vcpu]!));
     statistics = counted;
     machine.stream.subscribe(costs.charged(), (record) => counted.add(time.stamp(record)));

@@ -73,6 +73,12 @@ test.each([
     'halted for good, with interrupts off, at rip 0xffffffff81000001 init_module+0x1 (p.gasm:7)',
   ],
   [
+    'an access that the library makes',
+    program(' extern inb\n mov edi, 0x2f0\n call inb\n mov edi, 0x2f0\n call inb\n xor eax, eax\n ret'),
+    0,
+    '/portio.gasm:17), called at p.gasm:8\n',
+  ],
+  [
     'a halt that nothing ends',
     program(' sti\n hlt\n jmp init_module'),
     1,

@@ -209,6 +209,16 @@ test('a timer that comes again in no time lets the guest go on', () => {
   expect([stdout.includes('read 0\n'), status]).toEqual([true, 0]);
 });
 
+test('a register for each byte of 64 KiB is no matter', () => {
+  const many = device('').replace(
+    'size: 16, registers: [\n\n]',
+    "size: 65536, registers: Array.from({ length: 65536 }, (_, i) => ({ name: 'r' + i, offset: i, size: 1 }))",
+  );
+  const { stderr, status } = runWith(many);
+  expect(stderr).toContain("mydev BAR 0 offset 0x0: register 'r0' is 1 bytes wide");
+  expect(status).toBe(0);
+});
+
 test('ten thousand timers are no matter', () => {
   const many = 'for (let i = 0; i < 10000; i++) d.after(1e9 - i, () => {})';
   const { stdout, status } = runWith(device(`{ name: 'b', offset: 4, write(d) { ${many} } }`));

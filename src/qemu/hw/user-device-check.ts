@@ -78,13 +78,17 @@ function checkBar(described: Fields, where: string): Bar<unknown> {
   integer(size, `${where}.size`, space === 'io' ? 4 : 16, space === 'io' ? 256 : 2 ** 31);
   if (!Number.isInteger(Math.log2(size))) throw new ConfigurationError(`${where}.size is ${size}, no power of two`);
   const registers: Register<unknown>[] = [];
+  /** By the 8 bytes they lie in: none is wider, and each is aligned. */
+  const neighbours = new Map<number, Register<unknown>[]>();
   list(bar.registers, `${where}.registers`, size).forEach((register, i) => {
     const place = `${where}.registers[${i}]`;
     const added = checkRegister(object(register, place), place, size);
-    const other = registers.find((one) => one.offset < end(added) && added.offset < end(one));
+    const near = neighbours.get(added.offset >>> 3) ?? [];
+    const other = near.find((one) => one.offset < end(added) && added.offset < end(one));
     if (other !== undefined) {
       throw new ConfigurationError(`${place}: register '${added.name}' lies over register '${other.name}'`);
     }
+    neighbours.set(added.offset >>> 3, [...near, added]);
     registers.push(added);
   });
   return { ...bar, registers };
