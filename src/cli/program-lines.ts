@@ -9,7 +9,7 @@ import { type GuestProgram, isLibraryFile } from './guest-program.ts';
 
 /** What the library does before it calls the program, and after. */
 const LIBRARY = '(guest library)';
-/** Words of the stack that are searched for the program's call. */
+/** Words of each frame that are searched for the program’s call. */
 const STACK_WORDS = 64;
 
 interface Line {

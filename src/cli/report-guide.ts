@@ -11,7 +11,7 @@ import { GuestCode } from './guest-code.ts';
 import type { GuestProgram } from './guest-program.ts';
 import type { Machine } from './machine.ts';
 
-/** Words of the stack that may be return addresses. */
+/** Words of each frame that may be return addresses. */
 const STACK_WORDS = 24;
 /** Callers shown. */
 const CALLERS = 6;

@@ -32,6 +32,14 @@ test('an exit in the guest library counts for the line of the program that calle
   expect(named.filter((name) => String(name).startsWith('lang/library'))).toEqual([]);
 });
 
+test('so does one below a large frame of the library’s: each character of a message, and a poll for each FIFO of 16', () => {
+  const program = PROGRAM.replace('call    outb', 'extern printk\n lea rdi, [text]\n xor eax, eax\n call printk');
+  const source = `${program}text: db 'twenty-five characters..', 10, 0\n`;
+  const { stdout } = gvmWith({ 'p.gasm': source }, 'stat', '--json', 'p.gasm');
+  const { line } = JSON.parse(stdout) as { line: { key: string; samples: number }[] };
+  expect(line.find(({ key }) => key === 'p.gasm:15')?.samples).toBe(25 + 2);
+});
+
 test('a comparison runs nothing before both programs have been read', () => {
   const loops = PROGRAM.replace('ret\n', 'jmp init_module\n');
   for (const [other, status, said] of [
