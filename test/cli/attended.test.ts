@@ -25,7 +25,12 @@ beforeEach(() => {
   file = join(folder, 'p.gasm');
   writeFileSync(file, ENDLESS);
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+/** What a test has started, which may go on for ever where the test fails. */
+const started: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of started.splice(0)) child.kill('SIGKILL');
+  rmSync(folder, { recursive: true });
+});
 
 /** gvm, told of what it prints. */
 class Started {
@@ -39,6 +44,7 @@ class Started {
       // Here is nobody's CI.
       env: { ...process.env, CI: '' },
     });
+    started.push(this.child);
     for (const stream of [this.child.stdout!, this.child.stderr!])
       stream.on('data', (bytes: Buffer) => {
         this.text += bytes.toString();
