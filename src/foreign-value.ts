@@ -9,10 +9,13 @@ export function shown(value: unknown): string {
   return typeof value === 'string' ? `'${cut(value)}'` : textOf(value);
 }
 
-/** What a thrown value says: an error its message, anything else itself. */
+/** What a thrown value says: an error its message, a text itself. What says nothing is told to have been thrown. */
 export function saidBy(thrown: unknown): string {
   try {
-    return cut(thrown instanceof Error ? String(thrown.message) : String(thrown));
+    if (thrown instanceof Error) return cut(String(thrown.message)) || `${thrown.name} without a message`;
+    const text = cut(String(thrown));
+    const speaks = typeof thrown === 'string' ? text !== '' : typeof thrown === 'object' && thrown !== null;
+    return speaks && !text.startsWith('[object ') ? text : `threw ${shown(thrown)}`;
   } catch {
     return textOf(thrown);
   }

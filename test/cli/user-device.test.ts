@@ -130,7 +130,9 @@ test.each([
 
 test.each([
   ["state() { throw new Error('no') },", './mydev.ts:1: error: state: no\n'],
-  ['reset() { throw null },', './mydev.ts:1: error: reset: null\n'],
+  ['reset() { throw null },', './mydev.ts:1: error: reset: threw null\n'],
+  ['reset() { throw { code: 1 } },', './mydev.ts:1: error: reset: threw [object Object]\n'],
+  ['reset() { throw new RangeError() },', 'error: reset: RangeError without a message\n'],
   ['async reset() {},', './mydev.ts:1: error: reset: gave a promise'],
   ['state: async () => ({}),', './mydev.ts:1: error: state: gave a promise'],
 ])('one that fails before the guest runs: %s', (more, message) => {
