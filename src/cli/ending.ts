@@ -142,9 +142,7 @@ const placeOfHalt = (run: EndedRun): string => placeBefore(run, 1n);
 function placeBefore(run: EndedRun, bytes: bigint): string {
   const cpu = run.machine.cpus[0];
   if (cpu === undefined) return 'an unknown place';
-  const rip = cpu.rip - bytes;
-  const caller = new ProgramLines(run.program).caller(rip, cpu);
-  return caller === undefined ? place(run, rip) : `${place(run, rip)}, called at ${caller}`;
+  return new ProgramLines(run.program).place(cpu.rip - bytes, cpu);
 }
 
 const place = (run: EndedRun, rip: bigint): string => guestPlace(run.program, rip);

@@ -16,17 +16,9 @@ export function guestLine(program: GuestProgram, rip: bigint): string {
   return at.file === undefined ? `${at.symbol}+0x${at.offset.toString(16)}` : `${at.file}:${at.line}`;
 }
 
-/** QEMU knows addresses only: `rip 0x…` in its message, with the symbol and the line; in the library, also with who has called that. */
-export const withPlaces = (
-  program: GuestProgram,
-  message: string,
-  callerOf: (rip: bigint) => string | undefined,
-): string =>
-  message.replace(/\brip 0x([0-9a-f]+)\b/g, (_, digits: string) => {
-    const rip = BigInt(`0x${digits}`);
-    const caller = callerOf(rip);
-    return caller === undefined ? guestPlace(program, rip) : `${guestPlace(program, rip)}, called at ${caller}`;
-  });
+/** QEMU knows addresses only: `rip 0x…` in its message becomes what `placeOf` says of it. */
+export const withPlaces = (message: string, placeOf: (rip: bigint) => string): string =>
+  message.replace(/\brip 0x([0-9a-f]+)\b/g, (_, rip: string) => placeOf(BigInt(`0x${rip}`)));
 
 function describe({ symbol, offset, file, line }: Location): string {
   const where = file === undefined ? '' : ` (${file}:${line})`;

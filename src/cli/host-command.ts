@@ -19,8 +19,8 @@ with history and completion on a terminal.
 
 run: a program of your own in user space, after the host: lines in the comment at its top.`;
 
-const parser = (most: number) =>
-  parserOf('host', USAGE, { least: 0, most })
+const parser = () =>
+  parserOf('host', USAGE, { least: 0, most: Number.POSITIVE_INFINITY })
     .option('plug', plugOption)
     .option('trace', { type: 'string', requiresArg: true, describe: EVENT_CHOICE })
     .option('explain', {
@@ -70,7 +70,11 @@ function runLines(session: HostSession, lines: readonly string[], output: Output
 }
 
 /** `gvm host run PROGRAM`. */
-function runProgram(options: ReturnType<typeof parsed>, [file, ...args]: readonly string[], output: Output): number {
+function runProgram(
+  options: HostOptions & { readonly c: readonly string[] },
+  [file, ...args]: readonly string[],
+  output: Output,
+): number {
   if (file === undefined) throw new UsageError('gvm host run: a program is needed; see gvm host --help');
   if (options.c.length > 0) throw new UsageError('gvm host: -c goes with the shell, not with run');
   const directives = directivesOf(file);
@@ -85,14 +89,10 @@ function runProgram(options: ReturnType<typeof parsed>, [file, ...args]: readonl
   return prepared === EXIT.OK ? session.program(file, args) : prepared;
 }
 
-/** `run` may stand behind options; then what follows it is the program's. */
-const parsed = (argv: readonly string[]) =>
-  parser(argv.includes('run') ? Number.POSITIVE_INFINITY : 1).parseSync(argv as string[]);
-
 export const hostCommand = (output: Output): Command => ({
   summary: 'a shell on the modeled host: ls, cat, echo >, modprobe, dmesg; or a program of your own',
   main(argv) {
-    const options = parsed(argv);
+    const options = parser().parseSync(argv as string[]);
     if (options['help'] === true) return EXIT.OK;
     const [file, ...more] = options._.map(String);
     if (file === 'run') return runProgram(options, more, output);

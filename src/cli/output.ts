@@ -67,7 +67,9 @@ function isSameFile(one: number, other: number): boolean {
 }
 
 /** Put a command's answer on stdout. */
-export const print = (text: string): void => writeAll(1, new TextEncoder().encode(text));
+export const print = (text: string): void => writeStdout(new TextEncoder().encode(text));
+/** All of these bytes on stdout; where that cannot be, the process ends. */
+export const writeStdout = (bytes: Uint8Array): void => writeAll(1, bytes);
 
 /**
  * Write all of it to stdout or stderr, however slowly the reader of a pipe takes it; a reader that is gone ends the process as SIGPIPE would, and so

@@ -4,7 +4,7 @@ import type { Location } from '../../lang/object/symbolize.ts';
 import type { Vcpu } from '../hardware/vcpu/vcpu.ts';
 import { returnAddresses } from './guest-callers.ts';
 import { GuestCode } from './guest-code.ts';
-import { guestLine } from './guest-place.ts';
+import { guestLine, guestPlace } from './guest-place.ts';
 import { type GuestProgram, isLibraryFile } from './guest-program.ts';
 
 /** What the library does before it calls the program, and after. */
@@ -31,11 +31,18 @@ export class ProgramLines {
   responsible(rip: bigint, cpu: Vcpu): string {
     const here = this.#lineAt(rip);
     if (here === undefined) return guestLine(this.#program, rip);
-    return here.own ? here.text : (this.caller(rip, cpu) ?? LIBRARY);
+    return here.own ? here.text : (this.#caller(rip, cpu) ?? LIBRARY);
+  }
+
+  /** `rip 0x… probe+0x12 (file.gasm:34)`, as {@link guestPlace}; in the library, also where the program has called that. */
+  place(rip: bigint, cpu: Vcpu | undefined): string {
+    const place = guestPlace(this.#program, rip);
+    const caller = cpu && this.#caller(rip, cpu);
+    return caller === undefined ? place : `${place}, called at ${caller}`;
   }
 
   /** Where the program has called the library, in which `cpu` is at `rip`; undefined anywhere else. */
-  caller(rip: bigint, cpu: Vcpu): string | undefined {
+  #caller(rip: bigint, cpu: Vcpu): string | undefined {
     if (this.#lineAt(rip)?.own !== false) return undefined;
     for (const address of returnAddresses(cpu, this.#code, STACK_WORDS)) {
       const line = this.#lineAt(address - 1n);

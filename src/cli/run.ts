@@ -230,8 +230,8 @@ function runQemu(
   const kernelPath = `/boot/${program.name.replace(/^.*\//, '').replace(/\.gasm$/, '')}.elf`;
   machine.kernel.files.createFile(kernelPath, program.image);
   const lines = new ProgramLines(program);
-  const caller = (rip: bigint) => machine.cpus[0] && lines.caller(rip, machine.cpus[0]);
-  const messages = new LineSplitter((line) => output.message(withPlaces(program, line, caller)));
+  const place = (rip: bigint) => lines.place(rip, machine.cpus[0]);
+  const messages = new LineSplitter((line) => output.message(withPlaces(line, place)));
   const { process, user } = machine.kernel.spawn('qemu-system-x86_64', (fd, bytes) => {
     if (fd === 1) output.console(bytes);
     else messages.write(bytes);

@@ -5,6 +5,7 @@
 
 import { closeSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { fileError } from './file-error.ts';
+import { writeStdout } from './output.ts';
 import { UsageError } from './usage-error.ts';
 
 /** Bytes gathered before they are written. */
@@ -73,20 +74,22 @@ export class TraceFile {
   }
 
   #put(bytes: Uint8Array): void {
+    if (this.#path === '-') {
+      writeStdout(bytes);
+      return;
+    }
     for (let done = 0; done < bytes.length; ) {
       try {
         done += writeSync(this.#fd, bytes, done);
       } catch (error) {
-        const { code } = error as { code?: string };
-        if (code === 'EAGAIN') continue;
+        if ((error as { code?: string }).code === 'EAGAIN') continue;
         this.abandon();
-        if (code === 'EPIPE' && this.#path === '-') process.exit(141);
         throw this.#fault(error);
       }
     }
   }
 
   #fault(error: unknown): UsageError {
-    return new UsageError(`gvm: ${this.#path === '-' ? 'stdout' : this.#path}: ${fileError(error)}`);
+    return new UsageError(`gvm: ${this.#path}: ${fileError(error)}`);
   }
 }

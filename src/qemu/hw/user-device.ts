@@ -178,7 +178,7 @@ class UserDevice extends PciDevice implements Device<unknown> {
     checkDma(address, into.length);
     if (address <= LAST_ADDRESS) return super.dmaRead(Number(address), viewOf(into), 0, into.length) === MEMTX_OK;
     into.fill(0);
-    this.dmaMissed(this.isBusMaster ? 'nothing' : 'no-master', address, into.length, false);
+    this.dmaMissed(address, into.length, false);
     return false;
   }
 
@@ -189,7 +189,7 @@ class UserDevice extends PciDevice implements Device<unknown> {
     if (!(from instanceof Uint8Array)) throw new TypeError(`dmaWrite() takes a Uint8Array, not ${shown(from)}`);
     checkDma(address, from.length);
     if (address > LAST_ADDRESS) {
-      this.dmaMissed(this.isBusMaster ? 'nothing' : 'no-master', address, from.length, true);
+      this.dmaMissed(address, from.length, true);
       return false;
     }
     return super.dmaWrite(Number(address), viewOf(from), 0, from.length) === MEMTX_OK;

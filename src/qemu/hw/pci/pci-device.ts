@@ -264,14 +264,14 @@ export class PciDevice {
   dmaRead(address: number, into: DataView, at: number, length: number): number {
     if (this.isBusMaster) return this.#asMaster((memory) => memory.read(address, into, at, length));
     for (let i = 0; i < length; i++) into.setUint8(at + i, 0);
-    this.dmaMissed('no-master', address, length, false);
+    this.dmaMissed(address, length, false);
     return MEMTX_DECODE_ERROR;
   }
 
   /** pci_dma_write: nothing, with a decode error, while COMMAND.MASTER is off. Returns a MemTxResult. */
   dmaWrite(address: number, from: DataView, at: number, length: number): number {
     if (this.isBusMaster) return this.#asMaster((memory) => memory.write(address, from, at, length));
-    this.dmaMissed('no-master', address, length, true);
+    this.dmaMissed(address, length, true);
     return MEMTX_DECODE_ERROR;
   }
 
@@ -287,11 +287,11 @@ export class PciDevice {
     }
   }
 
-  /** DMA that does not get as far as the memory. */
-  protected dmaMissed(why: 'nothing' | 'no-master', address: number | bigint, size: number, write: boolean): void {
+  /** DMA that does not get as far as the memory: of one that is no bus master, or to where no memory can be. */
+  protected dmaMissed(address: number | bigint, size: number, write: boolean): void {
     const { name: device, bus } = this;
-    const access = { space: bus.dma.name, device, address, offset: 0, size, write, why, region: undefined };
-    bus.dma.onOddAccess?.(access);
+    const why = this.isBusMaster ? 'nothing' : 'no-master';
+    bus.dma.onOddAccess?.({ space: bus.dma.name, device, address, offset: 0, size, write, why, region: undefined });
   }
 
   get isBusMaster(): boolean {
